@@ -2,3 +2,11 @@
 #![no_std]
 
 extern crate alloc;
+
+pub mod counter;
+pub mod pad;
+mod primitive;
+pub mod qsbr;
+pub mod snapshot;
+pub mod spsc;
+pub mod time;
