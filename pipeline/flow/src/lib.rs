@@ -1,5 +1,37 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod addr;
+mod field;
+mod flow;
+pub mod hash;
+pub mod layout;
+mod mask;
+mod matching;
+mod prereq;
+pub mod proto;
+mod registry;
+mod words;
+
+pub use addr::{EtherAddr, ParseEtherAddrError};
+pub use field::{Field, FieldSpec, Format, Location, Maskable, WireId};
+pub use flow::Flow;
+pub use hash::hash_in_mask;
+pub use layout::{FLOW_WORDS, Segment, WordMap};
+pub use mask::{Mask, prefix_len, prefix_mask};
+pub use matching::{Match, OFP10_VLAN_NONE};
+pub use prereq::Prereq;
