@@ -3,3 +3,121 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod fake;
+mod fault;
+mod stats;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use packet::{Batch, Packet, Pool, PoolCache};
+
+pub use fault::{FaultKind, OpenError, QueueFault};
+pub use stats::{RxStats, TxStats};
+
+/// The receiving half of a queue pair.
+pub trait RxQueue: Send + Debug {
+    /// Appends frames that have arrived to `into`, as many as there are and as fit, and returns
+    /// how many. Buffers for later frames come from `cache`.
+    ///
+    /// # Errors
+    ///
+    /// When the device broke its protocol; the queue is dead then.
+    fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault>;
+
+    /// Counters since `open`.
+    fn stats(&self) -> RxStats;
+}
+
+/// The transmitting half of a queue pair.
+pub trait TxQueue: Send + Debug {
+    /// Takes packets from the front of `from` and returns how many. Those that stay in the batch
+    /// did not fit: try again later or drop them.
+    ///
+    /// # Errors
+    ///
+    /// When the device broke its protocol; the queue is dead then.
+    fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault>;
+
+    /// Frees what the device has finished with. `transmit` does it too; this is for quiet times.
+    ///
+    /// # Errors
+    ///
+    /// When the device broke its protocol; the queue is dead then.
+    fn reclaim(&mut self, cache: &mut PoolCache) -> Result<(), QueueFault>;
+
+    /// Counters since `open`.
+    fn stats(&self) -> TxStats;
+}
+
+/// One queue of each direction; a core that polls a device owns one.
+#[derive(Debug)]
+pub struct QueuePair {
+    /// Frames that arrive.
+    pub rx: Box<dyn RxQueue>,
+    /// Frames that leave.
+    pub tx: Box<dyn TxQueue>,
+}
+
+/// What a netdev is. Fixed while the netdev lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetdevInfo {
+    /// Name as the machine knows it, unique among the netdevs (for example `pci-0000:00:04.0`).
+    pub name: String,
+    /// The device's own Ethernet address.
+    pub mac: [u8; 6],
+    /// Largest payload of an Ethernet frame.
+    pub mtu: u16,
+    /// How many queue pairs `open` can give.
+    pub max_queue_pairs: u16,
+    /// Which driver this is, for example `virtio-net`.
+    pub driver: &'static str,
+    /// Names of what was negotiated with the device.
+    pub features: Vec<&'static str>,
+}
+
+/// Whether frames can pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// The link is up.
+    pub up: bool,
+    /// Its speed in Mbit/s, when the device says so.
+    pub speed_mbps: Option<u32>,
+}
+
+/// A device that frames enter and leave by.
+pub trait Netdev: Send + Debug {
+    /// What this netdev is.
+    fn info(&self) -> &NetdevInfo;
+
+    /// Makes queue pairs, fills their receive rings from `pool` and starts the device. Also used
+    /// again after [`reset`](Self::reset), to open with another number of pairs for example.
+    ///
+    /// # Errors
+    ///
+    /// When the device does not come up; it is stopped then and may be opened again.
+    fn open(&mut self, n_pairs: u16, pool: &Arc<Pool>) -> Result<Vec<QueuePair>, OpenError>;
+
+    /// The link as the device reports it at the moment.
+    fn link(&mut self) -> LinkState;
+
+    /// Stops the device and takes its queues back, every one that `open` gave; their buffers go
+    /// back to the pool. `open` may follow.
+    ///
+    /// # Errors
+    ///
+    /// When the device does not stop. The buffers that it may still write are then lost to the
+    /// pool for good, rather than reused.
+    fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError>;
+}
+
+/// Takes the first `n` packets (at most all) off a batch, in order.
+pub fn take_front(batch: &mut Batch, n: usize) -> impl Iterator<Item = Packet> + '_ {
+    let n = n.min(batch.len());
+    batch.drain(..n)
+}

@@ -1,0 +1,146 @@
+//! The Internet checksum, whole and incremental, and SCTP's CRC.
+//!
+//! Edits never sum a frame again: they correct the checksum by what changed (RFC 1624, equation 3,
+//! `HC' = ~(~HC + ~m + m')`). So an edit costs the same for any frame, and a frame that arrived
+//! with a wrong checksum leaves with one that is wrong by the same amount: damage stays visible.
+
+use crate::bytes::{put, u16_at};
+
+/// Ones' complement sum of `data` as big-endian 16-bit words added to `sum`, not yet folded.
+#[must_use]
+pub fn sum(data: &[u8], sum: u32) -> u32 {
+    let (words, rest) = data.as_chunks::<2>();
+    let mut wide = u64::from(sum);
+    for word in words {
+        wide += u64::from(u16::from_be_bytes(*word));
+    }
+    if let [last] = rest {
+        wide += u64::from(u16::from_be_bytes([*last, 0]));
+    }
+    fold64(wide)
+}
+
+/// The checksum field for a sum: folded and complemented.
+#[must_use]
+pub fn finish(sum: u32) -> u16 {
+    !fold(sum)
+}
+
+/// Whether data that contains its checksum field adds up.
+#[must_use]
+pub fn is_valid(total: u32) -> bool {
+    fold(total) == 0xffff
+}
+
+/// Sum of the pseudo header of TCP, UDP over IPv4 (RFC 9293 §3.1, RFC 768).
+#[must_use]
+pub fn pseudo_ipv4(src: u32, dst: u32, proto: u8, len: u16) -> u32 {
+    let mut total = u32::from(proto) + u32::from(len);
+    total = sum(&src.to_be_bytes(), total);
+    sum(&dst.to_be_bytes(), total)
+}
+
+/// Sum of the pseudo header over IPv6 (RFC 8200 §8.1).
+#[must_use]
+pub fn pseudo_ipv6(src: u128, dst: u128, proto: u8, len: u32) -> u32 {
+    let mut total = sum(&len.to_be_bytes(), u32::from(proto));
+    total = sum(&src.to_be_bytes(), total);
+    sum(&dst.to_be_bytes(), total)
+}
+
+/// A checksum after bytes that it covers changed from `old` to `new`. Both start at an even
+/// offset of the summed data and are of the same, even length.
+#[must_use]
+pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
+    let mut total = u32::from(!checksum);
+    for (old, new) in old.as_chunks::<2>().0.iter().zip(new.as_chunks::<2>().0) {
+        total += u32::from(!u16::from_be_bytes(*old));
+        total += u32::from(u16::from_be_bytes(*new));
+        total = (total & 0xffff) + (total >> 16);
+    }
+    !fold(total)
+}
+
+/// Corrects the checksum field at `at` in `data`; does nothing when it is not there.
+pub(crate) fn update_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
+    let checksum = update(u16_at(data, at), old, new);
+    put(data, at, checksum.to_be_bytes());
+}
+
+/// As [`update_at`] for UDP (RFC 768): a field of 0 means "none" and stays; a result of 0 is sent
+/// as all ones.
+pub(crate) fn update_udp_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
+    let before = u16_at(data, at);
+    if before != 0 {
+        let after = match update(before, old, new) {
+            0 => 0xffff,
+            other => other,
+        };
+        put(data, at, after.to_be_bytes());
+    }
+}
+
+fn fold64(wide: u64) -> u32 {
+    let once = (wide & 0xffff_ffff) + (wide >> 32);
+    let twice = (once & 0xffff_ffff) + (once >> 32);
+    fold(u32::try_from(twice).unwrap_or(u32::MAX)).into()
+}
+
+fn fold(sum: u32) -> u16 {
+    let once = (sum & 0xffff) + (sum >> 16);
+    let twice = (once & 0xffff) + (once >> 16);
+    u16::try_from(twice).unwrap_or(u16::MAX)
+}
+
+/// CRC32c (Castagnoli, reflected, as RFC 9260 appendix A) of `data`, continuing from `state`.
+/// Start with `!0` and complement the end for a CRC proper; start with 0 for the linear part.
+fn crc32c_continue(mut state: u32, data: &[u8]) -> u32 {
+    for &byte in data {
+        let [low, ..] = (state ^ u32::from(byte)).to_le_bytes();
+        state = CRC32C.get(usize::from(low)).copied().unwrap_or(0) ^ (state >> 8);
+    }
+    state
+}
+
+/// CRC32c of `data`, as SCTP puts it on the wire (least significant byte first: use
+/// `to_le_bytes`).
+#[must_use]
+pub fn crc32c(data: &[u8]) -> u32 {
+    !crc32c_continue(!0, data)
+}
+
+/// How the CRC32c of `len` bytes changes when the first four change by the bits of `difference`:
+/// CRC is linear, so this is the CRC, with zero start, of the difference followed by zeros.
+#[must_use]
+pub(crate) fn crc32c_difference(difference: [u8; 4], len: usize) -> u32 {
+    let mut state = crc32c_continue(0, &difference);
+    for _ in difference.len()..len {
+        state = crc32c_continue(state, &[0]);
+    }
+    state
+}
+
+const CRC32C: [u32; 256] = {
+    let mut table = [0_u32; 256];
+    let mut start = 0_u32;
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = start;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 {
+                (crc >> 1) ^ 0x82f6_3b78
+            } else {
+                crc >> 1
+            };
+            bit += 1;
+        }
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        {
+            table[byte] = crc;
+        }
+        byte += 1;
+        start += 1;
+    }
+    table
+};

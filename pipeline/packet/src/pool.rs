@@ -1,0 +1,310 @@
+//! The buffer pool: all packet memory of the switch, in two sizes.
+//!
+//! # What
+//! One [`Region`] is cut into `small` buffers ([`SMALL_BYTES`]) followed by `jumbo` buffers
+//! ([`JUMBO_BYTES`]). A free buffer is an index on its class's free list; a buffer in use is owned
+//! by exactly one [`Packet`](crate::Packet).
+//!
+//! # Why these sizes
+//! A small buffer holds a 1,518-byte frame with tags, a device header and [`HEADROOM`]. It is 33
+//! cache lines and not 32: with a power of two, the headers of all packets would compete for the
+//! same few sets of the first-level cache. The same reason makes the jumbo size an odd number of
+//! lines.
+//!
+//! # Cost
+//! The free lists sit under one spin lock. Cores do not meet there per packet: a
+//! [`PoolCache`](crate::PoolCache) takes and returns 32 at a time. Only `Packet::drop` (the slow,
+//! always correct way home) takes the lock for one buffer.
+//!
+//! # Concurrency and lifetime
+//! `Inner` is shared by raw pointer. It is alive while the `Pool` handle lives *or* any buffer is
+//! away from home; whoever brings that state to its end frees it. Both facts (`abandoned`, and
+//! the lists being full) are only ever read and written under the lock, so exactly one party sees
+//! the end. So a packet needs no reference count: holding a buffer *is* the reference.
+
+use crate::region::{REGION_ALIGN, Region};
+use crate::{HEADROOM, Packet};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::NonNull;
+use spin::Mutex;
+
+/// Bytes of a small buffer, headroom included.
+pub const SMALL_BYTES: usize = 33 * 64;
+
+/// Bytes of a jumbo buffer, headroom included: a 9,018-byte frame with two tags and a device
+/// header fits.
+pub const JUMBO_BYTES: usize = 147 * 64;
+
+const _: () = assert!(JUMBO_BYTES >= 9216 + HEADROOM && SMALL_BYTES - HEADROOM >= 1518 + 8 + 12);
+
+/// How many buffers of each size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Buffers of [`SMALL_BYTES`].
+    pub small: usize,
+    /// Buffers of [`JUMBO_BYTES`].
+    pub jumbo: usize,
+}
+
+/// Why a pool could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolError {
+    /// The region is smaller than [`Pool::required_bytes`].
+    RegionTooSmall,
+    /// The region does not start at a multiple of 64.
+    Misaligned,
+    /// More than 2^32 buffers of a size were asked for, or their bytes overflow the address space.
+    TooMany,
+}
+
+/// A size class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Small,
+    Jumbo,
+}
+
+impl Class {
+    pub(crate) const fn bytes(self) -> usize {
+        match self {
+            Self::Small => SMALL_BYTES,
+            Self::Jumbo => JUMBO_BYTES,
+        }
+    }
+}
+
+/// All packet memory; share it as `Arc<Pool>` and give each core a [`PoolCache`](crate::PoolCache).
+pub struct Pool {
+    inner: NonNull<Inner>,
+}
+
+// SAFETY: all mutable state of `Inner` is behind its lock, the rest is constant.
+unsafe impl Send for Pool {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Pool {}
+
+/// What packets and caches point to.
+pub(crate) struct Inner {
+    region: Region,
+    config: PoolConfig,
+    home: OwnLine<Mutex<Home>>,
+}
+
+/// Keeps the lock's cache line apart from the constants that every core reads.
+#[repr(align(64))]
+struct OwnLine<T>(T);
+
+/// The free lists. Their capacity is reserved at the start: coming home never allocates.
+struct Home {
+    small: Vec<u32>,
+    jumbo: Vec<u32>,
+    /// The `Pool` handle is gone; the last buffer to come home frees everything.
+    abandoned: bool,
+}
+
+impl Home {
+    fn list(&mut self, class: Class) -> &mut Vec<u32> {
+        match class {
+            Class::Small => &mut self.small,
+            Class::Jumbo => &mut self.jumbo,
+        }
+    }
+
+    fn all_home(&self, config: &PoolConfig) -> bool {
+        self.small.len() == config.small && self.jumbo.len() == config.jumbo
+    }
+}
+
+impl Pool {
+    /// Bytes that a region needs for `config` (saturating).
+    #[must_use]
+    pub fn required_bytes(config: &PoolConfig) -> usize {
+        config
+            .small
+            .saturating_mul(SMALL_BYTES)
+            .saturating_add(config.jumbo.saturating_mul(JUMBO_BYTES))
+    }
+
+    /// Cuts `region` into buffers.
+    ///
+    /// # Errors
+    ///
+    /// When the region cannot hold them; the region is lost then (it is memory for ever anyway).
+    pub fn new(config: PoolConfig, region: Region) -> Result<Arc<Self>, PoolError> {
+        let need = Self::required_bytes(&config);
+        let (Ok(n_small), Ok(n_jumbo)) = (u32::try_from(config.small), u32::try_from(config.jumbo))
+        else {
+            return Err(PoolError::TooMany);
+        };
+        if need == usize::MAX {
+            return Err(PoolError::TooMany);
+        }
+        if region.len < need {
+            return Err(PoolError::RegionTooSmall);
+        }
+        if !region.start.addr().get().is_multiple_of(REGION_ALIGN) {
+            return Err(PoolError::Misaligned);
+        }
+        // Reversed, so that the lowest buffers leave first and a quiet switch stays in few pages.
+        let home = Home {
+            small: (0..n_small).rev().collect(),
+            jumbo: (0..n_jumbo).rev().collect(),
+            abandoned: false,
+        };
+        let inner = Box::new(Inner {
+            region,
+            config,
+            home: OwnLine(Mutex::new(home)),
+        });
+        Ok(Arc::new(Self {
+            inner: NonNull::from(Box::leak(inner)),
+        }))
+    }
+
+    /// A pool on the heap, freed with its last packet: for tests and host programs.
+    ///
+    /// # Panics
+    ///
+    /// When `config` asks for more than the address space.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "a host program's own constant, no input reaches it"
+    )]
+    pub fn on_heap(config: PoolConfig) -> Arc<Self> {
+        let region = Region::owned_heap(Self::required_bytes(&config));
+        Self::new(config, region).expect("a region made to measure")
+    }
+
+    /// Buffers at home, `(small, jumbo)`. Those in packets and in per-core caches do not count.
+    #[must_use]
+    pub fn available(&self) -> (usize, usize) {
+        let home = self.inner().home.0.lock();
+        (home.small.len(), home.jumbo.len())
+    }
+
+    /// How many buffers there are in all.
+    #[must_use]
+    pub fn config(&self) -> PoolConfig {
+        self.inner().config
+    }
+
+    fn inner(&self) -> &Inner {
+        // SAFETY: `Inner` is freed only after this handle's drop marked the pool abandoned.
+        unsafe { self.inner.as_ref() }
+    }
+
+    pub(crate) fn inner_ptr(&self) -> NonNull<Inner> {
+        self.inner
+    }
+
+    /// Moves up to `want` free buffers of `class` into `into`; they are away from home then.
+    pub(crate) fn take<const N: usize>(
+        &self,
+        class: Class,
+        want: usize,
+        into: &mut heapless::Vec<u32, N>,
+    ) {
+        let mut home = self.inner().home.0.lock();
+        let list = home.list(class);
+        for _ in 0..want.min(into.capacity() - into.len()) {
+            let Some(index) = list.pop() else { break };
+            if into.push(index).is_err() {
+                list.push(index);
+                break;
+            }
+        }
+    }
+
+    /// Takes the last `count` indices off `from` and brings them home.
+    pub(crate) fn bring_home<const N: usize>(
+        &self,
+        class: Class,
+        count: usize,
+        from: &mut heapless::Vec<u32, N>,
+    ) {
+        let mut home = self.inner().home.0.lock();
+        for _ in 0..count {
+            let Some(index) = from.pop() else { break };
+            home.list(class).push(index);
+        }
+    }
+
+    /// Wraps a buffer that is away from home into the packet that owns it from here on.
+    pub(crate) fn wrap(&self, class: Class, index: u32) -> Packet {
+        let inner = self.inner();
+        let first = match class {
+            Class::Small => 0,
+            Class::Jumbo => inner.config.small * SMALL_BYTES,
+        };
+        let at = first + index as usize * class.bytes();
+        // SAFETY: indices come from the free lists, so `at + class.bytes()` is within
+        // `required_bytes`, which `new` checked against the region.
+        let start = unsafe { inner.region.start.add(at) };
+        Packet::over(start, class, index, self.inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut home = self.inner().home.0.lock();
+        home.abandoned = true;
+        let last = home.all_home(&self.inner().config);
+        drop(home);
+        if last {
+            // SAFETY: no buffer is away, so no packet or cache points here, and this handle ends.
+            unsafe { Inner::free(self.inner) };
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn device_offset(&self) -> u64 {
+        self.region.device_offset
+    }
+
+    /// Brings one buffer home; frees the pool if it was abandoned and this was the last.
+    ///
+    /// # Safety
+    ///
+    /// `inner` is alive and `index` names a buffer of `class` that the caller owned and gives up.
+    pub(crate) unsafe fn return_one(inner: NonNull<Self>, class: Class, index: u32) {
+        // SAFETY: alive, since a buffer is still away (the caller's).
+        let this = unsafe { inner.as_ref() };
+        let mut home = this.home.0.lock();
+        home.list(class).push(index);
+        let last = home.abandoned && home.all_home(&this.config);
+        drop(home);
+        if last {
+            // SAFETY: abandoned and all home: nobody else points here, and only one party can
+            // have seen both under the lock.
+            unsafe { Self::free(inner) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Nobody uses `inner` or any buffer of its region any more.
+    unsafe fn free(inner: NonNull<Self>) {
+        // SAFETY: made by `Box::leak` in `Pool::new`; the caller ends its life.
+        let inner = unsafe { Box::from_raw(inner.as_ptr()) };
+        if let Some(layout) = inner.region.heap {
+            // SAFETY: allocated by `Region::owned_heap` with this layout; no buffer is in use.
+            unsafe { alloc::alloc::dealloc(inner.region.start.as_ptr(), layout) };
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (small, jumbo) = self.available();
+        f.debug_struct("Pool")
+            .field("config", &self.inner().config)
+            .field("small_home", &small)
+            .field("jumbo_home", &jumbo)
+            .finish()
+    }
+}
