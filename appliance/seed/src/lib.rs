@@ -3,3 +3,19 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+mod blob;
+mod config;
+mod mac;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use blob::{FORMAT, MAGIC, MAX_BLOB_BYTES, SeedError};
+pub use config::{
+    Address, BootConfig, Controller, FailMode, Invalid, LogLevel, MAX_CONTROLLERS, MAX_NAME_BYTES,
+    MAX_PORTS, Management, NicMatch, OnPanic, PortSeed,
+};
+pub use mac::{Mac, MacError};
+pub use text::{FromText, TextError};
