@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 mod addr;
+mod extract;
 mod field;
 mod flow;
 pub mod hash;
@@ -28,6 +29,7 @@ mod registry;
 mod words;
 
 pub use addr::{EtherAddr, ParseEtherAddrError};
+pub use extract::{Extracted, FlowMeta, Malformed, Offsets, extract};
 pub use field::{Field, FieldSpec, Format, Location, Maskable, WireId};
 pub use flow::Flow;
 pub use hash::hash_in_mask;

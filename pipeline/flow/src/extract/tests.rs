@@ -1,0 +1,1 @@
+//! Byte vectors and laws of extraction.
