@@ -1,5 +1,37 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
 
 extern crate alloc;
+
+pub mod accounting;
+pub mod action;
+mod dpif;
+mod drop_reason;
+mod ids;
+mod megaflow;
+mod output;
+mod port;
+mod upcall;
+
+pub use accounting::{Accounting, CoreCounters};
+pub use action::{
+    ActionError, Actions, DpAction, HashAction, HashKind, Masked, PortNames, PushMpls, PushVlan,
+    SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetPorts, SlowPath,
+};
+pub use dpif::{Command, Dpif, Execute};
+pub use drop_reason::{DropCounters, DropReason, Drops};
+pub use ids::{CoreId, PortNo, Ufid};
+pub use megaflow::{Fate, FlowStats, FlowStatsRead, Megaflow, PutError};
+pub use output::Output;
+pub use port::{PortCounters, PortStats};
+pub use upcall::{Check, PacketInReason, Upcall, UpcallAction, UpcallReason};

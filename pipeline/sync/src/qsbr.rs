@@ -63,16 +63,24 @@ impl Domain {
                 })
             })
             .collect();
-        Self(Arc::new(Shared { epoch: CachePadded(AtomicU64::new(1)), seats }))
+        Self(Arc::new(Shared {
+            epoch: CachePadded(AtomicU64::new(1)),
+            seats,
+        }))
     }
 
     /// Takes a free seat; `None` if all are taken. The seat is given back when the reader is dropped.
     #[must_use]
     pub fn register(&self) -> Option<Reader> {
         let seat = self.0.seats.iter().position(|seat| {
-            seat.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            seat.taken
+                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
         })?;
-        let mut reader = Reader { domain: self.clone(), seat };
+        let mut reader = Reader {
+            domain: self.clone(),
+            seat,
+        };
         reader.online();
         Some(reader)
     }
@@ -89,7 +97,10 @@ impl Domain {
     pub fn is_past(&self, period: GracePeriod) -> bool {
         // Pairs with the fence in `Reader::online`.
         fence(Ordering::SeqCst);
-        self.0.seats.iter().all(|seat| seat.word.load(Ordering::Acquire) >= period.0)
+        self.0
+            .seats
+            .iter()
+            .all(|seat| seat.word.load(Ordering::Acquire) >= period.0)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -152,7 +163,9 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.word().store(OFFLINE, Ordering::Release);
-        self.domain.0.seats[self.seat].taken.store(false, Ordering::Release);
+        self.domain.0.seats[self.seat]
+            .taken
+            .store(false, Ordering::Release);
     }
 }
 

@@ -26,7 +26,13 @@ pub fn publish<T: Send + Sync>(domain: &Domain, value: T) -> (Publisher<T>, Publ
         domain: domain.clone(),
     });
     let published = Published { cell: cell.clone() };
-    (Publisher { cell, retired: VecDeque::new() }, published)
+    (
+        Publisher {
+            cell,
+            retired: VecDeque::new(),
+        },
+        published,
+    )
 }
 
 /// The writing end; there is one.
@@ -42,7 +48,8 @@ impl<T: Send + Sync> Publisher<T> {
         let new = Box::into_raw(Box::new(value));
         // Release: a reader that sees the pointer sees the value behind it.
         let old = self.cell.current.swap(new, Ordering::AcqRel);
-        self.retired.push_back((self.cell.domain.retire(), Retired(old)));
+        self.retired
+            .push_back((self.cell.domain.retire(), Retired(old)));
         self.reclaim();
     }
 
@@ -96,7 +103,10 @@ impl<T: Send + Sync> Published<T> {
     #[inline]
     #[must_use]
     pub fn read<'a>(&'a self, reader: &'a Reader) -> &'a T {
-        assert!(reader.is_in(&self.cell.domain), "the reader is of another domain");
+        assert!(
+            reader.is_in(&self.cell.domain),
+            "the reader is of another domain"
+        );
         let current = self.cell.current.load(Ordering::Acquire);
         // SAFETY: 1. The pointer is a box that was complete when it was released into `current`; the acquire load saw that.
         // 2. It is not freed while the borrow lives: freeing needs every reader of the domain to rest after the value was replaced, and
@@ -107,7 +117,9 @@ impl<T: Send + Sync> Published<T> {
 
 impl<T: Send + Sync> Clone for Published<T> {
     fn clone(&self) -> Self {
-        Self { cell: self.cell.clone() }
+        Self {
+            cell: self.cell.clone(),
+        }
     }
 }
 

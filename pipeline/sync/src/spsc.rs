@@ -29,16 +29,25 @@ use crate::{
 pub fn channel<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     let capacity = capacity.max(1);
     let n_slots = capacity.next_power_of_two();
-    let slots: Box<[Slot<T>]> =
-        (0..n_slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
+    let slots: Box<[Slot<T>]> = (0..n_slots)
+        .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
+        .collect();
     let ring = Arc::new(Ring {
         head: CachePadded(AtomicUsize::new(0)),
         tail: CachePadded(AtomicUsize::new(0)),
         capacity,
         slots,
     });
-    let producer = Producer { ring: ring.clone(), tail: 0, head_seen: 0 };
-    let consumer = Consumer { ring, head: 0, tail_seen: 0 };
+    let producer = Producer {
+        ring: ring.clone(),
+        tail: 0,
+        head_seen: 0,
+    };
+    let consumer = Consumer {
+        ring,
+        head: 0,
+        tail_seen: 0,
+    };
     (producer, consumer)
 }
 
@@ -80,7 +89,8 @@ impl<T> Producer<T> {
     /// Values in the ring: an upper bound, because the consumer may be taking some.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tail.wrapping_sub(self.ring.head.load(Ordering::Acquire))
+        self.tail
+            .wrapping_sub(self.ring.head.load(Ordering::Acquire))
     }
 
     /// Whether the ring was seen empty.
@@ -137,7 +147,10 @@ impl<T> Consumer<T> {
     /// Values in the ring: a lower bound, because the producer may be adding some.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ring.tail.load(Ordering::Acquire).wrapping_sub(self.head)
+        self.ring
+            .tail
+            .load(Ordering::Acquire)
+            .wrapping_sub(self.head)
     }
 
     /// Whether the ring was seen empty.

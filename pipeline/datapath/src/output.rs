@@ -1,0 +1,36 @@
+//! Where packets go from a core's datapath.
+
+use packet::{Packet, PoolCache};
+
+use crate::{
+    ids::PortNo,
+    upcall::{Check, Upcall},
+};
+
+/// What a core's datapath needs of its surroundings. Nothing here may block.
+pub trait Output {
+    /// Takes a packet that is to leave by `port`, which exists.
+    ///
+    /// The implementor answers for it from here: it counts the packet as transmitted when it enters the device's ring, or
+    /// under a transmit reason of [`crate::DropReason`] when it does not.
+    fn transmit(&mut self, port: PortNo, packet: Packet);
+
+    /// Takes an upcall, or gives it back if there is no room: the datapath then counts the packet as dropped.
+    ///
+    /// # Errors
+    /// `Err(upcall)`: the queue is full.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the refused value goes back to its owner"
+    )]
+    fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall>;
+
+    /// Takes a sample for the self check; `false` if there was no room, which loses only the sample.
+    fn check(&mut self, check: Check) -> bool {
+        let _ = check;
+        false
+    }
+
+    /// This core's packet buffers.
+    fn cache(&mut self) -> &mut PoolCache;
+}
