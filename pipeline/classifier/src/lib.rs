@@ -3,3 +3,23 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod classifier;
+mod entry;
+mod hash;
+mod prefix;
+mod query;
+mod shape;
+mod subtable;
+mod trie;
+mod version;
+
+pub use classifier::{Classifier, InsertError};
+pub use entry::Entry;
+pub use version::Version;
+
+/// A rule's priority: the highest one wins. OpenFlow's are 0 to 65,535; a switch's own hidden
+/// rules may lie above or below.
+pub type Priority = i32;

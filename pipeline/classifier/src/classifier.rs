@@ -1,0 +1,471 @@
+//! The classifier: which rule of the highest priority matches a packet, and what did that depend on?
+//!
+//! # What
+//! A set of rules, each a match (value and mask), a priority and a range of versions. [`lookup`]
+//! finds the visible rule of the highest priority that matches a flow. Of several with that
+//! priority it may return any (OpenFlow 1.3.5 §5.3 leaves it undefined), but for an unchanged
+//! classifier always the same one.
+//!
+//! # Un-wildcarding
+//! The result of a lookup is remembered as a megaflow, for *all* packets that it is the right
+//! answer for. So a lookup also reports which bits of the flow its answer depends on, by setting
+//! them in a mask. Two properties matter:
+//!
+//! - *Sound*: any flow that agrees with this one on the reported bits gets the same rule. A bit
+//!   missing here is a wrong forwarding decision for somebody else's packets.
+//! - *Small*: a bit too many is only slow. But it makes more megaflows, each seeing fewer packets,
+//!   so all the machinery below exists to report few bits, as much as to be fast.
+//!
+//! The argument for soundness is the same in each step: a flow that agrees on the bits reported so
+//! far takes the same path through the lookup so far. Therefore a step reports every bit that its
+//! own outcome depends on, and nothing else.
+//!
+//! # Design: tuple-space search
+//! Rules with the same mask form a *subtable*: a hash table keyed by the masked flow. A lookup asks
+//! one subtable after another and keeps the best rule. A match reports the whole mask of the
+//! subtable (that is what it compared). A miss would have to report the same; the refinements:
+//!
+//! 1. *Priority sorting.* Subtables are visited by descending maximum priority. When the best rule
+//!    found is at least as good as the next subtable's maximum, the rest are never asked and report
+//!    nothing.
+//! 2. *Staged lookup.* A subtable's mask is cut into up to four stages (metadata, L2, L3, L4) and
+//!    knows the hashes of its rules up to each stage. A miss in an early stage reports only the
+//!    bits up to that stage: a rule on TCP ports does not make every ARP packet depend on ports.
+//! 3. *Prefix tries.* For the IP addresses the classifier counts, over all its rules, which prefixes
+//!    exist (`trie.rs`). A subtable whose prefix length is not among those that the packet's
+//!    address lies in cannot match; the few leading bits that prove so are reported, not the prefix.
+//! 4. *Ports trie.* The same for transport ports within one subtable (`subtable.rs`).
+//!
+//! A lookup that does not ask for wildcards skips 2 to 4: one hash and one probe a subtable.
+//!
+//! # Versions
+//! Rules carry the version in which they were added and, once removed, the version in which they
+//! went. Lookups name the version that they want to see, so a change of many rules becomes visible
+//! at once. Removed rules stay in all structures, where they can only cause "perhaps" answers and
+//! so extra bits, until [`purge`] forgets them.
+//!
+//! # Cost
+//! A lookup is O(subtables visited); an insertion or removal O(1) hash operations plus one walk of
+//! each trie that applies, plus O(subtables) moves when a subtable's maximum priority changes.
+//! Rules that differ in priority alone are chained, and inserting among them walks the chain.
+//! Memory is about 45 bytes a rule plus 8 for each word in which its mask has bits, plus 40 to 64
+//! for each distinct prefix.
+//!
+//! # Concurrency
+//! One owner, changed through `&mut`; lookups take `&self`. There is no interior mutability, so
+//! later a reader core can be given a snapshot. Rules are `Arc`s: what a lookup returned may
+//! outlive the rule's removal.
+//!
+//! # Not here
+//! Conjunctive matches. They would be one more kind of entry that the loop in [`lookup`] collects on
+//! its way; nothing in the data structures stands against it.
+//!
+//! [`lookup`]: Classifier::lookup
+//! [`purge`]: Classifier::purge
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::fmt;
+
+use flow::{Flow, Mask, Match};
+use hashbrown::HashTable;
+
+use crate::prefix::{TrieWalk, Tries};
+use crate::shape::Shape;
+use crate::subtable::Subtable;
+use crate::version::Version;
+use crate::{Entry, Priority};
+
+/// Why a rule was not inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertError {
+    /// A rule with the same match and priority is visible in this version or a later one.
+    Duplicate,
+    /// The classifier cannot number another rule (some four thousand millions of one mask).
+    Full,
+}
+
+impl fmt::Display for InsertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Duplicate => "a rule with this match and priority is there already",
+            Self::Full => "the table is full",
+        })
+    }
+}
+
+impl core::error::Error for InsertError {}
+
+/// Where a rule is: its subtable and its slot there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    subtable: u32,
+    slot: u32,
+}
+
+/// A subtable in the order of lookups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rank {
+    max_priority: Priority,
+    subtable: u32,
+}
+
+/// A set of rules. See the head of the file.
+pub struct Classifier<R> {
+    /// By index; freed places are `None`.
+    pub(crate) subtables: Vec<Option<Box<Subtable<R>>>>,
+    /// The places that are `None`.
+    free_subtables: Vec<u32>,
+    /// Highest priority first; among equals, the lower index.
+    order: Vec<Rank>,
+    tries: Tries,
+    /// The indices of the subtables by mask.
+    by_mask: HashTable<u32>,
+    /// Rules that were removed and not yet purged.
+    removed: Vec<Place>,
+    n_rules: usize,
+    seed: u64,
+}
+
+impl<R> Classifier<R> {
+    /// An empty classifier. The `seed` of its hashes should be hard to guess where rules come from
+    /// people who do not trust each other.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            subtables: Vec::new(),
+            free_subtables: Vec::new(),
+            order: Vec::new(),
+            tries: Tries::default(),
+            by_mask: HashTable::new(),
+            removed: Vec::new(),
+            n_rules: 0,
+            seed,
+        }
+    }
+
+    /// The number of rules that are not removed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.n_rules
+    }
+
+    /// Whether no rule is left that is not removed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.n_rules == 0
+    }
+
+    /// The number of different masks: what a lookup's cost depends on.
+    #[must_use]
+    pub fn n_subtables(&self) -> usize {
+        self.order.len()
+    }
+
+    // ---- Lookup ----
+
+    /// The rule of the highest priority that matches `flow` in `version`.
+    ///
+    /// With `wildcards`, every bit of `flow` that the answer depends on is set there; bits already
+    /// set stay set.
+    #[must_use]
+    pub fn lookup(
+        &self,
+        version: Version,
+        flow: &Flow,
+        wildcards: Option<&mut Mask>,
+    ) -> Option<&Arc<R>> {
+        self.lookup_entry(version, flow, wildcards)
+            .map(|entry| entry.rule())
+    }
+
+    /// As [`lookup`](Self::lookup), with the rule's match and priority.
+    #[must_use]
+    pub fn lookup_entry(
+        &self,
+        version: Version,
+        flow: &Flow,
+        mut wildcards: Option<&mut Mask>,
+    ) -> Option<Entry<'_, R>> {
+        let mut tries = TrieWalk::new(&self.tries);
+        let mut best: Option<Entry<'_, R>> = None;
+        for rank in &self.order {
+            if best.is_some_and(|best| best.priority() >= rank.max_priority) {
+                break;
+            }
+            let Some(subtable) = self.subtable(rank.subtable) else {
+                continue;
+            };
+            let found = match &mut wildcards {
+                Some(wildcards) => subtable.lookup_examining(version, flow, &mut tries, wildcards),
+                None => subtable.lookup(version, flow),
+            };
+            let found = found.and_then(|slot| subtable.entry(slot));
+            if let Some(found) = found
+                && best.is_none_or(|best| found.priority() > best.priority())
+            {
+                best = Some(found);
+            }
+        }
+        best
+    }
+
+    /// The rule with exactly this match and priority that is visible in `version`.
+    #[must_use]
+    pub fn find_exact(
+        &self,
+        match_: &Match,
+        priority: Priority,
+        version: Version,
+    ) -> Option<Entry<'_, R>> {
+        let place = self.place_of(match_, priority, |lifetime| lifetime.includes(version))?;
+        self.subtable(place.subtable)?.entry(place.slot)
+    }
+
+    // ---- Changes ----
+
+    /// Adds a rule, visible from `version` on.
+    ///
+    /// # Errors
+    /// When a rule with the same match and priority is still visible then: [`replace`] is for that.
+    ///
+    /// [`replace`]: Self::replace
+    pub fn insert(
+        &mut self,
+        match_: &Match,
+        priority: Priority,
+        version: Version,
+        rule: Arc<R>,
+    ) -> Result<(), InsertError> {
+        let same = self.place_of(match_, priority, |lifetime| {
+            lifetime.added < lifetime.removed && lifetime.removed > version
+        });
+        if same.is_some() {
+            return Err(InsertError::Duplicate);
+        }
+        self.add(match_, priority, version, rule)
+    }
+
+    /// Adds a rule, visible from `version` on, in place of the one with the same match and priority,
+    /// if there is one, which is visible before `version` only. Returns the replaced one.
+    ///
+    /// # Errors
+    /// [`InsertError::Full`]; nothing is changed.
+    pub fn replace(
+        &mut self,
+        match_: &Match,
+        priority: Priority,
+        version: Version,
+        rule: Arc<R>,
+    ) -> Result<Option<Arc<R>>, InsertError> {
+        let old = self.place_of(match_, priority, |lifetime| lifetime.is_open());
+        self.add(match_, priority, version, rule)?;
+        Ok(old.and_then(|place| self.close(place, version)))
+    }
+
+    /// Removes the rule with exactly this match and priority: from `version` on it is not visible.
+    pub fn remove(
+        &mut self,
+        match_: &Match,
+        priority: Priority,
+        version: Version,
+    ) -> Option<Arc<R>> {
+        let place = self.place_of(match_, priority, |lifetime| lifetime.is_open())?;
+        self.close(place, version)
+    }
+
+    /// Forgets the removed rules that no lookup can see any more: those removed in `oldest` or
+    /// before, where `oldest` is the oldest version that anybody still looks up. Returns how many.
+    pub fn purge(&mut self, oldest: Version) -> usize {
+        let before = self.removed.len();
+        let mut removed = core::mem::take(&mut self.removed);
+        removed.retain(|&place| {
+            let is_past = self
+                .subtable(place.subtable)
+                .is_some_and(|subtable| subtable.lifetime(place.slot).removed <= oldest);
+            if is_past {
+                self.forget(place);
+            }
+            !is_past
+        });
+        if removed.is_empty() {
+            removed = Vec::new();
+        }
+        self.removed = removed;
+        before - self.removed.len()
+    }
+
+    /// The number of removed rules that wait for [`purge`](Self::purge).
+    #[must_use]
+    pub fn n_removed(&self) -> usize {
+        self.removed.len()
+    }
+
+    // ---- Places ----
+
+    pub(crate) fn subtable(&self, index: u32) -> Option<&Subtable<R>> {
+        self.subtables.get(index as usize)?.as_deref()
+    }
+
+    fn place_of(
+        &self,
+        match_: &Match,
+        priority: Priority,
+        wanted: impl Fn(crate::version::Lifetime) -> bool,
+    ) -> Option<Place> {
+        let subtable = self.subtable_of(match_.mask())?;
+        let slot = self
+            .subtable(subtable)?
+            .find(match_.flow(), priority, wanted)?;
+        Some(Place { subtable, slot })
+    }
+
+    /// The index of the subtable with this mask.
+    fn subtable_of(&self, mask: &Mask) -> Option<u32> {
+        let hash = self.hash_mask(mask);
+        let has_mask = |&index: &u32| {
+            self.subtable(index)
+                .is_some_and(|subtable| subtable.shape().is_of(mask))
+        };
+        self.by_mask.find(hash, has_mask).copied()
+    }
+
+    fn hash_mask(&self, mask: &Mask) -> u64 {
+        Shape::hash_key(mask.words().iter().copied(), self.seed)
+    }
+
+    fn add(
+        &mut self,
+        match_: &Match,
+        priority: Priority,
+        version: Version,
+        rule: Arc<R>,
+    ) -> Result<(), InsertError> {
+        let index = match self.subtable_of(match_.mask()) {
+            Some(index) => index,
+            None => self.create_subtable(match_.mask())?,
+        };
+        let Some(Some(subtable)) = self.subtables.get_mut(index as usize) else {
+            return Err(InsertError::Full);
+        };
+        let before = subtable.max_priority();
+        subtable
+            .insert(match_.flow(), priority, version, rule)
+            .ok_or(InsertError::Full)?;
+        let after = subtable.max_priority();
+        let lens = subtable.lens;
+        self.tries.insert(lens, match_.flow());
+        self.rank(index, before, after);
+        self.n_rules += 1;
+        Ok(())
+    }
+
+    /// Marks the rule as removed in `version`.
+    pub(crate) fn close(&mut self, place: Place, version: Version) -> Option<Arc<R>> {
+        let subtable = self.subtables.get_mut(place.subtable as usize)?.as_mut()?;
+        subtable.close(place.slot, version);
+        let rule = Arc::clone(subtable.entry(place.slot)?.rule());
+        self.removed.push(place);
+        self.n_rules -= 1;
+        Some(rule)
+    }
+
+    pub(crate) fn place(subtable: u32, slot: u32) -> Place {
+        Place { subtable, slot }
+    }
+
+    /// Takes a rule out of every structure.
+    fn forget(&mut self, place: Place) {
+        let Some(Some(subtable)) = self.subtables.get_mut(place.subtable as usize) else {
+            return;
+        };
+        let before = subtable.max_priority();
+        let flow = subtable.forget(place.slot);
+        let after = subtable.max_priority();
+        self.tries.remove(subtable.lens, &flow);
+        self.rank(place.subtable, before, after);
+        if after.is_none() {
+            self.delete_subtable(place.subtable);
+        }
+    }
+
+    // ---- Subtables ----
+
+    fn create_subtable(&mut self, mask: &Mask) -> Result<u32, InsertError> {
+        let index = match self.free_subtables.pop() {
+            Some(index) => index,
+            None => {
+                let index = u32::try_from(self.subtables.len()).map_err(|_| InsertError::Full)?;
+                self.subtables.push(None);
+                index
+            }
+        };
+        self.subtables[index as usize] = Some(Box::new(Subtable::new(mask, self.seed)));
+        let hash = self.hash_mask(mask);
+        let Self {
+            by_mask,
+            subtables,
+            seed,
+            ..
+        } = self;
+        by_mask.insert_unique(hash, index, |&other| {
+            subtables[other as usize].as_ref().map_or(0, |subtable| {
+                Shape::hash_key(subtable.shape().to_mask().words().iter().copied(), *seed)
+            })
+        });
+        Ok(index)
+    }
+
+    fn delete_subtable(&mut self, index: u32) {
+        let Some(subtable) = self.subtables[index as usize].take() else {
+            return;
+        };
+        let hash = self.hash_mask(&subtable.shape().to_mask());
+        if let Ok(entry) = self.by_mask.find_entry(hash, |&other| other == index) {
+            entry.remove();
+        }
+        self.free_subtables.push(index);
+    }
+
+    /// Moves a subtable to its place in the order of lookups after its maximum priority changed.
+    fn rank(&mut self, subtable: u32, before: Option<Priority>, after: Option<Priority>) {
+        if before == after {
+            return;
+        }
+        let key = |rank: &Rank| (Reverse(rank.max_priority), rank.subtable);
+        if let Some(max_priority) = before
+            && let Ok(at) = self.order.binary_search_by_key(
+                &key(&Rank {
+                    max_priority,
+                    subtable,
+                }),
+                key,
+            )
+        {
+            self.order.remove(at);
+        }
+        if let Some(max_priority) = after {
+            let rank = Rank {
+                max_priority,
+                subtable,
+            };
+            let at = self
+                .order
+                .binary_search_by_key(&key(&rank), key)
+                .unwrap_or_else(|at| at);
+            self.order.insert(at, rank);
+        }
+    }
+}
+
+impl<R> fmt::Debug for Classifier<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Classifier")
+            .field("n_rules", &self.n_rules)
+            .field("n_subtables", &self.order.len())
+            .field("n_removed", &self.removed.len())
+            .finish_non_exhaustive()
+    }
+}

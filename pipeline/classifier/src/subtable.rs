@@ -1,0 +1,446 @@
+//! A subtable: all rules that share one mask, in a hash table keyed by what they match under it.
+//!
+//! # Layout
+//! A rule costs a 32-byte slot, its key words (8 bytes for each word in which the mask has a bit)
+//! and 5 bytes of hash table; no allocation of its own. Slots and keys are two parallel vectors;
+//! freed slots form a list. Rules with the same key are chained from the highest priority down,
+//! the newest first among equals; the hash table holds the head of each chain.
+//!
+//! # Stages
+//! For every stage but the last a set of short hashes tells whether some rule has the packet's
+//! values up to that stage. It may say "perhaps" wrongly (a collision, or a rule of another
+//! version), never "no": a wrong "perhaps" only costs wildcards.
+//!
+//! # Ports trie
+//! When a packet gets as far as the last stage and misses there, and that stage is nothing but the
+//! transport ports, a trie over the subtable's port pairs tells how many leading bits of the pair
+//! prove the miss. So one rule for port 80 does not make every other port a megaflow of its own.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use flow::layout::TP;
+use flow::{Flow, Mask};
+use hashbrown::HashTable;
+use hashbrown::hash_table;
+
+use crate::hash::{Hash, spread};
+use crate::prefix::{FieldLens, TrieWalk};
+use crate::shape::{Shape, examine};
+use crate::trie::Trie;
+use crate::version::{Lifetime, Version};
+use crate::{Entry, Priority};
+
+/// "No slot", as a link.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// One rule, or a free place for one.
+#[derive(Debug)]
+struct Slot<R> {
+    /// `None` when the slot is free.
+    rule: Option<Arc<R>>,
+    lifetime: Lifetime,
+    priority: Priority,
+    /// The next rule with the same key, or the next free slot.
+    next: u32,
+}
+
+/// How many rules share a hash up to a stage.
+#[derive(Debug)]
+struct StageHash {
+    short: u32,
+    n_rules: u32,
+}
+
+/// The port pairs of a subtable whose last stage is ports and nothing else.
+#[derive(Debug)]
+struct Ports {
+    /// The mask of the pair, in the upper half of the word.
+    mask: u32,
+    /// The pair's leading bits up to the last mask bit.
+    len: u32,
+    trie: Trie<u32>,
+}
+
+impl Ports {
+    fn of(shape: &Shape) -> Option<Self> {
+        let bits = shape.mask_word(TP);
+        let mask = (bits >> 32) as u32;
+        let only_ports = bits << 32 == 0 && shape.last_stage().map.0 == 1 << TP;
+        (mask != 0 && only_ports).then(|| Self {
+            mask,
+            len: u32::BITS - mask.trailing_zeros(),
+            trie: Trie::default(),
+        })
+    }
+
+    fn pair(&self, flow: &Flow) -> u32 {
+        (flow.words()[TP] >> 32) as u32 & self.mask
+    }
+
+    /// Sets in `wildcards` the port bits that prove that no rule has the ports of `flow`.
+    fn examine(&self, flow: &Flow, wildcards: &mut Mask) {
+        let examined = self.trie.lookup(self.pair(flow)).examined;
+        let prefix = !u32::MAX.checked_shr(examined).unwrap_or(0);
+        examine(wildcards, TP, u64::from(prefix & self.mask) << 32);
+    }
+}
+
+/// The rules with one mask. See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Subtable<R> {
+    shape: Shape,
+    /// Prefix lengths for the classifier's tries.
+    pub(crate) lens: FieldLens,
+    seed: u64,
+    /// The first slot of every chain.
+    heads: HashTable<u32>,
+    /// For every stage but the last, the hashes up to and with it.
+    stages: Vec<HashTable<StageHash>>,
+    ports: Option<Ports>,
+    slots: Vec<Slot<R>>,
+    /// `shape.n_words()` words for each slot.
+    keys: Vec<u64>,
+    free: u32,
+    /// How many rules have each priority: the last key is the subtable's rank.
+    priorities: BTreeMap<Priority, u32>,
+}
+
+impl<R> Subtable<R> {
+    pub(crate) fn new(mask: &Mask, seed: u64) -> Self {
+        let shape = Shape::of(mask);
+        Self {
+            lens: FieldLens::of(mask),
+            seed,
+            heads: HashTable::new(),
+            stages: shape
+                .early_stages()
+                .iter()
+                .map(|_| HashTable::new())
+                .collect(),
+            ports: Ports::of(&shape),
+            slots: Vec::new(),
+            keys: Vec::new(),
+            free: NONE,
+            priorities: BTreeMap::new(),
+            shape,
+        }
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The highest priority of any rule here, removed ones included until they are purged.
+    pub(crate) fn max_priority(&self) -> Option<Priority> {
+        self.priorities
+            .last_key_value()
+            .map(|(&priority, _)| priority)
+    }
+
+    /// Whether some rule, perhaps a removed one, has this priority.
+    pub(crate) fn has_priority(&self, priority: Priority) -> bool {
+        self.priorities.contains_key(&priority)
+    }
+
+    // ---- Lookup ----
+
+    /// The best rule for `flow` in `version`.
+    pub(crate) fn lookup(&self, version: Version, flow: &Flow) -> Option<u32> {
+        let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
+        self.visible(self.chain(hash, flow), version)
+    }
+
+    /// As [`lookup`](Self::lookup), and sets in `wildcards` what the answer depends on.
+    pub(crate) fn lookup_examining(
+        &self,
+        version: Version,
+        flow: &Flow,
+        tries: &mut TrieWalk<'_>,
+        wildcards: &mut Mask,
+    ) -> Option<u32> {
+        let mut hash = Hash::new(self.seed);
+        for (n, (stage, hashes)) in self
+            .shape
+            .early_stages()
+            .iter()
+            .zip(&self.stages)
+            .enumerate()
+        {
+            if tries.rules_out(stage.map, self.lens, flow, wildcards) {
+                self.shape.examine_stages(n, wildcards);
+                return None;
+            }
+            hash = self.shape.hash_stage(stage, flow, hash);
+            let short = hash.finish_short();
+            if hashes
+                .find(spread(short), |entry| entry.short == short)
+                .is_none()
+            {
+                self.shape.examine_stages(n + 1, wildcards);
+                return None;
+            }
+        }
+        let last = self.shape.last_stage();
+        let n_early = self.stages.len();
+        if tries.rules_out(last.map, self.lens, flow, wildcards) {
+            self.shape.examine_stages(n_early, wildcards);
+            return None;
+        }
+        hash = self.shape.hash_stage(last, flow, hash);
+        let found = self.visible(self.chain(hash.finish(), flow), version);
+        match &self.ports {
+            Some(ports) if found.is_none() => {
+                ports.examine(flow, wildcards);
+                self.shape.examine_stages(n_early, wildcards);
+            }
+            _ => self.shape.examine(wildcards),
+        }
+        found
+    }
+
+    /// The head of the chain with the key of `flow`.
+    fn chain(&self, hash: u64, flow: &Flow) -> u32 {
+        let has_key = |&slot: &u32| self.shape.key_matches(self.key(slot), flow);
+        self.heads.find(hash, has_key).copied().unwrap_or(NONE)
+    }
+
+    /// The first rule of the chain that is visible.
+    fn visible(&self, head: u32, version: Version) -> Option<u32> {
+        self.chained(head)
+            .find(|&slot| self.slots[slot as usize].lifetime.includes(version))
+    }
+
+    /// The slots of a chain.
+    fn chained(&self, head: u32) -> impl Iterator<Item = u32> {
+        core::iter::successors(Some(head), |&slot| Some(self.slots[slot as usize].next))
+            .take_while(|&slot| slot != NONE)
+    }
+
+    fn key(&self, slot: u32) -> &[u64] {
+        key_of(&self.keys, self.shape.n_words(), slot)
+    }
+
+    // ---- Single rules ----
+
+    /// The first rule with exactly this match value and priority for which `wanted` holds.
+    pub(crate) fn find(
+        &self,
+        flow: &Flow,
+        priority: Priority,
+        wanted: impl Fn(Lifetime) -> bool,
+    ) -> Option<u32> {
+        let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
+        self.chained(self.chain(hash, flow)).find(|&slot| {
+            let slot = &self.slots[slot as usize];
+            slot.priority == priority && wanted(slot.lifetime)
+        })
+    }
+
+    /// Adds a rule. `None` when the subtable cannot number another one.
+    pub(crate) fn insert(
+        &mut self,
+        flow: &Flow,
+        priority: Priority,
+        added: Version,
+        rule: Arc<R>,
+    ) -> Option<u32> {
+        let slot = self.occupy(
+            flow,
+            Slot {
+                rule: Some(rule),
+                lifetime: Lifetime::from(added),
+                priority,
+                next: NONE,
+            },
+        )?;
+        self.link(slot, flow);
+        let mut hash = Hash::new(self.seed);
+        for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
+            hash = self.shape.hash_stage(stage, flow, hash);
+            let short = hash.finish_short();
+            hashes
+                .entry(
+                    spread(short),
+                    |entry| entry.short == short,
+                    |entry| spread(entry.short),
+                )
+                .or_insert(StageHash { short, n_rules: 0 })
+                .get_mut()
+                .n_rules += 1;
+        }
+        if let Some(ports) = &mut self.ports {
+            ports.trie.insert(ports.pair(flow), ports.len);
+        }
+        *self.priorities.entry(priority).or_insert(0) += 1;
+        Some(slot)
+    }
+
+    /// Marks the rule as gone from `version` on.
+    pub(crate) fn close(&mut self, slot: u32, version: Version) {
+        self.slots[slot as usize].lifetime.removed = version;
+    }
+
+    pub(crate) fn lifetime(&self, slot: u32) -> Lifetime {
+        self.slots[slot as usize].lifetime
+    }
+
+    /// Forgets the rule for good, and returns its match value for the classifier's tries.
+    pub(crate) fn forget(&mut self, slot: u32) -> Flow {
+        let flow = self.shape.to_flow(self.key(slot));
+        self.unlink(slot, &flow);
+        let mut hash = Hash::new(self.seed);
+        for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
+            hash = self.shape.hash_stage(stage, &flow, hash);
+            let short = hash.finish_short();
+            if let Ok(mut entry) = hashes.find_entry(spread(short), |entry| entry.short == short) {
+                entry.get_mut().n_rules -= 1;
+                if entry.get().n_rules == 0 {
+                    entry.remove();
+                }
+            }
+        }
+        if let Some(ports) = &mut self.ports {
+            ports.trie.remove(ports.pair(&flow), ports.len);
+        }
+        let priority = self.slots[slot as usize].priority;
+        if let Some(n_rules) = self.priorities.get_mut(&priority) {
+            *n_rules -= 1;
+            if *n_rules == 0 {
+                self.priorities.remove(&priority);
+            }
+        }
+        let freed = &mut self.slots[slot as usize];
+        freed.rule = None;
+        freed.next = self.free;
+        self.free = slot;
+        flow
+    }
+
+    // ---- All rules ----
+
+    /// The rule in `slot`.
+    pub(crate) fn entry(&self, slot: u32) -> Option<Entry<'_, R>> {
+        let place = self.slots.get(slot as usize)?;
+        Some(Entry {
+            shape: &self.shape,
+            key: self.key(slot),
+            rule: place.rule.as_ref()?,
+            priority: place.priority,
+            lifetime: place.lifetime,
+        })
+    }
+
+    /// The slots whose rules are visible in `version`.
+    pub(crate) fn visible_slots(&self, version: Version) -> impl Iterator<Item = u32> {
+        (0u32..).zip(&self.slots).filter_map(move |(index, slot)| {
+            (slot.rule.is_some() && slot.lifetime.includes(version)).then_some(index)
+        })
+    }
+
+    /// The rules visible in `version`.
+    pub(crate) fn entries(&self, version: Version) -> impl Iterator<Item = Entry<'_, R>> {
+        self.visible_slots(version)
+            .filter_map(|slot| self.entry(slot))
+    }
+
+    /// Whether every rule here examines at least the bits of `mask`.
+    pub(crate) fn is_at_least_as_specific_as(&self, mask: &Mask) -> bool {
+        (mask.words().iter().enumerate())
+            .all(|(index, &bits)| bits & !self.shape.mask_word(index) == 0)
+    }
+
+    // ---- Slots and chains ----
+
+    fn occupy(&mut self, flow: &Flow, slot: Slot<R>) -> Option<u32> {
+        if let Some(place) = self.slots.get_mut(self.free as usize) {
+            let index = self.free;
+            self.free = place.next;
+            *place = slot;
+            let start = index as usize * self.shape.n_words();
+            for (to, word) in self.keys[start..].iter_mut().zip(self.shape.key_of(flow)) {
+                *to = word;
+            }
+            return Some(index);
+        }
+        let index = u32::try_from(self.slots.len())
+            .ok()
+            .filter(|&index| index != NONE)?;
+        self.slots.push(slot);
+        self.keys.extend(self.shape.key_of(flow));
+        Some(index)
+    }
+
+    /// Puts the slot in its chain: before the first rule whose priority is not higher.
+    fn link(&mut self, new: u32, flow: &Flow) {
+        let Self {
+            shape,
+            heads,
+            slots,
+            keys,
+            ..
+        } = self;
+        let n_words = shape.n_words();
+        let hash = Shape::hash_key(shape.key_of(flow), self.seed);
+        let entry = heads.entry(
+            hash,
+            |&head| shape.key_matches(key_of(keys, n_words, head), flow),
+            |&head| Shape::hash_key(key_of(keys, n_words, head).iter().copied(), self.seed),
+        );
+        let mut head = match entry {
+            hash_table::Entry::Vacant(entry) => {
+                entry.insert(new);
+                return;
+            }
+            hash_table::Entry::Occupied(entry) => entry,
+        };
+        let priority = slots[new as usize].priority;
+        let (mut before, mut after) = (NONE, *head.get());
+        while after != NONE && slots[after as usize].priority > priority {
+            (before, after) = (after, slots[after as usize].next);
+        }
+        slots[new as usize].next = after;
+        if before == NONE {
+            *head.get_mut() = new;
+        } else {
+            slots[before as usize].next = new;
+        }
+    }
+
+    /// Takes the slot out of its chain.
+    fn unlink(&mut self, old: u32, flow: &Flow) {
+        let Self {
+            shape,
+            heads,
+            slots,
+            keys,
+            ..
+        } = self;
+        let n_words = shape.n_words();
+        let hash = Shape::hash_key(shape.key_of(flow), self.seed);
+        let has_key = |&head: &u32| shape.key_matches(key_of(keys, n_words, head), flow);
+        let Ok(mut head) = heads.find_entry(hash, has_key) else {
+            debug_assert!(false, "every rule is in a chain");
+            return;
+        };
+        let after = slots[old as usize].next;
+        let mut slot = *head.get();
+        if slot != old {
+            while slots[slot as usize].next != old {
+                slot = slots[slot as usize].next;
+            }
+            slots[slot as usize].next = after;
+        } else if after == NONE {
+            head.remove();
+        } else {
+            *head.get_mut() = after;
+        }
+    }
+}
+
+/// The key words of `slot`.
+fn key_of(keys: &[u64], n_words: usize, slot: u32) -> &[u64] {
+    let start = slot as usize * n_words;
+    &keys[start..start + n_words]
+}
