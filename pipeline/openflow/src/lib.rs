@@ -3,3 +3,18 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod actions;
+mod errors;
+mod model;
+mod ports;
+pub mod text;
+mod version;
+
+pub use actions::*;
+pub use errors::{ERROR_DATA_BYTES, NICIRA, ONF, OfError, OfErrorKind, WireCode};
+pub use model::*;
+pub use ports::OfPort;
+pub use version::Version;

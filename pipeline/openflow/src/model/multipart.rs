@@ -1,0 +1,270 @@
+//! Statistics and descriptions (1.0.1 §5.3.5 "stats", 1.3.5 §7.3.5 "multipart").
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use flow::Match;
+
+use super::{
+    FlowFormat, FlowModFlags, GroupDesc, GroupFeatures, GroupStats, MeterConfig, MeterFeatures,
+    MeterStats, PortDesc, TableFeatures,
+};
+use crate::{Instructions, OfPort};
+
+/// A question for statistics or a description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MultipartRequest {
+    /// Who made the switch.
+    Desc,
+    /// Rules with their statistics.
+    Flow(FlowStatsRequest),
+    /// Their sum.
+    Aggregate(FlowStatsRequest),
+    /// Table statistics.
+    Table,
+    /// Port statistics; [`OfPort::ANY`] for all.
+    Port(OfPort),
+    /// Queue statistics; [`OfPort::ANY`] and [`QUEUE_ALL`] for all.
+    Queue {
+        /// Of which port.
+        port: OfPort,
+        /// Which queue.
+        queue_id: u32,
+    },
+    /// Group statistics; `GROUP_ALL` for all.
+    Group(u32),
+    /// Group descriptions.
+    GroupDesc,
+    /// Abilities of groups.
+    GroupFeatures,
+    /// Meter statistics; `METER_ALL` for all.
+    Meter(u32),
+    /// Meter configurations; `METER_ALL` for all.
+    MeterConfig(u32),
+    /// Abilities of meters.
+    MeterFeatures,
+    /// Table features: a question when empty, else a change.
+    TableFeatures(Vec<TableFeatures>),
+    /// Port descriptions.
+    PortDesc,
+}
+
+/// `OFPQ_ALL`.
+pub const QUEUE_ALL: u32 = 0xffff_ffff;
+
+/// Which rules (1.3.5 §7.3.5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStatsRequest {
+    /// In this table; 0xff is all.
+    pub table_id: u8,
+    /// Only those that send there; [`OfPort::ANY`] for no such filter.
+    pub out_port: OfPort,
+    /// Only those that use it; `GROUP_ANY` for no such filter.
+    pub out_group: u32,
+    /// With `cookie_mask`: only those whose cookie agrees.
+    pub cookie: u64,
+    /// 0 for no such filter.
+    pub cookie_mask: u64,
+    /// Only those that are at least as specific as this.
+    pub match_: Match,
+    /// Whether 1.0's or Nicira's message asked; the reply is like it.
+    pub format: FlowFormat,
+}
+
+/// A reply or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MultipartReply {
+    /// Whether more parts follow.
+    pub more: bool,
+    /// What it says.
+    pub body: MultipartBody,
+}
+
+/// What a reply says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MultipartBody {
+    /// Who made the switch.
+    Desc(SwitchDesc),
+    /// Rules with their statistics.
+    Flow(FlowFormat, Vec<FlowStats>),
+    /// Their sum.
+    Aggregate(FlowFormat, AggregateStats),
+    /// Table statistics.
+    Table(Vec<TableStats>),
+    /// Port statistics.
+    Port(Vec<PortStats>),
+    /// Queue statistics.
+    Queue(Vec<QueueStats>),
+    /// Group statistics.
+    Group(Vec<GroupStats>),
+    /// Group descriptions.
+    GroupDesc(Vec<GroupDesc>),
+    /// Abilities of groups.
+    GroupFeatures(GroupFeatures),
+    /// Meter statistics.
+    Meter(Vec<MeterStats>),
+    /// Meter configurations.
+    MeterConfig(Vec<MeterConfig>),
+    /// Abilities of meters.
+    MeterFeatures(MeterFeatures),
+    /// Table features.
+    TableFeatures(Vec<TableFeatures>),
+    /// Port descriptions.
+    PortDesc(Vec<PortDesc>),
+}
+
+/// Who made the switch (1.3.5 §7.3.5.1). Long texts are cut when sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SwitchDesc {
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Hardware.
+    pub hardware: String,
+    /// Software.
+    pub software: String,
+    /// Serial number.
+    pub serial: String,
+    /// A name that a person gave.
+    pub datapath: String,
+}
+
+/// A rule and its statistics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Its table.
+    pub table_id: u8,
+    /// Its age, whole seconds.
+    pub duration_sec: u32,
+    /// Its age, nanoseconds beyond.
+    pub duration_nsec: u32,
+    /// Its priority.
+    pub priority: u16,
+    /// Its idle timeout in seconds.
+    pub idle_timeout: u16,
+    /// Its hard timeout in seconds.
+    pub hard_timeout: u16,
+    /// Seconds since it was used last (Nicira's format only; at most 65534).
+    pub idle_age: Option<u16>,
+    /// Seconds since it was changed last (Nicira's format only; at most 65534).
+    pub hard_age: Option<u16>,
+    /// Its flags (1.3+).
+    pub flags: FlowModFlags,
+    /// Its eviction order (1.4+).
+    pub importance: u16,
+    /// Its cookie.
+    pub cookie: u64,
+    /// Packets that it matched; all ones if unknown.
+    pub packet_count: u64,
+    /// Their bytes; all ones if unknown.
+    pub byte_count: u64,
+    /// Its match.
+    pub match_: Match,
+    /// What it does.
+    pub instructions: Instructions,
+}
+
+impl Default for FlowStats {
+    fn default() -> Self {
+        FlowStats {
+            table_id: 0,
+            duration_sec: 0,
+            duration_nsec: 0,
+            priority: super::DEFAULT_PRIORITY,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            idle_age: None,
+            hard_age: None,
+            flags: FlowModFlags::empty(),
+            importance: 0,
+            cookie: 0,
+            packet_count: 0,
+            byte_count: 0,
+            match_: Match::default(),
+            instructions: Instructions::default(),
+        }
+    }
+}
+
+/// The sum over rules (1.3.5 §7.3.5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AggregateStats {
+    /// Packets.
+    pub packet_count: u64,
+    /// Bytes.
+    pub byte_count: u64,
+    /// Rules.
+    pub flow_count: u32,
+}
+
+/// Statistics of a table (1.0.1 §5.3.5, 1.3.5 §7.3.5.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Which table.
+    pub table_id: u8,
+    /// Its name (1.0).
+    pub name: String,
+    /// Fields that it can wildcard, as 1.0's bits (1.0).
+    pub wildcards: u32,
+    /// How many rules it can hold (1.0).
+    pub max_entries: u32,
+    /// How many it holds.
+    pub active_count: u32,
+    /// Packets looked up.
+    pub lookup_count: u64,
+    /// Packets that matched.
+    pub matched_count: u64,
+}
+
+/// Statistics of a port (1.3.5 §7.3.5.6); all ones where a counter is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// Which port.
+    pub port: OfPort,
+    /// Received packets.
+    pub rx_packets: u64,
+    /// Sent packets.
+    pub tx_packets: u64,
+    /// Received bytes.
+    pub rx_bytes: u64,
+    /// Sent bytes.
+    pub tx_bytes: u64,
+    /// Dropped on receipt.
+    pub rx_dropped: u64,
+    /// Dropped on sending.
+    pub tx_dropped: u64,
+    /// Receive errors.
+    pub rx_errors: u64,
+    /// Send errors.
+    pub tx_errors: u64,
+    /// Alignment errors.
+    pub rx_frame_err: u64,
+    /// Overruns.
+    pub rx_over_err: u64,
+    /// Checksum errors.
+    pub rx_crc_err: u64,
+    /// Collisions.
+    pub collisions: u64,
+    /// Its age, whole seconds (1.3+).
+    pub duration_sec: u32,
+    /// Its age, nanoseconds beyond (1.3+).
+    pub duration_nsec: u32,
+}
+
+/// Statistics of a queue (1.3.5 §7.3.5.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Of which port.
+    pub port: OfPort,
+    /// Which queue.
+    pub queue_id: u32,
+    /// Sent bytes.
+    pub tx_bytes: u64,
+    /// Sent packets.
+    pub tx_packets: u64,
+    /// Packets lost.
+    pub tx_errors: u64,
+    /// Its age, whole seconds (1.3+).
+    pub duration_sec: u32,
+    /// Its age, nanoseconds beyond (1.3+).
+    pub duration_nsec: u32,
+}

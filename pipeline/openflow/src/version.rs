@@ -1,0 +1,87 @@
+//! OpenFlow versions.
+
+use core::fmt;
+
+/// A version of the protocol, ordered by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Version {
+    /// OpenFlow 1.0.
+    V10 = 1,
+    /// OpenFlow 1.1.
+    V11 = 2,
+    /// OpenFlow 1.2.
+    V12 = 3,
+    /// OpenFlow 1.3.
+    V13 = 4,
+    /// OpenFlow 1.4.
+    V14 = 5,
+    /// OpenFlow 1.5.
+    V15 = 6,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Version; 6] = [
+        Version::V10,
+        Version::V11,
+        Version::V12,
+        Version::V13,
+        Version::V14,
+        Version::V15,
+    ];
+
+    /// The versions that [`decode`](crate::decode) and [`encode`](crate::Message::encode) speak.
+    pub const SPOKEN: [Version; 2] = [Version::V10, Version::V13];
+
+    /// The number in a message's header.
+    #[must_use]
+    pub const fn wire(self) -> u8 {
+        self as u8
+    }
+
+    /// The version with this number in a message's header.
+    #[must_use]
+    pub fn from_wire(wire: u8) -> Option<Version> {
+        Self::ALL.into_iter().find(|version| version.wire() == wire)
+    }
+
+    /// Whether this crate has a codec for the version.
+    #[must_use]
+    pub fn is_spoken(self) -> bool {
+        Self::SPOKEN.contains(&self)
+    }
+
+    /// The bit of this version in a hello bitmap (1.3.5 §7.5.1).
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self.wire()
+    }
+
+    /// The version that two peers use (1.3.5 §6.3.1): the highest in both bitmaps when the peer
+    /// sent one, else the lower of the two highest, if we allow it. `None` is
+    /// `OFPHFC_INCOMPATIBLE`.
+    #[must_use]
+    pub fn negotiate(ours: u32, peer_header: u8, peer_bitmap: Option<u32>) -> Option<Version> {
+        match peer_bitmap {
+            Some(theirs) => Self::ALL
+                .into_iter()
+                .rev()
+                .find(|version| version.bit() & ours & theirs != 0),
+            None => {
+                let highest = Self::ALL
+                    .into_iter()
+                    .rev()
+                    .find(|version| version.bit() & ours != 0)?;
+                let agreed = highest.wire().min(peer_header);
+                Self::from_wire(agreed).filter(|version| version.bit() & ours != 0)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenFlow1.{}", self.wire() - 1)
+    }
+}
