@@ -14,13 +14,16 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod build;
 mod bytes;
 mod cache;
 pub mod checksum;
+pub mod edit;
 mod offsets;
 mod packet;
 mod pool;
 mod region;
+pub mod wire;
 
 pub use cache::PoolCache;
 pub use offsets::Offsets;

@@ -1,0 +1,226 @@
+//! Edits of transport headers, ICMP and neighbour discovery.
+
+use super::{Masked, change};
+use crate::bytes::{array, put, u8_at, u16_at};
+use crate::checksum::{crc32c_difference, update_at, update_udp_at};
+use crate::wire::{icmp, icmpv6, ipv4, ipv6, sctp, tcp, udp};
+use crate::{Offsets, Packet};
+
+/// Writes the TCP source port.
+#[must_use]
+pub fn set_tcp_src(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    set_tcp_port(packet, at, tcp::SRC, to)
+}
+
+/// Writes the TCP destination port.
+#[must_use]
+pub fn set_tcp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    set_tcp_port(packet, at, tcp::DST, to)
+}
+
+/// Writes the UDP source port.
+#[must_use]
+pub fn set_udp_src(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    set_udp_port(packet, at, udp::SRC, to)
+}
+
+/// Writes the UDP destination port.
+#[must_use]
+pub fn set_udp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    set_udp_port(packet, at, udp::DST, to)
+}
+
+/// Writes the SCTP source port.
+#[must_use]
+pub fn set_sctp_src(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    set_sctp_port(packet, at, sctp::SRC, to)
+}
+
+/// Writes the SCTP destination port.
+#[must_use]
+pub fn set_sctp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    set_sctp_port(packet, at, sctp::DST, to)
+}
+
+/// Writes the ICMP type.
+#[must_use]
+pub fn set_icmp_type(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
+    set_summed(
+        packet,
+        at,
+        icmp::LEN,
+        icmp::TYPE,
+        |[kind, code]: [u8; 2]| [to.over(kind), code],
+    )
+}
+
+/// Writes the ICMP code.
+#[must_use]
+pub fn set_icmp_code(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
+    set_summed(
+        packet,
+        at,
+        icmp::LEN,
+        icmp::TYPE,
+        |[kind, code]: [u8; 2]| [kind, to.over(code)],
+    )
+}
+
+/// Writes the ICMPv6 type.
+#[must_use]
+pub fn set_icmpv6_type(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
+    set_icmp_type(packet, at, to)
+}
+
+/// Writes the ICMPv6 code.
+#[must_use]
+pub fn set_icmpv6_code(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
+    set_icmp_code(packet, at, to)
+}
+
+/// Writes the target address of a neighbour message.
+#[must_use]
+pub fn set_nd_target(packet: &mut Packet, at: &Offsets, to: Masked<u128>) -> bool {
+    let write = |old| to.over(u128::from_be_bytes(old)).to_be_bytes();
+    set_summed(packet, at, icmpv6::ND_OPTIONS, icmpv6::ND_TARGET, write)
+}
+
+/// Writes the flags and reserved bits of a neighbour message.
+#[must_use]
+pub fn set_nd_reserved(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
+    let write = |old| to.over(u32::from_be_bytes(old)).to_be_bytes();
+    set_summed(packet, at, icmpv6::ND_OPTIONS, icmpv6::ND_RESERVED, write)
+}
+
+/// Writes the type of the first option of a neighbour message.
+#[must_use]
+pub fn set_nd_options_type(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
+    let write = |[kind, len]: [u8; 2]| [to.over(kind), len];
+    set_summed(
+        packet,
+        at,
+        icmpv6::ND_OPTIONS + 8,
+        icmpv6::ND_OPTIONS,
+        write,
+    )
+}
+
+/// Writes the source link-layer address option of a neighbour message; `false` when it has none.
+#[must_use]
+pub fn set_nd_sll(packet: &mut Packet, at: &Offsets, to: Masked<[u8; 6]>) -> bool {
+    set_nd_option(packet, at, icmpv6::OPTION_SLL, to)
+}
+
+/// Writes the target link-layer address option of a neighbour message; `false` when it has none.
+#[must_use]
+pub fn set_nd_tll(packet: &mut Packet, at: &Offsets, to: Masked<[u8; 6]>) -> bool {
+    set_nd_option(packet, at, icmpv6::OPTION_TLL, to)
+}
+
+/// Where the transport header begins, when `len` bytes of it are there.
+fn header(packet: &Packet, at: &Offsets, len: usize) -> Option<usize> {
+    at.l4.map(usize::from).filter(|l4| l4 + len <= packet.len())
+}
+
+fn write_port(to: Masked<u16>) -> impl FnOnce([u8; 2]) -> [u8; 2] {
+    move |old| to.over(u16::from_be_bytes(old)).to_be_bytes()
+}
+
+fn set_tcp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16>) -> bool {
+    let Some(l4) = header(packet, at, tcp::MIN_LEN) else {
+        return false;
+    };
+    let frame = packet.data_mut();
+    let Some((old, new)) = change(frame, l4 + field, write_port(to)) else {
+        return false;
+    };
+    update_at(frame, l4 + tcp::CHECKSUM, &old, &new);
+    true
+}
+
+fn set_udp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16>) -> bool {
+    let Some(l4) = header(packet, at, udp::LEN) else {
+        return false;
+    };
+    let frame = packet.data_mut();
+    let Some((old, new)) = change(frame, l4 + field, write_port(to)) else {
+        return false;
+    };
+    update_udp_at(frame, l4 + udp::CHECKSUM, &old, &new);
+    true
+}
+
+fn set_sctp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16>) -> bool {
+    let Some(l4) = header(packet, at, sctp::LEN) else {
+        return false;
+    };
+    let len = sctp_len(packet.data(), at, l4);
+    let frame = packet.data_mut();
+    let before: [u8; 4] = array(frame, l4);
+    if change(frame, l4 + field, write_port(to)).is_none() {
+        return false;
+    }
+    let after: [u8; 4] = array(frame, l4);
+    let difference = u32::from_ne_bytes(before) ^ u32::from_ne_bytes(after);
+    if difference != 0 {
+        let crc = u32::from_le_bytes(array(frame, l4 + sctp::CHECKSUM));
+        let crc = crc ^ crc32c_difference(difference.to_ne_bytes(), len);
+        put(frame, l4 + sctp::CHECKSUM, crc.to_le_bytes());
+    }
+    true
+}
+
+/// Bytes that the SCTP checksum covers: to the end of the IP packet, not into link padding.
+fn sctp_len(frame: &[u8], at: &Offsets, l4: usize) -> usize {
+    let l3 = at.l3.map_or(l4, usize::from);
+    let end = match u8_at(frame, l3) >> 4 {
+        4 => l3 + usize::from(u16_at(frame, l3 + ipv4::TOTAL_LEN)),
+        6 => l3 + ipv6::LEN + usize::from(u16_at(frame, l3 + ipv6::PAYLOAD_LEN)),
+        _ => frame.len(),
+    };
+    end.min(frame.len()).saturating_sub(l4).max(sctp::LEN)
+}
+
+/// Changes bytes of a message whose checksum is the third and fourth byte (ICMP, ICMPv6). `len`
+/// bytes of it must be there; the change is at an even offset.
+fn set_summed<const N: usize>(
+    packet: &mut Packet,
+    at: &Offsets,
+    len: usize,
+    field: usize,
+    write: impl FnOnce([u8; N]) -> [u8; N],
+) -> bool {
+    let Some(l4) = header(packet, at, len) else {
+        return false;
+    };
+    let frame = packet.data_mut();
+    let Some((old, new)) = change(frame, l4 + field, write) else {
+        return false;
+    };
+    update_at(frame, l4 + icmpv6::CHECKSUM, &old, &new);
+    true
+}
+
+fn set_nd_option(packet: &mut Packet, at: &Offsets, kind: u8, to: Masked<[u8; 6]>) -> bool {
+    let Some(l4) = header(packet, at, icmpv6::ND_OPTIONS) else {
+        return false;
+    };
+    let message = packet.data().get(l4..).unwrap_or(&[]);
+    let Some(options) = icmpv6::View::new_checked(message)
+        .ok()
+        .and_then(|view| view.neighbor())
+        .map(|neighbor| neighbor.options())
+    else {
+        return false;
+    };
+    // Only a link-layer address of Ethernet's length (RFC 4861 §4.6.1).
+    let Some(found) = options
+        .into_iter()
+        .find(|option| option.kind == kind && option.len == 8)
+    else {
+        return false;
+    };
+    set_summed(packet, at, found.offset + 8, found.offset + 2, |old| {
+        to.over(old)
+    })
+}
