@@ -214,8 +214,10 @@ impl<R> Subtable<R> {
 
     /// The slots of a chain.
     fn chained(&self, head: u32) -> impl Iterator<Item = u32> {
-        core::iter::successors(Some(head), |&slot| Some(self.slots[slot as usize].next))
-            .take_while(|&slot| slot != NONE)
+        let linked = |slot: u32| (slot != NONE).then_some(slot);
+        core::iter::successors(linked(head), move |&slot| {
+            linked(self.slots[slot as usize].next)
+        })
     }
 
     fn key(&self, slot: u32) -> &[u64] {
