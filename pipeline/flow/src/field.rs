@@ -308,7 +308,17 @@ impl Field {
     /// 21-bit MPLS label cannot (OpenFlow error `OFPBMC_BAD_VALUE`, `OFPBAC_BAD_SET_ARGUMENT`).
     #[must_use]
     pub fn is_valid(self, value: u128) -> bool {
-        value & !self.ones() == 0
+        value & !self.value_ones() == 0
+    }
+
+    /// All bits that a value of this field can have on the wire, where an ICMP type has 8 bits
+    /// although it lives in the 16 of a port.
+    #[must_use]
+    pub fn value_ones(self) -> u128 {
+        match self {
+            Field::VlanVid => self.ones(),
+            _ => self.ones() & ones(self.spec().n_bits),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::field::Field;
 use crate::layout::{TP, VLAN, WordMap};
 use crate::mask::Mask;
+use crate::matching::OFP10_VLAN_NONE;
 use crate::proto::{VLAN_PRESENT, eth_type as ethertype};
 use crate::words::Words;
 
@@ -19,12 +20,23 @@ impl Flow {
     pub const ZERO: Flow = Flow { words: Words::ZERO };
 
     /// Writes a field and leaves its neighbours alone; bits beyond the field are dropped.
-    /// Writing an OpenFlow 1.0 VLAN id or a VLAN priority makes the tag present.
+    /// Writing an OpenFlow 1.0 VLAN id or a VLAN priority makes the tag present (but a `dl_vlan`
+    /// of [`OFP10_VLAN_NONE`] takes it away). A tag that was not there before is 802.1Q.
     pub fn set(&mut self, field: Field, value: u128) {
-        self.words.set(field, value);
-        if matches!(field, Field::DlVlan | Field::DlVlanPcp | Field::VlanPcp) {
-            self.set_vlan_tci(self.vlan_tci() | VLAN_PRESENT);
+        match field {
+            Field::DlVlan if value == OFP10_VLAN_NONE => self.set_vlan_tci(0),
+            _ => self.words.set(field, value),
         }
+        match field {
+            Field::DlVlan if value == OFP10_VLAN_NONE => {}
+            Field::DlVlan | Field::DlVlanPcp | Field::VlanPcp => {
+                self.set_vlan_tci(self.vlan_tci() | VLAN_PRESENT);
+            }
+            Field::VlanTci | Field::VlanVid | Field::VlanTci1 => {}
+            _ => return,
+        }
+        self.set_vlan_tpid(tpid_of(self.vlan_tpid(), self.vlan_tci()));
+        self.set_vlan_tpid1(tpid_of(self.vlan_tpid1(), self.vlan_tci1()));
     }
 
     /// Writes the bits of `field` that are set in `mask`.
@@ -150,6 +162,15 @@ impl Flow {
         for word in crate::layout::NW_ADDR..=TP {
             self.set_word(word, 0);
         }
+    }
+}
+
+/// The TPID that goes with a TCI: none without a tag, 802.1Q unless another is known.
+const fn tpid_of(tpid: u16, tci: u16) -> u16 {
+    match (tci, tpid) {
+        (0, _) => 0,
+        (_, 0) => ethertype::VLAN,
+        (_, known) => known,
     }
 }
 

@@ -26,6 +26,7 @@ mod matching;
 mod prereq;
 pub mod proto;
 mod registry;
+pub mod text;
 mod words;
 
 pub use addr::{EtherAddr, ParseEtherAddrError};

@@ -1,6 +1,9 @@
 //! Which bits of a flow matter.
 
 use crate::field::Field;
+use crate::flow::Flow;
+use crate::prereq::Prereq;
+use crate::proto::{FRAG_LATER, eth_type as ethertype, ip_proto};
 use crate::words::Words;
 
 /// A set of flow bits: 1 is examined, 0 is wildcarded.
@@ -18,6 +21,74 @@ impl Mask {
     pub const EXACT: Mask = Mask {
         words: Words([u64::MAX; crate::layout::FLOW_WORDS]),
     };
+
+    /// Every field that the packet with this flow has, wholly; registers and OpenFlow metadata
+    /// are not the packet's.
+    #[must_use]
+    pub fn of_packet(flow: &Flow) -> Mask {
+        let mut mask = Mask::ZERO;
+        let mut add = |fields: &[Field]| fields.iter().for_each(|field| mask.set_exact(*field));
+        add(&[
+            Field::SkbPriority,
+            Field::PktMark,
+            Field::RecircId,
+            Field::DpHash,
+            Field::InPort,
+        ]);
+        add(&[
+            Field::PacketType,
+            Field::EthDst,
+            Field::EthSrc,
+            Field::EthType,
+            Field::VlanTci,
+        ]);
+        if flow.has_vlan() {
+            add(&[Field::VlanTci1]);
+        }
+        match flow.eth_type() {
+            ethertype::IPV4 => add(&[Field::Ipv4Src, Field::Ipv4Dst]),
+            ethertype::IPV6 => {
+                add(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label]);
+                if Prereq::Nd.holds(flow) {
+                    add(&[Field::NdTarget, Field::NdSll, Field::NdTll]);
+                    add(&[Field::NdReserved, Field::NdOptionsType]);
+                }
+            }
+            ethertype::ARP | ethertype::RARP => {
+                add(&[
+                    Field::ArpSpa,
+                    Field::ArpTpa,
+                    Field::ArpOp,
+                    Field::ArpSha,
+                    Field::ArpTha,
+                ]);
+            }
+            _ => {}
+        }
+        if flow.is_ip() {
+            add(&[
+                Field::IpFrag,
+                Field::IpDscp,
+                Field::IpEcn,
+                Field::IpTtl,
+                Field::IpProto,
+            ]);
+            if flow.nw_frag() & FRAG_LATER == 0 {
+                match flow.nw_proto() {
+                    ip_proto::TCP => add(&[Field::TcpSrc, Field::TcpDst, Field::TcpFlags]),
+                    ip_proto::IGMP => add(&[Field::TcpSrc, Field::TcpDst, Field::NdReserved]),
+                    ip_proto::UDP | ip_proto::SCTP | ip_proto::ICMP | ip_proto::ICMPV6 => {
+                        add(&[Field::TcpSrc, Field::TcpDst]);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for n in 0..flow.n_mpls() {
+            mask.set_mpls_lse(n, u32::MAX);
+        }
+        mask
+    }
 
     /// Replaces the examined bits of a field.
     pub fn set(&mut self, field: Field, bits: u128) {

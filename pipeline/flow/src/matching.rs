@@ -108,6 +108,9 @@ impl Match {
     }
 
     fn put(&mut self, field: Field, value: u128, mask: u128) {
+        // An ICMP type is written with 8 bits and kept in 16.
+        let is_whole = field.spec().maskable == Maskable::Exact && mask != 0;
+        let mask = if is_whole { u128::MAX } else { mask };
         self.mask.set(field, mask);
         self.flow.words.set(field, value & mask);
     }
@@ -128,7 +131,18 @@ impl Match {
     pub fn mask_is_allowed(field: Field, mask: u128) -> bool {
         match field.spec().maskable {
             Maskable::Bitwise => true,
-            Maskable::Exact => mask & field.ones() == field.ones() || mask & field.ones() == 0,
+            Maskable::Exact => {
+                let all = field.value_ones();
+                mask & all == all || mask & all == 0
+            }
+        }
+    }
+
+    /// Ethernet is what every packet is: unless this match is a megaflow's (it looks at the
+    /// recirculation id), asking for it asks for nothing.
+    pub(crate) fn forget_default_packet_type(&mut self) {
+        if self.flow.packet_type() == 0 && self.mask.recirc_id() == 0 {
+            self.wildcard(Field::PacketType);
         }
     }
 
