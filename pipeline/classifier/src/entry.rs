@@ -36,7 +36,7 @@ impl<'a, R> Entry<'a, R> {
 
     /// What it matches. Builds the full match from the compact one.
     #[must_use]
-    pub fn to_match(&self) -> Match {
+    pub fn to_match(self) -> Match {
         Match::new(&self.to_flow(), &self.shape.to_mask())
     }
 
@@ -53,7 +53,7 @@ impl<'a, R> Entry<'a, R> {
     }
 
     /// The values that it matches; zero where it does not care.
-    fn to_flow(&self) -> Flow {
+    fn to_flow(self) -> Flow {
         self.shape.to_flow(self.key)
     }
 

@@ -59,10 +59,7 @@ impl Place {
         let high = (prefix >> 64) as u64;
         match self {
             Self::Half { word, shift } => [(word, high >> 32 << shift), (word, 0)],
-            Self::Double { word } => [
-                (word, high),
-                (word + 1, (prefix & u128::from(u64::MAX)) as u64),
-            ],
+            Self::Double { word } => [(word, high), (word + 1, (prefix << 64 >> 64) as u64)],
         }
     }
 
