@@ -9,6 +9,7 @@ mod validate;
 
 use alloc::sync::Arc;
 
+pub use packet::edit::Masked;
 pub use text::{Actions, PortNames};
 pub use validate::{ActionError, validate};
 
@@ -43,6 +44,8 @@ pub enum DpAction {
     SetArp(SetArp),
     /// Change fields of a neighbour solicitation or advertisement.
     SetNd(SetNd),
+    /// Change further fields of a neighbour solicitation or advertisement.
+    SetNdExt(SetNdExt),
     /// Change the outermost MPLS label stack entry.
     SetMpls(Masked<u32>),
     /// Change what travels beside the packet.
@@ -67,15 +70,6 @@ pub enum DpAction {
     Meter(u32),
     /// Count the packet under a reason, and be done with it.
     Drop(DropReason),
-}
-
-/// A value and the bits of it that count.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Masked<T> {
-    /// The bits to set, zero where `mask` is zero.
-    pub value: T,
-    /// One where the value is set, zero where the packet's own bit stays.
-    pub mask: T,
 }
 
 /// New Ethernet addresses.
@@ -142,6 +136,14 @@ pub struct SetNd {
     pub target: Masked<u128>,
     pub sll: Masked<[u8; 6]>,
     pub tll: Masked<[u8; 6]>,
+}
+
+/// New neighbour discovery fields that OpenFlow calls extensions.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as ovs-fields names them")]
+pub struct SetNdExt {
+    pub reserved: Masked<u32>,
+    pub options_type: Masked<u8>,
 }
 
 /// A change of what travels beside the packet.
@@ -220,60 +222,5 @@ impl SlowPath {
             Self::Controller => "controller",
             Self::Match => "match",
         }
-    }
-}
-
-macro_rules! masked_number {
-    ($($number:ty),*) => {$(
-        impl Masked<$number> {
-            /// All bits set to `value`.
-            #[must_use]
-            pub const fn exact(value: $number) -> Self {
-                Self { value, mask: <$number>::MAX }
-            }
-
-            /// Nothing is set.
-            #[must_use]
-            pub const fn is_none(&self) -> bool {
-                self.mask == 0
-            }
-
-            /// `old` with the bits set.
-            #[inline]
-            #[must_use]
-            pub const fn apply(&self, old: $number) -> $number {
-                (old & !self.mask) | (self.value & self.mask)
-            }
-        }
-    )*};
-}
-
-masked_number!(u8, u16, u32, u128);
-
-impl Masked<[u8; 6]> {
-    /// All bits set to `value`.
-    #[must_use]
-    pub const fn exact(value: [u8; 6]) -> Self {
-        Self {
-            value,
-            mask: [0xff; 6],
-        }
-    }
-
-    /// Nothing is set.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.mask == [0; 6]
-    }
-
-    /// `old` with the bits set.
-    #[inline]
-    #[must_use]
-    pub fn apply(&self, old: [u8; 6]) -> [u8; 6] {
-        let mut new = old;
-        for ((byte, value), mask) in new.iter_mut().zip(self.value).zip(self.mask) {
-            *byte = (*byte & !mask) | (value & mask);
-        }
-        new
     }
 }

@@ -17,21 +17,31 @@ pub mod accounting;
 pub mod action;
 mod dpif;
 mod drop_reason;
+mod execute;
 mod ids;
+mod input;
+mod local;
 mod megaflow;
 mod output;
+mod pmd;
 mod port;
+mod stage;
+mod table;
 mod upcall;
 
 pub use accounting::{Accounting, CoreCounters};
 pub use action::{
     ActionError, Actions, DpAction, HashAction, HashKind, Masked, PortNames, PushMpls, PushVlan,
-    SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetPorts, SlowPath,
+    SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts, SlowPath,
 };
 pub use dpif::{Command, Dpif, Execute};
 pub use drop_reason::{DropCounters, DropReason, Drops};
 pub use ids::{CoreId, PortNo, Ufid};
+pub use input::MAX_DEPTH;
+pub use local::{LocalConfig, LocalDpif};
 pub use megaflow::{Fate, FlowStats, FlowStatsRead, Megaflow, PutError};
 pub use output::Output;
+pub use pmd::{PmdConfig, PmdDatapath};
 pub use port::{PortCounters, PortStats};
+pub use table::TableLimits;
 pub use upcall::{Check, PacketInReason, Upcall, UpcallAction, UpcallReason};

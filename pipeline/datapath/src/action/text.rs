@@ -141,6 +141,7 @@ fn header(action: &DpAction, f: &mut Formatter<'_>) -> fmt::Result {
         DpAction::SetIcmpv6(_) => "icmpv6",
         DpAction::SetArp(_) => "arp",
         DpAction::SetNd(_) => "nd",
+        DpAction::SetNdExt(_) => "nd_ext",
         _ => "mpls",
     };
     write!(f, "{name}(")?;
@@ -187,6 +188,14 @@ fn header(action: &DpAction, f: &mut Formatter<'_>) -> fmt::Result {
             list.field("target", &Ip6(set.target), set.target.is_none())?;
             list.field("sll", &Mac(set.sll), set.sll.is_none())?;
             list.field("tll", &Mac(set.tll), set.tll.is_none())?;
+        }
+        DpAction::SetNdExt(set) => {
+            list.field("nd_reserved", &Hex(set.reserved), set.reserved.is_none())?;
+            list.field(
+                "nd_options_type",
+                &Dec(set.options_type),
+                set.options_type.is_none(),
+            )?;
         }
         DpAction::SetMpls(lse) if lse.mask == u32::MAX => list.item(|f| Lse(lse.value).fmt(f))?,
         DpAction::SetMpls(lse) => {

@@ -3,18 +3,18 @@
 use super::DpAction;
 
 /// Clones within clones, at most.
-pub const MAX_CLONE_DEPTH: usize = 8;
+pub(super) const MAX_CLONE_DEPTH: usize = 8;
 /// Actions in a program, those in clones included, at most. Flooding needs one a port.
-pub const MAX_ACTIONS: usize = 4096;
+pub(super) const MAX_ACTIONS: usize = 4096;
 
 /// Why a program is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionError {
     /// It meters, and the datapath has no meters.
     NoMeters,
-    /// Clones are nested deeper than [`MAX_CLONE_DEPTH`].
+    /// Clones are nested deeper than 8.
     TooDeep,
-    /// There are more than [`MAX_ACTIONS`].
+    /// There are more than 4096.
     TooMany,
     /// A drop with a reason is followed by another action.
     DropNotLast,

@@ -6,7 +6,7 @@ use std::{sync::Arc, vec::Vec};
 use super::*;
 use crate::{
     CoreId, DropReason, HashAction, PacketInReason, PushMpls, PushVlan, SetArp, SetEth, SetIcmp,
-    SetIpv4, SetIpv6, SetNd, SetPorts, SlowPath,
+    SetIpv4, SetIpv6, SetNd, SetNdExt, SetPorts, SlowPath,
 };
 
 fn mac(last: u8) -> [u8; 6] {
@@ -109,6 +109,13 @@ fn prints_as_dpctl_does() {
                 ..SetNd::default()
             }),
             "set(nd(target=::2,tll=00:11:22:33:44:04))",
+        ),
+        (
+            DpAction::SetNdExt(SetNdExt {
+                reserved: Masked::exact(0x2000_0000),
+                options_type: Masked::exact(2),
+            }),
+            "set(nd_ext(nd_reserved=0x20000000,nd_options_type=2))",
         ),
         (
             DpAction::SetMpls(Masked::exact(100 << 12 | 3 << 9 | 1 << 8 | 64)),

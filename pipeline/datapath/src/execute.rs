@@ -1,0 +1,244 @@
+//! Running a program of datapath actions on a group of packets.
+//!
+//! # Design
+//! The program is run action by action, each on all packets of the group, so that an edit's code is warm and an output finds its port once.
+//! Packets that an edit fails on leave the group, counted. The last action that needs the packets takes them: an output
+//! *moves* them to the port; an earlier one sends copies. So a frame to one port is never copied, and one that is flooded to `n` ports is copied `n - 1` times.
+//! What stands after the last such action cannot be seen by anyone and is not run.
+//!
+//! # Accounting
+//! A copy counts as made even when the pool has no buffer for it: it then counts as dropped as well ([`DropReason::PoolExhausted`]), and the law
+//! of [`crate::accounting`] holds without exceptions.
+
+mod edit;
+
+use flow::extract;
+use packet::{BATCH, Offsets, Packet};
+
+use crate::{
+    accounting::CoreCounters,
+    action::{DpAction, HashAction, HashKind, SetMeta},
+    drop_reason::DropReason,
+    ids::{CoreId, PortNo},
+    input::meta_of,
+    output::Output,
+    pmd::Ports,
+    port::PortCounters,
+    stage::Stage,
+    upcall::{Upcall, UpcallReason},
+};
+
+/// A packet in the hands of a program.
+pub(crate) struct Live {
+    pub(crate) packet: Packet,
+    /// Where its layers begin, kept true by the edits.
+    pub(crate) offsets: Offsets,
+}
+
+/// Packets that run the same program.
+pub(crate) type Group = heapless::Vec<Live, BATCH>;
+
+/// Runs programs for packets of one ingress port.
+pub(crate) struct Executor<'a, O: Output> {
+    pub(crate) core: CoreId,
+    pub(crate) port: PortNo,
+    /// How often these packets were looked up before.
+    pub(crate) depth: u8,
+    pub(crate) ports: &'a Ports,
+    /// The ingress port's.
+    pub(crate) port_counters: &'a PortCounters,
+    pub(crate) counters: &'a CoreCounters,
+    pub(crate) stage: &'a mut Stage,
+    pub(crate) out: &'a mut O,
+}
+
+impl<O: Output> Executor<'_, O> {
+    /// Runs `actions` on all packets of `group`, and leaves it empty: each packet is passed on or counted.
+    pub(crate) fn run(&mut self, group: &mut Group, actions: &[DpAction]) {
+        let Some(last) = actions.iter().rposition(takes_packet) else {
+            return self.drop_all(group, DropReason::EmptyActions);
+        };
+        // What the next output cuts to.
+        let mut max_len = usize::MAX;
+        for (index, action) in actions.iter().enumerate().take(last + 1) {
+            if group.is_empty() {
+                return;
+            }
+            let is_last = index == last;
+            match action {
+                DpAction::Output(port) => {
+                    self.each(group, is_last, |this, live| {
+                        this.output(*port, live, max_len)
+                    });
+                    max_len = usize::MAX;
+                }
+                DpAction::Upcall(upcall) => {
+                    let reason = UpcallReason::Action(*upcall);
+                    self.each(group, is_last, |this, live| this.upcall(live, reason));
+                }
+                DpAction::SlowPath(reason) => {
+                    let reason = UpcallReason::SlowPath(*reason);
+                    self.each(group, is_last, |this, live| this.upcall(live, reason));
+                }
+                DpAction::Recirc(id) => {
+                    self.each(group, is_last, |this, live| this.recirculate(live, *id));
+                }
+                DpAction::Clone(inner) => self.clone_to(group, is_last, inner),
+                DpAction::Truncate(len) => max_len = usize::try_from(*len).unwrap_or(usize::MAX),
+                DpAction::SetMeta(set) => set_meta(group, *set),
+                DpAction::Hash(action) => hash(group, *action),
+                DpAction::Meter(_) => self.drop_all(group, DropReason::NoSuchMeter),
+                DpAction::Drop(reason) => self.drop_all(group, *reason),
+                _ => self.edit(group, action),
+            }
+        }
+    }
+
+    /// Counts and frees all packets of the group.
+    pub(crate) fn drop_all(&mut self, group: &mut Group, reason: DropReason) {
+        self.port_counters.dropped(reason, group.len() as u64);
+        while let Some(live) = group.pop() {
+            self.out.cache().free(live.packet);
+        }
+    }
+
+    /// Counts and frees one packet.
+    fn drop_one(&mut self, packet: Packet, reason: DropReason) {
+        self.port_counters.dropped(reason, 1);
+        self.out.cache().free(packet);
+    }
+
+    /// Gives each packet of the group, or a copy of it if the group is still needed, to `sink`.
+    fn each(&mut self, group: &mut Group, is_last: bool, mut sink: impl FnMut(&mut Self, Live)) {
+        if is_last {
+            // In order, and without shifting: a moved-out `Group` is drained from its front.
+            for live in core::mem::take(group) {
+                sink(self, live);
+            }
+        } else {
+            for live in group.iter() {
+                if let Some(copy) = self.copy(live) {
+                    sink(self, copy);
+                }
+            }
+        }
+    }
+
+    fn copy(&mut self, live: &Live) -> Option<Live> {
+        self.counters.copies.add(1);
+        let Some(packet) = self.out.cache().copy(&live.packet) else {
+            self.port_counters.dropped(DropReason::PoolExhausted, 1);
+            return None;
+        };
+        Some(Live {
+            packet,
+            offsets: live.offsets,
+        })
+    }
+
+    fn output(&mut self, port: PortNo, live: Live, max_len: usize) {
+        let mut packet = live.packet;
+        if !self.ports.contains(port) {
+            return self.drop_one(packet, DropReason::NoSuchPort);
+        }
+        if packet.len() > max_len {
+            // Shortening cannot fail.
+            let _ = packet.set_len(max_len);
+        }
+        self.out.transmit(port, packet);
+    }
+
+    fn upcall(&mut self, live: Live, reason: UpcallReason) {
+        let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
+        let upcall = Upcall {
+            packet: live.packet,
+            flow,
+            core: self.core,
+            port: self.port,
+            reason,
+        };
+        match self.out.upcall(upcall) {
+            Ok(()) => {
+                self.counters.upcalls.add(1);
+                if matches!(reason, UpcallReason::Action(_)) {
+                    self.counters.consumed.add(1);
+                }
+            }
+            Err(upcall) => self.drop_one(upcall.packet, DropReason::UpcallQueueFull),
+        }
+    }
+
+    fn recirculate(&mut self, live: Live, id: u32) {
+        let mut packet = live.packet;
+        packet.meta.recirc_id = id;
+        if let Err((packet, reason)) = self.stage.push(self.port, self.depth, packet) {
+            self.drop_one(packet, reason);
+        }
+    }
+
+    fn clone_to(&mut self, group: &mut Group, is_last: bool, inner: &[DpAction]) {
+        if is_last {
+            return self.run(group, inner);
+        }
+        let mut copies = Group::new();
+        for live in group.iter() {
+            if let Some(copy) = self.copy(live) {
+                // As many as in the group: there is room.
+                let _ = copies.push(copy);
+            }
+        }
+        self.run(&mut copies, inner);
+    }
+
+    /// Edits each packet's bytes; those that do not have the header, or the room, leave the group.
+    fn edit(&mut self, group: &mut Group, action: &DpAction) {
+        let mut index = 0;
+        while let Some(live) = group.get_mut(index) {
+            match edit::edit(action, &mut live.packet, &mut live.offsets) {
+                Ok(()) => index += 1,
+                Err(reason) => {
+                    let live = group.remove(index);
+                    self.drop_one(live.packet, reason);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the action hands packets on, so that it must have them or copies of them.
+fn takes_packet(action: &DpAction) -> bool {
+    matches!(
+        action,
+        DpAction::Output(_)
+            | DpAction::Upcall(_)
+            | DpAction::SlowPath(_)
+            | DpAction::Recirc(_)
+            | DpAction::Clone(_)
+            | DpAction::Meter(_)
+            | DpAction::Drop(_)
+    )
+}
+
+fn set_meta(group: &mut Group, set: SetMeta) {
+    for live in group.iter_mut() {
+        let meta = &mut live.packet.meta;
+        match set {
+            SetMeta::PktMark(mark) => meta.pkt_mark = mark.over(meta.pkt_mark),
+            SetMeta::SkbPriority(priority) => {
+                meta.skb_priority = priority.over(meta.skb_priority);
+            }
+        }
+    }
+}
+
+fn hash(group: &mut Group, action: HashAction) {
+    for live in group.iter_mut() {
+        let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
+        let hash = match action.kind {
+            HashKind::L4 => flow.hash_5tuple(action.basis),
+            HashKind::SymL4 => flow.hash_symmetric_l4(action.basis),
+        };
+        // Zero stands for "no hash".
+        live.packet.meta.dp_hash = hash.max(1);
+    }
+}

@@ -1,0 +1,225 @@
+//! The life of a packet in one core's datapath, in one page.
+//!
+//! ```text
+//! batch of a port -> count -> extract -> [EMC's place] -> megaflow of the port -hit-> credit -> actions -> Output
+//!                                 ^                                           -miss-> upcall to the control core
+//!                                 +------------------ recirculated <------------------+
+//! ```
+//!
+//! Each stage handles the whole batch before the next one begins, so that its code and tables are warm. The packets that hit the same
+//! megaflow form a *group* and run its actions together. What a program recirculates waits in a stage of bounded size and makes further
+//! batches, each one deeper, until nothing is left or [`MAX_DEPTH`] ends it.
+//!
+//! A packet that enters leaves by exactly one of: [`Output::transmit`], [`Output::upcall`], a counted drop. See [`crate::accounting`].
+
+use flow::{Extracted, FlowMeta, extract};
+use packet::{BATCH, Batch, Packet, PacketMeta};
+use sync::time::Nanos;
+
+use crate::{
+    drop_reason::DropReason,
+    execute::{Executor, Group, Live},
+    ids::PortNo,
+    output::Output,
+    pmd::PmdDatapath,
+    table::{Hits, Slot},
+    upcall::{Check, Upcall, UpcallReason},
+};
+
+/// How often one packet is looked up again, at most.
+pub const MAX_DEPTH: u8 = 8;
+
+impl PmdDatapath {
+    /// Forwards the packets that came in on `port`. Leaves `batch` empty.
+    pub fn input(&mut self, port: PortNo, batch: &mut Batch, now: Nanos, out: &mut impl Output) {
+        let n_bytes = batch.iter().map(Packet::len).sum::<usize>();
+        let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
+        counters.received(batch.len() as u64, n_bytes as u64);
+        if !self.ports.contains(port) {
+            counters.dropped(DropReason::RxNoSuchPort, batch.len() as u64);
+            batch.drain(..).for_each(|packet| out.cache().free(packet));
+            return;
+        }
+        for packet in batch.iter_mut() {
+            packet.meta = PacketMeta {
+                in_port: port.0,
+                ..PacketMeta::default()
+            };
+        }
+        self.pass(port, batch, 0, now, out);
+        self.recirculate(now, out);
+    }
+
+    /// Passes on what programs have recirculated, and what that recirculates, until nothing is left.
+    pub(crate) fn recirculate(&mut self, now: Nanos, out: &mut impl Output) {
+        let mut batch = Batch::new();
+        while let Some((port, depth)) = self.stage.take_batch(&mut batch) {
+            self.counters.recirculated.add(batch.len() as u64);
+            self.pass(port, &mut batch, depth, now, out);
+        }
+    }
+
+    /// Takes one batch of one port and depth through extract, lookup, actions and upcalls. Leaves `batch` empty.
+    fn pass(
+        &mut self,
+        port: PortNo,
+        batch: &mut Batch,
+        depth: u8,
+        now: Nanos,
+        out: &mut impl Output,
+    ) {
+        self.extract_all(batch);
+        // The exact-match cache's place: what it hits needs no lookup.
+        let hits = self.lookup_all(port);
+        let mut waiting = Waiting::new();
+        waiting.extend(core::mem::take(batch).into_iter().map(Some));
+        self.run_groups(port, depth, &mut waiting, &hits, now, out);
+        self.upcall_misses(port, &mut waiting, out);
+    }
+
+    /// Extracts every packet of `batch` into `self.keys`, in the same order.
+    fn extract_all(&mut self, batch: &Batch) {
+        self.keys.clear();
+        self.keys.extend(
+            batch
+                .iter()
+                .map(|packet| extract(packet.data(), &meta_of(packet))),
+        );
+    }
+
+    /// Finds the megaflows of all keys.
+    fn lookup_all(&mut self, port: PortNo) -> Hits {
+        let mut hits = [None; BATCH];
+        if let Some(port) = self.ports.get_mut(port) {
+            let flows = self.keys.iter().map(|key| &key.flow);
+            let n_probes = port.table.lookup(flows, self.hash_basis, &mut hits);
+            self.counters.subtable_probes.add(n_probes);
+        }
+        hits
+    }
+
+    /// Runs the actions of each megaflow that was hit, once for all packets that hit it.
+    fn run_groups(
+        &mut self,
+        port: PortNo,
+        depth: u8,
+        waiting: &mut Waiting,
+        hits: &Hits,
+        now: Nanos,
+        out: &mut impl Output,
+    ) {
+        let mut executor = Executor {
+            core: self.core,
+            port,
+            depth,
+            ports: &self.ports,
+            port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
+            counters: &self.counters,
+            stage: &mut self.stage,
+            out,
+        };
+        let mut n_hits = 0;
+        for (first, hit) in hits.iter().enumerate() {
+            let Some(slot) = hit else { continue };
+            let Some(installed) = self.flows.get(*slot) else {
+                continue;
+            };
+            let (mut group, totals) = take_group(*slot, first, hits, waiting, &self.keys);
+            if group.is_empty() {
+                // An earlier packet's group took it along.
+                continue;
+            }
+            let stats = &installed.megaflow.stats;
+            stats.credit(group.len() as u64, totals.n_bytes, now, totals.tcp_flags);
+            n_hits += group.len() as u64;
+            if self.sampler.picks(group.len())
+                && let Some(key) = self.keys.get(first)
+            {
+                let ufid = installed.megaflow.ufid;
+                if !executor.out.check(Check {
+                    flow: key.flow,
+                    ufid,
+                    core: self.core,
+                }) {
+                    self.counters.checks_lost.add(1);
+                }
+            }
+            executor.run(&mut group, &installed.actions);
+        }
+        self.counters.hits.add(n_hits);
+    }
+
+    /// Sends up every packet that no megaflow took.
+    fn upcall_misses(&mut self, port: PortNo, waiting: &mut Waiting, out: &mut impl Output) {
+        for (packet, key) in waiting.iter_mut().zip(&self.keys) {
+            let Some(packet) = packet.take() else {
+                continue;
+            };
+            self.counters.misses.add(1);
+            let reason = UpcallReason::Miss;
+            match out.upcall(Upcall {
+                packet,
+                flow: key.flow,
+                core: self.core,
+                port,
+                reason,
+            }) {
+                Ok(()) => self.counters.upcalls.add(1),
+                Err(upcall) => {
+                    let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
+                    counters.dropped(DropReason::UpcallQueueFull, 1);
+                    out.cache().free(upcall.packet);
+                }
+            }
+        }
+    }
+}
+
+/// The packets of a batch, each until a stage takes it.
+type Waiting = heapless::Vec<Option<Packet>, BATCH>;
+
+/// What a group counts for.
+#[derive(Default)]
+struct Totals {
+    n_bytes: u64,
+    tcp_flags: u16,
+}
+
+/// Takes all packets that hit `slot`, from `first` on, in their order.
+fn take_group(
+    slot: Slot,
+    first: usize,
+    hits: &Hits,
+    waiting: &mut Waiting,
+    keys: &[Extracted],
+) -> (Group, Totals) {
+    let mut group = Group::new();
+    let mut totals = Totals::default();
+    for ((hit, place), key) in hits.iter().zip(waiting.iter_mut()).zip(keys).skip(first) {
+        if *hit != Some(slot) {
+            continue;
+        }
+        let Some(packet) = place.take() else { continue };
+        totals.n_bytes += packet.len() as u64;
+        totals.tcp_flags |= key.flow.tcp_flags();
+        // As many places as packets in a batch.
+        let _ = group.push(Live {
+            packet,
+            offsets: key.offsets,
+        });
+    }
+    (group, totals)
+}
+
+/// What a packet carries that belongs in its flow.
+pub(crate) fn meta_of(packet: &Packet) -> FlowMeta {
+    let meta = &packet.meta;
+    FlowMeta {
+        in_port: meta.in_port,
+        recirc_id: meta.recirc_id,
+        dp_hash: meta.dp_hash,
+        pkt_mark: meta.pkt_mark,
+        skb_priority: meta.skb_priority,
+        ..FlowMeta::default()
+    }
+}

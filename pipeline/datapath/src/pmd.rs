@@ -1,0 +1,320 @@
+//! One core's datapath: what it owns, and how the control core changes it.
+//!
+//! # Concurrency
+//! A `PmdDatapath` is owned by its core and reached only through `&mut`. What the control core may see of it at any time are counters that it
+//! shares ([`PortCounters`], [`CoreCounters`], the statistics in each [`Megaflow`]): words with this core as their single writer. What the
+//! control core wants changed comes as [`Command`]s, in order, between batches; a fence that was reached tells it that everything before is in force.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use flow::{Extracted, extract};
+use packet::PacketMeta;
+use sync::time::Nanos;
+
+use crate::{
+    accounting::CoreCounters,
+    dpif::{Command, Execute},
+    drop_reason::DropReason,
+    execute::{Executor, Group, Live},
+    ids::{CoreId, PortNo, Ufid},
+    input::meta_of,
+    megaflow::{Fate, Megaflow, PutError},
+    output::Output,
+    port::PortCounters,
+    stage::Stage,
+    table::{Flows, PortTable, TableLimits},
+};
+
+/// How often subtables are put in the order of their hits.
+const SORT_INTERVAL: Nanos = Nanos::from_secs(1);
+
+/// What a core's datapath is told when it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct PmdConfig {
+    /// Its number.
+    pub core: CoreId,
+    /// How much it holds.
+    pub limits: TableLimits,
+    /// Secret seed of its hash tables: who does not know it cannot aim at one bucket.
+    pub hash_basis: u32,
+    /// One in so many hit packets is sampled for the self check; 0 is none.
+    pub sample_one_in: u32,
+}
+
+/// One core's datapath.
+#[derive(Debug)]
+pub struct PmdDatapath {
+    pub(crate) core: CoreId,
+    pub(crate) counters: Arc<CoreCounters>,
+    pub(crate) ports: Ports,
+    pub(crate) flows: Flows,
+    pub(crate) stage: Stage,
+    /// The keys of the batch in hand.
+    pub(crate) keys: Vec<Extracted>,
+    pub(crate) hash_basis: u32,
+    pub(crate) sampler: Sampler,
+    limits: TableLimits,
+    next_sort: Nanos,
+}
+
+impl PmdDatapath {
+    /// A datapath without ports and megaflows, that counts into `counters`.
+    #[must_use]
+    pub fn new(config: PmdConfig, counters: Arc<CoreCounters>) -> Self {
+        Self {
+            core: config.core,
+            counters,
+            ports: Ports::default(),
+            flows: Flows::default(),
+            stage: Stage::new(),
+            keys: Vec::with_capacity(packet::BATCH),
+            hash_basis: config.hash_basis,
+            sampler: Sampler {
+                one_in: config.sample_one_in,
+                n_left: config.sample_one_in,
+            },
+            limits: config.limits,
+            next_sort: Nanos::ZERO,
+        }
+    }
+
+    /// Does what is due at `now`: call it once per loop, it is nearly free.
+    pub fn tick(&mut self, now: Nanos) {
+        if now >= self.next_sort {
+            self.next_sort = now + SORT_INTERVAL;
+            self.ports.iter_mut().for_each(|port| port.table.sort());
+        }
+    }
+
+    /// Obeys the control core.
+    pub fn apply(&mut self, command: Command, now: Nanos, out: &mut impl Output) {
+        match command {
+            Command::AddPort(port, counters) => self.add_port(port, counters),
+            Command::RemovePort(port) => self.remove_port(port),
+            // The megaflow's fate tells who asked.
+            Command::FlowPut(megaflow) => drop(self.put(megaflow)),
+            Command::FlowModify(ufid, actions) => {
+                let is_known = self.flows.modify(ufid, actions);
+                self.count_stale(is_known);
+            }
+            Command::FlowDelete(ufid) => self.delete(ufid),
+            Command::FlowFlush => self.flush(),
+            Command::Execute(execute) => self.execute(*execute, now, out),
+            Command::SetSampling(one_in) => {
+                self.sampler = Sampler {
+                    one_in,
+                    n_left: one_in,
+                }
+            }
+            Command::SetFlowLimit(flows) => self.limits.flows = flows,
+            Command::Fence(number) => self.counters.fence.reach(number),
+        }
+    }
+
+    /// From now on there is this port. Its megaflows stay if it was there before.
+    pub fn add_port(&mut self, port: PortNo, counters: Arc<PortCounters>) {
+        if !self.ports.add(port, counters) {
+            self.counters.stale_commands.add(1);
+        }
+    }
+
+    /// The port and its megaflows go; outputs to it are drops from now on.
+    pub fn remove_port(&mut self, port: PortNo) {
+        let removed = self.ports.remove(port);
+        self.count_stale(removed.is_some());
+        if let Some(mut removed) = removed {
+            removed.table.clear(&mut self.flows);
+        }
+    }
+
+    /// Installs a megaflow, or replaces the one with the same masked key and mask.
+    ///
+    /// # Errors
+    /// Why not; the megaflow's [`Fate`] says so too.
+    pub fn put(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
+        let stats = megaflow.stats.clone();
+        let result = megaflow.check().and_then(|()| {
+            let port = self
+                .ports
+                .get_mut(megaflow.in_port())
+                .ok_or(PutError::NoSuchPort)?;
+            port.table
+                .put(&mut self.flows, megaflow, self.hash_basis, self.limits)
+        });
+        if result.is_err() {
+            stats.set_fate(Fate::Refused);
+            self.counters.puts_refused.add(1);
+        }
+        result
+    }
+
+    /// Runs a program on a packet that the control core sends: with the metadata of its flow, and for the account of its ingress port.
+    pub fn execute(&mut self, execute: Execute, now: Nanos, out: &mut impl Output) {
+        let Execute {
+            mut packet,
+            flow,
+            actions,
+        } = execute;
+        packet.meta = PacketMeta {
+            in_port: flow.in_port(),
+            recirc_id: flow.recirc_id(),
+            dp_hash: flow.dp_hash(),
+            pkt_mark: flow.pkt_mark(),
+            skb_priority: flow.skb_priority(),
+            ..packet.meta
+        };
+        let port = PortNo(flow.in_port());
+        let offsets = extract(packet.data(), &meta_of(&packet)).offsets;
+        let mut group = Group::new();
+        // Room for 32.
+        let _ = group.push(Live { packet, offsets });
+        let mut executor = Executor {
+            core: self.core,
+            port,
+            depth: 0,
+            ports: &self.ports,
+            port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
+            counters: &self.counters,
+            stage: &mut self.stage,
+            out,
+        };
+        match crate::action::validate(&actions) {
+            Ok(()) => executor.run(&mut group, &actions),
+            Err(_) => executor.drop_all(&mut group, DropReason::TranslationError),
+        }
+        self.recirculate(now, out);
+    }
+
+    /// The megaflows in force, in no particular order.
+    pub fn megaflows(&self) -> impl Iterator<Item = (&Megaflow, &[crate::DpAction])> {
+        self.flows
+            .iter()
+            .map(|installed| (&*installed.megaflow, &*installed.actions))
+    }
+
+    /// How many megaflows are in force.
+    #[must_use]
+    pub fn n_megaflows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// How many subtables the port has, each tried by a miss.
+    #[must_use]
+    pub fn n_masks(&self, port: PortNo) -> usize {
+        self.ports
+            .get(port)
+            .map_or(0, |port| port.table.masks().count())
+    }
+
+    /// This core's counters.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<CoreCounters> {
+        &self.counters
+    }
+
+    fn delete(&mut self, ufid: Ufid) {
+        let slot = self.flows.find(ufid);
+        self.count_stale(slot.is_some());
+        let Some((slot, installed)) = slot.and_then(|slot| Some((slot, self.flows.get(slot)?)))
+        else {
+            return;
+        };
+        if let Some(port) = self.ports.get_mut(installed.megaflow.in_port()) {
+            port.table.remove(&mut self.flows, slot, self.hash_basis);
+        }
+    }
+
+    fn flush(&mut self) {
+        for port in self.ports.iter_mut() {
+            port.table.clear(&mut self.flows);
+        }
+    }
+
+    fn count_stale(&self, is_known: bool) {
+        if !is_known {
+            self.counters.stale_commands.add(1);
+        }
+    }
+}
+
+/// Picks one in so many.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    one_in: u32,
+    n_left: u32,
+}
+
+impl Sampler {
+    /// Whether a group of `n` packets has one to be picked.
+    #[inline]
+    pub(crate) fn picks(&mut self, n: usize) -> bool {
+        if self.one_in == 0 {
+            return false;
+        }
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        if n < self.n_left {
+            self.n_left -= n;
+            return false;
+        }
+        self.n_left = self.one_in;
+        true
+    }
+}
+
+/// The ports that exist, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Ports(Vec<Option<Port>>);
+
+/// One port, as this core sees it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) counters: Arc<PortCounters>,
+    /// Megaflows of packets that come from it.
+    pub(crate) table: PortTable,
+}
+
+impl Ports {
+    #[inline]
+    pub(crate) fn contains(&self, port: PortNo) -> bool {
+        self.get(port).is_some()
+    }
+
+    #[inline]
+    pub(crate) fn counters(&self, port: PortNo) -> Option<&PortCounters> {
+        self.get(port).map(|port| &*port.counters)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, port: PortNo) -> Option<&Port> {
+        self.0.get(port.0 as usize)?.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, port: PortNo) -> Option<&mut Port> {
+        self.0.get_mut(port.0 as usize)?.as_mut()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Port> {
+        self.0.iter_mut().flatten()
+    }
+
+    /// `false` if the number is too large for a port.
+    fn add(&mut self, port: PortNo, counters: Arc<PortCounters>) -> bool {
+        if port > PortNo::MAX {
+            return false;
+        }
+        let index = port.0 as usize;
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.0.get_mut(index) {
+            let table = place.take().map(|old| old.table).unwrap_or_default();
+            *place = Some(Port { counters, table });
+        }
+        true
+    }
+
+    fn remove(&mut self, port: PortNo) -> Option<Port> {
+        self.0.get_mut(port.0 as usize)?.take()
+    }
+}
