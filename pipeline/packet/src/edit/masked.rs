@@ -36,7 +36,7 @@ impl Bits for [u8; 6] {
 }
 
 /// What to write into a field: the bits of `value` where `mask` has ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Masked<T> {
     /// The new bits.
     pub value: T,
@@ -59,6 +59,15 @@ impl<T: Bits> Masked<T> {
     #[inline]
     pub fn over(&self, old: T) -> T {
         T::merge(old, self.value, self.mask)
+    }
+}
+
+impl<T: Default + PartialEq> Masked<T> {
+    /// Whether no bit is to be written.
+    #[must_use]
+    #[inline]
+    pub fn is_none(&self) -> bool {
+        self.mask == T::default()
     }
 }
 
