@@ -1,0 +1,426 @@
+//! The split virtqueue (virtio 1.2 §2.7), for a driver that polls in bursts.
+//!
+//! # Shape
+//! Three areas in one DMA region, each on cache lines of its own: the descriptor table (we write,
+//! the device reads), the available ring (we write) and the used ring (the device writes).
+//!
+//! A burst is: [`add`](SplitQueue::add) any number of chains, which only writes descriptors and
+//! ring entries; then one [`publish`](SplitQueue::publish), which makes them visible with a single
+//! index store and says whether one notification is needed. The other way, [`pop`](SplitQueue::pop)
+//! reads the device's index once per burst and then one used element per call.
+//!
+//! # Distrust
+//! All that we must remember is in private memory (`slots`, `free`, the free-running indices).
+//! From the device come only: `used.idx`, accepted if it does not run ahead of what is in flight;
+//! the used element's id, accepted if it is the head of a chain in flight; and its length, accepted
+//! if not more than was posted as writable. Anything else is a [`RingFault`]: the ring is dead and
+//! says so from then on, since nothing about it can be known any more. `avail_event` and the used
+//! flags are hints on notification; wrong ones cost the device its own wake-ups.
+//!
+//! # Memory ordering
+//! - *Publish:* descriptors and ring entries are relaxed stores, the index is a release store:
+//!   a device that reads the index (acquire) sees all that it covers (§2.7.13.3.1).
+//! - *Notify or not:* our index store and our load of the device's `avail_event` (or flags) must
+//!   not pass each other, or both sides go to sleep: the device writes its event, then looks at
+//!   our index; we write our index, then look at its event. That is store-load, which only a
+//!   sequentially consistent fence orders (§2.7.13.4.1).
+//! - *Collect:* `used.idx` is an acquire load: the used elements, and the bytes of the buffers that
+//!   the device wrote before it stored the index, are visible after it.
+//!
+//! # No interrupts
+//! The driver polls. Without the event index, the flag `NO_INTERRUPT` says so (§2.7.7). With it, the
+//! flag must stay 0 and `used_event` names the entry after which we want an interrupt; we keep it
+//! on the entry just consumed, the one that is the full 65,536 entries away.
+//!
+//! # Cost and concurrency
+//! No allocation after `new`, no lock; owned by one core through `&mut`.
+
+use crate::{Dma, DmaRegion};
+use alloc::boxed::Box;
+use alloc::vec;
+use core::sync::atomic::{Ordering, fence};
+
+/// Largest queue that the spec allows (§2.7).
+pub const MAX_QUEUE_SIZE: u16 = 32768;
+
+/// Descriptor flag: the chain goes on at `next` (§2.7.5).
+const DESC_NEXT: u16 = 1;
+/// Descriptor flag: the device writes into this buffer.
+const DESC_WRITE: u16 = 2;
+/// Available ring flag: no interrupts, please (§2.7.6).
+const AVAIL_NO_INTERRUPT: u16 = 1;
+/// Used ring flag: no notifications, please (§2.7.8).
+const USED_NO_NOTIFY: u16 = 1;
+
+/// What the device did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingFault {
+    /// `used.idx` covers more chains than are in flight.
+    BadIndex,
+    /// A used id that is no descriptor.
+    BadId,
+    /// A used id that is not the head of a chain in flight (returned twice, for example).
+    NotInFlight,
+    /// More bytes written than were posted.
+    BadLength,
+}
+
+/// A chain that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// What [`SplitQueue::add`] gave for it.
+    pub id: u16,
+    /// Bytes that the device says it wrote; at most what was posted as writable.
+    pub written: u32,
+}
+
+/// One buffer of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Where the device finds it.
+    pub device_address: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// Whether the device writes it (or reads it).
+    pub is_device_written: bool,
+}
+
+/// What we remember of one descriptor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// Descriptors in the chain that starts here while it is in flight; 0 otherwise.
+    chain: u16,
+    /// The next descriptor of the chain, or of the free list.
+    next: u16,
+    /// Bytes that the device may write into the chain.
+    writable: u32,
+}
+
+/// Byte offsets of the three areas.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    avail: usize,
+    used: usize,
+    total: usize,
+}
+
+impl Layout {
+    /// §2.7: 16 bytes a descriptor; flags, index, entries and one event word in each ring.
+    fn new(size: u16) -> Self {
+        let size = usize::from(size);
+        let avail = (16 * size).next_multiple_of(64);
+        let used = (avail + 6 + 2 * size).next_multiple_of(64);
+        Self {
+            avail,
+            used,
+            total: used + 6 + 8 * size,
+        }
+    }
+}
+
+/// A split virtqueue, driver side.
+#[derive(Debug)]
+pub struct SplitQueue {
+    region: DmaRegion,
+    layout: Layout,
+    size: u16,
+    has_event_idx: bool,
+    slots: Box<[Slot]>,
+    /// First free descriptor; meaningful while `n_free > 0`.
+    free: u16,
+    n_free: u16,
+    /// Chains in flight.
+    in_flight: u16,
+    /// Free-running index of the next available entry to write.
+    next_avail: u16,
+    /// What `avail.idx` says.
+    published: u16,
+    /// Free-running index of the next used entry to read.
+    next_used: u16,
+    /// `used.idx` as last read and accepted.
+    seen_used: u16,
+    /// Why the queue is dead, when it is.
+    fault: Option<RingFault>,
+}
+
+impl SplitQueue {
+    /// The size to use for a queue of which the device allows `device_max`: a power of two, at most
+    /// `wanted`; `None` when the device has no such queue.
+    #[must_use]
+    pub fn choose_size(device_max: u32, wanted: u16) -> Option<u16> {
+        let most = device_max
+            .min(u32::from(wanted))
+            .min(u32::from(MAX_QUEUE_SIZE));
+        let log = most.checked_ilog2()?;
+        u16::try_from(1_u32 << log).ok()
+    }
+
+    /// Bytes of memory that a queue of `size` needs.
+    #[must_use]
+    pub fn required_bytes(size: u16) -> usize {
+        Layout::new(size).total
+    }
+
+    /// An empty queue of `size` (a power of two) in fresh memory; `None` when there is none.
+    #[must_use]
+    pub fn new(size: u16, has_event_idx: bool, dma: &dyn Dma) -> Option<Self> {
+        let region = dma.alloc(Self::required_bytes(size), 64)?;
+        Self::in_region(size, has_event_idx, region)
+    }
+
+    /// An empty queue in memory that an earlier queue left. The device must have been reset since.
+    #[must_use]
+    pub fn in_region(size: u16, has_event_idx: bool, region: DmaRegion) -> Option<Self> {
+        let layout = Layout::new(size);
+        let is_usable = size.is_power_of_two()
+            && size <= MAX_QUEUE_SIZE
+            && region.len() >= layout.total
+            && region.start().addr().get().is_multiple_of(64);
+        if !is_usable {
+            return None;
+        }
+        let mut slots = vec![Slot::default(); usize::from(size)].into_boxed_slice();
+        for (next, slot) in (1..).zip(&mut slots) {
+            slot.next = next;
+        }
+        let queue = Self {
+            region,
+            layout,
+            size,
+            has_event_idx,
+            slots,
+            free: 0,
+            n_free: size,
+            in_flight: 0,
+            next_avail: 0,
+            published: 0,
+            next_used: 0,
+            seen_used: 0,
+            fault: None,
+        };
+        queue.clear();
+        Some(queue)
+    }
+
+    fn clear(&self) {
+        let memory = self.region.shared();
+        for at in (0..self.layout.total / 2 * 2).step_by(2) {
+            memory.u16(at).store(0, Ordering::Relaxed);
+        }
+        let flags = if self.has_event_idx {
+            0
+        } else {
+            AVAIL_NO_INTERRUPT
+        };
+        memory
+            .u16(self.layout.avail)
+            .store(flags.to_le(), Ordering::Relaxed);
+        self.suppress_interrupts();
+    }
+
+    /// Gives the memory back, for another queue. Only after the device has been reset.
+    #[must_use]
+    pub fn into_region(self) -> DmaRegion {
+        self.region
+    }
+
+    /// Number of descriptors.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Descriptors that can be added.
+    #[must_use]
+    pub fn n_free(&self) -> u16 {
+        self.n_free
+    }
+
+    /// Chains that the device holds.
+    #[must_use]
+    pub fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    /// The fault that killed the queue, if one did.
+    #[must_use]
+    pub fn fault(&self) -> Option<RingFault> {
+        self.fault
+    }
+
+    /// Addresses of descriptor table, available ring and used ring, for the transport.
+    #[must_use]
+    pub fn device_addresses(&self) -> (u64, u64, u64) {
+        let base = self.region.device_address();
+        (
+            base,
+            base + self.layout.avail as u64,
+            base + self.layout.used as u64,
+        )
+    }
+
+    /// Adds a chain of one buffer; see [`add`](Self::add).
+    #[inline]
+    pub fn add_one(&mut self, buffer: Buffer) -> Option<u16> {
+        self.add(&[buffer])
+    }
+
+    /// Adds a chain, to be published later, and gives its id; `None` when the descriptors do not
+    /// suffice, the chain is empty, or the queue is dead. Buffers that the device reads come first
+    /// (§2.7.4.2). The memory belongs to the device until [`pop`](Self::pop) gives the id back.
+    pub fn add(&mut self, chain: &[Buffer]) -> Option<u16> {
+        let len = u16::try_from(chain.len()).ok()?;
+        if len == 0 || len > self.n_free || self.fault.is_some() {
+            return None;
+        }
+        let head = self.free;
+        let mut at = head;
+        let mut writable = 0_u32;
+        for (left, buffer) in (0..len).rev().zip(chain) {
+            let next = self.slots[usize::from(at)].next;
+            let mut flags = if left > 0 { DESC_NEXT } else { 0 };
+            if buffer.is_device_written {
+                flags |= DESC_WRITE;
+                writable = writable.saturating_add(buffer.len);
+            }
+            self.write_descriptor(at, buffer, flags, if left > 0 { next } else { 0 });
+            at = next;
+        }
+        self.free = at;
+        self.n_free -= len;
+        let slot = &mut self.slots[usize::from(head)];
+        slot.chain = len;
+        slot.writable = writable;
+
+        let entry = self.layout.avail + 4 + 2 * usize::from(self.next_avail & (self.size - 1));
+        self.region
+            .shared()
+            .u16(entry)
+            .store(head.to_le(), Ordering::Relaxed);
+        self.next_avail = self.next_avail.wrapping_add(1);
+        self.in_flight += 1;
+        Some(head)
+    }
+
+    fn write_descriptor(&self, at: u16, buffer: &Buffer, flags: u16, next: u16) {
+        let memory = self.region.shared();
+        let base = 16 * usize::from(at);
+        memory
+            .u64(base)
+            .store(buffer.device_address.to_le(), Ordering::Relaxed);
+        memory
+            .u32(base + 8)
+            .store(buffer.len.to_le(), Ordering::Relaxed);
+        memory
+            .u16(base + 12)
+            .store(flags.to_le(), Ordering::Relaxed);
+        memory.u16(base + 14).store(next.to_le(), Ordering::Relaxed);
+    }
+
+    /// Makes all added chains visible to the device; `true` when it wants to be notified of it.
+    #[must_use = "the device may sleep until it is notified"]
+    pub fn publish(&mut self) -> bool {
+        let (old, new) = (self.published, self.next_avail);
+        if old == new {
+            return false;
+        }
+        let memory = self.region.shared();
+        memory
+            .u16(self.layout.avail + 2)
+            .store(new.to_le(), Ordering::Release);
+        self.published = new;
+        // Between our index and the device's wish; see "Memory ordering".
+        fence(Ordering::SeqCst);
+        if self.has_event_idx {
+            let at = self.layout.used + 4 + 8 * usize::from(self.size);
+            let event = u16::from_le(memory.u16(at).load(Ordering::Relaxed));
+            // §2.7.10: when the event lies within the entries just published.
+            new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+        } else {
+            let flags = u16::from_le(memory.u16(self.layout.used).load(Ordering::Relaxed));
+            flags & USED_NO_NOTIFY == 0
+        }
+    }
+
+    /// The next chain that came back, or `None` when there is no more. The device's index is read
+    /// only when all that the last read covered has been taken.
+    ///
+    /// # Errors
+    ///
+    /// When the device broke the protocol, now or earlier.
+    #[inline]
+    pub fn pop(&mut self) -> Result<Option<Used>, RingFault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if self.next_used == self.seen_used && !self.look()? {
+            return Ok(None);
+        }
+        let memory = self.region.shared();
+        let at = self.layout.used + 4 + 8 * usize::from(self.next_used & (self.size - 1));
+        let id = u32::from_le(memory.u32(at).load(Ordering::Relaxed));
+        let written = u32::from_le(memory.u32(at + 4).load(Ordering::Relaxed));
+        self.next_used = self.next_used.wrapping_add(1);
+        let id = match u16::try_from(id) {
+            Ok(id) if id < self.size => id,
+            _ => return Err(self.kill(RingFault::BadId)),
+        };
+        let slot = self.slots[usize::from(id)];
+        if slot.chain == 0 {
+            return Err(self.kill(RingFault::NotInFlight));
+        }
+        if written > slot.writable {
+            return Err(self.kill(RingFault::BadLength));
+        }
+        self.release(id, slot.chain);
+        Ok(Some(Used { id, written }))
+    }
+
+    /// Reads the device's index; whether there is anything new.
+    fn look(&mut self) -> Result<bool, RingFault> {
+        let at = self.layout.used + 2;
+        let index = u16::from_le(self.region.shared().u16(at).load(Ordering::Acquire));
+        let fresh = index.wrapping_sub(self.next_used);
+        if fresh > self.in_flight {
+            return Err(self.kill(RingFault::BadIndex));
+        }
+        if fresh != 0 {
+            self.seen_used = index;
+            self.suppress_interrupts();
+        }
+        Ok(fresh != 0)
+    }
+
+    /// Chains added but not published count as in flight for nobody but us; a device that returns
+    /// one of those guessed an id that it was never told, which `chain != 0` cannot tell apart and
+    /// which harms nobody: the buffer is ours again either way.
+    fn release(&mut self, head: u16, chain: u16) {
+        self.slots[usize::from(head)].chain = 0;
+        let mut last = head;
+        for _ in 1..chain {
+            last = self.slots[usize::from(last)].next;
+        }
+        self.slots[usize::from(last)].next = self.free;
+        self.free = head;
+        self.n_free += chain;
+        self.in_flight -= 1;
+    }
+
+    /// Keeps `used_event` on the last entry already seen: an interrupt is due only a whole turn of
+    /// the index later, and we are here again before.
+    fn suppress_interrupts(&self) {
+        if self.has_event_idx {
+            let at = self.layout.avail + 4 + 2 * usize::from(self.size);
+            let event = self.seen_used.wrapping_sub(1);
+            self.region
+                .shared()
+                .u16(at)
+                .store(event.to_le(), Ordering::Relaxed);
+        }
+    }
+
+    fn kill(&mut self, fault: RingFault) -> RingFault {
+        self.fault = Some(fault);
+        fault
+    }
+}
