@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 mod addr;
+mod compose;
 mod extract;
 mod field;
 mod flow;
@@ -23,13 +24,19 @@ pub mod hash;
 pub mod layout;
 mod mask;
 mod matching;
+mod miniflow;
 mod prereq;
 pub mod proto;
 mod registry;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod words;
 
 pub use addr::{EtherAddr, ParseEtherAddrError};
+pub use compose::compose;
 pub use extract::{Extracted, FlowMeta, Malformed, Offsets, extract};
 pub use field::{Field, FieldSpec, Format, Location, Maskable, WireId};
 pub use flow::Flow;
@@ -37,4 +44,5 @@ pub use hash::hash_in_mask;
 pub use layout::{FLOW_WORDS, Segment, WordMap};
 pub use mask::{Mask, prefix_len, prefix_mask};
 pub use matching::{Match, OFP10_VLAN_NONE};
+pub use miniflow::Miniflow;
 pub use prereq::Prereq;

@@ -51,7 +51,6 @@ impl Mask {
                 add(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label]);
                 if Prereq::Nd.holds(flow) {
                     add(&[Field::NdTarget, Field::NdSll, Field::NdTll]);
-                    add(&[Field::NdReserved, Field::NdOptionsType]);
                 }
             }
             ethertype::ARP | ethertype::RARP => {
@@ -84,8 +83,13 @@ impl Mask {
                 }
             }
         }
-        for n in 0..flow.n_mpls() {
-            mask.set_mpls_lse(n, u32::MAX);
+        if flow.is_mpls() {
+            for n in 0..3 {
+                mask.set_mpls_lse(n, u32::MAX);
+                if flow.mpls_lse(n) & 0x100 != 0 {
+                    break;
+                }
+            }
         }
         mask
     }
