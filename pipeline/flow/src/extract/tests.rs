@@ -364,7 +364,9 @@ proptest! {
 
     #[test]
     fn padding_changes_nothing_of_ip(flow in legal_flow(), padding in 1usize..60) {
-        prop_assume!(flow.is_ip());
+        if !flow.is_ip() {
+            return Ok(());
+        }
         let mut frame = compose(&flow, 0);
         frame.extend(core::iter::repeat_n(0xff, padding));
         prop_assert_eq!(extract(&frame, &FlowMeta::of_flow(&flow)).flow, flow);
