@@ -22,9 +22,13 @@ pub struct FakeDma {
 
 /// The atomic at a device address, of the width that both sides use for the field.
 macro_rules! atomic {
-    ($self:ident, $atomic:ty, $address:ident) => {{
-        let here = $self.here($address, size_of::<$atomic>() as u64).cast();
-        assert!(here.is_aligned(), "the driver gave the device {:#x}: misaligned", $address);
+    ($self:ident, $atomic:ty, $int:ty, $address:ident) => {{
+        let here: *mut $int = $self.here($address, size_of::<$int>() as u64).cast();
+        assert!(
+            here.is_aligned(),
+            "the driver gave the device {:#x}: misaligned",
+            $address
+        );
         // SAFETY: as in `byte`, and aligned.
         unsafe { <$atomic>::from_ptr(here) }
     }};
@@ -33,7 +37,7 @@ macro_rules! atomic {
 macro_rules! fields {
     ($atomic:ty, $int:ty, $load:ident) => {
         pub(super) fn $load(&self, address: u64) -> $int {
-            <$int>::from_le(atomic!(self, $atomic, address).load(Ordering::Relaxed))
+            <$int>::from_le(atomic!(self, $atomic, $int, address).load(Ordering::Relaxed))
         }
     };
 }
@@ -41,7 +45,7 @@ macro_rules! fields {
 macro_rules! stores {
     ($atomic:ty, $int:ty, $store:ident) => {
         pub(super) fn $store(&self, address: u64, value: $int) {
-            atomic!(self, $atomic, address).store(value.to_le(), Ordering::Relaxed);
+            atomic!(self, $atomic, $int, address).store(value.to_le(), Ordering::Relaxed);
         }
     };
 }
@@ -82,7 +86,10 @@ impl FakeDma {
             .lock()
             .iter()
             .any(|&(start, end)| start <= address && address.saturating_add(len) <= end);
-        assert!(is_allowed, "the driver gave the device {address:#x}, which is nobody's memory");
+        assert!(
+            is_allowed,
+            "the driver gave the device {address:#x}, which is nobody's memory"
+        );
         let here = usize::try_from(address.wrapping_sub(self.device_offset)).unwrap_or(0);
         core::ptr::with_exposed_provenance_mut(here)
     }

@@ -1,0 +1,333 @@
+//! The device: what it is, and its way up and down.
+//!
+//! ```text
+//! Closed --open--> Open --reset--> Closed
+//!            |              \--(does not stop)--> Stuck
+//!            \--(fails)--> Closed, or Stuck when it does not even stop
+//! ```
+//! A stuck device may still write to the memory that it was given, so that memory is never used
+//! again; the next `open` tries to stop it once more.
+
+use crate::config::{self, Config, WANTED, feature};
+use crate::control::{self, Control};
+use crate::queue::{PacketQueue, Shared};
+use crate::rx::{Rx, RxConfig};
+use crate::tx::Tx;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use netdev::{LinkState, Netdev, NetdevInfo, OpenError, QueuePair};
+use packet::{Pool, PoolCache};
+use spin::Mutex;
+use virtio::init::{self, InitError};
+use virtio::{Dma, DmaRegion, Doorbells, SplitQueue, Transport};
+
+/// Ring size unless configured otherwise.
+const DEFAULT_QUEUE_SIZE: u16 = 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open,
+    Stuck,
+}
+
+/// A virtio network device.
+#[derive(Debug)]
+pub struct VirtioNet<T: Transport, D: Dma> {
+    info: NetdevInfo,
+    shared: Arc<Shared<T>>,
+    dma: D,
+    doorbells: Option<Box<dyn Doorbells>>,
+    queue_size: u16,
+    features: u64,
+    max_pairs: u16,
+    state: State,
+    control: Option<Control>,
+    /// Memory for control commands, once allocated.
+    control_memory: Option<DmaRegion>,
+}
+
+impl<T, D> VirtioNet<T, D>
+where
+    T: Transport + Send + Debug + 'static,
+    D: Dma,
+{
+    /// Looks at the device behind `transport`: what it offers and who it is. It is left reset;
+    /// `open` starts it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a modern device that works as the standard says.
+    pub fn new(name: String, mut transport: T, dma: D) -> Result<Self, OpenError> {
+        if transport.device_type() != virtio::DeviceType::Network {
+            return Err(OpenError::Unsupported("device type network"));
+        }
+        let offered = init::offered(&mut transport).map_err(from_init)?;
+        if offered & feature::VERSION_1 == 0 {
+            return Err(OpenError::Unsupported("feature version-1"));
+        }
+        let mut features = offered & WANTED;
+        if features & feature::CTRL_VQ == 0 {
+            // §5.1.3.1: many pairs need the control queue.
+            features &= !feature::MQ;
+        }
+        let config = Config::read(&transport, features).map_err(|_| OpenError::Config)?;
+        init::reset(&mut transport).map_err(from_init)?;
+        let info = NetdevInfo {
+            mac: config.mac.unwrap_or_else(|| made_up_mac(&name)),
+            name,
+            mtu: config.mtu,
+            max_queue_pairs: config.max_pairs,
+            driver: "virtio-net",
+            features: config::names(features),
+        };
+        log::info!(
+            "{}: virtio-net {:02x?} mtu {} pairs {} features {:?} (offered {offered:#x})",
+            info.name,
+            info.mac,
+            info.mtu,
+            info.max_queue_pairs,
+            info.features
+        );
+        let shared = Shared {
+            transport: Mutex::new(transport),
+            is_stopped: AtomicBool::new(true),
+            live: AtomicUsize::new(0),
+            rings: Mutex::new(Vec::new()),
+        };
+        Ok(Self {
+            info,
+            shared: Arc::new(shared),
+            dma,
+            doorbells: None,
+            queue_size: DEFAULT_QUEUE_SIZE,
+            features,
+            max_pairs: config.max_pairs,
+            state: State::Closed,
+            control: None,
+            control_memory: None,
+        })
+    }
+
+    /// Uses rings of at most `size` descriptors (rounded down to a power of two).
+    #[must_use]
+    pub fn with_queue_size(mut self, size: u16) -> Self {
+        self.queue_size = size.max(2);
+        self
+    }
+
+    /// Notifies through doorbells, which costs one store and no lock.
+    #[must_use]
+    pub fn with_doorbells(mut self, doorbells: Box<dyn Doorbells>) -> Self {
+        self.doorbells = Some(doorbells);
+        self
+    }
+
+    /// Brings the device up. The queues made so far are in `rx` and `tx` also when it fails, since
+    /// they must outlive the reset that follows then.
+    fn start(
+        &mut self,
+        n_pairs: u16,
+        pool: &Arc<Pool>,
+        (rx, tx): (&mut Vec<Rx<T>>, &mut Vec<Tx<T>>),
+    ) -> Result<(), OpenError> {
+        let shared = self.shared.clone();
+        let mut transport = shared.transport.lock();
+        let required = self.features & (feature::MRG_RXBUF | feature::MTU);
+        let features = init::negotiate(&mut *transport, self.features, required);
+        self.features = features.map_err(from_init)?;
+        // From here on the device may come to own memory.
+        shared.is_stopped.store(false, Ordering::Release);
+
+        let rx_config = RxConfig {
+            is_mergeable: self.has(feature::MRG_RXBUF),
+            mtu: self.info.mtu,
+        };
+        let mut cache = PoolCache::new(pool.clone());
+        for pair in 0..n_pairs {
+            // §5.1.2: receive queues are even, transmit queues odd.
+            let queue = self.packet_queue(2 * pair, &mut transport)?;
+            let mut receiver = Rx::new(queue, rx_config);
+            let (posted, _) = receiver.fill(&mut cache);
+            rx.push(receiver);
+            if posted == 0 {
+                return Err(OpenError::NoBuffers);
+            }
+            let queue = self.packet_queue(2 * pair + 1, &mut transport)?;
+            tx.push(Tx::new(queue, self.info.mtu));
+        }
+        if self.has(feature::CTRL_VQ) {
+            self.control = Some(self.control_queue(&mut transport)?);
+        }
+        init::start(&mut *transport);
+        if n_pairs > 1 {
+            let control = self.control.as_mut().ok_or(OpenError::QueuePairs)?;
+            control.set_pairs(n_pairs, &mut *transport)?;
+        }
+        drop(transport);
+        // Buffers were posted before the start: tell the device of them (§3.1.1 step 8).
+        rx.iter().for_each(Rx::notify);
+        Ok(())
+    }
+
+    fn packet_queue(
+        &mut self,
+        number: u16,
+        transport: &mut T,
+    ) -> Result<PacketQueue<T>, OpenError> {
+        let ring = self.ring(number, self.queue_size, transport)?;
+        let doorbell = self
+            .doorbells
+            .as_mut()
+            .and_then(|doorbells| doorbells.doorbell(number));
+        Ok(PacketQueue::new(
+            ring,
+            number,
+            doorbell,
+            self.shared.clone(),
+        ))
+    }
+
+    fn control_queue(&mut self, transport: &mut T) -> Result<Control, OpenError> {
+        // §5.1.2: after the last possible pair.
+        let number = 2 * if self.has(feature::MQ) {
+            self.max_pairs
+        } else {
+            1
+        };
+        let memory = match self.control_memory.take() {
+            Some(memory) => memory,
+            None => self
+                .dma
+                .alloc(control::BYTES, 64)
+                .ok_or(OpenError::NoDmaMemory)?,
+        };
+        let ring = self.ring(number, control::SIZE, transport)?;
+        Ok(Control {
+            ring,
+            memory,
+            number,
+        })
+    }
+
+    fn ring(&self, number: u16, wanted: u16, transport: &mut T) -> Result<SplitQueue, OpenError> {
+        let max = transport.max_queue_size(number);
+        let size = SplitQueue::choose_size(max, wanted).ok_or(OpenError::QueueSize)?;
+        let has_event_idx = self.has(feature::EVENT_IDX);
+        let left = {
+            let mut rings = self.shared.rings.lock();
+            let at = rings.iter().position(|(queue, _)| *queue == number);
+            at.map(|at| rings.swap_remove(at).1)
+        };
+        let ring = left
+            .and_then(|region| SplitQueue::in_region(size, has_event_idx, region))
+            .or_else(|| SplitQueue::new(size, has_event_idx, &self.dma))
+            .ok_or(OpenError::NoDmaMemory)?;
+        let (descriptors, driver, device) = ring.device_addresses();
+        transport.queue_set(number, size.into(), descriptors, driver, device);
+        Ok(ring)
+    }
+
+    /// Resets the device and takes the control queue back.
+    fn stop(&mut self) -> Result<(), OpenError> {
+        let reset = init::reset(&mut *self.shared.transport.lock());
+        if reset.is_err() {
+            log::error!("{}: does not stop", self.info.name);
+            self.state = State::Stuck;
+            return Err(OpenError::NotStopping);
+        }
+        self.shared.is_stopped.store(true, Ordering::Release);
+        self.state = State::Closed;
+        if let Some(Control {
+            ring,
+            memory,
+            number,
+        }) = self.control.take()
+        {
+            self.shared.rings.lock().push((number, ring.into_region()));
+            self.control_memory = Some(memory);
+        }
+        Ok(())
+    }
+
+    fn has(&self, bit: u64) -> bool {
+        self.features & bit != 0
+    }
+}
+
+impl<T, D> Netdev for VirtioNet<T, D>
+where
+    T: Transport + Send + Debug + 'static,
+    D: Dma,
+{
+    fn info(&self) -> &NetdevInfo {
+        &self.info
+    }
+
+    fn open(&mut self, n_pairs: u16, pool: &Arc<Pool>) -> Result<Vec<QueuePair>, OpenError> {
+        if self.state == State::Open {
+            return Err(OpenError::AlreadyOpen);
+        }
+        if n_pairs == 0 || n_pairs > self.max_pairs {
+            return Err(OpenError::QueuePairs);
+        }
+        if self.state == State::Stuck {
+            self.stop()?;
+        }
+        if self.shared.live.load(Ordering::Acquire) != 0 {
+            return Err(OpenError::WrongQueues);
+        }
+        let (mut rx, mut tx) = (Vec::new(), Vec::new());
+        if let Err(error) = self.start(n_pairs, pool, (&mut rx, &mut tx)) {
+            log::error!("{}: does not open: {error}", self.info.name);
+            // What failed to open counts; `stop` says itself when it fails too.
+            let _ = self.stop();
+            return Err(error);
+        }
+        self.state = State::Open;
+        let pair = |(rx, tx): (Rx<T>, Tx<T>)| QueuePair {
+            rx: Box::new(rx),
+            tx: Box::new(tx),
+        };
+        Ok(rx.into_iter().zip(tx).map(pair).collect())
+    }
+
+    fn link(&mut self) -> LinkState {
+        let transport = self.shared.transport.lock();
+        let (up, speed_mbps) = config::link(&*transport, self.features);
+        LinkState { up, speed_mbps }
+    }
+
+    fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
+        // First the device lets go of the memory, then the queues do.
+        let stopped = self.stop();
+        drop(returned);
+        stopped?;
+        if self.shared.live.load(Ordering::Acquire) != 0 {
+            return Err(OpenError::WrongQueues);
+        }
+        Ok(())
+    }
+}
+
+/// An address for a device without one: locally administered, and the same at every boot.
+fn made_up_mac(name: &str) -> [u8; 6] {
+    // FNV-1a.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let [a, b, c, d, e, ..] = hash.to_le_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+fn from_init(error: InitError) -> OpenError {
+    match error {
+        InitError::NotResetting => OpenError::NotStopping,
+        InitError::Missing(_) => OpenError::Unsupported("a feature that it offered before"),
+        InitError::Refused => OpenError::FeaturesRefused,
+    }
+}

@@ -1,0 +1,164 @@
+//! What a receive and a transmit queue have in common: a ring, the packets that the device holds,
+//! the way to notify, and the rules for going away.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use netdev::{FaultKind, QueueFault};
+use packet::Packet;
+use spin::Mutex;
+use virtio::{Buffer, DmaRegion, Doorbell, RingFault, SplitQueue, Transport, Used};
+
+/// What the netdev and its queues share. Only opening and resetting touch it, except for `notify`
+/// of a transport without doorbells.
+#[derive(Debug)]
+pub(crate) struct Shared<T> {
+    pub(crate) transport: Mutex<T>,
+    /// The device has confirmed a reset since the queues were made: their memory is ours again.
+    /// Written by the netdev with release, read by queues that go away with acquire.
+    pub(crate) is_stopped: AtomicBool,
+    /// Queues in other hands.
+    pub(crate) live: AtomicUsize,
+    /// Ring memory that stopped queues left, to use again, by queue number.
+    pub(crate) rings: Mutex<Vec<(u16, DmaRegion)>>,
+}
+
+/// A ring and the packets in flight on it.
+#[derive(Debug)]
+pub(crate) struct PacketQueue<T: Transport> {
+    /// `None` only while dropping.
+    ring: Option<SplitQueue>,
+    /// By the id of their chain.
+    packets: Box<[Option<Packet>]>,
+    number: u16,
+    doorbell: Option<Doorbell>,
+    shared: Arc<Shared<T>>,
+    fault: Option<QueueFault>,
+}
+
+impl<T: Transport> PacketQueue<T> {
+    pub(crate) fn new(
+        ring: SplitQueue,
+        number: u16,
+        doorbell: Option<Doorbell>,
+        shared: Arc<Shared<T>>,
+    ) -> Self {
+        shared.live.fetch_add(1, Ordering::AcqRel);
+        let packets = (0..ring.size()).map(|_| None).collect();
+        Self {
+            ring: Some(ring),
+            packets,
+            number,
+            doorbell,
+            shared,
+            fault: None,
+        }
+    }
+
+    pub(crate) fn size(&self) -> u16 {
+        self.ring.as_ref().map_or(0, SplitQueue::size)
+    }
+
+    pub(crate) fn n_free(&self) -> u16 {
+        self.ring.as_ref().map_or(0, SplitQueue::n_free)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), QueueFault> {
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    /// Kills the queue.
+    pub(crate) fn kill(&mut self, kind: FaultKind) -> QueueFault {
+        let fault = QueueFault {
+            kind,
+            queue: self.number,
+        };
+        self.fault = Some(fault);
+        fault
+    }
+
+    /// Hands a packet to the device: `len` bytes from the start of its frame. Gives the packet back
+    /// when the ring is full.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        packet: Packet,
+        len: u32,
+        is_device_written: bool,
+    ) -> Result<(), Packet> {
+        let device_address = packet.buffer_device_address();
+        let buffer = Buffer {
+            device_address,
+            len,
+            is_device_written,
+        };
+        let Some(id) = self.ring.as_mut().and_then(|ring| ring.add_one(buffer)) else {
+            return Err(packet);
+        };
+        match self.packets.get_mut(usize::from(id)) {
+            Some(slot) => *slot = Some(packet),
+            // Ids are below the ring's size, which is the number of slots.
+            None => core::mem::forget(packet),
+        }
+        Ok(())
+    }
+
+    /// Publishes what was added; whether the device wants to be notified.
+    pub(crate) fn publish(&mut self) -> bool {
+        self.ring.as_mut().is_some_and(SplitQueue::publish)
+    }
+
+    pub(crate) fn notify(&self) {
+        match &self.doorbell {
+            Some(doorbell) => doorbell.ring(),
+            None => self.shared.transport.lock().notify(self.number),
+        }
+    }
+
+    /// The next packet that the device gave back, and how much it wrote.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Result<Option<(Packet, u32)>, QueueFault> {
+        let Some(ring) = self.ring.as_mut() else {
+            return Ok(None);
+        };
+        match ring.pop() {
+            Ok(None) => Ok(None),
+            Ok(Some(Used { id, written })) => {
+                match self.packets.get_mut(usize::from(id)).and_then(Option::take) {
+                    Some(packet) => Ok(Some((packet, written))),
+                    None => Err(self.kill(FaultKind::NotInFlight)),
+                }
+            }
+            Err(fault) => Err(self.kill(kind(fault))),
+        }
+    }
+}
+
+impl<T: Transport> Drop for PacketQueue<T> {
+    fn drop(&mut self) {
+        if self.shared.is_stopped.load(Ordering::Acquire) {
+            if let Some(ring) = self.ring.take() {
+                self.shared
+                    .rings
+                    .lock()
+                    .push((self.number, ring.into_region()));
+            }
+        } else {
+            // The device may still write to all of it: leave it to the device for good.
+            for packet in self.packets.iter_mut().filter_map(Option::take) {
+                core::mem::forget(packet);
+            }
+        }
+        self.shared.live.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn kind(fault: RingFault) -> FaultKind {
+    match fault {
+        RingFault::BadIndex => FaultKind::BadIndex,
+        RingFault::BadId => FaultKind::BadId,
+        RingFault::NotInFlight => FaultKind::NotInFlight,
+        RingFault::BadLength => FaultKind::BadLength,
+    }
+}

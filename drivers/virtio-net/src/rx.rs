@@ -1,0 +1,253 @@
+//! The receive queue.
+//!
+//! # Life of a frame
+//! A posted packet comes back with a length. Its first 12 bytes are the device's header, which is
+//! pulled off; `num_buffers` in it says over how many buffers the frame is spread (§5.1.6.4). One,
+//! the usual case: the packet goes to the switch as it is. More (mergeable buffers only): the parts
+//! are gathered into one jumbo packet. The parts may arrive over several calls; the device should
+//! show them at once, but nothing here depends on it.
+//!
+//! # Refilling
+//! Buffers are posted again when at least a quarter of the ring, or a batch, is empty: one index
+//! store and at most one notification for all of them. If the pool is dry, the ring stays short and
+//! is filled later (`starved` counts it); no frame is lost by it as long as some buffers are posted.
+
+use crate::queue::PacketQueue;
+use crate::{FRAME_OVERHEAD, HEADER_LEN};
+use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
+use packet::{BATCH, Batch, Packet, PoolCache};
+use virtio::Transport;
+
+/// Where `num_buffers` is in the header.
+const NUM_BUFFERS: usize = 10;
+/// Shortest frame that is one: an Ethernet header.
+const MIN_FRAME: usize = 14;
+
+/// How receive buffers are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RxConfig {
+    /// Frames may be spread over several buffers.
+    pub(crate) is_mergeable: bool,
+    pub(crate) mtu: u16,
+}
+
+impl RxConfig {
+    fn max_frame(self) -> usize {
+        usize::from(self.mtu) + FRAME_OVERHEAD
+    }
+
+    fn alloc(self, cache: &mut PoolCache) -> Option<Packet> {
+        if self.is_mergeable {
+            cache.alloc()
+        } else {
+            cache.alloc_for(HEADER_LEN + self.max_frame())
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rx<T: Transport> {
+    queue: PacketQueue<T>,
+    config: RxConfig,
+    gather: Option<Gather>,
+    stats: RxStats,
+}
+
+/// A frame of which not all buffers have come yet.
+#[derive(Debug)]
+struct Gather {
+    /// What has come; `None` when the frame is being dropped.
+    packet: Option<Packet>,
+    /// Buffers still to come; at least one.
+    left: u16,
+}
+
+impl<T: Transport> Rx<T> {
+    pub(crate) fn new(queue: PacketQueue<T>, config: RxConfig) -> Self {
+        Self {
+            queue,
+            config,
+            gather: None,
+            stats: RxStats::default(),
+        }
+    }
+
+    /// Posts buffers until the ring is full or the pool dry, and publishes them; how many, and
+    /// whether to notify.
+    pub(crate) fn fill(&mut self, cache: &mut PoolCache) -> (u16, bool) {
+        let mut posted = 0;
+        while self.queue.n_free() > 0 {
+            let Some(packet) = self.config.alloc(cache) else {
+                self.stats.starved += 1;
+                break;
+            };
+            // A buffer is at most a few KiB.
+            let len = u32::try_from(packet.buffer_capacity()).unwrap_or(0);
+            if let Err(packet) = self.queue.add(packet, len, true) {
+                cache.free(packet);
+                break;
+            }
+            posted += 1;
+        }
+        (posted, self.queue.publish())
+    }
+
+    pub(crate) fn notify(&self) {
+        self.queue.notify();
+    }
+
+    fn refill(&mut self, cache: &mut PoolCache) {
+        let batch = u16::try_from(BATCH).unwrap_or(u16::MAX);
+        if self.queue.n_free() >= batch.min(self.queue.size() / 4).max(1) {
+            let (_, wants_notify) = self.fill(cache);
+            if wants_notify {
+                self.queue.notify();
+            }
+        }
+    }
+
+    /// One buffer that came back. Gives a packet when a frame is complete with it.
+    fn buffer(
+        &mut self,
+        mut packet: Packet,
+        written: u32,
+        cache: &mut PoolCache,
+    ) -> Result<Option<Packet>, QueueFault> {
+        // The ring has checked that no more was written than was posted.
+        let written = usize::try_from(written).unwrap_or(usize::MAX);
+        if !packet.set_received_len(written) {
+            cache.free(packet);
+            return Err(self.fault(FaultKind::BadLength));
+        }
+        if let Some(gather) = self.gather.take() {
+            return Ok(self.gather_more(gather, packet, cache));
+        }
+        let n_buffers = if self.config.is_mergeable {
+            num_buffers(&packet)
+        } else {
+            Some(1)
+        };
+        if !packet.pull_front(HEADER_LEN) {
+            self.stats.malformed += 1;
+            cache.free(packet);
+            return Ok(None);
+        }
+        match n_buffers {
+            Some(1) => Ok(self.finish(packet, cache)),
+            // §5.1.6.4: at least one; and the device cannot have more than the ring holds.
+            Some(n) if n != 0 && n <= self.queue.size() => {
+                let whole = self.start_gather(packet, cache);
+                self.gather = Some(Gather {
+                    packet: whole,
+                    left: n - 1,
+                });
+                Ok(None)
+            }
+            _ => {
+                cache.free(packet);
+                Err(self.fault(FaultKind::BadChain))
+            }
+        }
+    }
+
+    fn start_gather(&mut self, first: Packet, cache: &mut PoolCache) -> Option<Packet> {
+        let whole = cache.alloc_jumbo().and_then(|mut whole| {
+            if whole.extend(first.data()) {
+                Some(whole)
+            } else {
+                None
+            }
+        });
+        if whole.is_none() {
+            self.stats.no_buffer += 1;
+        }
+        cache.free(first);
+        whole
+    }
+
+    fn gather_more(
+        &mut self,
+        mut gather: Gather,
+        part: Packet,
+        cache: &mut PoolCache,
+    ) -> Option<Packet> {
+        if let Some(whole) = &mut gather.packet
+            && !whole.extend(part.data())
+        {
+            self.stats.truncated += 1;
+            if let Some(whole) = gather.packet.take() {
+                cache.free(whole);
+            }
+        }
+        cache.free(part);
+        gather.left -= 1;
+        if gather.left != 0 {
+            self.gather = Some(gather);
+            return None;
+        }
+        gather.packet.and_then(|whole| self.finish(whole, cache))
+    }
+
+    /// The last checks before the switch sees the frame.
+    #[inline]
+    fn finish(&mut self, packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
+        let counter = if packet.len() < MIN_FRAME {
+            &mut self.stats.malformed
+        } else if packet.len() > self.config.max_frame() {
+            &mut self.stats.truncated
+        } else {
+            self.stats.frames += 1;
+            self.stats.bytes += packet.len() as u64;
+            return Some(packet);
+        };
+        *counter += 1;
+        cache.free(packet);
+        None
+    }
+
+    fn fault(&mut self, kind: FaultKind) -> QueueFault {
+        self.stats.faults += 1;
+        self.queue.kill(kind)
+    }
+}
+
+fn num_buffers(packet: &Packet) -> Option<u16> {
+    packet
+        .data()
+        .get(NUM_BUFFERS..)?
+        .first_chunk()
+        .map(|bytes| u16::from_le_bytes(*bytes))
+}
+
+impl<T: Transport + Send + core::fmt::Debug> RxQueue for Rx<T> {
+    fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
+        self.queue.check()?;
+        let before = into.len();
+        // Bounded even if the device completes buffers as fast as we look.
+        for _ in 0..2 * BATCH {
+            if into.is_full() {
+                break;
+            }
+            let popped = self.queue.pop().inspect_err(|_| self.stats.faults += 1);
+            // Frames already in the batch are good ones; the fault is reported by the next call.
+            let taken = match popped {
+                Ok(None) => break,
+                Ok(Some((packet, written))) => self.buffer(packet, written, cache),
+                Err(fault) => Err(fault),
+            };
+            match taken {
+                // There is room, checked above.
+                Ok(Some(packet)) => drop(into.push(packet)),
+                Ok(None) => {}
+                Err(fault) if into.len() == before => return Err(fault),
+                Err(_) => return Ok(into.len() - before),
+            }
+        }
+        self.refill(cache);
+        Ok(into.len() - before)
+    }
+
+    fn stats(&self) -> RxStats {
+        self.stats
+    }
+}
