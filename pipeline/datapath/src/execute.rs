@@ -68,7 +68,7 @@ impl<O: Output> Executor<'_, O> {
             match action {
                 DpAction::Output(port) => {
                     self.each(group, is_last, |this, live| {
-                        this.output(*port, live, max_len)
+                        this.output(*port, live, max_len);
                     });
                     max_len = usize::MAX;
                 }

@@ -59,20 +59,17 @@ mod tests {
     fn refuses_what_cannot_run() {
         let output = DpAction::Output(PortNo(1));
         let drop = DpAction::Drop(DropReason::NoRule);
-        let clone = |inner: &[DpAction]| DpAction::Clone(Arc::from(inner));
+        let clone = |inner: &DpAction| DpAction::Clone(Arc::from([inner.clone()]));
         let mut deep = output.clone();
         for _ in 0..=MAX_CLONE_DEPTH {
-            deep = clone(&[deep]);
+            deep = clone(&deep);
         }
         let cases = [
             (vec![], Ok(())),
             (vec![output.clone(), drop.clone()], Ok(())),
-            (vec![clone(&[drop.clone()]), output.clone()], Ok(())),
+            (vec![clone(&drop), output.clone()], Ok(())),
             (vec![drop, output.clone()], Err(ActionError::DropNotLast)),
-            (
-                vec![clone(&[DpAction::Meter(1)])],
-                Err(ActionError::NoMeters),
-            ),
+            (vec![clone(&DpAction::Meter(1))], Err(ActionError::NoMeters)),
             (vec![deep], Err(ActionError::TooDeep)),
             (vec![output.clone(); MAX_ACTIONS], Ok(())),
             (vec![output; MAX_ACTIONS + 1], Err(ActionError::TooMany)),
