@@ -37,6 +37,7 @@ mod l4;
 mod tests;
 
 use crate::flow::Flow;
+use crate::layout::{MARKS, PORT, PRIORITY, TUN_ADDR, TUNNEL_ID};
 use cursor::Cursor;
 pub use packet::Offsets;
 
@@ -137,14 +138,13 @@ pub fn extract(frame: &[u8], meta: &FlowMeta) -> Extracted {
 
 impl Extracted {
     fn metadata(&mut self, meta: &FlowMeta) {
-        self.flow.set_in_port(meta.in_port);
-        self.flow.set_recirc_id(meta.recirc_id);
-        self.flow.set_dp_hash(meta.dp_hash);
-        self.flow.set_pkt_mark(meta.pkt_mark);
-        self.flow.set_skb_priority(meta.skb_priority);
-        self.flow.set_tunnel_id(meta.tunnel_id);
-        self.flow.set_tun_src(meta.tun_src);
-        self.flow.set_tun_dst(meta.tun_dst);
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        self.flow.set_word(PORT, pair(meta.in_port, meta.recirc_id));
+        self.flow.set_word(MARKS, pair(meta.dp_hash, meta.pkt_mark));
+        self.flow.set_word(PRIORITY, pair(meta.skb_priority, 0));
+        self.flow.set_word(TUNNEL_ID, meta.tunnel_id);
+        self.flow
+            .set_word(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
     }
 
     fn frame(&mut self, frame: &[u8]) -> Result<(), Malformed> {
