@@ -140,7 +140,7 @@ impl Match {
 
     /// Ethernet is what every packet is: unless this match is a megaflow's (it looks at the
     /// recirculation id), asking for it asks for nothing.
-    pub(crate) fn forget_default_packet_type(&mut self) {
+    pub fn forget_default_packet_type(&mut self) {
         if self.flow.packet_type() == 0 && self.mask.recirc_id() == 0 {
             self.wildcard(Field::PacketType);
         }

@@ -207,7 +207,8 @@ fn field_named(name: &str) -> Option<Field> {
 }
 
 /// Puts one `key=value` of a larger text into a match. Returns whether the key belongs to a match
-/// at all, so that the caller can try its own keys.
+/// at all, so that the caller can try its own keys. After the last key, call
+/// [`Match::forget_default_packet_type`]: `eth` means something only in a megaflow.
 ///
 /// # Errors
 /// When the key is a field's and the value is not.
