@@ -1,1 +1,3 @@
+//! The launcher: builds the image, boots it, and shows what it does.
+
 fn main() {}
