@@ -17,6 +17,7 @@ pub mod accounting;
 pub mod action;
 mod dpif;
 mod drop_reason;
+mod dump;
 mod execute;
 mod ids;
 mod input;
@@ -36,6 +37,7 @@ pub use action::{
 };
 pub use dpif::{Command, Dpif, Execute};
 pub use drop_reason::{DropCounters, DropReason, Drops};
+pub use dump::{DumpLine, KeyText, UfidShown};
 pub use ids::{CoreId, PortNo, Ufid};
 pub use input::MAX_DEPTH;
 pub use local::{LocalConfig, LocalDpif};

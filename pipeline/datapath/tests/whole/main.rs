@@ -3,5 +3,6 @@
 mod accounting;
 mod actions;
 mod common;
+mod dump;
 mod input;
 mod table;
