@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod actions;
+mod codec;
 mod errors;
 mod model;
 mod ports;
@@ -14,6 +15,10 @@ pub mod text;
 mod version;
 
 pub use actions::*;
+pub use codec::{
+    DecodeError, Dialect, HEADER_BYTES, Header, MAX_MESSAGE_BYTES, MultipartItem, MultipartKind,
+    MultipartWriter, TooLong, decode, frame_len,
+};
 pub use errors::{ERROR_DATA_BYTES, NICIRA, ONF, OfError, OfErrorKind, WireCode};
 pub use model::*;
 pub use ports::OfPort;

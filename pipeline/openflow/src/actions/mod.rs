@@ -5,8 +5,10 @@
 //! things (1.0's `SET_VLAN_VID` adds a tag when there is none, a set-field of `vlan_vid` does not)
 //! there are two.
 
+mod check;
 mod subfield;
 
+pub use check::{CheckContext, check_actions, check_instructions};
 pub use subfield::Subfield;
 
 use alloc::vec::Vec;
@@ -62,7 +64,9 @@ pub enum Action {
     SetTpSrc(u16),
     /// Sets the TCP, UDP or SCTP destination port, whichever there is (1.0 `SET_TP_DST`).
     SetTpDst(u16),
-    /// Writes the bits of `mask` in a field. In the standard's form the mask is all ones.
+    /// Writes the bits of `mask` in a field. In the standard's form the mask is all ones. Stands
+    /// for 1.0's `SET_DL_SRC` and the like and for Nicira's `SET_TUNNEL`, `SET_MPLS_LABEL` and
+    /// `SET_MPLS_TC` too.
     SetField {
         /// The field.
         field: Field,
@@ -93,10 +97,6 @@ pub enum Action {
     PushMpls(u16),
     /// Takes an MPLS label stack entry off and sets the Ethernet type.
     PopMpls(u16),
-    /// Sets the label of the outer MPLS entry (Nicira in 1.0).
-    SetMplsLabel(u32),
-    /// Sets the traffic class of the outer MPLS entry (Nicira in 1.0).
-    SetMplsTc(u8),
     /// Sets the TTL of the outer MPLS entry.
     SetMplsTtl(u8),
     /// Decrements the TTL of the outer MPLS entry.
@@ -117,8 +117,6 @@ pub enum Action {
     PushPbb(u16),
     /// Takes the PBB service header off (1.3).
     PopPbb,
-    /// Sets the tunnel key (Nicira `SET_TUNNEL` where it fits 32 bits, else `SET_TUNNEL64`).
-    SetTunnel(u64),
     /// Looks up again, as if from this port and in this table (Nicira).
     Resubmit {
         /// The port to pretend; [`OfPort::IN_PORT`] keeps it.
@@ -197,17 +195,10 @@ impl Action {
                 let mask = dst.mask();
                 Some((dst.field, (u128::from(value) << dst.offset) & mask, mask))
             }
-            Action::SetMplsLabel(label) => {
-                Some((Field::MplsLabel, u128::from(label), Field::MplsLabel.ones()))
-            }
-            Action::SetMplsTc(tc) => Some((Field::MplsTc, u128::from(tc), Field::MplsTc.ones())),
             Action::SetMplsTtl(ttl) => {
                 Some((Field::MplsTtl, u128::from(ttl), Field::MplsTtl.ones()))
             }
             Action::SetNwTtl(ttl) => Some((Field::IpTtl, u128::from(ttl), Field::IpTtl.ones())),
-            Action::SetTunnel(id) => {
-                Some((Field::TunnelId, u128::from(id), Field::TunnelId.ones()))
-            }
             _ => None,
         }
     }

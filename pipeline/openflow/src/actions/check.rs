@@ -1,0 +1,210 @@
+//! Whether a rule's actions can be done to the packets that it matches.
+//!
+//! A set-field of `tcp_dst` in a rule for all packets is an error from OpenFlow 1.1 on
+//! (`OFPBAC_MATCH_INCONSISTENT`, 1.3.5 §7.2.5.7). In 1.0 it is legal and does nothing where there is no
+//! TCP, and as all versions share the tables, translation checks prerequisites again for each packet.
+//!
+//! What the actions do to the packet is followed as far as it matters: tags and MPLS entries that are
+//! pushed and popped, and the protocol that a set-field changes.
+
+use flow::{Field, Flow, Match, Prereq, proto};
+
+use crate::{Action, Instructions, METER_MAX, OfErrorKind, OfPort, Subfield, Version};
+
+/// How strict to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckContext {
+    /// Whether a missing prerequisite is an error.
+    pub needs_prerequisites: bool,
+}
+
+impl CheckContext {
+    /// As strict as a version is.
+    #[must_use]
+    pub fn for_version(version: Version) -> CheckContext {
+        CheckContext {
+            needs_prerequisites: version > Version::V10,
+        }
+    }
+}
+
+type Result<T> = core::result::Result<T, OfErrorKind>;
+
+/// Checks the instructions of a rule for packets of `match_`.
+///
+/// # Errors
+/// The error to answer with.
+pub fn check_instructions(
+    instructions: &Instructions,
+    match_: &Match,
+    context: CheckContext,
+) -> Result<()> {
+    if instructions
+        .meter
+        .is_some_and(|meter| meter == 0 || meter > METER_MAX)
+    {
+        return Err(OfErrorKind::MeterModInvalidMeter);
+    }
+    let mut packet = *match_.flow();
+    check_list(&instructions.apply, &mut packet, context)?;
+    // An action set runs at the end of the pipeline, on a packet that later tables may have changed:
+    // its prerequisites are checked against what is known here, as Open vSwitch does.
+    if !instructions.write.iter().all(may_be_in_set) {
+        return Err(OfErrorKind::ActionBadType);
+    }
+    let mut packet = *match_.flow();
+    check_list(&instructions.write, &mut packet, context)
+}
+
+/// Checks a list of actions for packets of `match_` (or for one packet, by a match on all of it).
+///
+/// # Errors
+/// The error to answer with.
+pub fn check_actions(actions: &[Action], match_: &Match, context: CheckContext) -> Result<()> {
+    let mut packet = *match_.flow();
+    check_list(actions, &mut packet, context)
+}
+
+fn check_list(actions: &[Action], packet: &mut Flow, context: CheckContext) -> Result<()> {
+    for action in actions {
+        match check_action(action, packet) {
+            Err(OfErrorKind::ActionMatchInconsistent) if !context.needs_prerequisites => {}
+            result => result?,
+        }
+        follow(action, packet);
+    }
+    Ok(())
+}
+
+fn check_action(action: &Action, packet: &Flow) -> Result<()> {
+    match action {
+        Action::Output { port, .. } | Action::OutputTrunc { port, .. } => output(*port),
+        Action::Enqueue { port, .. } => {
+            if port.is_physical() || *port == OfPort::IN_PORT {
+                Ok(())
+            } else {
+                Err(OfErrorKind::ActionBadOutPort)
+            }
+        }
+        Action::SetField { field, .. } => writable(*field).and_then(|()| has(*field, packet)),
+        Action::Load { dst, .. } => writable(dst.field).and_then(|()| has(dst.field, packet)),
+        Action::Move { src, dst } => {
+            same_width(*src, *dst)?;
+            writable(dst.field)?;
+            has(src.field, packet)?;
+            has(dst.field, packet)
+        }
+        Action::OutputReg { src, .. } | Action::StackPush(src) => has(src.field, packet),
+        Action::StackPop(dst) => writable(dst.field).and_then(|()| has(dst.field, packet)),
+        Action::SetVlanVid(vid) if *vid > proto::VLAN_VID_MASK => {
+            Err(OfErrorKind::ActionBadArgument)
+        }
+        Action::SetVlanPcp(pcp) if *pcp > 7 => Err(OfErrorKind::ActionBadArgument),
+        Action::PopVlan => needs(Prereq::Vlan, packet),
+        Action::PushVlan(ethertype) => {
+            let is_vlan = matches!(*ethertype, proto::eth_type::VLAN | proto::eth_type::QINQ);
+            if is_vlan {
+                Ok(())
+            } else {
+                Err(OfErrorKind::ActionBadArgument)
+            }
+        }
+        Action::PushMpls(ethertype) => {
+            let is_mpls = matches!(
+                *ethertype,
+                proto::eth_type::MPLS | proto::eth_type::MPLS_MULTICAST
+            );
+            if is_mpls {
+                Ok(())
+            } else {
+                Err(OfErrorKind::ActionBadArgument)
+            }
+        }
+        Action::SetTpSrc(_) | Action::SetTpDst(_) => {
+            let has_port = [Prereq::Tcp, Prereq::Udp, Prereq::Sctp];
+            if has_port.into_iter().any(|prereq| prereq.holds(packet)) {
+                Ok(())
+            } else {
+                Err(OfErrorKind::ActionMatchInconsistent)
+            }
+        }
+        Action::PopMpls(_) | Action::SetMplsTtl(_) | Action::DecMplsTtl => {
+            needs(Prereq::Mpls, packet)
+        }
+        Action::SetNwTtl(_) | Action::DecTtl(_) => needs(Prereq::Ip, packet),
+        Action::Group(group) if *group > crate::GROUP_MAX => Err(OfErrorKind::ActionBadOutGroup),
+        _ => Ok(()),
+    }
+}
+
+fn output(port: OfPort) -> Result<()> {
+    if port.is_output() {
+        Ok(())
+    } else {
+        Err(OfErrorKind::ActionBadOutPort)
+    }
+}
+
+fn writable(field: Field) -> Result<()> {
+    if field.spec().writable {
+        Ok(())
+    } else {
+        Err(OfErrorKind::ActionBadSetArgument)
+    }
+}
+
+fn same_width(src: Subfield, dst: Subfield) -> Result<()> {
+    if src.n_bits == dst.n_bits {
+        Ok(())
+    } else {
+        Err(OfErrorKind::ActionBadArgument)
+    }
+}
+
+fn has(field: Field, packet: &Flow) -> Result<()> {
+    needs(field.spec().prereq, packet)
+}
+
+fn needs(prereq: Prereq, packet: &Flow) -> Result<()> {
+    if prereq.holds(packet) {
+        Ok(())
+    } else {
+        Err(OfErrorKind::ActionMatchInconsistent)
+    }
+}
+
+/// Does to the packet what matters to the actions after this one.
+fn follow(action: &Action, packet: &mut Flow) {
+    match action {
+        Action::SetVlanVid(_) | Action::SetVlanPcp(_) | Action::PushVlan(_) => {
+            packet.set_vlan_tci(packet.vlan_tci() | proto::VLAN_PRESENT);
+        }
+        Action::PopVlan => packet.set_vlan_tci(0),
+        Action::PushMpls(ethertype) => packet.set(Field::EthType, (*ethertype).into()),
+        Action::PopMpls(ethertype) => packet.set(Field::EthType, (*ethertype).into()),
+        _ => {
+            if let Some((field @ (Field::VlanTci | Field::VlanVid), value, mask)) = action.written()
+            {
+                let old = packet.get(field);
+                packet.set(field, (old & !mask) | value);
+            }
+        }
+    }
+}
+
+/// The actions that an action set can hold (1.3.5 §5.10, and as Open vSwitch does Nicira's moves,
+/// loads and resubmits).
+fn may_be_in_set(action: &Action) -> bool {
+    !matches!(
+        action,
+        Action::Controller(_)
+            | Action::OutputReg { .. }
+            | Action::Enqueue { .. }
+            | Action::StackPush(_)
+            | Action::StackPop(_)
+            | Action::PopQueue
+            | Action::Note(_)
+            | Action::Exit
+            | Action::FinTimeout { .. }
+    )
+}

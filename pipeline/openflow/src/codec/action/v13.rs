@@ -1,0 +1,152 @@
+//! The actions of OpenFlow 1.3 (1.3.5 §7.2.5).
+
+use alloc::vec::Vec;
+
+use flow::{Field, proto};
+
+use super::{Packet, mpls_type, nicira, output, put_action, vlan_type};
+use crate::codec::oxm::{self, Flavour};
+use crate::codec::wire::{Put, Reader, Result};
+use crate::{Action, OfErrorKind, OfPort, Version};
+
+const OUTPUT: u16 = 0;
+const COPY_TTL_OUT: u16 = 11;
+const COPY_TTL_IN: u16 = 12;
+const SET_MPLS_TTL: u16 = 15;
+const DEC_MPLS_TTL: u16 = 16;
+const PUSH_VLAN: u16 = 17;
+const POP_VLAN: u16 = 18;
+const PUSH_MPLS: u16 = 19;
+const POP_MPLS: u16 = 20;
+const SET_QUEUE: u16 = 21;
+const GROUP: u16 = 22;
+const SET_NW_TTL: u16 = 23;
+const DEC_NW_TTL: u16 = 24;
+const SET_FIELD: u16 = 25;
+const PUSH_PBB: u16 = 26;
+const POP_PBB: u16 = 27;
+
+/// Ethernet type of a PBB service tag.
+const PBB_TYPE: u16 = 0x88e7;
+
+pub(super) fn read(kind: u16, r: &mut Reader<'_>) -> Result<Action> {
+    Ok(match kind {
+        OUTPUT => {
+            let port = OfPort(r.u32()?);
+            let action = output(port, r.u16()?)?;
+            r.skip(6)?;
+            action
+        }
+        COPY_TTL_OUT => Action::CopyTtlOut,
+        COPY_TTL_IN => Action::CopyTtlIn,
+        SET_MPLS_TTL => Action::SetMplsTtl(r.u8()?),
+        DEC_MPLS_TTL => Action::DecMplsTtl,
+        PUSH_VLAN => Action::PushVlan(vlan_type(r.u16()?)?),
+        POP_VLAN => Action::PopVlan,
+        PUSH_MPLS => Action::PushMpls(mpls_type(r.u16()?)?),
+        POP_MPLS => Action::PopMpls(r.u16()?),
+        SET_QUEUE => Action::SetQueue(r.u32()?),
+        GROUP => Action::Group(r.u32()?),
+        SET_NW_TTL => Action::SetNwTtl(r.u8()?),
+        DEC_NW_TTL => Action::DecTtl(Vec::from([0])),
+        SET_FIELD => {
+            let (field, value, mask) = oxm::read_set_field(r)?;
+            // Masks came with 1.5 (§7.2.5.7 of 1.3.5: "has_mask is invalid").
+            if mask != field.ones() {
+                return Err(OfErrorKind::ActionBadSetMask);
+            }
+            Action::SetField { field, value, mask }
+        }
+        PUSH_PBB => match r.u16()? {
+            PBB_TYPE => Action::PushPbb(PBB_TYPE),
+            _ => return Err(OfErrorKind::ActionBadArgument),
+        },
+        POP_PBB => Action::PopPbb,
+        _ => return Err(OfErrorKind::ActionBadType),
+    })
+}
+
+pub(super) fn put(out: &mut Vec<u8>, action: &Action, packet: Packet) {
+    match *action {
+        Action::Output { port, max_len } => put_action(out, OUTPUT, |out| {
+            out.u32(port.0);
+            out.u16(max_len);
+            out.zeros(6);
+        }),
+        // 1.3 has no enqueue: the queue, the output, the queue back.
+        Action::Enqueue { port, queue } => {
+            put_u32(out, SET_QUEUE, queue);
+            put(out, &Action::output(port), packet);
+            nicira::put(out, &Action::PopQueue, Version::V13);
+        }
+        Action::SetVlanVid(vid) => {
+            push_vlan_if_none(out, packet);
+            put_field(out, Field::VlanVid, u128::from(vid | proto::VLAN_PRESENT));
+        }
+        Action::SetVlanPcp(pcp) => {
+            push_vlan_if_none(out, packet);
+            put_field(out, Field::VlanPcp, pcp.into());
+        }
+        Action::SetTpSrc(port) => {
+            let field = packet.port_field(Field::TcpSrc, Field::UdpSrc, Field::SctpSrc);
+            put_field(out, field, port.into());
+        }
+        Action::SetTpDst(port) => {
+            let field = packet.port_field(Field::TcpDst, Field::UdpDst, Field::SctpDst);
+            put_field(out, field, port.into());
+        }
+        Action::CopyTtlOut => put_u32(out, COPY_TTL_OUT, 0),
+        Action::CopyTtlIn => put_u32(out, COPY_TTL_IN, 0),
+        Action::SetMplsTtl(ttl) => put_u8(out, SET_MPLS_TTL, ttl),
+        Action::DecMplsTtl => put_u32(out, DEC_MPLS_TTL, 0),
+        Action::PushVlan(ethertype) => put_u16(out, PUSH_VLAN, ethertype),
+        Action::PopVlan => put_u32(out, POP_VLAN, 0),
+        Action::PushMpls(ethertype) => put_u16(out, PUSH_MPLS, ethertype),
+        Action::PopMpls(ethertype) => put_u16(out, POP_MPLS, ethertype),
+        Action::SetQueue(queue) => put_u32(out, SET_QUEUE, queue),
+        Action::Group(group) => put_u32(out, GROUP, group),
+        Action::SetNwTtl(ttl) => put_u8(out, SET_NW_TTL, ttl),
+        Action::DecTtl(ref ids) if *ids == [0] => put_u32(out, DEC_NW_TTL, 0),
+        Action::PushPbb(ethertype) => put_u16(out, PUSH_PBB, ethertype),
+        Action::PopPbb => put_u32(out, POP_PBB, 0),
+        Action::SetField { field, value, mask } if mask == field.ones() => {
+            put_field(out, field, value);
+        }
+        _ => nicira::put(out, action, Version::V13),
+    }
+}
+
+fn push_vlan_if_none(out: &mut Vec<u8>, packet: Packet) {
+    if !packet.has_vlan {
+        put_u16(out, PUSH_VLAN, proto::eth_type::VLAN);
+    }
+}
+
+/// A set-field of a whole field; 1.3 names the DSCP without its shift.
+fn put_field(out: &mut Vec<u8>, field: Field, value: u128) {
+    let (field, value) = match field {
+        Field::IpDscp => (Field::IpDscpShifted, value >> 2),
+        _ => (field, value),
+    };
+    put_action(out, SET_FIELD, |out| {
+        oxm::put_entry(out, field, value, field.ones(), Flavour::Oxm(Version::V13));
+    });
+}
+
+fn put_u8(out: &mut Vec<u8>, kind: u16, value: u8) {
+    put_action(out, kind, |out| {
+        out.u8(value);
+        out.zeros(3);
+    });
+}
+
+fn put_u16(out: &mut Vec<u8>, kind: u16, value: u16) {
+    put_action(out, kind, |out| {
+        out.u16(value);
+        out.zeros(2);
+    });
+}
+
+fn put_u32(out: &mut Vec<u8>, kind: u16, value: u32) {
+    put_action(out, kind, |out| out.u32(value));
+}

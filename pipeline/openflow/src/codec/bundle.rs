@@ -1,0 +1,64 @@
+//! Bundles, as the ONF extended OpenFlow 1.3 with them (extension 230).
+
+use alloc::vec::Vec;
+
+use super::wire::{Put, Reader, Result};
+use crate::BundleMessage;
+
+/// `ONFT_BUNDLE_CONTROL`.
+pub(super) const CONTROL: u32 = 2300;
+/// `ONFT_BUNDLE_ADD_MESSAGE`.
+pub(super) const ADD: u32 = 2301;
+
+pub(super) fn read_control(r: &mut Reader<'_>) -> Result<BundleMessage> {
+    let control = BundleMessage::Control {
+        bundle_id: r.u32()?,
+        kind: r.u16()?,
+        flags: r.u16()?,
+    };
+    // Properties may follow; none is defined that must be understood.
+    r.take_all();
+    Ok(control)
+}
+
+pub(super) fn read_add(r: &mut Reader<'_>) -> Result<BundleMessage> {
+    let bundle_id = r.u32()?;
+    r.skip(2)?;
+    Ok(BundleMessage::Add {
+        bundle_id,
+        flags: r.u16()?,
+        message: r.take_all().to_vec(),
+    })
+}
+
+/// The subtype of a message.
+pub(super) fn subtype(message: &BundleMessage) -> u32 {
+    match message {
+        BundleMessage::Control { .. } => CONTROL,
+        BundleMessage::Add { .. } => ADD,
+    }
+}
+
+pub(super) fn put(out: &mut Vec<u8>, message: &BundleMessage) {
+    match message {
+        BundleMessage::Control {
+            bundle_id,
+            kind,
+            flags,
+        } => {
+            out.u32(*bundle_id);
+            out.u16(*kind);
+            out.u16(*flags);
+        }
+        BundleMessage::Add {
+            bundle_id,
+            flags,
+            message,
+        } => {
+            out.u32(*bundle_id);
+            out.zeros(2);
+            out.u16(*flags);
+            out.bytes(message);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Flow-mods: the standard's of each version and Nicira's.
+
+use alloc::vec::Vec;
+
+use flow::Match;
+
+use super::oxm::{self, Flavour, Unknown};
+use super::wire::{Put, Reader, Result};
+use super::{Dialect, Kind, instruction, match10, nicira};
+use crate::actions::{self, CheckContext};
+use crate::{
+    FlowFormat, FlowMod, FlowModCommand, FlowModFlags, GROUP_ANY, Instructions, NICIRA,
+    OfErrorKind, OfPort, TABLE_ALL, Version,
+};
+
+/// `OFP_NO_BUFFER`.
+const NO_BUFFER: u32 = 0xffff_ffff;
+/// The new cookie that leaves the cookie alone, in 1.0.
+const KEEP_COOKIE: u64 = u64::MAX;
+/// 1.0's emergency flows (1.0.1 §5.3.3: optional).
+const FLAG_EMERG_V10: u16 = 1 << 2;
+
+/// Rules whose actions take more bytes than this are checked to fit a reply in every version: the
+/// longest forms are three times as long as the shortest.
+const EASY_BYTES: usize = 20_000;
+/// The most that the actions or instructions of a rule may take in any version, so that a statistics
+/// reply with a single rule can be sent.
+const MOST_BYTES: usize = 62_000;
+
+/// A match as 1.3 has it (1.3.5 §7.2.3.1): type, length, entries, padding to 8 bytes.
+pub(super) fn read_match13(r: &mut Reader<'_>, unknown: Unknown) -> Result<Match> {
+    const OXM: u16 = 1;
+    let kind = r.u16()?;
+    let len = usize::from(r.u16()?);
+    if kind != OXM {
+        return Err(OfErrorKind::MatchBadType);
+    }
+    let body = len.checked_sub(4).ok_or(OfErrorKind::MatchBadLen)?;
+    let mut padded = sub_padded(r, body, len)?;
+    let entries = padded.sub(body, OfErrorKind::MatchBadLen)?;
+    let (match_, cookie) = oxm::read_match(entries, unknown)?;
+    match cookie {
+        (_, 0) => Ok(match_),
+        _ => Err(OfErrorKind::MatchBadField),
+    }
+}
+
+/// `body` bytes and the padding that rounds `len` up to 8.
+fn sub_padded<'a>(r: &mut Reader<'a>, body: usize, len: usize) -> Result<Reader<'a>> {
+    let padding = len.next_multiple_of(8) - len;
+    let bytes = r
+        .take(body + padding)
+        .map_err(|_| OfErrorKind::MatchBadLen)?;
+    Ok(Reader::new(bytes, OfErrorKind::MatchBadLen))
+}
+
+pub(super) fn put_match13(out: &mut Vec<u8>, match_: &Match, version: Version) {
+    let start = out.len();
+    out.u16(1);
+    out.u16(0);
+    oxm::put_match(out, match_, Flavour::Oxm(version));
+    out.patch_len(start + 2, start);
+    out.pad8(start);
+}
+
+/// The entries of an NXM match of `len` bytes and their padding.
+pub(super) fn read_match_nxm(
+    r: &mut Reader<'_>,
+    len: u16,
+    unknown: Unknown,
+) -> Result<(Match, oxm::Cookie)> {
+    let len = usize::from(len);
+    let mut padded = sub_padded(r, len, len)?;
+    oxm::read_match(padded.sub(len, OfErrorKind::MatchBadLen)?, unknown)
+}
+
+/// Writes the entries of an NXM match, padded, and returns their length.
+pub(super) fn put_match_nxm(out: &mut Vec<u8>, match_: &Match, cookie: oxm::Cookie) -> u16 {
+    let start = out.len();
+    oxm::put_match(out, match_, Flavour::Nxm);
+    oxm::put_cookie(out, cookie);
+    let len = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
+    out.pad8(start);
+    len
+}
+
+/// Reads a standard flow-mod.
+pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+    match dialect.version {
+        Version::V10 => read_v10(r, dialect),
+        _ => read_v13(r, dialect),
+    }
+}
+
+/// 1.0.1 §5.3.3.
+fn read_v10(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+    let match10::Read { match_, is_exact } = match10::read_match(r)?;
+    let cookie = r.u64()?;
+    let command = r.u16()?;
+    let idle_timeout = r.u16()?;
+    let hard_timeout = r.u16()?;
+    // A rule without wildcards has the highest priority (1.0.1 §3.4).
+    let priority = r.u16()?;
+    let priority = if is_exact { u16::MAX } else { priority };
+    let buffer_id = buffer(r.u32()?);
+    let out_port = OfPort::from_u16(r.u16()?);
+    let raw_flags = r.u16()?;
+    let mut flow_mod = FlowMod {
+        new_cookie: (cookie != KEEP_COOKIE).then_some(cookie),
+        idle_timeout,
+        hard_timeout,
+        priority,
+        buffer_id,
+        out_port,
+        match_,
+        ..FlowMod::default()
+    };
+    finish(
+        r,
+        &mut flow_mod,
+        Command::Combined(command),
+        raw_flags,
+        dialect,
+    )?;
+    Ok(flow_mod)
+}
+
+/// `NXT_FLOW_MOD`, which has its cookie filter in the match.
+pub(super) fn read_nxm(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+    let new_cookie = r.u64()?;
+    let command = r.u16()?;
+    let idle_timeout = r.u16()?;
+    let hard_timeout = r.u16()?;
+    let priority = r.u16()?;
+    let buffer_id = buffer(r.u32()?);
+    let out_port = OfPort::from_u16(r.u16()?);
+    let raw_flags = r.u16()?;
+    let match_len = r.u16()?;
+    r.skip(6)?;
+    let (match_, (cookie, cookie_mask)) = read_match_nxm(r, match_len, Unknown::Refuse)?;
+    let mut flow_mod = FlowMod {
+        new_cookie: (new_cookie != KEEP_COOKIE).then_some(new_cookie),
+        cookie,
+        cookie_mask,
+        idle_timeout,
+        hard_timeout,
+        priority,
+        buffer_id,
+        out_port,
+        match_,
+        ..FlowMod::default()
+    };
+    finish(
+        r,
+        &mut flow_mod,
+        Command::Combined(command),
+        raw_flags,
+        dialect,
+    )?;
+    // An add gives a cookie; it has none to compare.
+    if flow_mod.command == FlowModCommand::Add && cookie_mask != 0 {
+        return Err(OfErrorKind::NxRequestNxmInvalid);
+    }
+    Ok(flow_mod)
+}
+
+/// 1.3.5 §7.3.4.1.
+fn read_v13(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+    let cookie = r.u64()?;
+    let cookie_mask = r.u64()?;
+    let table_id = r.u8()?;
+    let command = r.u8()?;
+    let idle_timeout = r.u16()?;
+    let hard_timeout = r.u16()?;
+    let priority = r.u16()?;
+    let buffer_id = buffer(r.u32()?);
+    let out_port = OfPort(r.u32()?);
+    let out_group = r.u32()?;
+    let raw_flags = r.u16()?;
+    r.skip(2)?;
+    let match_ = read_match13(r, Unknown::Refuse)?;
+    let mut flow_mod = FlowMod {
+        cookie,
+        cookie_mask,
+        new_cookie: None,
+        idle_timeout,
+        hard_timeout,
+        priority,
+        buffer_id,
+        out_port,
+        out_group,
+        match_,
+        ..FlowMod::default()
+    };
+    finish(
+        r,
+        &mut flow_mod,
+        Command::Separate(command, table_id),
+        raw_flags,
+        dialect,
+    )?;
+    if flow_mod.command == FlowModCommand::Add {
+        flow_mod.new_cookie = Some(cookie);
+        (flow_mod.cookie, flow_mod.cookie_mask) = (0, 0);
+    }
+    if !flow_mod.command.is_delete() {
+        // All tables can be meant by a delete only.
+        if table_id == TABLE_ALL {
+            return Err(OfErrorKind::FlowModBadTableId);
+        }
+        (flow_mod.out_port, flow_mod.out_group) = (OfPort::ANY, GROUP_ANY);
+    }
+    Ok(flow_mod)
+}
+
+/// Where the command stands, and whether the table is with it.
+enum Command {
+    /// 16 bits; the upper half is the table where the connection has switched that on.
+    Combined(u16),
+    /// Command and table.
+    Separate(u8, u8),
+}
+
+/// Reads the instructions and checks all that versions have in common.
+fn finish(
+    r: &mut Reader<'_>,
+    flow_mod: &mut FlowMod,
+    command: Command,
+    raw_flags: u16,
+    dialect: &Dialect,
+) -> Result<()> {
+    let version = dialect.version;
+    let (command, table) = match command {
+        Command::Separate(command, table) => (command.into(), Some(table)),
+        Command::Combined(both) if dialect.flow_mod_table_id => {
+            let [table, command] = both.to_be_bytes();
+            (command.into(), Some(table))
+        }
+        Command::Combined(command) => (command, None),
+    };
+    flow_mod.command = match command {
+        0 => FlowModCommand::Add,
+        1 => FlowModCommand::Modify,
+        2 => FlowModCommand::ModifyStrict,
+        3 => FlowModCommand::Delete,
+        4 => FlowModCommand::DeleteStrict,
+        _ => return Err(OfErrorKind::FlowModBadCommand),
+    };
+    flow_mod.table_id = table.unwrap_or(TABLE_ALL);
+    flow_mod.flags = read_flags(raw_flags, flow_mod, version)?;
+    let len = r.len();
+    let list = Reader::new(r.take_all(), OfErrorKind::RequestBadLen);
+    let goes_on_from = table.filter(|table| *table != TABLE_ALL);
+    flow_mod.instructions = instruction::read(list, &flow_mod.match_, goes_on_from, version)?;
+    let context = CheckContext::for_version(version);
+    actions::check_instructions(&flow_mod.instructions, &flow_mod.match_, context)?;
+    if len > EASY_BYTES {
+        check_size(&flow_mod.instructions, &flow_mod.match_)?;
+    }
+    Ok(())
+}
+
+fn read_flags(raw: u16, flow_mod: &FlowMod, version: Version) -> Result<FlowModFlags> {
+    let known = match version {
+        Version::V10 => FlowModFlags::SEND_FLOW_REM | FlowModFlags::CHECK_OVERLAP,
+        _ => FlowModFlags::all(),
+    };
+    if version == Version::V10 && raw & FLAG_EMERG_V10 != 0 {
+        let has_timeout = flow_mod.idle_timeout != 0 || flow_mod.hard_timeout != 0;
+        return Err(match has_timeout {
+            true => OfErrorKind::FlowModBadEmergTimeout,
+            false => OfErrorKind::FlowModTableFull,
+        });
+    }
+    let mut flags = FlowModFlags::from_bits(raw)
+        .filter(|flags| known.contains(*flags))
+        .ok_or(OfErrorKind::FlowModBadFlags)?;
+    // Before 1.2 an add always resets counters.
+    if version == Version::V10 && flow_mod.command == FlowModCommand::Add {
+        flags |= FlowModFlags::RESET_COUNTS;
+    }
+    Ok(flags)
+}
+
+fn check_size(instructions: &Instructions, match_: &Match) -> Result<()> {
+    for version in Version::SPOKEN {
+        let mut bytes = Vec::new();
+        instruction::put(&mut bytes, instructions, match_, version);
+        if bytes.len() > MOST_BYTES {
+            return Err(OfErrorKind::ActionTooMany);
+        }
+    }
+    Ok(())
+}
+
+fn buffer(id: u32) -> Option<u32> {
+    (id != NO_BUFFER).then_some(id)
+}
+
+/// Writes a flow-mod and returns the message type that it has become.
+pub(super) fn put(out: &mut Vec<u8>, flow_mod: &FlowMod, dialect: &Dialect) -> Kind {
+    match dialect.version {
+        Version::V10 => put_v10(out, flow_mod, dialect),
+        version => {
+            put_v13(out, flow_mod, version);
+            Kind::FlowMod
+        }
+    }
+}
+
+fn put_v10(out: &mut Vec<u8>, flow_mod: &FlowMod, dialect: &Dialect) -> Kind {
+    let new_cookie = flow_mod.new_cookie.unwrap_or(KEEP_COOKIE);
+    let command = match dialect.flow_mod_table_id {
+        true => u16::from_be_bytes([flow_mod.table_id, command(flow_mod.command)]),
+        false => command(flow_mod.command).into(),
+    };
+    let known = FlowModFlags::SEND_FLOW_REM | FlowModFlags::CHECK_OVERLAP;
+    let flags = flow_mod.flags.intersection(known).bits();
+    let out_port = flow_mod.out_port.to_u16().unwrap_or(u16::MAX);
+    let cookie = (flow_mod.cookie, flow_mod.cookie_mask);
+    let is_standard = dialect.flow_format == FlowFormat::Standard
+        && flow_mod.cookie_mask == 0
+        && match10::can_say(&flow_mod.match_);
+    if is_standard {
+        match10::put_match(out, &flow_mod.match_);
+    } else {
+        nicira::put_header(out, NICIRA, nicira::FLOW_MOD);
+    }
+    out.u64(new_cookie);
+    out.u16(command);
+    out.u16(flow_mod.idle_timeout);
+    out.u16(flow_mod.hard_timeout);
+    out.u16(flow_mod.priority);
+    out.u32(flow_mod.buffer_id.unwrap_or(NO_BUFFER));
+    out.u16(out_port);
+    out.u16(flags);
+    if !is_standard {
+        let len_at = out.len();
+        out.u16(0);
+        out.zeros(6);
+        let len = put_match_nxm(out, &flow_mod.match_, cookie);
+        out.patch_u16(len_at, len);
+    }
+    instruction::put(out, &flow_mod.instructions, &flow_mod.match_, Version::V10);
+    if is_standard {
+        Kind::FlowMod
+    } else {
+        Kind::Experimenter
+    }
+}
+
+fn put_v13(out: &mut Vec<u8>, flow_mod: &FlowMod, version: Version) {
+    let is_add = flow_mod.command == FlowModCommand::Add;
+    out.u64(if is_add {
+        flow_mod.new_cookie.unwrap_or(0)
+    } else {
+        flow_mod.cookie
+    });
+    out.u64(flow_mod.cookie_mask);
+    out.u8(flow_mod.table_id);
+    out.u8(command(flow_mod.command));
+    out.u16(flow_mod.idle_timeout);
+    out.u16(flow_mod.hard_timeout);
+    out.u16(flow_mod.priority);
+    out.u32(flow_mod.buffer_id.unwrap_or(NO_BUFFER));
+    out.u32(flow_mod.out_port.0);
+    out.u32(flow_mod.out_group);
+    out.u16(flow_mod.flags.bits());
+    out.zeros(2);
+    put_match13(out, &flow_mod.match_, version);
+    instruction::put(out, &flow_mod.instructions, &flow_mod.match_, version);
+}
+
+fn command(command: FlowModCommand) -> u8 {
+    match command {
+        FlowModCommand::Add => 0,
+        FlowModCommand::Modify => 1,
+        FlowModCommand::ModifyStrict => 2,
+        FlowModCommand::Delete => 3,
+        FlowModCommand::DeleteStrict => 4,
+    }
+}

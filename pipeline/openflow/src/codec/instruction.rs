@@ -1,0 +1,236 @@
+//! Instructions (1.3.5 §7.2.4), and what stands for them in OpenFlow 1.0.
+//!
+//! OpenFlow 1.0 has a list of actions only. Nicira's write-metadata may end it; a goto becomes a
+//! resubmit when a 1.0 client asks about a rule that a 1.3 controller made, as in Open vSwitch.
+
+use alloc::vec::Vec;
+
+use flow::Match;
+
+use super::action::{self, WRITE_METADATA};
+use super::wire::{Put, Reader, Result};
+use crate::{Action, Instructions, METER_MAX, NICIRA, OfErrorKind, OfPort, Version};
+
+const GOTO_TABLE: u16 = 1;
+const WRITE_METADATA_INSTRUCTION: u16 = 2;
+const WRITE_ACTIONS: u16 = 3;
+const APPLY_ACTIONS: u16 = 4;
+const CLEAR_ACTIONS: u16 = 5;
+const METER: u16 = 6;
+const EXPERIMENTER: u16 = 0xffff;
+
+/// Bytes of Nicira's write-metadata action.
+const NX_WRITE_METADATA_BYTES: usize = 32;
+
+/// Reads instructions (or the actions of 1.0), all of `reader`, for a rule with `match_` in `table`;
+/// `None` for a table that the message does not name.
+pub(crate) fn read(
+    reader: Reader<'_>,
+    match_: &Match,
+    table: Option<u8>,
+    version: Version,
+) -> Result<Instructions> {
+    let mut instructions = match version {
+        Version::V10 => read_v10(reader)?,
+        _ => read_v13(reader, table, version)?,
+    };
+    action::resolve_ports(&mut instructions.apply, match_);
+    action::resolve_ports(&mut instructions.write, match_);
+    Ok(instructions)
+}
+
+/// Actions of 1.0, and at their end perhaps Nicira's write-metadata.
+fn read_v10(reader: Reader<'_>) -> Result<Instructions> {
+    let (actions, metadata) = split_write_metadata(reader)?;
+    Ok(Instructions {
+        apply: action::read_actions(actions, Version::V10)?,
+        metadata,
+        ..Instructions::default()
+    })
+}
+
+fn split_write_metadata(mut reader: Reader<'_>) -> Result<(Reader<'_>, Option<(u64, u64)>)> {
+    let mut last = reader;
+    let mut front = 0;
+    // Lengths are checked again where the actions are read; here they only lead to the last one.
+    loop {
+        let mut header = last;
+        let (Ok(_), Ok(len)) = (header.u16(), header.u16()) else {
+            return Ok((reader, None));
+        };
+        let len = usize::from(len);
+        if len < 8 || len > last.len() {
+            return Ok((reader, None));
+        }
+        if len == last.len() {
+            break;
+        }
+        last.skip(len)?;
+        front += len;
+    }
+    let mut body = last;
+    body.skip(4)?;
+    let is_write_metadata = last.len() == NX_WRITE_METADATA_BYTES
+        && last.rest().starts_with(&EXPERIMENTER.to_be_bytes())
+        && body.u32()? == NICIRA
+        && body.u16()? == WRITE_METADATA;
+    if !is_write_metadata {
+        return Ok((reader, None));
+    }
+    if !body.zeros(6)? {
+        return Err(OfErrorKind::NxActionMustBeZero);
+    }
+    let metadata = (body.u64()?, body.u64()?);
+    let actions = reader.sub(front, OfErrorKind::ActionBadLen)?;
+    Ok((actions, Some((metadata.0 & metadata.1, metadata.1))))
+}
+
+fn read_v13(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Result<Instructions> {
+    let mut out = Instructions::default();
+    let mut seen: u32 = 0;
+    while !reader.is_empty() {
+        let bad_len = OfErrorKind::InstructionBadLen;
+        let mut header = reader;
+        let kind = header.u16().map_err(|_| bad_len)?;
+        let len = usize::from(header.u16().map_err(|_| bad_len)?);
+        if len < 8 || len % 8 != 0 {
+            return Err(bad_len);
+        }
+        let mut body = reader.sub(len, bad_len)?;
+        body.skip(4)?;
+        if kind == EXPERIMENTER {
+            return Err(OfErrorKind::InstructionBadExperimenter);
+        }
+        if !(GOTO_TABLE..=METER).contains(&kind) {
+            return Err(OfErrorKind::InstructionUnknownInst);
+        }
+        if seen & 1 << kind != 0 {
+            return Err(OfErrorKind::InstructionDupInst);
+        }
+        seen |= 1 << kind;
+        match kind {
+            GOTO_TABLE => {
+                out.goto_table = Some(goto(body.u8()?, table)?);
+                body.skip(3)?;
+            }
+            WRITE_METADATA_INSTRUCTION => {
+                body.skip(4)?;
+                let (value, mask) = (body.u64()?, body.u64()?);
+                out.metadata = Some((value & mask, mask));
+            }
+            WRITE_ACTIONS | APPLY_ACTIONS => {
+                body.skip(4)?;
+                let list = body.take_all();
+                let list = Reader::new(list, OfErrorKind::ActionBadLen);
+                let actions = action::read_actions(list, version)?;
+                if kind == APPLY_ACTIONS {
+                    out.apply = actions;
+                } else {
+                    out.write = actions;
+                }
+            }
+            CLEAR_ACTIONS => {
+                body.skip(4)?;
+                out.clear = true;
+            }
+            _ => match body.u32()? {
+                meter @ 1..=METER_MAX => out.meter = Some(meter),
+                _ => return Err(OfErrorKind::MeterModInvalidMeter),
+            },
+        }
+        if !body.is_empty() {
+            return Err(bad_len);
+        }
+    }
+    Ok(out)
+}
+
+/// Goto leads forward only (1.3.5 §5.1).
+fn goto(to: u8, from: Option<u8>) -> Result<u8> {
+    if to == crate::TABLE_ALL || from.is_some_and(|from| to <= from) {
+        return Err(OfErrorKind::InstructionBadTableId);
+    }
+    Ok(to)
+}
+
+/// Writes instructions (or the actions of 1.0) of a rule with `match_`.
+pub(crate) fn put(
+    out: &mut Vec<u8>,
+    instructions: &Instructions,
+    match_: &Match,
+    version: Version,
+) {
+    match version {
+        Version::V10 => put_v10(out, instructions, match_),
+        _ => put_v13(out, instructions, match_, version),
+    }
+}
+
+/// The action set and meters have no form in 1.0 and are left out.
+fn put_v10(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match) {
+    action::put_actions(out, &instructions.apply, Some(match_), Version::V10);
+    if let Some(table) = instructions.goto_table {
+        let goto = [Action::Resubmit {
+            port: OfPort::IN_PORT,
+            table,
+        }];
+        action::put_actions(out, &goto, Some(match_), Version::V10);
+    }
+    if let Some((value, mask)) = instructions.metadata {
+        action::put_nicira(out, WRITE_METADATA, |out| {
+            out.zeros(6);
+            out.u64(value);
+            out.u64(mask);
+        });
+    }
+}
+
+fn put_v13(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match, version: Version) {
+    let Instructions {
+        meter,
+        apply,
+        clear,
+        write,
+        metadata,
+        goto_table,
+    } = instructions;
+    if let Some(meter) = meter {
+        put_instruction(out, METER, |out| out.u32(*meter));
+    }
+    if !apply.is_empty() {
+        put_instruction(out, APPLY_ACTIONS, |out| {
+            out.zeros(4);
+            action::put_actions(out, apply, Some(match_), version);
+        });
+    }
+    if *clear {
+        put_instruction(out, CLEAR_ACTIONS, |out| out.zeros(4));
+    }
+    if !write.is_empty() {
+        put_instruction(out, WRITE_ACTIONS, |out| {
+            out.zeros(4);
+            action::put_actions(out, write, Some(match_), version);
+        });
+    }
+    if let Some((value, mask)) = metadata {
+        put_instruction(out, WRITE_METADATA_INSTRUCTION, |out| {
+            out.zeros(4);
+            out.u64(*value);
+            out.u64(*mask);
+        });
+    }
+    if let Some(table) = goto_table {
+        put_instruction(out, GOTO_TABLE, |out| {
+            out.u8(*table);
+            out.zeros(3);
+        });
+    }
+}
+
+fn put_instruction(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.u16(kind);
+    out.u16(0);
+    body(out);
+    out.patch_len(start + 2, start);
+}

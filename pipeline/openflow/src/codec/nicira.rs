@@ -1,0 +1,178 @@
+//! Experimenter messages: vendor (32 bits), subtype (32 bits), and what it says (1.3.5 §7.5.5).
+//!
+//! Nicira's (0x2320) are read in both versions; the ONF's bundles in 1.3. Others are handed on as
+//! [`Message::Experimenter`]: whoever serves requests refuses them (see [`Experimenter::refusal`]).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::wire::{Put, Reader, Result};
+use super::{Dialect, async_config, bundle, flow_mod, flow_removed, packet};
+use crate::{
+    ControllerRole, Experimenter, FlowFormat, Message, NICIRA, ONF, OfErrorKind, Origin,
+    PacketInFormat, Role, Version,
+};
+
+const ROLE_REQUEST: u32 = 10;
+const ROLE_REPLY: u32 = 11;
+const SET_FLOW_FORMAT: u32 = 12;
+pub(super) const FLOW_MOD: u32 = 13;
+pub(super) const FLOW_REMOVED: u32 = 14;
+const FLOW_MOD_TABLE_ID: u32 = 15;
+const SET_PACKET_IN_FORMAT: u32 = 16;
+pub(super) const PACKET_IN: u32 = 17;
+const FLOW_AGE: u32 = 18;
+const SET_ASYNC_CONFIG: u32 = 19;
+const SET_CONTROLLER_ID: u32 = 20;
+const SET_ASYNC_CONFIG2: u32 = 27;
+pub(super) const PACKET_IN2: u32 = 30;
+
+/// Number of the NXM flow format; 1 was never deployed.
+const FLOW_FORMAT_NXM: u32 = 2;
+
+impl Experimenter {
+    /// The error that refuses this message.
+    #[must_use]
+    pub fn refusal(&self) -> OfErrorKind {
+        match self.vendor {
+            NICIRA | ONF => OfErrorKind::RequestBadSubtype,
+            _ => OfErrorKind::RequestBadVendor,
+        }
+    }
+}
+
+pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
+    let vendor = r.u32()?;
+    let subtype = match (vendor, r.len()) {
+        // In 1.0 a vendor number may stand alone (1.0.1 §5.5.4).
+        (_, 0) if dialect.version == Version::V10 => 0,
+        _ => r.u32()?,
+    };
+    Ok(match (vendor, subtype) {
+        (NICIRA, ROLE_REQUEST) => Message::RoleRequest(read_role(r)?),
+        (NICIRA, ROLE_REPLY) => Message::RoleReply(read_role(r)?),
+        (NICIRA, SET_FLOW_FORMAT) => Message::NxSetFlowFormat(match r.u32()? {
+            0 => FlowFormat::Standard,
+            FLOW_FORMAT_NXM => FlowFormat::Nxm,
+            _ => return Err(OfErrorKind::RequestEperm),
+        }),
+        (NICIRA, FLOW_MOD) => Message::FlowMod(Box::new(flow_mod::read_nxm(r, dialect)?)),
+        (NICIRA, FLOW_REMOVED) => Message::FlowRemoved(Box::new(flow_removed::read_nxm(r)?)),
+        (NICIRA, FLOW_MOD_TABLE_ID) => {
+            let on = r.u8()? != 0;
+            r.skip(7)?;
+            Message::NxFlowModTableId(on)
+        }
+        (NICIRA, SET_PACKET_IN_FORMAT) => Message::NxSetPacketInFormat(match r.u32()? {
+            0 => PacketInFormat::Standard,
+            1 => PacketInFormat::Nxt,
+            2 => PacketInFormat::Nxt2,
+            _ => return Err(OfErrorKind::RequestEperm),
+        }),
+        (NICIRA, PACKET_IN) => Message::PacketIn(Box::new(packet::read_nxt(r)?)),
+        (NICIRA, PACKET_IN2) => Message::PacketIn(Box::new(packet::read_nxt2(r)?)),
+        (NICIRA, FLOW_AGE) => Message::NxFlowAge,
+        (NICIRA, SET_ASYNC_CONFIG) => Message::SetAsync(async_config::read(r, Origin::Nicira)?),
+        (NICIRA, SET_ASYNC_CONFIG2) => Message::NxSetAsync2(async_config::read_properties(r)?),
+        (NICIRA, SET_CONTROLLER_ID) => {
+            if !r.zeros(6)? {
+                return Err(OfErrorKind::NxRequestMustBeZero);
+            }
+            Message::NxSetControllerId(r.u16()?)
+        }
+        (ONF, bundle::CONTROL) => Message::Bundle(bundle::read_control(r)?),
+        (ONF, bundle::ADD) => Message::Bundle(bundle::read_add(r)?),
+        _ => {
+            let data = r.take_all().to_vec();
+            Message::Experimenter(Experimenter {
+                vendor,
+                subtype,
+                data,
+            })
+        }
+    })
+}
+
+fn read_role(r: &mut Reader<'_>) -> Result<Role> {
+    let role = match r.u32()? {
+        0 => ControllerRole::Equal,
+        1 => ControllerRole::Primary,
+        2 => ControllerRole::Secondary,
+        _ => return Err(OfErrorKind::RoleBadRole),
+    };
+    Ok(Role {
+        role,
+        generation_id: None,
+        origin: Origin::Nicira,
+    })
+}
+
+/// Writes vendor and subtype.
+pub(super) fn put_header(out: &mut Vec<u8>, vendor: u32, subtype: u32) {
+    out.u32(vendor);
+    out.u32(subtype);
+}
+
+/// Writes a message that has no standard form. Those that have one do not come here.
+pub(super) fn put(out: &mut Vec<u8>, message: &Message) {
+    match message {
+        Message::Experimenter(Experimenter {
+            vendor,
+            subtype,
+            data,
+        }) => {
+            put_header(out, *vendor, *subtype);
+            out.bytes(data);
+        }
+        Message::RoleRequest(role) => put_role(out, ROLE_REQUEST, role),
+        Message::RoleReply(role) => put_role(out, ROLE_REPLY, role),
+        Message::NxSetFlowFormat(format) => {
+            put_header(out, NICIRA, SET_FLOW_FORMAT);
+            out.u32(match format {
+                FlowFormat::Standard => 0,
+                FlowFormat::Nxm => FLOW_FORMAT_NXM,
+            });
+        }
+        Message::NxFlowModTableId(on) => {
+            put_header(out, NICIRA, FLOW_MOD_TABLE_ID);
+            out.u8(u8::from(*on));
+            out.zeros(7);
+        }
+        Message::NxSetPacketInFormat(format) => {
+            put_header(out, NICIRA, SET_PACKET_IN_FORMAT);
+            out.u32(match format {
+                PacketInFormat::Standard => 0,
+                PacketInFormat::Nxt => 1,
+                PacketInFormat::Nxt2 => 2,
+            });
+        }
+        Message::SetAsync(config) => {
+            put_header(out, NICIRA, SET_ASYNC_CONFIG);
+            async_config::put(out, config);
+        }
+        Message::NxSetAsync2(properties) => {
+            put_header(out, NICIRA, SET_ASYNC_CONFIG2);
+            async_config::put_properties(out, properties);
+        }
+        Message::NxSetControllerId(id) => {
+            put_header(out, NICIRA, SET_CONTROLLER_ID);
+            out.zeros(6);
+            out.u16(*id);
+        }
+        Message::Bundle(message) => {
+            put_header(out, ONF, bundle::subtype(message));
+            bundle::put(out, message);
+        }
+        _ => put_header(out, NICIRA, FLOW_AGE),
+    }
+}
+
+/// Nicira has no "no change" and calls "equal" "other".
+fn put_role(out: &mut Vec<u8>, subtype: u32, role: &Role) {
+    put_header(out, NICIRA, subtype);
+    out.u32(match role.role {
+        ControllerRole::NoChange | ControllerRole::Equal => 0,
+        ControllerRole::Primary => 1,
+        ControllerRole::Secondary => 2,
+    });
+}

@@ -1,0 +1,434 @@
+//! Extensible matches: OXM (1.3.5 §7.2.3) and Nicira's NXM, on which it was modelled.
+//!
+//! An entry is a header of class (16 bits), field (7), has-mask (1) and length (8), then value and
+//! mask. Class 0xffff has an experimenter number after the header, counted in the length. The field
+//! registry of `flow` says which header means which field, how long its values are and what it
+//! needs; this file has only the grammar and the order of fields.
+//!
+//! # Errors
+//! Standard matches are strict: every entry must be known, its prerequisites must come before it
+//! (§7.2.3.6), no field twice (§7.2.3.4), no value bits outside the mask (§7.2.3.5). In packet-ins and
+//! flow-removed messages, which a client reads, unknown fields are left out.
+
+use alloc::vec::Vec;
+
+use flow::{Field, Match, WireId};
+
+use super::wire::{Put, Reader, Result};
+use crate::{OfErrorKind, OfPort, Version};
+
+/// Class of experimenters' fields.
+const CLASS_EXPERIMENTER: u16 = 0xffff;
+/// The first class of the standard; those below are Nicira's.
+const CLASS_OPENFLOW_BASIC: u16 = 0x8000;
+/// Class and number of Nicira's cookie, which is no field of a packet. `NXM_NX_MPLS_TTL` has the same
+/// number with another length.
+const CLASS_NXM_1: u16 = 0x0001;
+const NXM_NX_COOKIE: u8 = 30;
+const COOKIE_BYTES: usize = 8;
+
+/// What to do with entries that are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It is an error.
+    Refuse,
+    /// Leave them out, and check no prerequisites.
+    Skip,
+}
+
+/// How to write a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// With Nicira's headers.
+    Nxm,
+    /// With the headers of this version.
+    Oxm(Version),
+}
+
+impl Flavour {
+    fn wire(self) -> u8 {
+        match self {
+            Flavour::Nxm => 0,
+            Flavour::Oxm(version) => version.wire(),
+        }
+    }
+}
+
+/// Value and mask of a cookie in an NXM match.
+pub(crate) type Cookie = (u64, u64);
+
+/// Reads the entries of a match, all of `reader`.
+pub(crate) fn read_match(mut reader: Reader<'_>, unknown: Unknown) -> Result<(Match, Cookie)> {
+    let mut out = Match::default();
+    let mut cookie: Cookie = (0, 0);
+    while !reader.is_empty() {
+        let entry = read_entry(&mut reader)?;
+        let strict = unknown == Unknown::Refuse;
+        match entry.meaning {
+            Meaning::Cookie => {
+                if cookie.1 != 0 {
+                    return Err(OfErrorKind::MatchDupField);
+                }
+                let mask = entry.mask.unwrap_or(u128::MAX);
+                cookie = (low_u64(entry.value & mask), low_u64(mask));
+            }
+            Meaning::Field(field) => add_field(&mut out, field, &entry, strict)?,
+            Meaning::Unknown if strict => return Err(OfErrorKind::MatchBadField),
+            Meaning::Unknown => {}
+        }
+    }
+    Ok((out, cookie))
+}
+
+fn add_field(out: &mut Match, field: Field, entry: &Entry, strict: bool) -> Result<()> {
+    let ones = field.ones();
+    let mask = entry.mask.unwrap_or(ones) & ones;
+    if !field.is_valid(entry.value) {
+        return Err(OfErrorKind::MatchBadValue);
+    }
+    if !Match::mask_is_allowed(field, mask) {
+        return Err(OfErrorKind::MatchBadMask);
+    }
+    if strict && entry.is_standard && entry.value & !mask != 0 {
+        return Err(OfErrorKind::MatchBadWildcards);
+    }
+    if strict && !out.satisfies(field.spec().prereq) {
+        return Err(OfErrorKind::MatchBadPrereq);
+    }
+    if out.get(field).1 != 0 {
+        return Err(OfErrorKind::MatchDupField);
+    }
+    if mask != 0 {
+        out.set(field, entry.value & mask, mask);
+    }
+    Ok(())
+}
+
+/// What an entry is about.
+enum Meaning {
+    Field(Field),
+    Cookie,
+    Unknown,
+}
+
+struct Entry {
+    meaning: Meaning,
+    is_standard: bool,
+    value: u128,
+    mask: Option<u128>,
+}
+
+fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
+    let header = read_header(reader)?;
+    let len = header.payload;
+    let mut payload = reader.sub(len, OfErrorKind::MatchBadLen)?;
+    let is_standard = header.class >= CLASS_OPENFLOW_BASIC;
+    if header.is_cookie() {
+        let value = payload.number(COOKIE_BYTES)?;
+        let mask = header
+            .has_mask
+            .then(|| payload.number(COOKIE_BYTES))
+            .transpose()?;
+        return Ok(Entry {
+            meaning: Meaning::Cookie,
+            is_standard,
+            value,
+            mask,
+        });
+    }
+    let Some((field, id)) = header.field() else {
+        return Ok(Entry {
+            meaning: Meaning::Unknown,
+            is_standard,
+            value: 0,
+            mask: None,
+        });
+    };
+    let width = usize::from(id.len);
+    if len != if header.has_mask { 2 * width } else { width } {
+        return Err(OfErrorKind::MatchBadLen);
+    }
+    let value = from_wire(field, id, payload.number(width)?);
+    let mask = header.has_mask.then(|| payload.number(width)).transpose()?;
+    let mask = mask.map(|mask| widen_mask(field, id, mask));
+    Ok(Entry {
+        meaning: Meaning::Field(field),
+        is_standard,
+        value,
+        mask,
+    })
+}
+
+/// A header without its experimenter number counted in.
+#[derive(Clone, Copy)]
+struct Header {
+    class: u16,
+    experimenter: u32,
+    number: u8,
+    has_mask: bool,
+    /// Bytes of value and mask.
+    payload: usize,
+}
+
+impl Header {
+    fn is_cookie(&self) -> bool {
+        let len = if self.has_mask {
+            2 * COOKIE_BYTES
+        } else {
+            COOKIE_BYTES
+        };
+        self.class == CLASS_NXM_1 && self.number == NXM_NX_COOKIE && self.payload == len
+    }
+
+    fn field(&self) -> Option<(Field, &'static WireId)> {
+        let field = Field::from_wire(self.class, self.experimenter, self.number)?;
+        let id = field.spec().wire_ids().find(|id| {
+            id.class == self.class
+                && id.field == self.number
+                && id.experimenter == self.experimenter
+        })?;
+        Some((field, id))
+    }
+}
+
+fn read_header(reader: &mut Reader<'_>) -> Result<Header> {
+    let class = reader.u16()?;
+    let number_and_flag = reader.u8()?;
+    let mut payload = usize::from(reader.u8()?);
+    let mut experimenter = 0;
+    if class == CLASS_EXPERIMENTER {
+        payload = payload.checked_sub(4).ok_or(OfErrorKind::MatchBadLen)?;
+        experimenter = reader.u32()?;
+    }
+    let has_mask = number_and_flag & 1 != 0;
+    Ok(Header {
+        class,
+        experimenter,
+        number: number_and_flag >> 1,
+        has_mask,
+        payload,
+    })
+}
+
+/// Reads the header of a field on its own, as Nicira's actions have it. The error for an unknown one
+/// is `bad_type`.
+pub(crate) fn read_field(reader: &mut Reader<'_>, bad_type: OfErrorKind) -> Result<Field> {
+    let header = read_header(reader)?;
+    let (field, id) = header.field().ok_or(bad_type)?;
+    if header.has_mask || header.payload != usize::from(id.len) {
+        return Err(OfErrorKind::ActionBadArgument);
+    }
+    Ok(field)
+}
+
+/// Writes the header of a field on its own. Fields without one (which no decoder makes) are
+/// written as register 0.
+pub(crate) fn put_field(out: &mut Vec<u8>, field: Field, flavour: Flavour) {
+    match field
+        .wire_id(flavour.wire())
+        .or_else(|| Field::Reg0.wire_id(0))
+    {
+        Some(id) => put_header(out, id, false),
+        None => out.zeros(4),
+    }
+}
+
+/// The header as a table-features property lists it, if it has 32 bits.
+pub(crate) fn header_word(field: Field, version: Version) -> Option<u32> {
+    let id = field.wire_id(version.wire())?;
+    let word = u32::from(id.class) << 16 | u32::from(id.field) << 9 | u32::from(id.len);
+    (id.experimenter == 0).then_some(word)
+}
+
+/// Reads one entry as a set-field action has it: field, value and mask (all ones without one).
+pub(crate) fn read_set_field(reader: &mut Reader<'_>) -> Result<(Field, u128, u128)> {
+    let entry = read_entry(reader).map_err(|_| OfErrorKind::ActionBadSetLen)?;
+    let Meaning::Field(field) = entry.meaning else {
+        return Err(OfErrorKind::ActionBadSetType);
+    };
+    let ones = field.ones();
+    let mask = entry.mask.unwrap_or(ones) & ones;
+    if !field.is_valid(entry.value) || !field.spec().writable {
+        return Err(OfErrorKind::ActionBadSetArgument);
+    }
+    if mask == 0 || !Match::mask_is_allowed(field, mask) {
+        return Err(OfErrorKind::ActionBadSetMask);
+    }
+    Ok((field, entry.value & mask, mask))
+}
+
+/// Writes one entry, with a mask unless it is all ones.
+pub(crate) fn put_entry(
+    out: &mut Vec<u8>,
+    field: Field,
+    value: u128,
+    mask: u128,
+    flavour: Flavour,
+) {
+    let Some(id) = field.wire_id(flavour.wire()) else {
+        return;
+    };
+    let has_mask = mask & field.ones() != field.ones();
+    let width = usize::from(id.len);
+    put_header(out, id, has_mask);
+    out.number(to_wire(field, id, value), width);
+    if has_mask {
+        out.number(mask, width);
+    }
+}
+
+fn put_header(out: &mut Vec<u8>, id: &WireId, has_mask: bool) {
+    let value = if has_mask { 2 * id.len } else { id.len };
+    out.u16(id.class);
+    out.u8(id.field << 1 | u8::from(has_mask));
+    if id.class == CLASS_EXPERIMENTER {
+        out.u8(value + 4);
+        out.u32(id.experimenter);
+    } else {
+        out.u8(value);
+    }
+}
+
+/// The fields of a match in the order of the wire: what a field needs comes before it.
+const ORDER: [Field; 68] = [
+    Field::DpHash,
+    Field::RecircId,
+    Field::InPort,
+    Field::ActsetOutput,
+    Field::EthSrc,
+    Field::EthDst,
+    Field::EthType,
+    Field::VlanTci,
+    Field::VlanVid,
+    Field::VlanPcp,
+    Field::MplsTc,
+    Field::MplsBos,
+    Field::MplsTtl,
+    Field::MplsLabel,
+    Field::Ipv4Src,
+    Field::Ipv4Dst,
+    Field::Ipv6Src,
+    Field::Ipv6Dst,
+    Field::Ipv6Label,
+    Field::IpFrag,
+    Field::IpDscp,
+    Field::IpDscpShifted,
+    Field::IpEcn,
+    Field::IpTtl,
+    Field::IpProto,
+    Field::TcpSrc,
+    Field::TcpDst,
+    Field::TcpFlags,
+    Field::UdpSrc,
+    Field::UdpDst,
+    Field::SctpSrc,
+    Field::SctpDst,
+    Field::Icmpv4Type,
+    Field::Icmpv4Code,
+    Field::Icmpv6Type,
+    Field::Icmpv6Code,
+    Field::NdTarget,
+    Field::NdSll,
+    Field::NdTll,
+    Field::NdReserved,
+    Field::NdOptionsType,
+    Field::ArpOp,
+    Field::ArpSpa,
+    Field::ArpTpa,
+    Field::ArpSha,
+    Field::ArpTha,
+    Field::TunnelId,
+    Field::TunSrc,
+    Field::TunDst,
+    Field::Reg0,
+    Field::Reg1,
+    Field::Reg2,
+    Field::Reg3,
+    Field::Reg4,
+    Field::Reg5,
+    Field::Reg6,
+    Field::Reg7,
+    Field::Reg8,
+    Field::Reg9,
+    Field::Reg10,
+    Field::Reg11,
+    Field::Reg12,
+    Field::Reg13,
+    Field::Reg14,
+    Field::Reg15,
+    Field::PktMark,
+    Field::Metadata,
+    Field::PacketType,
+];
+
+/// Writes the entries of a match, without padding.
+pub(crate) fn put_match(out: &mut Vec<u8>, match_: &Match, flavour: Flavour) {
+    for field in ORDER {
+        let (value, mask) = match_.get(field);
+        if mask != 0 && is_written(match_, field, flavour) {
+            put_entry(out, field, value, mask, flavour);
+        }
+    }
+}
+
+/// Writes a cookie entry if there is something to match.
+pub(crate) fn put_cookie(out: &mut Vec<u8>, (cookie, mask): Cookie) {
+    if mask == 0 {
+        return;
+    }
+    out.u16(CLASS_NXM_1);
+    if mask == u64::MAX {
+        out.u8(NXM_NX_COOKIE << 1);
+        out.u8(8);
+        out.u64(cookie);
+    } else {
+        out.u8(NXM_NX_COOKIE << 1 | 1);
+        out.u8(16);
+        out.u64(cookie & mask);
+        out.u64(mask);
+    }
+}
+
+/// Chooses among fields that share bits: the VLAN tag is one field in NXM and two in OXM, the DSCP is
+/// shifted in OXM, and layer-3 and layer-4 bits belong to the protocol that the match asks for.
+fn is_written(match_: &Match, field: Field, flavour: Flavour) -> bool {
+    let nxm = flavour == Flavour::Nxm;
+    match field {
+        Field::VlanTci | Field::IpDscp => nxm && match_.satisfies(field.spec().prereq),
+        Field::VlanVid => !nxm,
+        Field::VlanPcp => !nxm && match_.satisfies(field.spec().prereq),
+        Field::IpDscpShifted => !nxm && match_.satisfies(field.spec().prereq),
+        Field::PacketType => match_.get(field).0 != 0,
+        _ => match_.satisfies(field.spec().prereq),
+    }
+}
+
+/// A value from the wire. `NXM_OF_IN_PORT` has 16 bits.
+fn from_wire(field: Field, id: &WireId, value: u128) -> u128 {
+    match (field, u16::try_from(value)) {
+        (Field::InPort, Ok(low)) if id.len == 2 => u128::from(OfPort::from_u16(low).0),
+        _ => value,
+    }
+}
+
+fn to_wire(field: Field, id: &WireId, value: u128) -> u128 {
+    if field == Field::InPort && id.len == 2 {
+        let port = OfPort(u32::try_from(value).unwrap_or(u32::MAX));
+        return u128::from(port.to_u16().unwrap_or(u16::MAX));
+    }
+    value
+}
+
+/// A mask of all ones stays all ones where the field is wider than its entry.
+fn widen_mask(field: Field, id: &WireId, mask: u128) -> u128 {
+    let all = if id.len >= 16 {
+        u128::MAX
+    } else {
+        (1 << (8 * u32::from(id.len))) - 1
+    };
+    if mask == all { field.ones() } else { mask }
+}
+
+fn low_u64(value: u128) -> u64 {
+    u64::try_from(value & u128::from(u64::MAX)).unwrap_or(u64::MAX)
+}
