@@ -1,0 +1,137 @@
+//! The orderings of `spsc`, `qsbr` and `snapshot`, in every interleaving that the memory model allows.
+//!
+//! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test -p sync --test loom --release`
+
+#![cfg(loom)]
+
+use loom::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+use sync::{qsbr::Domain, snapshot, spsc};
+
+fn check(body: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound.get_or_insert(2);
+    model.check(body);
+}
+
+#[test]
+fn spsc_hands_values_over_in_order() {
+    check(|| {
+        let (mut producer, mut consumer) = spsc::channel::<Box<usize>>(2);
+        let pusher = thread::spawn(move || {
+            for n in 0..3 {
+                let mut value = Box::new(n);
+                while let Err(back) = producer.push(value) {
+                    value = back;
+                    thread::yield_now();
+                }
+            }
+        });
+        for n in 0..3 {
+            let value = loop {
+                match consumer.pop() {
+                    Some(value) => break value,
+                    None => thread::yield_now(),
+                }
+            };
+            assert_eq!(*value, n);
+        }
+        pusher.join().unwrap();
+        assert!(consumer.pop().is_none());
+    });
+}
+
+#[test]
+fn spsc_drops_what_is_left() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    check(|| {
+        let n_dropped = Arc::new(AtomicUsize::new(0));
+        let (mut producer, mut consumer) = spsc::channel(4);
+        let counted = n_dropped.clone();
+        let pusher = thread::spawn(move || {
+            for _ in 0..2 {
+                assert!(producer.push(Counted(counted.clone())).is_ok());
+            }
+        });
+        drop(consumer.pop());
+        drop(consumer);
+        pusher.join().unwrap();
+        assert_eq!(n_dropped.load(Ordering::Relaxed), 2);
+    });
+}
+
+/// A value that knows whether it was dropped, and says so to whoever looks at it.
+struct Marked(loom::cell::UnsafeCell<usize>);
+
+// SAFETY: only for the model: `loom` reports any access that races.
+unsafe impl Sync for Marked {}
+// SAFETY: as above.
+unsafe impl Send for Marked {}
+
+impl Marked {
+    fn new(n: usize) -> Self {
+        Self(loom::cell::UnsafeCell::new(n))
+    }
+
+    fn look(&self) -> usize {
+        // SAFETY: a plain read; `loom` checks that nobody writes meanwhile.
+        self.0.with(|n| unsafe { *n })
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        // SAFETY: a plain write: freeing as `loom` can see it. It fails the model if a reader may still look.
+        self.0.with_mut(|n| unsafe { *n = usize::MAX });
+    }
+}
+
+#[test]
+fn snapshot_is_not_freed_under_a_reader() {
+    check(|| {
+        let domain = Domain::new(1);
+        let (mut publisher, published) = snapshot::publish(&domain, Marked::new(1));
+        let mut reader = domain.register().unwrap();
+        let reading = thread::spawn(move || {
+            let first = published.read(&reader).look();
+            reader.quiesce();
+            let second = published.read(&reader).look();
+            assert!((1..=2).contains(&first) && (1..=2).contains(&second));
+            assert!(first <= second, "time does not go back");
+            reader.quiesce();
+        });
+        publisher.publish(Marked::new(2));
+        publisher.reclaim();
+        reading.join().unwrap();
+        assert_eq!(publisher.reclaim(), 0);
+        assert_eq!(publisher.current().look(), 2);
+    });
+}
+
+#[test]
+fn an_offline_reader_holds_nothing_and_comes_back_safely() {
+    check(|| {
+        let domain = Domain::new(1);
+        let (mut publisher, published) = snapshot::publish(&domain, Marked::new(1));
+        let mut reader = domain.register().unwrap();
+        let reading = thread::spawn(move || {
+            reader.offline(thread::yield_now);
+            let n = published.read(&reader).look();
+            assert!((1..=2).contains(&n));
+        });
+        publisher.publish(Marked::new(2));
+        publisher.reclaim();
+        reading.join().unwrap();
+        assert_eq!(publisher.reclaim(), 0);
+    });
+}
