@@ -3,3 +3,38 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod bridge;
+mod check;
+mod events;
+mod expiry;
+mod fail_mode;
+mod flow_mod;
+mod handler;
+mod intern;
+pub mod mac_learning;
+mod packet_in;
+mod packet_out;
+mod port;
+mod refused;
+mod revalidator;
+mod rule;
+mod self_check;
+mod show;
+mod stats;
+mod table;
+mod trace;
+pub mod translate;
+mod ukey;
+
+pub use bridge::{Bridge, BridgeConfig, BridgeState, BridgeStats, FailMode, Fragments, Options};
+pub use events::{BridgeEvent, MissKind, PacketInEvent};
+pub use packet_in::PacketInSpec;
+pub use port::{Link, Port, PortError, PortSpec, Ports};
+pub use revalidator::{BATCH as REVALIDATE_BATCH, Revalidator, RevalidatorStats, SyncTicket};
+pub use rule::{CompactMatch, MAX_PRIORITY, Rule, RuleStats};
+pub use self_check::CheckResult;
+pub use table::{MAX_RULES, Table, Tables};
+pub use ukey::{Credit, Ukey, UkeyState, Ukeys};

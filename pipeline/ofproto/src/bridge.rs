@@ -1,0 +1,366 @@
+//! The bridge: one OpenFlow switch instance, everything of it in one place.
+//!
+//! # Shape
+//! [`BridgeState`] is what a translation reads: ports, tables, MAC table, what datapath actions can
+//! name, and options. Around it are the parts that change it: flow-mods ([`crate::flow_mod`]),
+//! the handler, the revalidator, timeouts. They are separate files of methods on [`Bridge`].
+//!
+//! # Truth and caches
+//! Any change that a translation could notice is noted in `Changes`, which makes the
+//! revalidator judge the cached flows again. [`Bridge::sync_point`] names such a moment, and
+//! [`Bridge::reached`] says when no cached conclusion is older.
+//!
+//! # Concurrency
+//! A bridge is owned by the control core and does nothing by itself: all time comes in as an
+//! argument, and each call does a bounded amount of work.
+
+use crate::events::{BridgeEvent, Events};
+use crate::expiry::{Farewells, Timeouts};
+use crate::intern::Interned;
+use crate::mac_learning::{self, MacTable};
+use crate::packet_in::PacketInSpec;
+use crate::port::{Link, Port, PortError, PortSpec, Ports};
+use crate::revalidator::{Changes, Revalidator};
+use crate::table::Tables;
+use crate::translate::Frozen;
+use crate::ukey::Ukeys;
+use alloc::string::String;
+use openflow::{OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
+use sync::time::Nanos;
+
+/// What a bridge does without controllers (ovs-facts F2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailMode {
+    /// It is a learning bridge.
+    Standalone,
+    /// It does what the installed rules say and nothing else.
+    Secure,
+}
+
+/// What to do with IP fragments (OpenFlow 1.3.5 §7.3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// Transport ports of every fragment are zero.
+    #[default]
+    Normal,
+    /// They are dropped.
+    Drop,
+    /// The first fragment has its ports, the others zero (Nicira's `nx-match`).
+    NxMatch,
+}
+
+/// How a bridge is made.
+#[derive(Clone, Debug)]
+pub struct BridgeConfig {
+    /// Its name, and that of its LOCAL port.
+    pub name: String,
+    /// Its number for controllers.
+    pub datapath_id: u64,
+    /// What it does without controllers.
+    pub fail_mode: FailMode,
+    /// Number of flow tables, 1 to 255.
+    pub n_tables: u8,
+    /// MAC addresses that it remembers (`mac-table-size`).
+    pub mac_table_size: usize,
+    /// How long (`mac-aging-time`).
+    pub mac_max_age: Nanos,
+    /// Most cached flows (`flow-limit`).
+    pub flow_limit: usize,
+    /// Cached flows unused for so long go (`max-idle`).
+    pub max_idle: Nanos,
+    /// The longest time between revalidator rounds (`max-revalidator`).
+    pub max_revalidator: Nanos,
+    /// Flows slower than this many packets a second are not translated again when that would take
+    /// long, but deleted (`min-revalidate-pps`).
+    pub min_revalidate_pps: u64,
+    /// Whether frames to reserved link-local addresses are forwarded (`forward-bpdu`).
+    pub forward_bpdu: bool,
+    /// Seed of the hashes of the tables.
+    pub seed: u64,
+}
+
+impl Default for BridgeConfig {
+    fn default() -> Self {
+        Self {
+            name: String::from("br0"),
+            datapath_id: 1,
+            fail_mode: FailMode::Standalone,
+            n_tables: 255,
+            mac_table_size: mac_learning::DEFAULT_CAPACITY,
+            mac_max_age: mac_learning::DEFAULT_MAX_AGE,
+            flow_limit: 200_000,
+            max_idle: Nanos::from_secs(10),
+            max_revalidator: Nanos::from_millis(500),
+            min_revalidate_pps: 5,
+            forward_bpdu: false,
+            seed: 0x5eed,
+        }
+    }
+}
+
+/// Switches that change what translation concludes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// See [`Fragments`].
+    pub fragments: Fragments,
+    /// Whether some controller of OpenFlow 1.2 or earlier wants packets that miss all rules.
+    pub miss_to_controllers: bool,
+    /// Whether some controller wants packets whose TTL runs out.
+    pub invalid_ttl_to_controllers: bool,
+    /// Whether frames to reserved link-local addresses are forwarded.
+    pub forward_bpdu: bool,
+}
+
+/// What translation reads.
+#[derive(Debug)]
+pub struct BridgeState {
+    /// The ports.
+    pub ports: Ports,
+    /// The flow tables.
+    pub tables: Tables,
+    /// Who was seen where.
+    pub macs: MacTable,
+    /// Switches.
+    pub options: Options,
+    /// What recirculation ids stand for.
+    pub(crate) frozen: Interned<Frozen>,
+    /// What upcall cookies stand for.
+    pub(crate) packet_ins: Interned<PacketInSpec>,
+}
+
+/// Frozen translations and packet-in contents that exist at once.
+const MAX_INTERNED: usize = 1 << 18;
+
+/// Totals of what a bridge did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BridgeStats {
+    /// Misses and slow-path packets handled.
+    pub upcalls: u64,
+    /// Packet-ins made.
+    pub packet_ins: u64,
+    /// Megaflows installed.
+    pub installed: u64,
+    /// Conclusions not installed, for want of room.
+    pub not_installed: u64,
+    /// Translations that failed.
+    pub translation_errors: u64,
+    /// Megaflows that the self check found wrong.
+    pub self_check_failed: u64,
+    /// Megaflows that the self check found right.
+    pub self_check_passed: u64,
+}
+
+/// One OpenFlow switch instance; see the module.
+#[derive(Debug)]
+pub struct Bridge {
+    pub(crate) config: BridgeConfig,
+    pub(crate) state: BridgeState,
+    pub(crate) changes: Changes,
+    pub(crate) ukeys: Ukeys,
+    pub(crate) reval: Revalidator,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) farewells: Farewells,
+    pub(crate) events: Events,
+    pub(crate) stats: BridgeStats,
+    pub(crate) has_controllers: bool,
+    rule_seq: u64,
+}
+
+impl Bridge {
+    /// A bridge without ports. In [`FailMode::Standalone`] it starts as one that has no
+    /// controllers: with the rule `priority=0 actions=NORMAL` (see [`Self::set_controllers`]).
+    #[must_use]
+    pub fn new(config: BridgeConfig, now: Nanos) -> Self {
+        let options = Options {
+            forward_bpdu: config.forward_bpdu,
+            ..Options::default()
+        };
+        let mut bridge = Self {
+            state: BridgeState {
+                ports: Ports::default(),
+                tables: Tables::new(config.n_tables.max(1), config.seed),
+                macs: MacTable::new(config.mac_table_size, config.mac_max_age),
+                options,
+                frozen: Interned::new(MAX_INTERNED),
+                packet_ins: Interned::new(MAX_INTERNED),
+            },
+            changes: Changes::default(),
+            ukeys: Ukeys::default(),
+            reval: Revalidator::new(&config, now),
+            timeouts: Timeouts::default(),
+            farewells: Farewells::default(),
+            events: Events::new(),
+            stats: BridgeStats::default(),
+            has_controllers: false,
+            rule_seq: 0,
+            config,
+        };
+        bridge.install_default_rule(now);
+        bridge
+    }
+
+    /// How it was made.
+    #[must_use]
+    pub fn config(&self) -> &BridgeConfig {
+        &self.config
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Its number for controllers.
+    #[must_use]
+    pub fn datapath_id(&self) -> u64 {
+        self.config.datapath_id
+    }
+
+    /// What a translation reads: ports, tables, MAC table, options.
+    #[must_use]
+    pub fn state(&self) -> &BridgeState {
+        &self.state
+    }
+
+    /// Totals of what it did.
+    #[must_use]
+    pub fn stats(&self) -> BridgeStats {
+        self.stats
+    }
+
+    /// The order number of the next rule.
+    pub(crate) fn next_seq(&mut self) -> u64 {
+        self.rule_seq += 1;
+        self.rule_seq
+    }
+
+    // ---- Ports ----
+
+    /// Adds a port.
+    ///
+    /// # Errors
+    /// When it would be ambiguous.
+    pub fn add_port(&mut self, spec: PortSpec, now: Nanos) -> Result<(), PortError> {
+        let desc = self.state.ports.add(spec, now)?.desc();
+        self.changes.tables_changed();
+        self.port_status(PortReason::Add, desc);
+        Ok(())
+    }
+
+    /// Removes a port and what was learned on it; `false` if there is none.
+    pub fn remove_port(&mut self, number: OfPort) -> bool {
+        let Some(port) = self.state.ports.remove(number) else {
+            return false;
+        };
+        self.state.macs.flush_port(number);
+        self.changes.tables_changed();
+        self.port_status(PortReason::Delete, port.desc());
+        true
+    }
+
+    /// Notes the link's state of a port.
+    pub fn port_changed(&mut self, number: OfPort, link: Link) {
+        let Some(port) = self.state.ports.set_link(number, link) else {
+            return;
+        };
+        let desc = port.desc();
+        if !link.up && self.state.macs.flush_port(number) {
+            self.changes.macs_changed();
+        }
+        self.port_status(PortReason::Modify, desc);
+    }
+
+    /// Changes a port's configuration on behalf of a controller (OpenFlow 1.3.5 §7.3.4.3).
+    ///
+    /// # Errors
+    /// Unknown port, or an address that is not the port's.
+    pub fn port_mod(&mut self, change: &PortMod) -> Result<(), OfErrorKind> {
+        if let Some(port) = self.state.ports.modify(change)? {
+            let desc = port.desc();
+            self.changes.tables_changed();
+            self.port_status(PortReason::Modify, desc);
+        }
+        Ok(())
+    }
+
+    /// The ports, LOCAL last.
+    pub fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.state.ports.iter()
+    }
+
+    fn port_status(&mut self, reason: PortReason, desc: openflow::PortDesc) {
+        self.events
+            .push(BridgeEvent::PortStatus(PortStatus { reason, desc }));
+    }
+
+    // ---- Options ----
+
+    /// Sets how fragments are handled (OpenFlow's set-config).
+    pub fn set_fragments(&mut self, fragments: Fragments) {
+        self.set_options(Options {
+            fragments,
+            ..self.state.options
+        });
+    }
+
+    /// Says whether some controller of OpenFlow 1.2 or earlier wants packets that miss all rules.
+    pub fn set_miss_to_controllers(&mut self, miss_to_controllers: bool) {
+        self.set_options(Options {
+            miss_to_controllers,
+            ..self.state.options
+        });
+    }
+
+    /// Says whether some controller wants packets whose TTL runs out.
+    pub fn set_invalid_ttl_to_controllers(&mut self, invalid_ttl_to_controllers: bool) {
+        self.set_options(Options {
+            invalid_ttl_to_controllers,
+            ..self.state.options
+        });
+    }
+
+    fn set_options(&mut self, options: Options) {
+        if self.state.options != options {
+            self.state.options = options;
+            self.changes.tables_changed();
+        }
+    }
+
+    // ---- Events and the MAC table ----
+
+    /// The oldest event that was not taken yet.
+    pub fn take_event(&mut self) -> Option<BridgeEvent> {
+        self.events.pop()
+    }
+
+    /// All events that were not taken yet, oldest first.
+    pub fn take_events(&mut self) -> impl Iterator<Item = BridgeEvent> + '_ {
+        core::iter::from_fn(|| self.events.pop())
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn n_events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Events lost because nobody took the earlier ones.
+    #[must_use]
+    pub fn n_events_dropped(&self) -> u64 {
+        self.events.n_dropped()
+    }
+
+    /// The MAC table as `ovs-appctl fdb/show` prints it.
+    #[must_use]
+    pub fn fdb_show(&self, now: Nanos) -> String {
+        self.state.macs.show(now)
+    }
+
+    /// Forgets all learned addresses.
+    pub fn fdb_flush(&mut self) {
+        if self.state.macs.flush() {
+            self.changes.macs_changed();
+        }
+    }
+}

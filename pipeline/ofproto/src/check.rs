@@ -1,0 +1,220 @@
+//! Whether a rule's instructions make sense for the packets that it matches
+//! (OpenFlow 1.3.5 §7.2.4, §7.2.5 and the errors of §7.5.4).
+//!
+//! The check walks the actions with a flow that has what the match asks for, and changes it as
+//! pushes and pops do, so `pop_mpls:0x0800,dec_ttl` is right after a match on MPLS. OpenFlow 1.0
+//! lets a controller set fields that the packet may not have (they are skipped then); from 1.1 on
+//! that is an inconsistent match.
+
+use crate::bridge::BridgeState;
+use flow::proto::{VLAN_PRESENT, eth_type};
+use flow::{Field, Flow};
+use openflow::{Action, FlowMod, OfErrorKind, OfPort, Subfield, Version};
+
+/// Checks the instructions of a flow-mod for table `table_id`.
+pub(crate) fn check_instructions(
+    flow_mod: &FlowMod,
+    table_id: u8,
+    version: Version,
+    state: &BridgeState,
+) -> Result<(), OfErrorKind> {
+    let instructions = &flow_mod.instructions;
+    if instructions.meter.is_some() {
+        return Err(OfErrorKind::MeterModUnknownMeter);
+    }
+    let mut checker = Checker {
+        flow: *flow_mod.match_.flow(),
+        version,
+    };
+    checker.list(&instructions.apply)?;
+    for action in &instructions.write {
+        if !is_allowed_in_set(action) {
+            return Err(OfErrorKind::ActionBadType);
+        }
+        // What the packet is when the set is executed cannot be known here.
+        checker.structure(action)?;
+    }
+    match instructions.goto_table {
+        Some(next) if next <= table_id || next >= state.tables.n_tables() => {
+            Err(OfErrorKind::InstructionBadTableId)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the actions of a packet-out whose packet has this flow.
+pub(crate) fn check_packet_out(
+    actions: &[Action],
+    flow: &Flow,
+    version: Version,
+) -> Result<(), OfErrorKind> {
+    Checker {
+        flow: *flow,
+        version,
+    }
+    .list(actions)
+}
+
+struct Checker {
+    /// What is known of the packet at this point of the list.
+    flow: Flow,
+    version: Version,
+}
+
+impl Checker {
+    fn list(&mut self, actions: &[Action]) -> Result<(), OfErrorKind> {
+        for action in actions {
+            self.structure(action)?;
+            self.consistency(action)?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong whatever the packet is.
+    fn structure(&self, action: &Action) -> Result<(), OfErrorKind> {
+        let test = |ok: bool, error: OfErrorKind| if ok { Ok(()) } else { Err(error) };
+        match action {
+            Action::Output { port, .. } => test(port.is_output(), OfErrorKind::ActionBadOutPort),
+            Action::OutputTrunc { port, .. } | Action::Enqueue { port, .. } => {
+                let is_one = port.is_physical() || *port == OfPort::IN_PORT;
+                test(is_one, OfErrorKind::ActionBadOutPort)
+            }
+            Action::Group(_) => Err(OfErrorKind::ActionBadOutGroup),
+            Action::SetVlanVid(vid) => test(*vid < 0x1000, OfErrorKind::ActionBadArgument),
+            Action::SetVlanPcp(pcp) => test(*pcp < 8, OfErrorKind::ActionBadArgument),
+            Action::PushVlan(tpid) => {
+                let is_tag = matches!(*tpid, eth_type::VLAN | eth_type::QINQ);
+                test(is_tag, OfErrorKind::ActionBadArgument)
+            }
+            Action::PushMpls(ethertype) => {
+                test(is_mpls(*ethertype), OfErrorKind::ActionBadArgument)
+            }
+            Action::OutputReg { src, .. } | Action::StackPush(src) => readable(*src),
+            Action::StackPop(dst) => writable(dst.field),
+            Action::Move { src, dst } => {
+                readable(*src)?;
+                writable(dst.field)?;
+                test(src.n_bits == dst.n_bits, OfErrorKind::ActionBadArgument)
+            }
+            Action::Controller(controller) => {
+                test(!controller.pause, OfErrorKind::NxResumeNotSupported)?;
+                test(controller.meter_id.is_none(), OfErrorKind::ActionBadMeter)
+            }
+            Action::SetField { field, value, mask } => {
+                writable(*field)?;
+                let fits = field.is_valid(*value) || *field == Field::VlanVid;
+                test(
+                    fits && value & !mask == 0,
+                    OfErrorKind::ActionBadSetArgument,
+                )
+            }
+            Action::Load { dst, .. } => writable(dst.field),
+            Action::CopyTtlIn
+            | Action::CopyTtlOut
+            | Action::PushPbb(_)
+            | Action::PopPbb
+            | Action::FinTimeout { .. } => Err(OfErrorKind::ActionBadType),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is wrong for this packet; notes what the action makes of it.
+    fn consistency(&mut self, action: &Action) -> Result<(), OfErrorKind> {
+        match action {
+            Action::SetVlanVid(_) | Action::SetVlanPcp(_) => {
+                self.flow.set_vlan_tci(self.flow.vlan_tci() | VLAN_PRESENT);
+                Ok(())
+            }
+            Action::PushVlan(tpid) => {
+                self.flow.push_vlan(*tpid, self.flow.vlan_tci());
+                Ok(())
+            }
+            Action::PopVlan => {
+                let result = self.need(self.flow.has_vlan());
+                self.flow.pop_vlan();
+                result
+            }
+            Action::PushMpls(ethertype) => {
+                self.flow.clear_above_l2();
+                self.flow.set_eth_type(*ethertype);
+                Ok(())
+            }
+            Action::PopMpls(ethertype) => {
+                let result = self.need(self.flow.is_mpls());
+                self.flow.clear_above_l2();
+                self.flow.set_eth_type(*ethertype);
+                result
+            }
+            Action::DecMplsTtl => self.need(self.flow.is_mpls()),
+            Action::DecTtl(_) => self.need(self.flow.is_ip()),
+            Action::SetTpSrc(_) => self.need_any([Field::TcpSrc, Field::UdpSrc, Field::SctpSrc]),
+            Action::SetTpDst(_) => self.need_any([Field::TcpDst, Field::UdpDst, Field::SctpDst]),
+            Action::Move { src, dst } => {
+                self.need_field(src.field)?;
+                self.need_field(dst.field)
+            }
+            _ => {
+                let Some((field, value, mask)) = action.written() else {
+                    return Ok(());
+                };
+                let result = self.need_field(field);
+                self.flow.set_masked(field, value, mask);
+                result
+            }
+        }
+    }
+
+    fn need(&self, holds: bool) -> Result<(), OfErrorKind> {
+        if holds || self.version == Version::V10 {
+            Ok(())
+        } else {
+            Err(OfErrorKind::ActionMatchInconsistent)
+        }
+    }
+
+    fn need_field(&self, field: Field) -> Result<(), OfErrorKind> {
+        let has_tag = field != Field::VlanVid || self.flow.has_vlan();
+        self.need(has_tag && field.spec().prereq.holds(&self.flow))
+    }
+
+    fn need_any(&self, fields: [Field; 3]) -> Result<(), OfErrorKind> {
+        self.need(
+            fields
+                .iter()
+                .any(|field| field.spec().prereq.holds(&self.flow)),
+        )
+    }
+}
+
+fn is_mpls(ethertype: u16) -> bool {
+    matches!(ethertype, eth_type::MPLS | eth_type::MPLS_MULTICAST)
+}
+
+fn readable(part: Subfield) -> Result<(), OfErrorKind> {
+    match Subfield::new(part.field, part.offset, part.n_bits) {
+        Some(_) => Ok(()),
+        None => Err(OfErrorKind::ActionBadArgument),
+    }
+}
+
+fn writable(field: Field) -> Result<(), OfErrorKind> {
+    if field.spec().writable {
+        Ok(())
+    } else {
+        Err(OfErrorKind::ActionBadSetType)
+    }
+}
+
+/// Whether an action may be in an action set (1.3.5 §5.10; `ovs-ofctl` also sets fields by load).
+fn is_allowed_in_set(action: &Action) -> bool {
+    !matches!(
+        action,
+        Action::Note(_)
+            | Action::Exit
+            | Action::FinTimeout { .. }
+            | Action::StackPush(_)
+            | Action::StackPop(_)
+            | Action::Enqueue { .. }
+            | Action::PopQueue
+    )
+}

@@ -1,0 +1,101 @@
+//! What the bridge does of its own when controllers are absent (ovs-facts F2).
+//!
+//! Two situations, as in Open vSwitch:
+//! - *No controller is configured*: a standalone bridge has the visible rule
+//!   `priority=0 actions=NORMAL`. It is installed whenever the tables are emptied because that
+//!   situation begins.
+//! - *Controllers are configured but none is connected* (for longer than the agent's patience): a
+//!   standalone bridge gets a hidden rule above all others with `actions=NORMAL`; it goes as soon
+//!   as a controller is back.
+
+use crate::bridge::{Bridge, FailMode};
+use crate::rule::{CompactMatch, Rule, RuleStats};
+use alloc::sync::Arc;
+use alloc::vec;
+use classifier::Priority;
+use flow::Match;
+use openflow::{Action, FlowModFlags, FlowRemovedReason, Instructions, OfPort, TABLE_ALL};
+use sync::counter::Gauge;
+use sync::time::Nanos;
+
+/// Priority of the rule that makes a bridge without its controllers a learning bridge: above all
+/// that OpenFlow can say (Open vSwitch's number).
+const FAIL_OPEN_PRIORITY: Priority = 0x00f0_f0f0;
+
+impl Bridge {
+    /// Says whether controllers are configured. A change empties the tables, as in Open vSwitch.
+    pub fn set_controllers(&mut self, configured: bool, now: Nanos) {
+        if self.has_controllers == configured {
+            return;
+        }
+        self.has_controllers = configured;
+        self.set_controllers_connected(true, now);
+        let rules = self.state.tables.collect(TABLE_ALL, |_| true);
+        self.remove_rules(&rules, FlowRemovedReason::Delete, now);
+        self.install_default_rule(now);
+    }
+
+    /// Says whether any of the configured controllers is connected; `false` once the agent has
+    /// waited long enough.
+    pub fn set_controllers_connected(&mut self, connected: bool, now: Nanos) {
+        let wants_rule =
+            !connected && self.has_controllers && self.config.fail_mode == FailMode::Standalone;
+        let table = self.state.tables.get(0);
+        let version = self.state.tables.version;
+        let rule = table.and_then(|table| {
+            table
+                .rules
+                .find_exact(&Match::CATCHALL, FAIL_OPEN_PRIORITY, version)
+        });
+        let rule = rule.map(|entry| Arc::clone(entry.rule()));
+        match rule {
+            None if wants_rule => self.install_normal(FAIL_OPEN_PRIORITY, now),
+            Some(rule) if !wants_rule => {
+                self.remove_rules(&[rule], FlowRemovedReason::Delete, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the bridge forwards by itself because its controllers are unreachable.
+    #[must_use]
+    pub fn is_fail_open(&self) -> bool {
+        let tables = &self.state.tables;
+        tables.get(0).is_some_and(|table| {
+            table
+                .rules
+                .find_exact(&Match::CATCHALL, FAIL_OPEN_PRIORITY, tables.version)
+                .is_some()
+        })
+    }
+
+    /// Installs what a bridge without controllers starts with.
+    pub(crate) fn install_default_rule(&mut self, now: Nanos) {
+        if !self.has_controllers && self.config.fail_mode == FailMode::Standalone {
+            self.install_normal(0, now);
+        }
+    }
+
+    fn install_normal(&mut self, priority: Priority, now: Nanos) {
+        let rule = Rule {
+            table_id: 0,
+            priority,
+            match_: CompactMatch::of(&Match::CATCHALL),
+            cookie: 0,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            importance: 0,
+            flags: FlowModFlags::empty(),
+            instructions: Instructions::apply(vec![Action::output(OfPort::NORMAL)]),
+            created: now,
+            modified: now,
+            seq: self.next_seq(),
+            deadline: Gauge::default(),
+            stats: Arc::new(RuleStats::new(now)),
+        };
+        let next = self.state.tables.version.next();
+        if self.put_rule(&Match::CATCHALL, rule, next).is_ok() {
+            self.commit_version(next);
+        }
+    }
+}

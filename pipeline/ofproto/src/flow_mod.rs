@@ -1,0 +1,295 @@
+//! Flow-mods: adding, modifying and deleting rules (OpenFlow 1.0.1 §4.6, 1.3.5 §6.4 and §7.3.4.1).
+//!
+//! # All or nothing
+//! Everything that can refuse a flow-mod is asked before anything changes; then all its changes
+//! happen in one new table version.
+//!
+//! # Counts
+//! A modify keeps the counts unless the flow-mod resets them: the new rule shares the old one's
+//! [`RuleStats`]. An add that replaces the same rule does likewise in OpenFlow 1.3 and starts from
+//! zero in 1.0, where the decoder sets the reset flag. The replaced rule is not reported as
+//! removed.
+
+use crate::bridge::Bridge;
+use crate::check::check_instructions;
+use crate::rule::{CompactMatch, Rule, RuleStats};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use classifier::{Priority, Version};
+use flow::Match;
+use openflow::{
+    FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, GROUP_ANY, OfErrorKind, OfPort,
+    TABLE_ALL,
+};
+use sync::counter::Gauge;
+use sync::time::Nanos;
+
+impl Bridge {
+    /// Executes a flow-mod of a peer that speaks `version`.
+    ///
+    /// # Errors
+    /// The reason to refuse it; nothing has changed then.
+    pub fn flow_mod(
+        &mut self,
+        flow_mod: &FlowMod,
+        version: openflow::Version,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        if flow_mod.buffer_id.is_some() {
+            // No frames are kept, so no number names one (FeaturesReply says n_buffers = 0).
+            return Err(OfErrorKind::RequestBufferUnknown);
+        }
+        let is_named = flow_mod.table_id < self.state.tables.n_tables();
+        if !is_named && flow_mod.table_id != TABLE_ALL {
+            return Err(match version {
+                openflow::Version::V10 => OfErrorKind::RequestBadTableId,
+                _ => OfErrorKind::FlowModBadTableId,
+            });
+        }
+        match flow_mod.command {
+            FlowModCommand::Add => self.add(flow_mod, version, now),
+            FlowModCommand::Modify | FlowModCommand::ModifyStrict => {
+                self.modify(flow_mod, version, now)
+            }
+            FlowModCommand::Delete | FlowModCommand::DeleteStrict => {
+                self.delete(flow_mod, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        flow_mod: &FlowMod,
+        version: openflow::Version,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        let table_id = if flow_mod.table_id == TABLE_ALL {
+            0
+        } else {
+            flow_mod.table_id
+        };
+        check_instructions(flow_mod, table_id, version, &self.state)?;
+        let tables = &self.state.tables;
+        let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
+        let priority = Priority::from(flow_mod.priority);
+        let old = table
+            .rules
+            .find_exact(&flow_mod.match_, priority, tables.version);
+        let old = old.map(|entry| Arc::clone(entry.rule()));
+        if old.is_none() {
+            if flow_mod.flags.contains(FlowModFlags::CHECK_OVERLAP)
+                && table
+                    .rules
+                    .check_overlap(&flow_mod.match_, priority, tables.version)
+                    .is_some()
+            {
+                return Err(OfErrorKind::FlowModOverlap);
+            }
+            if table.n_rules() >= table.max_rules {
+                return Err(OfErrorKind::FlowModTableFull);
+            }
+        }
+        let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
+        let stats = match &old {
+            Some(old) if keeps_counts => {
+                old.stats.touch(now);
+                Arc::clone(&old.stats)
+            }
+            _ => Arc::new(RuleStats::new(now)),
+        };
+        let rule = Rule {
+            table_id,
+            priority,
+            match_: CompactMatch::of(&flow_mod.match_),
+            cookie: flow_mod.new_cookie.unwrap_or(0),
+            idle_timeout: flow_mod.idle_timeout,
+            hard_timeout: flow_mod.hard_timeout,
+            importance: flow_mod.importance,
+            flags: kept_flags(flow_mod.flags),
+            instructions: flow_mod.instructions.clone(),
+            created: now,
+            modified: now,
+            seq: self.next_seq(),
+            deadline: Gauge::default(),
+            stats,
+        };
+        let next = self.state.tables.version.next();
+        self.put_rule(&flow_mod.match_, rule, next)?;
+        self.commit_version(next);
+        Ok(())
+    }
+
+    fn modify(
+        &mut self,
+        flow_mod: &FlowMod,
+        version: openflow::Version,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        // The port and group filters are for deletes only (1.3.5 §6.4).
+        let chosen = self.chosen(flow_mod, OfPort::ANY, GROUP_ANY);
+        if chosen.is_empty() {
+            // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
+            // those a cookie.
+            let may_add = flow_mod.new_cookie.is_some() && flow_mod.cookie_mask == 0;
+            return if may_add {
+                self.add(flow_mod, version, now)
+            } else {
+                Ok(())
+            };
+        }
+        for table_id in self.state.tables.named(flow_mod.table_id) {
+            if chosen.iter().any(|rule| rule.table_id == table_id) {
+                check_instructions(flow_mod, table_id, version, &self.state)?;
+            }
+        }
+        let next = self.state.tables.version.next();
+        for old in chosen {
+            let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
+            let rule = Rule {
+                table_id: old.table_id,
+                priority: old.priority,
+                match_: old.match_.clone(),
+                cookie: flow_mod.new_cookie.unwrap_or(old.cookie),
+                idle_timeout: old.idle_timeout,
+                hard_timeout: old.hard_timeout,
+                importance: old.importance,
+                flags: old.flags,
+                instructions: flow_mod.instructions.clone(),
+                created: old.created,
+                modified: now,
+                seq: old.seq,
+                deadline: Gauge::default(),
+                stats: if keeps_counts {
+                    Arc::clone(&old.stats)
+                } else {
+                    Arc::new(RuleStats::new(now))
+                },
+            };
+            self.put_rule(&old.match_.expand(), rule, next)?;
+        }
+        self.commit_version(next);
+        Ok(())
+    }
+
+    fn delete(&mut self, flow_mod: &FlowMod, now: Nanos) {
+        let chosen = self.chosen(flow_mod, flow_mod.out_port, flow_mod.out_group);
+        self.remove_rules(&chosen, FlowRemovedReason::Delete, now);
+    }
+
+    /// The rules that a modify or delete means.
+    fn chosen(&self, flow_mod: &FlowMod, out_port: OfPort, out_group: u32) -> Vec<Arc<Rule>> {
+        let tables = &self.state.tables;
+        let passes = |rule: &Rule| {
+            !rule.is_hidden()
+                && (rule.cookie ^ flow_mod.cookie) & flow_mod.cookie_mask == 0
+                && rule.leads_to(out_port, out_group)
+        };
+        let mut rules = Vec::new();
+        for id in tables.named(flow_mod.table_id) {
+            let Some(table) = tables.get(id) else {
+                continue;
+            };
+            if flow_mod.command.is_strict() {
+                let priority = Priority::from(flow_mod.priority);
+                let found = table
+                    .rules
+                    .find_exact(&flow_mod.match_, priority, tables.version);
+                rules.extend(
+                    found
+                        .map(|entry| entry.rule())
+                        .filter(|rule| passes(rule))
+                        .cloned(),
+                );
+            } else {
+                let found = table.rules.iter_matching(&flow_mod.match_, tables.version);
+                rules.extend(
+                    found
+                        .map(|entry| entry.rule())
+                        .filter(|rule| passes(rule))
+                        .cloned(),
+                );
+            }
+        }
+        rules
+    }
+
+    /// Puts a rule in its table from `version` on, in place of the same one if there is one.
+    pub(crate) fn put_rule(
+        &mut self,
+        match_: &Match,
+        rule: Rule,
+        version: Version,
+    ) -> Result<Arc<Rule>, OfErrorKind> {
+        let table = self
+            .state
+            .tables
+            .get_mut(rule.table_id)
+            .ok_or(OfErrorKind::FlowModBadTableId)?;
+        let rule = Arc::new(rule);
+        let old = table
+            .rules
+            .replace(match_, rule.priority, version, Arc::clone(&rule))
+            .map_err(|_| OfErrorKind::FlowModTableFull)?;
+        if rule.is_hidden() && old.is_none() {
+            table.n_hidden += 1;
+        }
+        if let Some(old) = old {
+            self.timeouts.remove(&old);
+        }
+        self.timeouts.insert(&rule);
+        Ok(rule)
+    }
+
+    /// Removes rules in one new version, and tells of those that asked for it.
+    pub(crate) fn remove_rules(
+        &mut self,
+        rules: &[Arc<Rule>],
+        reason: FlowRemovedReason,
+        now: Nanos,
+    ) {
+        if rules.is_empty() {
+            return;
+        }
+        let next = self.state.tables.version.next();
+        for rule in rules {
+            let Some(table) = self.state.tables.get_mut(rule.table_id) else {
+                continue;
+            };
+            if table
+                .rules
+                .remove(&rule.match_.expand(), rule.priority, next)
+                .is_some()
+            {
+                table.n_hidden -= usize::from(rule.is_hidden());
+            }
+            self.timeouts.remove(rule);
+        }
+        self.commit_version(next);
+        for rule in rules {
+            if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
+                self.farewells
+                    .push(Arc::clone(rule), reason, now, self.changes.seq());
+            }
+        }
+    }
+
+    /// Makes `version` the one that lookups see.
+    pub(crate) fn commit_version(&mut self, version: Version) {
+        self.state.tables.version = version;
+        for id in 0..self.state.tables.n_tables() {
+            if let Some(table) = self.state.tables.get_mut(id)
+                && table.rules.n_removed() > 0
+            {
+                table.rules.purge(version);
+            }
+        }
+        self.changes.tables_changed();
+    }
+}
+
+/// The flags that stay with a rule (1.3.5 §7.3.5.2: those of its flow-mod that are not orders).
+fn kept_flags(flags: FlowModFlags) -> FlowModFlags {
+    flags
+        & (FlowModFlags::SEND_FLOW_REM | FlowModFlags::NO_PKT_COUNTS | FlowModFlags::NO_BYT_COUNTS)
+}

@@ -1,0 +1,435 @@
+//! MAC learning: which port a station was last seen on, per VLAN (ovs-facts B2, B5).
+//!
+//! # Design
+//! One map from (VLAN, address) to entry, and two orders over the entries: least recently used of
+//! the whole table, which is also the order of expiry because every entry lives equally long after
+//! its last use, and least recently used of each port. Both orders are trees keyed by a tick that
+//! grows with every use, so a refresh is two removals and two insertions.
+//!
+//! # Bounded, and fair under attack
+//! The table never exceeds its limit. When it is full a new address evicts the oldest entry of the
+//! port that holds *most* entries, so a port that floods the switch with invented addresses only
+//! evicts its own.
+//!
+//! # Cost
+//! Lookup is one tree search, O(log n). Learning is O(log n); an eviction also scans the ports.
+//!
+//! # Concurrency
+//! Owned by the control core. Cached traffic refreshes entries through the revalidator.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use core::fmt::Write as _;
+use flow::EtherAddr;
+use openflow::OfPort;
+use sync::time::Nanos;
+
+/// Default number of entries (OVS's `mac-table-size`).
+pub const DEFAULT_CAPACITY: usize = 8192;
+/// Default seconds that an entry lives after its last use (OVS's `mac-aging-time`).
+pub const DEFAULT_MAX_AGE: Nanos = Nanos::from_secs(300);
+/// Shortest and longest ageing time that can be configured.
+const AGE_RANGE: (Nanos, Nanos) = (Nanos::from_secs(15), Nanos::from_secs(3600));
+/// Fewest entries that can be configured.
+const MIN_CAPACITY: usize = 10;
+
+/// What is learned: an address in a VLAN (0: untagged).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Station {
+    /// VLAN id, 0 for none.
+    pub vlan: u16,
+    /// Its address.
+    pub mac: EtherAddr,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    port: OfPort,
+    used: Nanos,
+    tick: u64,
+}
+
+/// What learning an address did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// It was there already, on this port.
+    Refreshed,
+    /// It is new, or moved here from another port: conclusions drawn from the table may be stale.
+    Changed,
+    /// The address cannot be learned (it is a group address).
+    Refused,
+}
+
+/// Totals since boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MacStats {
+    /// Addresses added.
+    pub learned: u64,
+    /// Entries that aged out.
+    pub expired: u64,
+    /// Entries that made room for others.
+    pub evicted: u64,
+    /// Addresses that changed ports.
+    pub moved: u64,
+}
+
+/// The MAC table of a bridge.
+#[derive(Debug)]
+pub struct MacTable {
+    entries: BTreeMap<Station, Entry>,
+    /// Oldest use first.
+    by_use: BTreeMap<u64, Station>,
+    /// The ticks of each port's entries; a port without entries has none.
+    by_port: BTreeMap<OfPort, BTreeSet<u64>>,
+    tick: u64,
+    capacity: usize,
+    max_age: Nanos,
+    stats: MacStats,
+}
+
+impl MacTable {
+    /// An empty table for `capacity` entries that live `max_age` after their last use; both are
+    /// brought into the range that OVS allows.
+    #[must_use]
+    pub fn new(capacity: usize, max_age: Nanos) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            by_use: BTreeMap::new(),
+            by_port: BTreeMap::new(),
+            tick: 0,
+            capacity: capacity.max(MIN_CAPACITY),
+            max_age: max_age.clamp(AGE_RANGE.0, AGE_RANGE.1),
+            stats: MacStats::default(),
+        }
+    }
+
+    /// The port on which `station` was last seen.
+    #[must_use]
+    pub fn lookup(&self, station: Station) -> Option<OfPort> {
+        self.entries.get(&station).map(|entry| entry.port)
+    }
+
+    /// Notes that a frame from `station` came in on `port`.
+    pub fn learn(&mut self, station: Station, port: OfPort, now: Nanos) -> Learned {
+        if station.mac.is_multicast() {
+            return Learned::Refused;
+        }
+        let outcome = match self.remove(station) {
+            Some(old) if old.port == port => Learned::Refreshed,
+            Some(_) => {
+                self.stats.moved += 1;
+                Learned::Changed
+            }
+            None => {
+                if self.entries.len() >= self.capacity {
+                    self.evict_fairly();
+                }
+                self.stats.learned += 1;
+                Learned::Changed
+            }
+        };
+        self.tick += 1;
+        self.entries.insert(
+            station,
+            Entry {
+                port,
+                used: now,
+                tick: self.tick,
+            },
+        );
+        self.by_use.insert(self.tick, station);
+        self.by_port.entry(port).or_default().insert(self.tick);
+        outcome
+    }
+
+    /// Notes that a cached flow saw `station` on `port` at `used`, a while ago. What was learned on
+    /// another port since then stands. Returns whether the table changed.
+    pub fn observe(&mut self, station: Station, port: OfPort, used: Nanos, now: Nanos) -> bool {
+        let is_late = self
+            .entries
+            .get(&station)
+            .is_some_and(|entry| entry.port != port && entry.used >= used && entry.used < now);
+        !is_late && self.learn(station, port, now) == Learned::Changed
+    }
+
+    /// Removes up to `limit` entries that have aged out; returns how many.
+    pub fn expire(&mut self, now: Nanos, limit: usize) -> usize {
+        let mut n_expired = 0;
+        while n_expired < limit && self.next_expiry().is_some_and(|expiry| expiry <= now) {
+            if let Some((_, &station)) = self.by_use.first_key_value() {
+                self.remove(station);
+            }
+            n_expired += 1;
+        }
+        self.stats.expired += n_expired as u64;
+        n_expired
+    }
+
+    /// When the next entry ages out.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Nanos> {
+        let (_, station) = self.by_use.first_key_value()?;
+        self.entries
+            .get(station)
+            .map(|entry| entry.used + self.max_age)
+    }
+
+    /// Forgets everything; returns whether there was anything.
+    pub fn flush(&mut self) -> bool {
+        let any = !self.entries.is_empty();
+        self.entries.clear();
+        self.by_use.clear();
+        self.by_port.clear();
+        any
+    }
+
+    /// Forgets what was learned on `port`; returns whether there was anything.
+    pub fn flush_port(&mut self, port: OfPort) -> bool {
+        let Some(ticks) = self.by_port.remove(&port) else {
+            return false;
+        };
+        for tick in ticks {
+            if let Some(station) = self.by_use.remove(&tick) {
+                self.entries.remove(&station);
+            }
+        }
+        true
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Most entries that fit.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Totals since boot.
+    #[must_use]
+    pub fn stats(&self) -> MacStats {
+        self.stats
+    }
+
+    /// The entries, least recently used first: station, port, last use.
+    pub fn iter(&self) -> impl Iterator<Item = (Station, OfPort, Nanos)> {
+        self.by_use.values().filter_map(|station| {
+            self.entries
+                .get(station)
+                .map(|entry| (*station, entry.port, entry.used))
+        })
+    }
+
+    /// The table as `ovs-appctl fdb/show` prints it.
+    #[must_use]
+    pub fn show(&self, now: Nanos) -> String {
+        let mut text = String::from(" port  VLAN  MAC                Age\n");
+        for (station, port, used) in self.iter() {
+            let mut port_text = String::new();
+            // Writing to a string cannot fail.
+            let _ = if port == OfPort::LOCAL {
+                port_text.write_str("LOCAL")
+            } else {
+                write!(port_text, "{}", port.0)
+            };
+            let age = (now - used).as_secs();
+            let _ = writeln!(
+                text,
+                "{port_text:>5}  {:4}  {}  {age:3}",
+                station.vlan, station.mac
+            );
+        }
+        text
+    }
+
+    fn remove(&mut self, station: Station) -> Option<Entry> {
+        let entry = self.entries.remove(&station)?;
+        self.by_use.remove(&entry.tick);
+        if let Some(ticks) = self.by_port.get_mut(&entry.port) {
+            ticks.remove(&entry.tick);
+            if ticks.is_empty() {
+                self.by_port.remove(&entry.port);
+            }
+        }
+        Some(entry)
+    }
+
+    fn evict_fairly(&mut self) {
+        let fullest = self.by_port.values().max_by_key(|ticks| ticks.len());
+        let oldest = fullest
+            .and_then(BTreeSet::first)
+            .and_then(|tick| self.by_use.get(tick));
+        if let Some(&station) = oldest {
+            self.remove(station);
+            self.stats.evicted += 1;
+        }
+    }
+}
+
+/// Whether frames to `mac` stay on their link: the addresses of IEEE 802.1Q table 8-1
+/// (01:80:c2:00:00:00 to 0f) and those of the vendor protocols that OVS treats alike.
+#[must_use]
+pub fn is_reserved(mac: EtherAddr) -> bool {
+    match mac.0 {
+        [0x01, 0x80, 0xc2, 0x00, 0x00, last] => last <= 0x0f,
+        [0x00, 0xe0, 0x2b, 0x00, 0x00, last] => matches!(last, 0x00 | 0x04 | 0x06),
+        [0x01, 0x00, 0x0c, 0x00, 0x00, 0x00] | [0x01, 0x00, 0x0c, 0xcd, 0xcd, 0xcd] => true,
+        [0x01, 0x00, 0x0c, 0xcc, 0xcc, last] => matches!(last, 0xc0..=0xcf),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn station(n: u8) -> Station {
+        Station {
+            vlan: 0,
+            mac: EtherAddr([2, 0, 0, 0, 0, n]),
+        }
+    }
+
+    fn table() -> MacTable {
+        MacTable::new(MIN_CAPACITY, DEFAULT_MAX_AGE)
+    }
+
+    const T: fn(u64) -> Nanos = Nanos::from_secs;
+
+    #[test]
+    fn learns_refreshes_and_moves() {
+        let mut macs = table();
+        let cases = [
+            (station(1), 1, Learned::Changed),
+            (station(1), 1, Learned::Refreshed),
+            (station(1), 2, Learned::Changed),
+            (
+                Station {
+                    vlan: 7,
+                    ..station(1)
+                },
+                1,
+                Learned::Changed,
+            ),
+            (
+                Station {
+                    vlan: 0,
+                    mac: EtherAddr([1, 0, 0, 0, 0, 1]),
+                },
+                1,
+                Learned::Refused,
+            ),
+            (
+                Station {
+                    vlan: 0,
+                    mac: EtherAddr::BROADCAST,
+                },
+                1,
+                Learned::Refused,
+            ),
+        ];
+        for (station, port, expected) in cases {
+            assert_eq!(
+                macs.learn(station, OfPort(port), T(0)),
+                expected,
+                "{station:?}"
+            );
+        }
+        assert_eq!(macs.lookup(station(1)), Some(OfPort(2)));
+        assert_eq!(
+            macs.lookup(Station {
+                vlan: 7,
+                ..station(1)
+            }),
+            Some(OfPort(1))
+        );
+        assert_eq!(macs.lookup(station(9)), None);
+        assert_eq!(
+            macs.stats(),
+            MacStats {
+                learned: 2,
+                moved: 1,
+                ..MacStats::default()
+            }
+        );
+    }
+
+    #[test]
+    fn ages_after_the_last_use() {
+        let mut macs = table();
+        macs.learn(station(1), OfPort(1), T(0));
+        macs.learn(station(2), OfPort(2), T(100));
+        macs.learn(station(1), OfPort(1), T(200));
+        assert_eq!(macs.next_expiry(), Some(T(400)));
+        assert_eq!(macs.expire(T(399), 10), 0);
+        assert_eq!(macs.expire(T(400), 10), 1);
+        assert_eq!(macs.lookup(station(2)), None);
+        assert_eq!(macs.expire(T(500), 10), 1);
+        assert!(macs.is_empty() && macs.next_expiry().is_none());
+    }
+
+    #[test]
+    fn a_flooding_port_evicts_only_its_own() {
+        let mut macs = table();
+        macs.learn(station(1), OfPort(1), T(0));
+        macs.learn(station(2), OfPort(1), T(0));
+        for n in 10..200 {
+            macs.learn(station(n), OfPort(2), T(1));
+            assert!(macs.len() <= MIN_CAPACITY);
+        }
+        assert_eq!(macs.lookup(station(1)), Some(OfPort(1)));
+        assert_eq!(macs.lookup(station(2)), Some(OfPort(1)));
+        assert_eq!(macs.lookup(station(199)), Some(OfPort(2)));
+        assert_eq!(macs.stats().evicted, 182);
+    }
+
+    #[test]
+    fn flushes_one_port_or_all() {
+        let mut macs = table();
+        macs.learn(station(1), OfPort(1), T(0));
+        macs.learn(station(2), OfPort(2), T(0));
+        assert!(macs.flush_port(OfPort(1)));
+        assert!(!macs.flush_port(OfPort(1)));
+        assert_eq!(macs.len(), 1);
+        assert!(macs.flush());
+        assert!(!macs.flush());
+        assert_eq!(macs.next_expiry(), None);
+    }
+
+    #[test]
+    fn shows_as_ovs_does() {
+        let mut macs = table();
+        macs.learn(station(1), OfPort(1), T(0));
+        macs.learn(
+            Station {
+                vlan: 9,
+                ..station(2)
+            },
+            OfPort::LOCAL,
+            T(7),
+        );
+        let expected = " port  VLAN  MAC                Age
+    1     0  02:00:00:00:00:01   10
+LOCAL     9  02:00:00:00:00:02    3
+";
+        assert_eq!(macs.show(T(10)), expected);
+    }
+
+    #[test]
+    fn knows_link_local_addresses() {
+        assert!(is_reserved(EtherAddr([0x01, 0x80, 0xc2, 0, 0, 0x0f])));
+        assert!(!is_reserved(EtherAddr([0x01, 0x80, 0xc2, 0, 0, 0x10])));
+        assert!(is_reserved(EtherAddr([0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcc])));
+        assert!(!is_reserved(EtherAddr([0xff; 6])));
+    }
+}

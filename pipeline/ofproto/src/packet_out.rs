@@ -1,0 +1,60 @@
+//! Packet-out: a controller's own packet (OpenFlow 1.0.1 §5.3.6, 1.3.5 §7.3.7).
+
+use crate::bridge::Bridge;
+use crate::check::check_packet_out;
+use crate::translate::{Start, TranslateIn, translate};
+use datapath::{Dpif, PortNo};
+use flow::{FlowMeta, extract};
+use openflow::{OfErrorKind, OfPort, PacketOut, Version};
+use sync::time::Nanos;
+
+impl Bridge {
+    /// Runs a packet-out's actions on its packet, with all side effects.
+    ///
+    /// # Errors
+    /// It names a kept frame (none are kept), an impossible port, or bad actions. A packet for
+    /// which there is no buffer is lost and not an error.
+    pub fn packet_out(
+        &mut self,
+        packet_out: &PacketOut,
+        version: Version,
+        dpif: &mut dyn Dpif,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        if packet_out.buffer_id.is_some() {
+            return Err(OfErrorKind::RequestBufferUnknown);
+        }
+        if !Self::is_packet_out_port(packet_out.in_port) {
+            return Err(OfErrorKind::RequestBadPort);
+        }
+        let in_port = match packet_out.in_port {
+            OfPort::ANY => OfPort::CONTROLLER,
+            port => port,
+        };
+        let dp = self
+            .state
+            .ports
+            .get(in_port)
+            .and_then(crate::port::Port::dp);
+        let dp = dp.unwrap_or(PortNo::NONE);
+        let flow = extract(&packet_out.data, &FlowMeta::of_port(dp.0)).flow;
+        check_packet_out(&packet_out.actions, &flow, version)?;
+        let out = translate(&TranslateIn {
+            state: &self.state,
+            flow: &flow,
+            in_port,
+            start: Start::Actions(&packet_out.actions),
+            is_traced: false,
+        });
+        let Some(packet) = dpif.packet_from(&packet_out.data) else {
+            return Ok(());
+        };
+        self.apply(&out, packet_out.data.len() as u64, now);
+        if let Ok(names) = self.hold_names(&out, 0, now) {
+            // Not installed: the numbers live through their grace, for this packet.
+            self.release_names(&names, now);
+        }
+        dpif.execute(packet, &flow, &out.actions);
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! What a bridge does not have: groups and meters. Requests get the answers of a switch whose
+//! tables of them hold none (OpenFlow 1.3.5 §7.3.4.2, §7.3.4.4 and §7.5.4).
+
+use crate::bridge::Bridge;
+use openflow::{
+    GroupMod, GroupModCommand, MeterMod, MeterModCommand, OfErrorKind, TABLE_ALL, TableMod,
+};
+
+impl Bridge {
+    /// Changes a group.
+    ///
+    /// # Errors
+    /// There is no room for groups, so none exists. Deleting is no error.
+    pub fn group_mod(&mut self, group_mod: &GroupMod) -> Result<(), OfErrorKind> {
+        match group_mod.command {
+            GroupModCommand::Add => Err(OfErrorKind::GroupModOutOfGroups),
+            GroupModCommand::Modify => Err(OfErrorKind::GroupModUnknownGroup),
+            GroupModCommand::Delete => Ok(()),
+        }
+    }
+
+    /// Changes a meter.
+    ///
+    /// # Errors
+    /// There is no room for meters, so none exists. Deleting all is no error.
+    pub fn meter_mod(&mut self, meter_mod: &MeterMod) -> Result<(), OfErrorKind> {
+        match meter_mod.command {
+            MeterModCommand::Add => Err(OfErrorKind::MeterModOutOfMeters),
+            MeterModCommand::Modify => Err(OfErrorKind::MeterModUnknownMeter),
+            MeterModCommand::Delete => Ok(()),
+        }
+    }
+
+    /// Changes a table's configuration (1.3.5 §7.3.3): there is nothing to change.
+    ///
+    /// # Errors
+    /// No such table, or a configuration other than none.
+    pub fn table_mod(&mut self, table_mod: &TableMod) -> Result<(), OfErrorKind> {
+        let is_known =
+            table_mod.table_id == TABLE_ALL || table_mod.table_id < self.state.tables.n_tables();
+        if !is_known {
+            Err(OfErrorKind::TableModBadTable)
+        } else if table_mod.config != 0 {
+            Err(OfErrorKind::TableModBadConfig)
+        } else {
+            Ok(())
+        }
+    }
+}

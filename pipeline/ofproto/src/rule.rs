@@ -1,0 +1,236 @@
+//! A rule: one entry of an OpenFlow table.
+//!
+//! # What changes and what does not
+//! A rule is immutable but for its statistics and its next deadline: a modify makes a new rule that
+//! takes the old one's place in one version. Counts that must survive the modify live in
+//! [`RuleStats`], which both share; so a packet that a cached flow credits late, to the old rule,
+//! is not lost.
+//!
+//! # Memory
+//! A match is 512 bytes when spread out and a few dozen as stored here ([`CompactMatch`]): a
+//! million rules must fit.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use classifier::Priority;
+use flow::{Flow, Mask, Match};
+use openflow::{
+    DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, Instructions, OfPort,
+};
+use sync::counter::{Counter, Gauge};
+use sync::time::Nanos;
+
+/// The largest priority that OpenFlow can say; rules above it are the switch's own and hidden.
+pub const MAX_PRIORITY: Priority = 0xffff;
+
+/// Packets, bytes and last use, shared by a rule and the rules that it was modified into.
+#[derive(Debug, Default)]
+pub struct RuleStats {
+    packets: Counter,
+    bytes: Counter,
+    used: Gauge,
+}
+
+impl RuleStats {
+    /// No packets yet; "used" starts at creation, so that the idle timeout counts from there.
+    #[must_use]
+    pub fn new(created: Nanos) -> Self {
+        let stats = Self::default();
+        stats.used.set(created.0);
+        stats
+    }
+
+    /// Credits packets that passed the rule, the last one at `used`.
+    pub fn credit(&self, n_packets: u64, n_bytes: u64, used: Nanos) {
+        self.packets.add(n_packets);
+        self.bytes.add(n_bytes);
+        self.touch(used);
+    }
+
+    /// Notes a use.
+    pub fn touch(&self, used: Nanos) {
+        self.used.set(self.used.get().max(used.0));
+    }
+
+    /// Packets credited.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets.get()
+    }
+
+    /// Bytes credited.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// The last use.
+    #[must_use]
+    pub fn used(&self) -> Nanos {
+        Nanos(self.used.get())
+    }
+}
+
+/// A match without its wildcarded words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactMatch(Box<[(u8, u64, u64)]>);
+
+impl CompactMatch {
+    /// The compact form of `match_`.
+    #[must_use]
+    pub fn of(match_: &Match) -> Self {
+        let words = match_.mask().map().into_iter();
+        Self(
+            words
+                .map(|word| {
+                    let index = u8::try_from(word).unwrap_or(u8::MAX);
+                    (index, match_.flow().word(word), match_.mask().word(word))
+                })
+                .collect(),
+        )
+    }
+
+    /// The match.
+    #[must_use]
+    pub fn expand(&self) -> Match {
+        let (mut flow, mut mask) = (Flow::ZERO, Mask::ZERO);
+        for (word, value, bits) in &self.0 {
+            flow.set_word(usize::from(*word), *value);
+            mask.set_word(usize::from(*word), *bits);
+        }
+        Match::new(&flow, &mask)
+    }
+
+    /// Whether it matches every packet.
+    #[must_use]
+    pub fn is_catchall(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// An entry of an OpenFlow table; see the module.
+#[derive(Debug)]
+pub struct Rule {
+    /// The table that it is in.
+    pub table_id: u8,
+    /// The highest one wins; above [`MAX_PRIORITY`] hidden.
+    pub priority: Priority,
+    /// Which packets.
+    pub match_: CompactMatch,
+    /// The controller's mark.
+    pub cookie: u64,
+    /// Seconds without packets after which it goes, or 0.
+    pub idle_timeout: u16,
+    /// Seconds after which it goes, or 0.
+    pub hard_timeout: u16,
+    /// Order of eviction (1.4).
+    pub importance: u16,
+    /// As the flow-mod said.
+    pub flags: FlowModFlags,
+    /// What to do.
+    pub instructions: Instructions,
+    /// When it was added.
+    pub created: Nanos,
+    /// When it was added or modified last: the hard timeout counts from here.
+    pub modified: Nanos,
+    /// The order in which rules came to be.
+    pub(crate) seq: u64,
+    /// When its timeouts must be looked at next.
+    pub(crate) deadline: Gauge,
+    pub(crate) stats: Arc<RuleStats>,
+}
+
+impl Rule {
+    /// Whether it is the switch's own, neither shown nor changed by OpenFlow.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.priority > MAX_PRIORITY
+    }
+
+    /// Whether it is the rule that OpenFlow 1.3 calls the table-miss entry (1.3.5 §5.4).
+    #[must_use]
+    pub fn is_table_miss(&self) -> bool {
+        self.priority == 0 && self.match_.is_catchall()
+    }
+
+    /// Its statistics.
+    #[must_use]
+    pub fn stats(&self) -> &Arc<RuleStats> {
+        &self.stats
+    }
+
+    /// Whether it sends to `port` ([`OfPort::ANY`]: any rule does) and uses `group`
+    /// (`GROUP_ANY`: any rule does).
+    #[must_use]
+    pub fn leads_to(&self, port: OfPort, group: u32) -> bool {
+        (port == OfPort::ANY || self.instructions.output_to(port))
+            && (group == openflow::GROUP_ANY || self.instructions.output_to_group(group))
+    }
+
+    /// When its hard timeout ends it.
+    pub(crate) fn hard_deadline(&self) -> Nanos {
+        match self.hard_timeout {
+            0 => Nanos::MAX,
+            seconds => self.modified + Nanos::from_secs(seconds.into()),
+        }
+    }
+
+    /// When its idle timeout ends it, as far as is known of its use.
+    pub(crate) fn idle_deadline(&self) -> Nanos {
+        match self.idle_timeout {
+            0 => Nanos::MAX,
+            seconds => self.stats.used() + Nanos::from_secs(seconds.into()),
+        }
+    }
+
+    fn priority_u16(&self) -> u16 {
+        u16::try_from(self.priority).unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    /// What a flow statistics reply says of it.
+    #[must_use]
+    pub fn flow_stats(&self, now: Nanos) -> FlowStats {
+        let age = now - self.created;
+        let seconds = |interval: Nanos| {
+            u16::try_from(interval.as_secs())
+                .unwrap_or(u16::MAX)
+                .min(65534)
+        };
+        FlowStats {
+            table_id: self.table_id,
+            duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+            duration_nsec: age.subsec_nanos(),
+            priority: self.priority_u16(),
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            idle_age: Some(seconds(now - self.stats.used())),
+            hard_age: Some(seconds(now - self.modified)),
+            flags: self.flags,
+            importance: self.importance,
+            cookie: self.cookie,
+            packet_count: self.stats.packets(),
+            byte_count: self.stats.bytes(),
+            match_: self.match_.expand(),
+            instructions: self.instructions.clone(),
+        }
+    }
+
+    /// The message that tells of its removal at `removed`, with the counts of this moment.
+    #[must_use]
+    pub fn flow_removed(&self, reason: FlowRemovedReason, removed: Nanos) -> FlowRemoved {
+        let age = removed - self.created;
+        FlowRemoved {
+            match_: self.match_.expand(),
+            cookie: self.cookie,
+            priority: self.priority_u16(),
+            reason,
+            table_id: self.table_id,
+            duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+            duration_nsec: age.subsec_nanos(),
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            packet_count: self.stats.packets(),
+            byte_count: self.stats.bytes(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The last step of a translation: what the datapath gets.
+
+use super::TranslateOut;
+use super::machine::Machine;
+use alloc::sync::Arc;
+use alloc::vec;
+use datapath::{DpAction, DropReason};
+use flow::layout::{MPLS, MPLS2, PORT, TP};
+use flow::proto::{FRAG_LATER, VLAN_PRESENT};
+use flow::{Field, Flow, Mask, Prereq};
+
+/// The bits that every translation examines.
+pub(crate) fn initial_mask(flow: &Flow) -> Mask {
+    let mut mask = Mask::ZERO;
+    for field in [
+        Field::RecircId,
+        Field::InPort,
+        Field::PacketType,
+        Field::EthType,
+    ] {
+        mask.set_exact(field);
+    }
+    if flow.is_ip() {
+        mask.set_exact(Field::IpFrag);
+    }
+    mask
+}
+
+/// Takes out what no packet of the megaflow can differ in, or the datapath does not know.
+pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
+    // Metadata, tunnel and registers belong to the translation: they begin with zero, or with what
+    // the recirculation id says.
+    for word in 0..PORT {
+        mask.set_word(word, 0);
+    }
+    mask.set(Field::ActsetOutput, 0);
+    mask.set_exact(Field::InPort);
+    // Ethernet type and fragment bits are exact in each mask, so where they say that a packet has
+    // no labels or ports, those are zero in all packets.
+    if !flow.is_mpls() {
+        mask.set_word(MPLS, 0);
+        mask.set_word(MPLS2, 0);
+    }
+    if flow.nw_frag() & FRAG_LATER != 0 {
+        mask.set_word(TP, 0);
+    }
+    if Prereq::Icmpv4.holds(flow) || Prereq::Icmpv6.holds(flow) {
+        mask.set_tp_src(mask.tp_src() & 0xff);
+        mask.set_tp_dst(mask.tp_dst() & 0xff);
+    }
+    if mask.vlan_tci() != 0 {
+        mask.set_vlan_tci(mask.vlan_tci() | VLAN_PRESENT);
+    }
+}
+
+impl Machine<'_> {
+    /// The conclusion.
+    pub(crate) fn finish(mut self) -> TranslateOut {
+        let mut drop = None;
+        if self.error.is_some() {
+            drop = Some(DropReason::TranslationError);
+            self.frozen.clear();
+            self.packet_ins.clear();
+        } else if !self.has_output {
+            drop = Some(self.drop.unwrap_or(DropReason::ActionDrop));
+        }
+        let actions = match drop {
+            Some(reason) => vec![DpAction::Drop(reason)],
+            None => self.actions,
+        };
+        tidy_mask(&mut self.mask, self.input.flow);
+        TranslateOut {
+            actions: Arc::from(actions),
+            mask: self.mask,
+            error: self.error,
+            drop,
+            credits: self.credits,
+            learns: self.learns,
+            uses_macs: self.uses_macs,
+            frozen: self.frozen,
+            packet_ins: self.packet_ins,
+            final_flow: self.flow,
+            trace: self.report.finish(),
+        }
+    }
+}

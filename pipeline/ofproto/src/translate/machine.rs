@@ -1,0 +1,671 @@
+//! The machine that runs the OpenFlow pipeline on one flow.
+//!
+//! # The stack of steps
+//! A rule that matches puts three steps on the stack: its actions, what its other instructions do
+//! after them, and the goto. Below them lies a *return* that restores what a resubmit changed.
+//! At the bottom lies the execution of the action set (OpenFlow 1.3.5 §5.10). A nested lookup puts
+//! the rest of the current list back and its own steps on top.
+//!
+//! # Freezing
+//! After a pop of the last MPLS label (or of a tag with another behind the two in the key) the flow
+//! no longer says what the packet's headers are. Nothing happens as long as nobody looks. The first
+//! step that needs a header puts itself back and the machine *freezes*: it commits, keeps the stack
+//! with metadata and action set under a recirculation id, and lets the packet be extracted anew.
+
+use super::action_set::ActionSet;
+use super::commit::commit;
+use super::finish::initial_mask;
+use super::report::{NodeKind, Reporter};
+use super::{Start, TranslateError, TranslateIn, TranslateOut};
+use crate::bridge::Fragments;
+use crate::events::MissKind;
+use crate::intern::Named;
+use crate::mac_learning::Station;
+use crate::packet_in::PacketInSpec;
+use crate::rule::Rule;
+use crate::ukey::Credit;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use datapath::{DpAction, DropReason};
+use flow::layout::PORT;
+use flow::proto::FRAG_ANY;
+use flow::{Field, Flow, Mask};
+use openflow::{Action, ControllerAction, OfPort, PacketInReason, PortConfig};
+
+/// Lookups that may be nested.
+const MAX_DEPTH: u32 = 64;
+/// Lookups in one translation.
+const MAX_RESUBMITS: u32 = 4096;
+/// Datapath actions in one translation (the datapath's own limit, less what one flood can add).
+const MAX_ACTIONS: usize = 4096;
+
+/// A list of actions to run.
+#[derive(Clone, Debug)]
+pub(crate) enum List {
+    /// A rule's apply-actions.
+    Rule(Arc<Rule>),
+    /// A packet-out's, or an action set in order.
+    Own(Arc<[Action]>),
+}
+
+impl List {
+    fn actions(&self) -> &[Action] {
+        match self {
+            List::Rule(rule) => &rule.instructions.apply,
+            List::Own(actions) => actions,
+        }
+    }
+}
+
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.actions() == other.actions()
+    }
+}
+
+impl Eq for List {}
+
+/// How a lookup came about, which decides what a miss does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LookupKind {
+    /// The first one, a goto, or a packet-out to the tables: a miss is a table miss.
+    Pipeline,
+    /// A resubmit: a miss does nothing.
+    Resubmit,
+}
+
+/// Which rule speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) table_id: u8,
+    pub(crate) cookie: u64,
+    /// Whether it is the table-miss entry.
+    pub(crate) is_table_miss: bool,
+    /// Whether the action set speaks for it.
+    pub(crate) is_action_set: bool,
+}
+
+/// One thing that the machine has yet to do; see the module.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Actions {
+        list: List,
+        next: usize,
+    },
+    /// The instructions of a rule after its actions: clear, write, metadata (1.3.5 §5.9).
+    Instructions(Arc<Rule>),
+    /// A lookup as if the packet had come in on `in_port`, which is pretended for the lookup alone.
+    Lookup {
+        table_id: u8,
+        kind: LookupKind,
+        in_port: OfPort,
+    },
+    Return {
+        origin: Origin,
+        depth: u32,
+    },
+    ActionSet,
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Step::Actions { list: a, next: n }, Step::Actions { list: b, next: m }) => {
+                n == m && a == b
+            }
+            (Step::Instructions(a), Step::Instructions(b)) => a.instructions == b.instructions,
+            (
+                Step::Lookup {
+                    table_id: a,
+                    kind: k,
+                    in_port: p,
+                },
+                Step::Lookup {
+                    table_id: b,
+                    kind: l,
+                    in_port: q,
+                },
+            ) => a == b && k == l && p == q,
+            (
+                Step::Return {
+                    origin: a,
+                    depth: d,
+                },
+                Step::Return {
+                    origin: b,
+                    depth: e,
+                },
+            ) => a == b && d == e,
+            (Step::ActionSet, Step::ActionSet) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Step {}
+
+/// A translation that stopped in the middle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    steps: Vec<Step>,
+    action_set: ActionSet,
+    stack: Vec<u128>,
+    origin: Origin,
+    depth: u32,
+    n_resubmits: u32,
+    /// Metadata, registers and OpenFlow ingress port.
+    metadata: Flow,
+}
+
+impl Hash for Frozen {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Equality compares all; a hash of what differs most often is enough.
+        state.write_usize(self.steps.len());
+        state.write_u64(self.origin.cookie);
+        state.write_u64(u64::from(self.origin.table_id));
+        for step in &self.steps {
+            match step {
+                Step::Actions { list, next } => {
+                    state.write_usize(list.actions().len());
+                    state.write_usize(*next);
+                }
+                Step::Lookup { table_id, .. } => state.write_u64(u64::from(*table_id)),
+                Step::Return { .. } | Step::Instructions(_) | Step::ActionSet => {}
+            }
+        }
+        for word in 0..=PORT {
+            state.write_u64(self.metadata.word(word));
+        }
+    }
+}
+
+/// What an action asks the machine to do next.
+pub(crate) enum Verdict {
+    /// Go on with the list.
+    Next,
+    /// Do this first, then go on with the list.
+    Call(Step),
+    /// The rest of this rule is not executed.
+    Stop,
+    /// Nothing but the action set is executed.
+    Exit,
+    /// Freeze, and do this action again afterwards.
+    Freeze,
+}
+
+/// The state of a translation.
+pub(crate) struct Machine<'a> {
+    pub(crate) input: &'a TranslateIn<'a>,
+    /// The flow as the actions so far leave it, with an OpenFlow ingress port.
+    pub(crate) flow: Flow,
+    /// The flow as the emitted datapath actions leave it.
+    pub(crate) base: Flow,
+    pub(crate) mask: Mask,
+    pub(crate) actions: Vec<DpAction>,
+    steps: Vec<Step>,
+    pub(crate) action_set: ActionSet,
+    pub(crate) stack: Vec<u128>,
+    pub(crate) origin: Origin,
+    depth: u32,
+    n_resubmits: u32,
+    /// The flow no longer tells the packet's network headers; see the module.
+    pub(crate) is_stale: bool,
+    pub(crate) has_output: bool,
+    pub(crate) drop: Option<DropReason>,
+    pub(crate) error: Option<TranslateError>,
+    pub(crate) credits: Vec<Credit>,
+    pub(crate) learns: Vec<(Station, OfPort)>,
+    pub(crate) uses_macs: bool,
+    pub(crate) frozen: Vec<Named<Frozen>>,
+    pub(crate) packet_ins: Vec<Named<PacketInSpec>>,
+    pub(crate) report: Reporter,
+}
+
+impl<'a> Machine<'a> {
+    pub(crate) fn new(input: &'a TranslateIn<'a>) -> Self {
+        let mut flow = *input.flow;
+        flow.set_in_port(input.in_port.0);
+        let origin = Origin {
+            table_id: 0,
+            cookie: u64::MAX,
+            is_table_miss: false,
+            is_action_set: false,
+        };
+        Self {
+            input,
+            flow,
+            base: flow,
+            mask: initial_mask(input.flow),
+            actions: Vec::new(),
+            steps: Vec::new(),
+            action_set: ActionSet::default(),
+            stack: Vec::new(),
+            origin,
+            depth: 0,
+            n_resubmits: 0,
+            is_stale: false,
+            has_output: false,
+            drop: None,
+            error: None,
+            credits: Vec::new(),
+            learns: Vec::new(),
+            uses_macs: false,
+            frozen: Vec::new(),
+            packet_ins: Vec::new(),
+            report: Reporter::new(input.is_traced),
+        }
+    }
+
+    pub(crate) fn run(mut self) -> TranslateOut {
+        if self.may_receive() {
+            self.begin();
+            while self.error.is_none()
+                && let Some(step) = self.steps.pop()
+            {
+                self.step(step);
+            }
+        }
+        if let Some(error) = self.error {
+            self.report.say(NodeKind::Error, format_args!("{error}"));
+        }
+        self.finish()
+    }
+
+    /// Whether the ingress port takes this frame (OpenFlow 1.3.5 §7.2.1; 1.0.1 §5.2.1 for spanning
+    /// tree).
+    fn may_receive(&mut self) -> bool {
+        let in_port = self.input.in_port;
+        if matches!(in_port, OfPort::CONTROLLER) {
+            return true;
+        }
+        let Some(port) = self.input.state.ports.get(in_port) else {
+            // A packet-out may pretend to come from nowhere.
+            let is_made = matches!(self.input.start, Start::Actions(_));
+            if !is_made {
+                self.drop = Some(DropReason::RxNoSuchPort);
+            }
+            return is_made;
+        };
+        if matches!(self.input.start, Start::Actions(_)) {
+            return true;
+        }
+        let config = port.config();
+        let closed = PortConfig::NO_RECV | PortConfig::NO_RECV_STP;
+        let bit = if config.intersects(closed) && !config.contains(closed) {
+            const STP: u128 = 0x0180_c200_0000;
+            self.mask.set_exact(Field::EthDst);
+            let is_stp = self.flow.get(Field::EthDst) == STP;
+            if is_stp {
+                PortConfig::NO_RECV_STP
+            } else {
+                PortConfig::NO_RECV
+            }
+        } else {
+            PortConfig::NO_RECV
+        };
+        let may = !config.intersects(bit | PortConfig::PORT_DOWN);
+        if !may {
+            self.drop = Some(DropReason::RxPortDown);
+        }
+        may
+    }
+
+    fn begin(&mut self) {
+        match self.input.start {
+            Start::Tables => {
+                self.steps.push(Step::ActionSet);
+                self.steps.push(self.pipeline(0));
+            }
+            Start::Actions(actions) => {
+                self.steps.push(Step::ActionSet);
+                self.steps.push(Step::Actions {
+                    list: List::Own(Arc::from(actions)),
+                    next: 0,
+                });
+            }
+            Start::Resume(frozen) => {
+                for word in 0..PORT {
+                    self.flow.set_word(word, frozen.metadata.word(word));
+                }
+                self.flow.set_in_port(frozen.metadata.in_port());
+                self.base = self.flow;
+                self.steps.clone_from(&frozen.steps);
+                self.action_set = frozen.action_set.clone();
+                self.stack.clone_from(&frozen.stack);
+                self.origin = frozen.origin;
+                self.depth = frozen.depth;
+                self.n_resubmits = frozen.n_resubmits;
+                self.report.open(NodeKind::Thaw, format_args!("thaw"));
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Actions { list, next } => self.run_list(list, next),
+            Step::Instructions(rule) => self.instructions(&rule),
+            Step::Lookup {
+                table_id,
+                kind,
+                in_port,
+            } => self.lookup(table_id, kind, in_port),
+            Step::Return { origin, depth } => {
+                self.origin = origin;
+                self.depth = depth;
+                self.report.close();
+            }
+            Step::ActionSet => {
+                let set = core::mem::take(&mut self.action_set);
+                if !set.is_empty() {
+                    self.report
+                        .open(NodeKind::Table, format_args!("--. Executing action set:"));
+                    self.origin.is_action_set = true;
+                    let list = List::Own(Arc::from(set.into_ordered()));
+                    self.steps.push(Step::Actions { list, next: 0 });
+                }
+            }
+        }
+    }
+
+    fn run_list(&mut self, list: List, first: usize) {
+        for (index, action) in list.actions().iter().enumerate().skip(first) {
+            if self.report.is_on() {
+                self.report
+                    .say(NodeKind::Action, format_args!("{action:?}"));
+            }
+            match self.act(action) {
+                Verdict::Next if self.error.is_none() => {}
+                Verdict::Next => return,
+                Verdict::Call(step) => {
+                    if index + 1 < list.actions().len() {
+                        self.steps.push(Step::Actions {
+                            list: list.clone(),
+                            next: index + 1,
+                        });
+                    }
+                    self.steps.push(step);
+                    return;
+                }
+                Verdict::Stop => {
+                    while self.steps.pop_if(|step| !step.ends_rule()).is_some() {}
+                    return;
+                }
+                Verdict::Exit => {
+                    self.steps.retain(|step| *step == Step::ActionSet);
+                    return;
+                }
+                Verdict::Freeze => {
+                    self.steps.push(Step::Actions {
+                        list: list.clone(),
+                        next: index,
+                    });
+                    self.freeze();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn instructions(&mut self, rule: &Rule) {
+        let instructions = &rule.instructions;
+        if instructions.clear {
+            self.report
+                .say(NodeKind::Action, format_args!("clear_actions"));
+            self.action_set.clear();
+        }
+        if !instructions.write.is_empty() {
+            self.report
+                .say(NodeKind::Action, format_args!("write_actions"));
+            for action in &instructions.write {
+                if self.action_set.write(action).is_err() {
+                    self.error = Some(TranslateError::TooManyActions);
+                }
+            }
+        }
+        if let Some((value, bits)) = instructions.metadata {
+            self.report.say(
+                NodeKind::Action,
+                format_args!("write_metadata:{value:#x}/{bits:#x}"),
+            );
+            self.mask.add(Field::Metadata, bits.into());
+            self.flow
+                .set_masked(Field::Metadata, value.into(), bits.into());
+        }
+        if let Some(table_id) = instructions.goto_table {
+            self.report
+                .say(NodeKind::Action, format_args!("goto_table:{table_id}"));
+            self.steps.push(self.pipeline(table_id));
+        }
+    }
+
+    /// A lookup in the course of the pipeline.
+    pub(crate) fn pipeline(&self, table_id: u8) -> Step {
+        let in_port = OfPort(self.flow.in_port());
+        Step::Lookup {
+            table_id,
+            kind: LookupKind::Pipeline,
+            in_port,
+        }
+    }
+
+    fn lookup(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
+        if self.is_stale {
+            self.steps.push(Step::Lookup {
+                table_id,
+                kind,
+                in_port,
+            });
+            self.freeze();
+            return;
+        }
+        if let Some(error) = self.exhausted() {
+            self.error = Some(error);
+            return;
+        }
+        self.n_resubmits += 1;
+        let state = self.input.state;
+        let Some(table) = state.tables.get(table_id) else {
+            self.miss(table_id, kind, in_port);
+            return;
+        };
+        let mut key = self.flow;
+        key.set_in_port(in_port.0);
+        if key.nw_frag() & FRAG_ANY != 0 {
+            match state.options.fragments {
+                Fragments::NxMatch => {}
+                Fragments::Normal => {
+                    key.set_tp_src(0);
+                    key.set_tp_dst(0);
+                }
+                Fragments::Drop => {
+                    self.drop.get_or_insert(DropReason::FragmentDropped);
+                    self.report.say(
+                        NodeKind::Table,
+                        format_args!(
+                            "{table_id:2}. Packets are IP fragments and the fragment handling mode is \"drop\"."
+                        ),
+                    );
+                    return;
+                }
+            }
+        }
+        let version = state.tables.version();
+        let found = table.rules.lookup(version, &key, Some(&mut self.mask));
+        self.credits.push(Credit::Table {
+            id: table_id,
+            matched: found.is_some(),
+        });
+        match found {
+            Some(rule) => self.enter(Arc::clone(rule), table_id),
+            None => self.miss(table_id, kind, in_port),
+        }
+    }
+
+    fn exhausted(&self) -> Option<TranslateError> {
+        if self.depth >= MAX_DEPTH {
+            Some(TranslateError::TooDeep)
+        } else if self.n_resubmits >= MAX_RESUBMITS {
+            Some(TranslateError::TooManyResubmits)
+        } else {
+            None
+        }
+    }
+
+    /// Begins the execution of a rule.
+    fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
+        self.report_rule(&rule, table_id);
+        self.credits.push(Credit::Rule(Arc::clone(rule.stats())));
+        self.steps.push(Step::Return {
+            origin: self.origin,
+            depth: self.depth,
+        });
+        if table_id <= self.origin.table_id && self.n_resubmits > 1 {
+            self.depth += 1;
+        }
+        self.origin = Origin {
+            table_id,
+            cookie: rule.cookie,
+            is_table_miss: rule.is_table_miss(),
+            is_action_set: false,
+        };
+        if rule.instructions.is_empty() {
+            self.report.say(NodeKind::Action, format_args!("drop"));
+            return;
+        }
+        self.steps.push(Step::Instructions(Arc::clone(&rule)));
+        if !rule.instructions.apply.is_empty() {
+            self.steps.push(Step::Actions {
+                list: List::Rule(rule),
+                next: 0,
+            });
+        }
+    }
+
+    fn report_rule(&mut self, rule: &Rule, table_id: u8) {
+        if !self.report.is_on() {
+            return;
+        }
+        let match_ = alloc::string::ToString::to_string(&rule.match_.expand());
+        let comma = if match_.is_empty() { "" } else { ", " };
+        let priority = rule.priority;
+        if rule.cookie == 0 {
+            self.report.open(
+                NodeKind::Table,
+                format_args!("{table_id:2}. {match_}{comma}priority {priority}"),
+            );
+        } else {
+            let cookie = rule.cookie;
+            self.report.open(
+                NodeKind::Table,
+                format_args!(
+                    "{table_id:2}. {match_}{comma}priority {priority}, cookie {cookie:#x}"
+                ),
+            );
+        }
+    }
+
+    /// No rule matched (OpenFlow 1.3.5 §5.4, 1.0.1 §3.4).
+    fn miss(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
+        let state = self.input.state;
+        let is_asked = state.options.miss_to_controllers
+            && kind == LookupKind::Pipeline
+            && state
+                .ports
+                .get(in_port)
+                .is_none_or(|port| !port.config().contains(PortConfig::NO_PACKET_IN));
+        if !is_asked {
+            self.report
+                .open(NodeKind::Table, format_args!("{table_id:2}. No match."));
+            self.report.say(NodeKind::Action, format_args!("drop"));
+            self.report.close();
+            self.drop.get_or_insert(DropReason::NoRule);
+            return;
+        }
+        self.report.open(
+            NodeKind::Table,
+            format_args!("{table_id:2}. No match, and a \"packet-in\" is called for."),
+        );
+        let origin = self.origin;
+        self.origin = Origin {
+            table_id,
+            cookie: u64::MAX,
+            ..origin
+        };
+        let reason = PacketInReason::NoMatch;
+        self.controller(
+            &ControllerAction {
+                reason,
+                ..Default::default()
+            },
+            MissKind::Implicit,
+        );
+        self.origin = origin;
+        self.report.close();
+    }
+
+    /// Stops here; the packet is extracted anew and goes on from the steps that are left.
+    fn freeze(&mut self) {
+        self.commit();
+        let mut metadata = Flow::ZERO;
+        for word in 0..PORT {
+            metadata.set_word(word, self.flow.word(word));
+        }
+        metadata.set_in_port(self.flow.in_port());
+        let frozen = Frozen {
+            steps: core::mem::take(&mut self.steps),
+            action_set: core::mem::take(&mut self.action_set),
+            stack: core::mem::take(&mut self.stack),
+            origin: self.origin,
+            depth: self.depth,
+            n_resubmits: self.n_resubmits,
+            metadata,
+        };
+        let Some(id) = self.input.state.frozen.propose(&frozen, &self.frozen) else {
+            self.error = Some(TranslateError::NoNumber);
+            return;
+        };
+        self.frozen.push((id, Arc::new(frozen)));
+        self.report.say(
+            NodeKind::Detail,
+            format_args!("recirculating with id {id:#x}"),
+        );
+        self.emit(DpAction::Recirc(id));
+        self.has_output = true;
+    }
+
+    /// Brings the packet to what the flow says.
+    pub(crate) fn commit(&mut self) {
+        commit(
+            &mut self.base,
+            &self.flow,
+            &mut self.mask,
+            &mut self.actions,
+        );
+        self.check_length();
+    }
+
+    pub(crate) fn emit(&mut self, action: DpAction) {
+        self.actions.push(action);
+        self.check_length();
+    }
+
+    fn check_length(&mut self) {
+        if self.actions.len() > MAX_ACTIONS {
+            self.error.get_or_insert(TranslateError::TooManyActions);
+        }
+    }
+
+    /// Notes why nothing was sent, in case that nothing else is; the first reason counts.
+    pub(crate) fn not_sent(&mut self, reason: DropReason, why: core::fmt::Arguments<'_>) {
+        self.report.say(NodeKind::Detail, why);
+        self.drop.get_or_insert(reason);
+    }
+}
+
+impl Step {
+    /// Whether a rule's own steps end above this one.
+    fn ends_rule(&self) -> bool {
+        matches!(self, Step::Return { .. } | Step::ActionSet)
+    }
+}

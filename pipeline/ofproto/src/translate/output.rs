@@ -1,0 +1,147 @@
+//! Outputs: to a port, to many, to controllers, back into the tables.
+
+use super::TranslateError;
+use super::machine::{Machine, Verdict};
+use crate::events::MissKind;
+use crate::packet_in::PacketInSpec;
+use alloc::sync::Arc;
+use datapath::{DpAction, DropReason, UpcallAction};
+use openflow::{ControllerAction, OfPort, PacketInReason, PortConfig};
+
+/// Which ports a flood goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flood {
+    /// Those that are not excluded from flooding.
+    Floodable,
+    /// All.
+    All,
+}
+
+impl Machine<'_> {
+    /// The output action (OpenFlow 1.3.5 §5.12 and §4.5 for the reserved ports).
+    pub(crate) fn output(&mut self, port: OfPort, max_len: u16) -> Verdict {
+        match port {
+            OfPort::IN_PORT => self.send(OfPort(self.flow.in_port())),
+            OfPort::TABLE => return Verdict::Call(self.pipeline(0)),
+            OfPort::NORMAL => {
+                if self.is_stale {
+                    // Normal forwarding looks at Ethernet and VLAN alone, which are known.
+                    self.report
+                        .say(super::NodeKind::Detail, format_args!("headers are unknown"));
+                }
+                self.normal();
+            }
+            OfPort::FLOOD => self.flood(Flood::Floodable),
+            OfPort::ALL => self.flood(Flood::All),
+            OfPort::CONTROLLER => {
+                let is_set = self.origin.is_action_set;
+                let reason = if is_set {
+                    PacketInReason::ActionSet
+                } else {
+                    PacketInReason::Action
+                };
+                let miss = if self.origin.is_table_miss && !is_set {
+                    MissKind::Explicit
+                } else {
+                    MissKind::None
+                };
+                self.controller(
+                    &ControllerAction {
+                        max_len,
+                        reason,
+                        ..Default::default()
+                    },
+                    miss,
+                );
+            }
+            OfPort::ANY | OfPort::UNSET => {}
+            _ if port.0 == self.flow.in_port() => self.not_sent(
+                DropReason::OutputToInPort,
+                format_args!("skipping output to input port"),
+            ),
+            _ => self.send(port),
+        }
+        Verdict::Next
+    }
+
+    /// Sends to one port, whichever it is.
+    pub(crate) fn send(&mut self, number: OfPort) {
+        let Some(port) = self.input.state.ports.get(number) else {
+            self.not_sent(
+                DropReason::NoSuchPort,
+                format_args!("nonexistent output port"),
+            );
+            return;
+        };
+        if !port.may_send() {
+            let why = if port.config().contains(PortConfig::NO_FWD) {
+                "OFPPC_NO_FWD set, skipping output"
+            } else {
+                "OFPPC_PORT_DOWN set, skipping output"
+            };
+            self.not_sent(DropReason::TxPortDown, format_args!("{why}"));
+            return;
+        }
+        let Some(dp) = port.dp() else {
+            self.not_sent(
+                DropReason::NoSuchPort,
+                format_args!("nobody listens on this port"),
+            );
+            return;
+        };
+        self.commit();
+        self.emit(DpAction::Output(dp));
+        self.has_output = true;
+    }
+
+    fn flood(&mut self, flood: Flood) {
+        let state = self.input.state;
+        let in_port = OfPort(self.flow.in_port());
+        for port in state.ports.iter() {
+            let is_wanted = flood == Flood::All || port.is_floodable();
+            if port.number() != in_port && is_wanted && port.dp().is_some() {
+                self.send(port.number());
+            }
+        }
+    }
+
+    /// Floods as normal forwarding does.
+    pub(crate) fn flood_normal(&mut self) {
+        self.flood(Flood::Floodable);
+    }
+
+    /// Sends a copy to controllers.
+    pub(crate) fn controller(&mut self, action: &ControllerAction, miss: MissKind) {
+        let spec = PacketInSpec {
+            table_id: self.origin.table_id,
+            cookie: self.origin.cookie,
+            miss,
+            metadata: PacketInSpec::metadata_of(&self.flow),
+            userdata: action.userdata.clone(),
+        };
+        let Some(id) = self.input.state.packet_ins.propose(&spec, &self.packet_ins) else {
+            self.error = Some(TranslateError::NoNumber);
+            return;
+        };
+        if !self.packet_ins.iter().any(|(named, _)| *named == id) {
+            self.packet_ins.push((id, Arc::new(spec)));
+        }
+        self.commit();
+        let reason = match action.reason {
+            PacketInReason::NoMatch => datapath::PacketInReason::NoMatch,
+            PacketInReason::Action => datapath::PacketInReason::Action,
+            PacketInReason::InvalidTtl => datapath::PacketInReason::InvalidTtl,
+            PacketInReason::ActionSet => datapath::PacketInReason::ActionSet,
+            PacketInReason::Group => datapath::PacketInReason::Group,
+            PacketInReason::PacketOut => datapath::PacketInReason::PacketOut,
+        };
+        self.emit(DpAction::Upcall(UpcallAction {
+            reason,
+            cookie: id.into(),
+            rule_cookie: self.origin.cookie,
+            max_len: action.max_len,
+            controller_id: action.controller_id,
+        }));
+        self.has_output = true;
+    }
+}
