@@ -98,14 +98,6 @@ pub(crate) fn fault_address() -> u64 {
     value
 }
 
-/// The physical address of the page tables in use (CR3).
-pub(crate) fn page_table_root() -> u64 {
-    let value: u64;
-    // SAFETY: reading CR3 has no effect.
-    unsafe { asm!("mov {}, cr3", out(reg) value, options(nomem, nostack)) };
-    value & !0xfff
-}
-
 /// Makes page tables the ones in use and forgets every cached translation.
 ///
 /// # Safety

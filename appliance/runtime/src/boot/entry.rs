@@ -33,11 +33,39 @@ pub struct PvhNote {
     pub entry: unsafe extern "C" fn(),
 }
 
-/// Defines the image's entry point, which calls `$start(magic, information)` once.
+/// Defines the image's entry point, which calls `$start(magic, information)` once, and two
+/// functions that tell what the linker did: `image_layout()` and `symbol_section()`.
 #[macro_export]
 macro_rules! entry_point {
     ($start:path) => {
         const _: extern "C" fn(u32, u32) -> ! = $start;
+
+        /// Where the linker script put the image.
+        fn image_layout() -> $crate::memory::ImageLayout {
+            unsafe extern "C" {
+                static image_start: [u8; 0];
+                static text_start: [u8; 0];
+                static text_end: [u8; 0];
+                static data_start: [u8; 0];
+                static image_end: [u8; 0];
+            }
+            $crate::memory::ImageLayout {
+                start: (&raw const image_start).addr() as u64,
+                text_start: (&raw const text_start).addr() as u64,
+                text_end: (&raw const text_end).addr() as u64,
+                data_start: (&raw const data_start).addr() as u64,
+                end: (&raw const image_end).addr() as u64,
+            }
+        }
+
+        /// The section that the image builder fills with function names.
+        fn symbol_section() -> &'static [u8] {
+            unsafe extern "C" {
+                static image_symbols: [u8; $crate::symbols::ROOM];
+            }
+            // SAFETY: the assembly below defines that many bytes, which are never written.
+            unsafe { &*&raw const image_symbols }
+        }
 
         unsafe extern "C" {
             fn _start();
@@ -63,6 +91,12 @@ macro_rules! entry_point {
             ".word 0, 0",
             ".long 8",
             "multiboot2_end:",
+
+            ".section .symbols, \"a\", @progbits",
+            ".balign 16",
+            ".global image_symbols",
+            ".hidden image_symbols",
+            "image_symbols: .skip {symbol_room}",
 
             ".section .bss.boot_tables, \"aw\", @nobits",
             ".balign 4096",
@@ -138,6 +172,7 @@ macro_rules! entry_point {
             stacks = sym $crate::cpu::stacks::BOOT_STACKS,
             stack_top = const $crate::cpu::stacks::MAIN_TOP,
             start = sym $start,
+            symbol_room = const $crate::symbols::ROOM,
             options(att_syntax),
         );
     };

@@ -1,0 +1,232 @@
+//! virtio over PCI (virtio 1.2 §4.1): enumeration, address windows, transports.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
+
+use runtime::boot::memory_map::{MemoryMap, PhysicalRange};
+use runtime::memory;
+use runtime::pci::{self, Location};
+use virtio_drivers::transport::pci::bus::{
+    BarInfo, Command, ConfigurationAccess, DeviceFunction, MemoryBarType, PciRoot,
+};
+use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};
+
+use super::Device;
+use crate::dma::DeviceMemory;
+
+/// Registers of configuration space (PCI 3.0 §6.1), by the word they are in.
+mod register {
+    pub(super) const ID: u8 = 0x00;
+    pub(super) const HEADER: u8 = 0x0c;
+    pub(super) const FIRST_BAR: u8 = 0x10;
+    pub(super) const BUSES: u8 = 0x18;
+}
+
+const VIRTIO_VENDOR: u16 = 0x1af4;
+/// Device ids of virtio: transitional ones, then modern ones.
+const VIRTIO_DEVICES: core::ops::RangeInclusive<u16> = 0x1000..=0x107f;
+const MULTI_FUNCTION: u32 = 0x80;
+const BRIDGE: u32 = 1;
+/// Windows of virtio devices are small; a larger one is not mapped.
+const MAX_WINDOW_BYTES: u64 = 64 << 20;
+
+/// All virtio devices on PCI, by location.
+pub(super) fn find(ram: &MemoryMap) -> Vec<Device> {
+    let functions = enumerate();
+    if functions.is_empty() {
+        return Vec::new();
+    }
+    let mut root = PciRoot::new(Configuration);
+    let is_virtio = |&location: &Location| {
+        let [vendor, device] = ids(location);
+        vendor == VIRTIO_VENDOR && VIRTIO_DEVICES.contains(&device)
+    };
+    // Where no firmware ran, no window has an address yet.
+    let has_firmware = functions.iter().any(|&location| has_memory_window(location));
+    let mut free = if has_firmware { FreeAddresses::none() } else { FreeAddresses::above(ram) };
+
+    let mut devices = Vec::new();
+    for location in functions.into_iter().filter(is_virtio) {
+        match open(location, &mut root, &mut free) {
+            Ok(transport) => devices.push(Device {
+                location: format!("pci {}", Name(location)),
+                transport: transport.into(),
+            }),
+            Err(error) => log::warn!("virtio device at pci {}: {error}", Name(location)),
+        }
+    }
+    devices
+}
+
+/// Every function on every bus that bridges lead to, ascending.
+///
+/// Functions beyond the first are asked for only where a device says it has several: each question
+/// is a VM exit.
+fn enumerate() -> Vec<Location> {
+    let mut functions = Vec::new();
+    let mut is_seen = [false; 256];
+    let mut buses = Vec::from([0_u8]);
+    while let Some(bus) = buses.pop() {
+        if core::mem::replace(&mut is_seen[usize::from(bus)], true) {
+            continue;
+        }
+        for device in 0..32 {
+            for function in 0..8 {
+                let location = Location { bus, device, function };
+                let is_there = ids(location)[0] != 0xffff;
+                let header = if is_there { pci::read(location, register::HEADER) >> 16 } else { 0 };
+                if is_there {
+                    functions.push(location);
+                }
+                if is_there && header & 0x7f == BRIDGE {
+                    let [_, secondary, ..] = pci::read(location, register::BUSES).to_le_bytes();
+                    buses.push(secondary);
+                }
+                if function == 0 && header & MULTI_FUNCTION == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    functions.sort_unstable();
+    functions
+}
+
+/// Vendor and device id.
+fn ids(location: Location) -> [u16; 2] {
+    let [a, b, c, d] = pci::read(location, register::ID).to_le_bytes();
+    [u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])]
+}
+
+/// Whether one of the windows into memory has an address.
+fn has_memory_window(location: Location) -> bool {
+    let header = pci::read(location, register::HEADER) >> 16;
+    let bars = if header & 0x7f == BRIDGE { 0 } else { 6 };
+    (0..bars).any(|index| {
+        let bar = pci::read(location, register::FIRST_BAR + 4 * index);
+        bar & 1 == 0 && bar & !0xf != 0
+    })
+}
+
+/// Why a virtio device cannot be used.
+#[derive(Debug)]
+enum OpenError {
+    Pci(VirtioPciError),
+    NoAddress,
+    BadWindow(PhysicalRange),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pci(error) => error.fmt(f),
+            Self::NoAddress => f.write_str("no address for its registers"),
+            Self::BadWindow(range) => write!(f, "its registers cannot be at {range}"),
+        }
+    }
+}
+
+impl From<VirtioPciError> for OpenError {
+    fn from(error: VirtioPciError) -> Self {
+        Self::Pci(error)
+    }
+}
+
+/// Gives the device addresses where it has none, maps its registers, switches it on.
+fn open(
+    location: Location,
+    root: &mut PciRoot<Configuration>,
+    free: &mut FreeAddresses,
+) -> Result<PciTransport, OpenError> {
+    let function = DeviceFunction {
+        bus: location.bus,
+        device: location.device,
+        function: location.function,
+    };
+    let bars = root.bars(function).map_err(VirtioPciError::Pci)?;
+    for (bar, index) in bars.into_iter().zip(0_u8..) {
+        let Some(BarInfo::Memory { address_type, address, size, .. }) = bar else { continue };
+        let address = match address {
+            0 => {
+                let address = free.take(size).ok_or(OpenError::NoAddress)?;
+                match address_type {
+                    MemoryBarType::Width64 => root.set_bar_64(function, index, address.into()),
+                    _ => root.set_bar_32(function, index, address),
+                }
+                address.into()
+            }
+            address => address,
+        };
+        let window = PhysicalRange::new(address, size);
+        let len = usize::try_from(size).ok().filter(|_| size <= MAX_WINDOW_BYTES);
+        len.and_then(|len| memory::map_mmio(address, len).ok())
+            .ok_or(OpenError::BadWindow(window))?;
+    }
+    let (_, command) = root.get_status_command(function);
+    root.set_command(function, command | Command::MEMORY_SPACE | Command::BUS_MASTER);
+    Ok(PciTransport::new::<DeviceMemory, _>(root, function)?)
+}
+
+/// Addresses below 4 GiB that no one uses, for windows that no firmware placed.
+#[derive(Debug)]
+struct FreeAddresses {
+    next: u32,
+    end: u32,
+}
+
+impl FreeAddresses {
+    /// Firmware decides.
+    const fn none() -> Self {
+        Self { next: 0, end: 0 }
+    }
+
+    /// Between RAM and the row of fixed devices; PCs keep 3 GiB to 3.5 GiB clear for this.
+    fn above(ram: &MemoryMap) -> Self {
+        const FIRST: u32 = 0xc000_0000;
+        const END: u32 = 0xe000_0000;
+        let ram_end = u32::try_from(ram.end_below_4_gib()).unwrap_or(u32::MAX);
+        Self { next: ram_end.max(FIRST), end: END }
+    }
+
+    /// An address for a window, which has to be a multiple of its size.
+    fn take(&mut self, size: u64) -> Option<u32> {
+        let size = u32::try_from(size).ok().filter(|size| size.is_power_of_two())?;
+        let address = self.next.checked_next_multiple_of(size.max(4096))?;
+        let next = address.checked_add(size).filter(|&next| next <= self.end)?;
+        self.next = next;
+        Some(address)
+    }
+}
+
+/// Configuration space as `virtio-drivers` wants it.
+#[derive(Debug)]
+struct Configuration;
+
+impl ConfigurationAccess for Configuration {
+    fn read_word(&self, function: DeviceFunction, register: u8) -> u32 {
+        pci::read(location(function), register)
+    }
+
+    fn write_word(&mut self, function: DeviceFunction, register: u8, data: u32) {
+        pci::write(location(function), register, data);
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        Self
+    }
+}
+
+const fn location(function: DeviceFunction) -> Location {
+    Location { bus: function.bus, device: function.device, function: function.function }
+}
+
+/// `00:03.0`
+struct Name(Location);
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Location { bus, device, function } = self.0;
+        write!(f, "{bus:02x}:{device:02x}.{function}")
+    }
+}
