@@ -33,7 +33,6 @@ use crate::bridge::{Bridge, BridgeConfig};
 use crate::handler::credit;
 use crate::translate::{Start, TranslateIn, translate};
 use crate::ukey::{Names, Slot, Ukey, UkeyState};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -109,7 +108,7 @@ enum Phase {
 #[derive(Debug)]
 struct Retiring {
     fence: u64,
-    ukeys: Vec<Box<Ukey>>,
+    ukeys: Vec<Ukey>,
 }
 
 /// A moment that a barrier waits for.
@@ -144,7 +143,7 @@ pub struct Revalidator {
     stats_as_of: Nanos,
     retiring: VecDeque<Retiring>,
     /// Evicted or replaced since the last fence.
-    leaving: Vec<Box<Ukey>>,
+    leaving: Vec<Ukey>,
     n_retiring: usize,
     flow_limit: usize,
     dump_seq: u64,

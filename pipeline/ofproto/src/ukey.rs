@@ -186,7 +186,7 @@ pub(crate) type Slot = usize;
 /// later; a ukey made meanwhile in a slot already passed is younger than the round.
 #[derive(Debug, Default)]
 pub struct Ukeys {
-    slots: Vec<Option<Box<Ukey>>>,
+    slots: Vec<Option<Ukey>>,
     free: Vec<Slot>,
     by_ufid: BTreeMap<(CoreId, Ufid), Slot>,
 }
@@ -210,11 +210,11 @@ impl Ukeys {
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Ukey> {
-        self.slots.get(slot)?.as_deref()
+        self.slots.get(slot)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Ukey> {
-        self.slots.get_mut(slot)?.as_deref_mut()
+        self.slots.get_mut(slot)?.as_mut()
     }
 
     /// The slot of the megaflow `ufid` on `core`.
@@ -232,12 +232,12 @@ impl Ukeys {
         });
         self.by_ufid.insert(name, slot);
         if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(Box::new(ukey));
+            *place = Some(ukey);
         }
     }
 
     /// Takes a ukey out.
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Box<Ukey>> {
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Ukey> {
         let ukey = self.slots.get_mut(slot)?.take()?;
         self.by_ufid.remove(&(ukey.core, ukey.megaflow.ufid));
         self.free.push(slot);
@@ -245,18 +245,18 @@ impl Ukeys {
     }
 
     /// Puts another conclusion in the place of the ukey in `slot`; returns the old one.
-    pub(crate) fn replace(&mut self, slot: Slot, mut ukey: Ukey) -> Option<Box<Ukey>> {
+    pub(crate) fn replace(&mut self, slot: Slot, mut ukey: Ukey) -> Option<Ukey> {
         ukey.transition(UkeyState::Visible);
-        self.slots.get_mut(slot)?.replace(Box::new(ukey))
+        self.slots.get_mut(slot)?.replace(ukey)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Ukey> {
-        self.slots.iter().flatten().map(|ukey| &**ukey)
+        self.slots.iter().flatten()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Ukey> {
-        self.slots.iter_mut().flatten().map(|ukey| &mut **ukey)
+        self.slots.iter_mut().flatten()
     }
 }
 

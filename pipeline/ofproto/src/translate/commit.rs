@@ -223,7 +223,7 @@ fn mpls(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpAction>) {
         if n_base - 1 == n_common && flow_stack.n > n_common {
             // The topmost entry that differs is rewritten rather than popped and pushed.
             let known = mask.mpls_lse(0);
-            let lse = flow_stack.from_bottom(n_common);
+            let lse = flow_stack.above_bottom(n_common);
             actions.push(DpAction::SetMpls(Masked {
                 value: lse & known,
                 mask: known,
@@ -239,7 +239,7 @@ fn mpls(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpAction>) {
         actions.push(DpAction::PopMpls(inner));
     }
     for index in n_base..flow_stack.n {
-        let lse = flow_stack.from_bottom(index);
+        let lse = flow_stack.above_bottom(index);
         actions.push(DpAction::PushMpls(PushMpls {
             ethertype: flow.eth_type(),
             lse,
@@ -262,13 +262,13 @@ impl<'a> LabelStack<'a> {
     }
 
     /// Entry `index` counted from the bottom of the stack (0).
-    fn from_bottom(&self, index: usize) -> u32 {
+    fn above_bottom(&self, index: usize) -> u32 {
         self.flow.mpls_lse((self.n - 1).saturating_sub(index))
     }
 
     fn n_common(&self, other: &Self) -> usize {
         (0..self.n.min(other.n))
-            .take_while(|&index| self.from_bottom(index) == other.from_bottom(index))
+            .take_while(|&index| self.above_bottom(index) == other.above_bottom(index))
             .count()
     }
 }
@@ -289,7 +289,7 @@ fn vlan(base: &Flow, flow: &Flow, mask: &mut Mask, actions: &mut Vec<DpAction>) 
     }
     let (base_tags, flow_tags) = (Tags::of(base), Tags::of(flow));
     let n_common = (0..base_tags.n.min(flow_tags.n))
-        .take_while(|&index| base_tags.from_inside(index) == flow_tags.from_inside(index))
+        .take_while(|&index| base_tags.outwards(index) == flow_tags.outwards(index))
         .count();
     // A pushed tag is written whole, so all its bits must be known.
     mask.set_word(VLAN, u64::MAX);
@@ -297,7 +297,7 @@ fn vlan(base: &Flow, flow: &Flow, mask: &mut Mask, actions: &mut Vec<DpAction>) 
         actions.push(DpAction::PopVlan);
     }
     for index in n_common..flow_tags.n {
-        let (tpid, tci) = flow_tags.from_inside(index);
+        let (tpid, tci) = flow_tags.outwards(index);
         actions.push(DpAction::PushVlan(PushVlan { tpid, tci }));
     }
 }
@@ -322,7 +322,7 @@ impl Tags {
     }
 
     /// Tag `index` counted from the innermost (0).
-    fn from_inside(&self, index: usize) -> (u16, u16) {
+    fn outwards(&self, index: usize) -> (u16, u16) {
         self.tags.get(index).copied().unwrap_or_default()
     }
 }
