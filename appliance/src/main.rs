@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
 use core::panic::PanicInfo;
@@ -20,6 +21,10 @@ use runtime::{cpu, logger, pci, power, symbols, time};
 use spin::mutex::Mutex;
 use talc::TalcLock;
 use talc::source::Manual;
+use virtio_drivers::transport::DeviceType;
+
+use crate::console_port::BytePort;
+use crate::devices::Device;
 
 mod console_port;
 mod devices;
@@ -74,10 +79,12 @@ fn run(magic: u32, information: u32) -> Result<Infallible, StartError> {
         pci::init(space).map_err(MemoryError::Map)?;
     }
 
+    log::debug!("{acpi:?}");
     let devices = devices::find(&info, &acpi);
     for device in &devices {
         log::info!("{device}");
     }
+    let ports = open_consoles(devices);
 
     for number in 1..cpu::count() {
         // What a poll core does is the switch's to say.
@@ -93,18 +100,46 @@ fn run(magic: u32, information: u32) -> Result<Infallible, StartError> {
     if let Some(test) = info.command_line.get("selftest").and_then(SelfTest::from_name) {
         test.run();
     }
-    // The switch begins here: its control body takes over the boot CPU.
     if info.command_line.words().any(|word| word == "poweroff") {
         log::info!("done");
         console::flush_all();
         power::off();
     }
+    // The switch begins here: its control body takes over the boot CPU.
+    serve(ports)
+}
+
+/// Until there is a switch: moves the log out and answers each byte on the consoles with itself.
+fn serve(mut ports: Vec<BytePort>) -> ! {
     loop {
-        let is_text_left = console::flush(64);
-        if !is_text_left {
-            cpu::wait(1_000_000_000);
+        let mut is_busy = console::flush(64);
+        for port in &mut ports {
+            let mut bytes = [0; 256];
+            let len = port.read(&mut bytes);
+            is_busy |= len > 0;
+            let mut left = bytes.get(..len).unwrap_or(&[]);
+            while !left.is_empty() && !port.is_broken() {
+                left = left.get(port.write(left)..).unwrap_or(&[]);
+            }
+        }
+        if !is_busy {
+            cpu::wait(10_000_000);
         }
     }
+}
+
+/// Opens the byte channels among the devices.
+fn open_consoles(devices: Vec<Device>) -> Vec<BytePort> {
+    let consoles = devices.into_iter().filter(|device| device.kind() == DeviceType::Console);
+    consoles
+        .filter_map(|Device { location, transport }| match BytePort::new(transport) {
+            Ok(port) => Some(port),
+            Err(error) => {
+                log::warn!("console at {location}: {error}");
+                None
+            }
+        })
+        .collect()
 }
 
 /// What the kernel command line says about log and panics; the rest is the switch's configuration.

@@ -5,6 +5,7 @@
 //! The order is the one in which devices were given to the VMM, as far as the machine keeps it, so
 //! "the second NIC" means the same on both sides.
 
+mod bars;
 mod mmio;
 mod pci;
 
@@ -39,7 +40,7 @@ impl fmt::Display for Device {
 
 /// All virtio devices.
 pub(crate) fn find(info: &BootInfo, acpi: &AcpiFacts) -> Vec<Device> {
-    let mut devices = pci::find(&info.memory);
+    let mut devices = pci::find(&info.memory, acpi);
     devices.extend(mmio::find(&info.command_line, acpi.power.is_hardware_reduced));
     devices
 }

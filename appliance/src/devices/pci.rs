@@ -4,23 +4,25 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 
+use runtime::acpi::{AcpiFacts, PciConfigSpace};
 use runtime::boot::memory_map::{MemoryMap, PhysicalRange};
 use runtime::memory;
 use runtime::pci::{self, Location};
-use virtio_drivers::transport::pci::bus::{
-    BarInfo, Command, ConfigurationAccess, DeviceFunction, MemoryBarType, PciRoot,
-};
+use virtio_drivers::transport::pci::bus::{Command, DeviceFunction, PciRoot};
 use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};
 
 use super::Device;
+use super::bars::{Bars, Configuration};
 use crate::dma::DeviceMemory;
 
 /// Registers of configuration space (PCI 3.0 §6.1), by the word they are in.
-mod register {
-    pub(super) const ID: u8 = 0x00;
-    pub(super) const HEADER: u8 = 0x0c;
-    pub(super) const FIRST_BAR: u8 = 0x10;
-    pub(super) const BUSES: u8 = 0x18;
+pub(super) mod register {
+    pub(in crate::devices) const ID: u8 = 0x00;
+    pub(in crate::devices) const HEADER: u8 = 0x0c;
+    pub(in crate::devices) const FIRST_BAR: u8 = 0x10;
+    pub(in crate::devices) const BUSES: u8 = 0x18;
+    pub(in crate::devices) const STATUS: u8 = 0x04;
+    pub(in crate::devices) const CAPABILITIES: u8 = 0x34;
 }
 
 const VIRTIO_VENDOR: u16 = 0x1af4;
@@ -31,13 +33,19 @@ const BRIDGE: u32 = 1;
 /// Windows of virtio devices are small; a larger one is not mapped.
 const MAX_WINDOW_BYTES: u64 = 64 << 20;
 
+/// QEMU's `microvm` with `pcie=on` tells the place of its configuration space in AML only.
+const MICROVM_SPACE: PciConfigSpace = PciConfigSpace { address: 0xe000_0000, buses: (0, 0xff) };
+const MICROVM_HOST: [u16; 2] = [0x1b36, 0x0008];
+
 /// All virtio devices on PCI, by location.
-pub(super) fn find(ram: &MemoryMap) -> Vec<Device> {
+pub(super) fn find(ram: &MemoryMap, acpi: &AcpiFacts) -> Vec<Device> {
+    if acpi.pci.is_none() && acpi.power.is_hardware_reduced {
+        use_microvm_space();
+    }
     let functions = enumerate();
     if functions.is_empty() {
         return Vec::new();
     }
-    let mut root = PciRoot::new(Configuration);
     let is_virtio = |&location: &Location| {
         let [vendor, device] = ids(location);
         vendor == VIRTIO_VENDOR && VIRTIO_DEVICES.contains(&device)
@@ -48,7 +56,7 @@ pub(super) fn find(ram: &MemoryMap) -> Vec<Device> {
 
     let mut devices = Vec::new();
     for location in functions.into_iter().filter(is_virtio) {
-        match open(location, &mut root, &mut free) {
+        match open(location, &mut free) {
             Ok(transport) => devices.push(Device {
                 location: format!("pci {}", Name(location)),
                 transport: transport.into(),
@@ -57,6 +65,18 @@ pub(super) fn find(ram: &MemoryMap) -> Vec<Device> {
         }
     }
     devices
+}
+
+/// Uses `microvm`'s configuration space if its host bridge answers there.
+fn use_microvm_space() {
+    let is_there = memory::map_mmio(MICROVM_SPACE.address, 4096).is_ok_and(|window| {
+        // SAFETY: the window is mapped, whole pages long; registers may be read at any time.
+        let id = unsafe { window.cast::<u32>().read_volatile() };
+        id == u32::from(MICROVM_HOST[1]) << 16 | u32::from(MICROVM_HOST[0])
+    });
+    if is_there && let Err(error) = pci::init(MICROVM_SPACE) {
+        log::warn!("PCI configuration space: {error}");
+    }
 }
 
 /// Every function on every bus that bridges lead to, ascending.
@@ -74,7 +94,8 @@ fn enumerate() -> Vec<Location> {
         for device in 0..32 {
             for function in 0..8 {
                 let location = Location { bus, device, function };
-                let is_there = ids(location)[0] != 0xffff;
+                // Nothing answers with all ones, or with zeros where it is a hole in memory.
+                let is_there = !matches!(ids(location)[0], 0xffff | 0);
                 let header = if is_there { pci::read(location, register::HEADER) >> 16 } else { 0 };
                 if is_there {
                     functions.push(location);
@@ -111,7 +132,7 @@ fn has_memory_window(location: Location) -> bool {
 
 /// Why a virtio device cannot be used.
 #[derive(Debug)]
-enum OpenError {
+pub(super) enum OpenError {
     Pci(VirtioPciError),
     NoAddress,
     BadWindow(PhysicalRange),
@@ -134,43 +155,28 @@ impl From<VirtioPciError> for OpenError {
 }
 
 /// Gives the device addresses where it has none, maps its registers, switches it on.
-fn open(
-    location: Location,
-    root: &mut PciRoot<Configuration>,
-    free: &mut FreeAddresses,
-) -> Result<PciTransport, OpenError> {
+fn open(location: Location, free: &mut FreeAddresses) -> Result<PciTransport, OpenError> {
     let function = DeviceFunction {
         bus: location.bus,
         device: location.device,
         function: location.function,
     };
-    let bars = root.bars(function).map_err(VirtioPciError::Pci)?;
-    for (bar, index) in bars.into_iter().zip(0_u8..) {
-        let Some(BarInfo::Memory { address_type, address, size, .. }) = bar else { continue };
-        let address = match address {
-            0 => {
-                let address = free.take(size).ok_or(OpenError::NoAddress)?;
-                match address_type {
-                    MemoryBarType::Width64 => root.set_bar_64(function, index, address.into()),
-                    _ => root.set_bar_32(function, index, address),
-                }
-                address.into()
-            }
-            address => address,
-        };
-        let window = PhysicalRange::new(address, size);
-        let len = usize::try_from(size).ok().filter(|_| size <= MAX_WINDOW_BYTES);
-        len.and_then(|len| memory::map_mmio(address, len).ok())
+    let mut bars = Bars::read(location);
+    bars.place(location, free)?;
+    for window in bars.windows() {
+        let len = usize::try_from(window.len()).ok().filter(|_| window.len() <= MAX_WINDOW_BYTES);
+        len.and_then(|len| memory::map_mmio(window.start, len).ok())
             .ok_or(OpenError::BadWindow(window))?;
     }
+    let mut root = PciRoot::new(Configuration { bars });
     let (_, command) = root.get_status_command(function);
     root.set_command(function, command | Command::MEMORY_SPACE | Command::BUS_MASTER);
-    Ok(PciTransport::new::<DeviceMemory, _>(root, function)?)
+    Ok(PciTransport::new::<DeviceMemory, _>(&mut root, function)?)
 }
 
 /// Addresses below 4 GiB that no one uses, for windows that no firmware placed.
 #[derive(Debug)]
-struct FreeAddresses {
+pub(super) struct FreeAddresses {
     next: u32,
     end: u32,
 }
@@ -190,35 +196,13 @@ impl FreeAddresses {
     }
 
     /// An address for a window, which has to be a multiple of its size.
-    fn take(&mut self, size: u64) -> Option<u32> {
+    pub(super) fn take(&mut self, size: u64) -> Option<u32> {
         let size = u32::try_from(size).ok().filter(|size| size.is_power_of_two())?;
         let address = self.next.checked_next_multiple_of(size.max(4096))?;
         let next = address.checked_add(size).filter(|&next| next <= self.end)?;
         self.next = next;
         Some(address)
     }
-}
-
-/// Configuration space as `virtio-drivers` wants it.
-#[derive(Debug)]
-struct Configuration;
-
-impl ConfigurationAccess for Configuration {
-    fn read_word(&self, function: DeviceFunction, register: u8) -> u32 {
-        pci::read(location(function), register)
-    }
-
-    fn write_word(&mut self, function: DeviceFunction, register: u8, data: u32) {
-        pci::write(location(function), register, data);
-    }
-
-    unsafe fn unsafe_clone(&self) -> Self {
-        Self
-    }
-}
-
-const fn location(function: DeviceFunction) -> Location {
-    Location { bus: function.bus, device: function.device, function: function.function }
 }
 
 /// `00:03.0`

@@ -1,0 +1,174 @@
+//! The address windows (BARs) of one virtio function, and configuration space without side effects.
+//!
+//! Asking a window's size the usual way means switching the device's decoding off, writing ones,
+//! and switching it on again; each of these makes a VMM rebuild its map of the machine, and
+//! `virtio-drivers` asks for every structure anew: milliseconds of boot time. It is not needed: the
+//! device's capabilities say how far into each window its registers reach. So sizes come from
+//! there, and [`Configuration`] answers questions about windows from memory.
+//!
+//! Only where no firmware has placed the windows are they sized and placed here; decoding is off
+//! then anyway.
+
+use runtime::boot::memory_map::PhysicalRange;
+use runtime::pci::{self, Location};
+use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
+
+use super::pci::{FreeAddresses, OpenError, register};
+
+const COUNT: usize = 6;
+const IO: u32 = 1 << 0;
+const WIDTH: u32 = 0b110;
+const WIDTH_64: u32 = 0b100;
+const FLAGS: u32 = 0b1111;
+const STATUS_CAPABILITIES: u32 = 1 << 20;
+const CAPABILITY_VENDOR: u8 = 0x09;
+/// A chain of capabilities fits in 192 bytes of configuration space.
+const MAX_CAPABILITIES: usize = 48;
+/// Common, notification, interrupt status and device structures (virtio 1.2 §4.1.4): what is read.
+const STRUCTURES: core::ops::RangeInclusive<u8> = 1..=4;
+
+/// The windows of a function.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bars {
+    /// The registers, as they stand.
+    words: [u32; COUNT],
+    /// How many bytes are used of each window, rounded up to what a window can have.
+    sizes: [u64; COUNT],
+    /// Which registers were written with ones, to be asked for their size.
+    is_asked: [bool; COUNT],
+}
+
+impl Bars {
+    /// Reads registers and capabilities.
+    pub(super) fn read(location: Location) -> Self {
+        let mut bars = Self::default();
+        for (word, index) in bars.words.iter_mut().zip(0_u8..) {
+            *word = pci::read(location, register::FIRST_BAR + 4 * index);
+        }
+        bars.read_sizes(location);
+        bars
+    }
+
+    fn read_sizes(&mut self, location: Location) {
+        if pci::read(location, register::STATUS) & STATUS_CAPABILITIES == 0 {
+            return;
+        }
+        let [mut at, ..] = pci::read(location, register::CAPABILITIES).to_le_bytes();
+        for _ in 0..MAX_CAPABILITIES {
+            at &= !3;
+            // Room for the 16 bytes of the structure that is looked for.
+            if !(0x40..=0xf0).contains(&at) {
+                return;
+            }
+            let [id, next, _len, structure] = pci::read(location, at).to_le_bytes();
+            if id == CAPABILITY_VENDOR && STRUCTURES.contains(&structure) {
+                let [bar, ..] = pci::read(location, at + 4).to_le_bytes();
+                let offset = u64::from(pci::read(location, at + 8));
+                let len = u64::from(pci::read(location, at + 12));
+                if let Some(size) = self.sizes.get_mut(usize::from(bar)) {
+                    *size = (offset + len).next_power_of_two().max(16).max(*size);
+                }
+            }
+            at = next;
+        }
+    }
+
+    /// Gives addresses to used windows that have none.
+    pub(super) fn place(
+        &mut self,
+        location: Location,
+        free: &mut FreeAddresses,
+    ) -> Result<(), OpenError> {
+        for (index, number) in (0..COUNT).zip(0_u8..) {
+            if self.size(index) == 0 || self.address(index) != 0 || self.words[index] & IO != 0 {
+                continue;
+            }
+            let register = register::FIRST_BAR + 4 * number;
+            pci::write(location, register, u32::MAX);
+            let whole = u64::from(!(pci::read(location, register) & !FLAGS)) + 1;
+            let address = free.take(whole).ok_or(OpenError::NoAddress)?;
+            pci::write(location, register, address);
+            self.words[index] = address | self.words[index] & FLAGS;
+            if self.is_64_bit(index) {
+                pci::write(location, register + 4, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// The windows into memory that the device's registers are in.
+    pub(super) fn windows(&self) -> impl Iterator<Item = PhysicalRange> + '_ {
+        (0..COUNT)
+            .filter(|&index| self.size(index) > 0 && self.words[index] & IO == 0)
+            .map(|index| PhysicalRange::new(self.address(index), self.size(index)))
+    }
+
+    fn size(&self, index: usize) -> u64 {
+        self.sizes.get(index).copied().unwrap_or(0)
+    }
+
+    fn is_64_bit(&self, index: usize) -> bool {
+        let word = self.words.get(index).copied().unwrap_or(IO);
+        word & IO == 0 && word & WIDTH == WIDTH_64 && index + 1 < COUNT
+    }
+
+    fn address(&self, index: usize) -> u64 {
+        let low = self.words.get(index).copied().unwrap_or(0) & !FLAGS;
+        let high = if self.is_64_bit(index) { self.words.get(index + 1).copied() } else { None };
+        u64::from(high.unwrap_or(0)) << 32 | u64::from(low)
+    }
+
+    /// What the device would answer to a read of a register.
+    fn answer(&self, index: usize) -> u32 {
+        if !self.is_asked[index] {
+            return self.words[index];
+        }
+        match index.checked_sub(1) {
+            // Sizes are below 4 GiB: the upper half of a mask is all ones.
+            Some(below) if self.is_64_bit(below) => u32::MAX,
+            _ if self.size(index) == 0 => 0,
+            _ => {
+                let mask = u32::try_from(self.size(index) - 1).unwrap_or(u32::MAX);
+                !mask | self.words[index] & FLAGS
+            }
+        }
+    }
+}
+
+/// Configuration space of one function as `virtio-drivers` wants it; its windows stay as they are.
+#[derive(Clone, Debug)]
+pub(super) struct Configuration {
+    pub(super) bars: Bars,
+}
+
+impl ConfigurationAccess for Configuration {
+    fn read_word(&self, function: DeviceFunction, register: u8) -> u32 {
+        match bar_index(register) {
+            Some(index) => self.bars.answer(index),
+            None => pci::read(location(function), register),
+        }
+    }
+
+    fn write_word(&mut self, function: DeviceFunction, register: u8, data: u32) {
+        /// Memory decoding and bus mastering: once on, they stay on.
+        const COMMAND_ON: u32 = 0b110;
+        match bar_index(register) {
+            Some(index) => self.bars.is_asked[index] = data == u32::MAX,
+            None if register == register::STATUS && data & COMMAND_ON != COMMAND_ON => {}
+            None => pci::write(location(function), register, data),
+        }
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        self.clone()
+    }
+}
+
+fn bar_index(register: u8) -> Option<usize> {
+    let index = usize::from(register.checked_sub(register::FIRST_BAR)? / 4);
+    (index < COUNT).then_some(index)
+}
+
+const fn location(function: DeviceFunction) -> Location {
+    Location { bus: function.bus, device: function.device, function: function.function }
+}
