@@ -115,8 +115,7 @@ impl OfPort {
             return Some(OfPort::ANY);
         }
         let is_named = |port: &OfPort| {
-            port.reserved_name()
-                .is_some_and(|name| name.eq_ignore_ascii_case(text))
+            port.reserved_name().is_some_and(|name| name.eq_ignore_ascii_case(text))
         };
         NAMED.into_iter().find(is_named)
     }

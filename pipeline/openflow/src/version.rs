@@ -22,14 +22,8 @@ pub enum Version {
 
 impl Version {
     /// Every version, oldest first.
-    pub const ALL: [Version; 6] = [
-        Version::V10,
-        Version::V11,
-        Version::V12,
-        Version::V13,
-        Version::V14,
-        Version::V15,
-    ];
+    pub const ALL: [Version; 6] =
+        [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
 
     /// The versions that [`decode`](crate::decode) and [`encode`](crate::Message::encode) speak.
     pub const SPOKEN: [Version; 2] = [Version::V10, Version::V13];
@@ -64,15 +58,12 @@ impl Version {
     #[must_use]
     pub fn negotiate(ours: u32, peer_header: u8, peer_bitmap: Option<u32>) -> Option<Version> {
         match peer_bitmap {
-            Some(theirs) => Self::ALL
-                .into_iter()
-                .rev()
-                .find(|version| version.bit() & ours & theirs != 0),
+            Some(theirs) => {
+                Self::ALL.into_iter().rev().find(|version| version.bit() & ours & theirs != 0)
+            }
             None => {
-                let highest = Self::ALL
-                    .into_iter()
-                    .rev()
-                    .find(|version| version.bit() & ours != 0)?;
+                let highest =
+                    Self::ALL.into_iter().rev().find(|version| version.bit() & ours != 0)?;
                 let agreed = highest.wire().min(peer_header);
                 Self::from_wire(agreed).filter(|version| version.bit() & ours != 0)
             }

@@ -22,9 +22,7 @@ impl CheckContext {
     /// As strict as a version is.
     #[must_use]
     pub fn for_version(version: Version) -> CheckContext {
-        CheckContext {
-            needs_prerequisites: version > Version::V10,
-        }
+        CheckContext { needs_prerequisites: version > Version::V10 }
     }
 }
 
@@ -39,10 +37,7 @@ pub fn check_instructions(
     match_: &Match,
     context: CheckContext,
 ) -> Result<()> {
-    if instructions
-        .meter
-        .is_some_and(|meter| meter == 0 || meter > METER_MAX)
-    {
+    if instructions.meter.is_some_and(|meter| meter == 0 || meter > METER_MAX) {
         return Err(OfErrorKind::MeterModInvalidMeter);
     }
     let mut packet = *match_.flow();
@@ -103,22 +98,12 @@ fn check_action(action: &Action, packet: &Flow) -> Result<()> {
         Action::PopVlan => needs(Prereq::Vlan, packet),
         Action::PushVlan(ethertype) => {
             let is_vlan = matches!(*ethertype, proto::eth_type::VLAN | proto::eth_type::QINQ);
-            if is_vlan {
-                Ok(())
-            } else {
-                Err(OfErrorKind::ActionBadArgument)
-            }
+            if is_vlan { Ok(()) } else { Err(OfErrorKind::ActionBadArgument) }
         }
         Action::PushMpls(ethertype) => {
-            let is_mpls = matches!(
-                *ethertype,
-                proto::eth_type::MPLS | proto::eth_type::MPLS_MULTICAST
-            );
-            if is_mpls {
-                Ok(())
-            } else {
-                Err(OfErrorKind::ActionBadArgument)
-            }
+            let is_mpls =
+                matches!(*ethertype, proto::eth_type::MPLS | proto::eth_type::MPLS_MULTICAST);
+            if is_mpls { Ok(()) } else { Err(OfErrorKind::ActionBadArgument) }
         }
         Action::SetTpSrc(_) | Action::SetTpDst(_) => {
             let has_port = [Prereq::Tcp, Prereq::Udp, Prereq::Sctp];
@@ -138,27 +123,15 @@ fn check_action(action: &Action, packet: &Flow) -> Result<()> {
 }
 
 fn output(port: OfPort) -> Result<()> {
-    if port.is_output() {
-        Ok(())
-    } else {
-        Err(OfErrorKind::ActionBadOutPort)
-    }
+    if port.is_output() { Ok(()) } else { Err(OfErrorKind::ActionBadOutPort) }
 }
 
 fn writable(field: Field) -> Result<()> {
-    if field.spec().writable {
-        Ok(())
-    } else {
-        Err(OfErrorKind::ActionBadSetArgument)
-    }
+    if field.spec().writable { Ok(()) } else { Err(OfErrorKind::ActionBadSetArgument) }
 }
 
 fn same_width(src: Subfield, dst: Subfield) -> Result<()> {
-    if src.n_bits == dst.n_bits {
-        Ok(())
-    } else {
-        Err(OfErrorKind::ActionBadArgument)
-    }
+    if src.n_bits == dst.n_bits { Ok(()) } else { Err(OfErrorKind::ActionBadArgument) }
 }
 
 fn has(field: Field, packet: &Flow) -> Result<()> {
@@ -166,11 +139,7 @@ fn has(field: Field, packet: &Flow) -> Result<()> {
 }
 
 fn needs(prereq: Prereq, packet: &Flow) -> Result<()> {
-    if prereq.holds(packet) {
-        Ok(())
-    } else {
-        Err(OfErrorKind::ActionMatchInconsistent)
-    }
+    if prereq.holds(packet) { Ok(()) } else { Err(OfErrorKind::ActionMatchInconsistent) }
 }
 
 /// Does to the packet what matters to the actions after this one.

@@ -178,11 +178,7 @@ impl Action {
     #[must_use]
     pub fn set_field(field: Field, value: u128) -> Action {
         let mask = field.ones();
-        Action::SetField {
-            field,
-            value: value & mask,
-            mask,
-        }
+        Action::SetField { field, value: value & mask, mask }
     }
 
     /// The field, value and mask that this action writes, if writing bits is all it does
@@ -239,10 +235,7 @@ impl Instructions {
     /// Just these actions.
     #[must_use]
     pub fn apply(actions: Vec<Action>) -> Instructions {
-        Instructions {
-            apply: actions,
-            ..Instructions::default()
-        }
+        Instructions { apply: actions, ..Instructions::default() }
     }
 
     /// Whether the rule drops.
@@ -254,18 +247,12 @@ impl Instructions {
     /// Whether any action sends to this port.
     #[must_use]
     pub fn output_to(&self, port: OfPort) -> bool {
-        self.apply
-            .iter()
-            .chain(&self.write)
-            .any(|action| action.outputs_to(port))
+        self.apply.iter().chain(&self.write).any(|action| action.outputs_to(port))
     }
 
     /// Whether any action goes through this group.
     #[must_use]
     pub fn output_to_group(&self, group: u32) -> bool {
-        self.apply
-            .iter()
-            .chain(&self.write)
-            .any(|action| *action == Action::Group(group))
+        self.apply.iter().chain(&self.write).any(|action| *action == Action::Group(group))
     }
 }

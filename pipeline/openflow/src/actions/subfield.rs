@@ -17,11 +17,7 @@ impl Subfield {
     /// The whole field.
     #[must_use]
     pub fn whole(field: Field) -> Subfield {
-        Subfield {
-            field,
-            offset: 0,
-            n_bits: field.spec().n_bits,
-        }
+        Subfield { field, offset: 0, n_bits: field.spec().n_bits }
     }
 
     /// A part, if it lies within the field.
@@ -29,11 +25,7 @@ impl Subfield {
     pub fn new(field: Field, offset: u8, n_bits: u8) -> Option<Subfield> {
         let fits =
             n_bits > 0 && u16::from(offset) + u16::from(n_bits) <= u16::from(field.spec().n_bits);
-        fits.then_some(Subfield {
-            field,
-            offset,
-            n_bits,
-        })
+        fits.then_some(Subfield { field, offset, n_bits })
     }
 
     /// Whether it is all of its field.
@@ -45,11 +37,7 @@ impl Subfield {
     /// The largest value that fits.
     #[must_use]
     pub fn max_value(self) -> u128 {
-        if self.n_bits >= 128 {
-            u128::MAX
-        } else {
-            (1 << self.n_bits) - 1
-        }
+        if self.n_bits >= 128 { u128::MAX } else { (1 << self.n_bits) - 1 }
     }
 
     /// The bits of the field that it covers.

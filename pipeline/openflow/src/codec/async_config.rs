@@ -11,17 +11,11 @@ pub(super) fn read(r: &mut Reader<'_>, origin: Origin) -> Result<AsyncConfig> {
     (primary.packet_in, secondary.packet_in) = (r.u32()?, r.u32()?);
     (primary.port_status, secondary.port_status) = (r.u32()?, r.u32()?);
     (primary.flow_removed, secondary.flow_removed) = (r.u32()?, r.u32()?);
-    Ok(AsyncConfig {
-        primary,
-        secondary,
-        origin,
-    })
+    Ok(AsyncConfig { primary, secondary, origin })
 }
 
 pub(super) fn put(out: &mut Vec<u8>, config: &AsyncConfig) {
-    let AsyncConfig {
-        primary, secondary, ..
-    } = config;
+    let AsyncConfig { primary, secondary, .. } = config;
     out.u32(primary.packet_in);
     out.u32(secondary.packet_in);
     out.u32(primary.port_status);
@@ -46,10 +40,7 @@ pub(super) fn read_properties(r: &mut Reader<'_>) -> Result<Vec<AsyncProperty>> 
         if kind > LAST_PROPERTY {
             return Err(OfErrorKind::PropertyBadType);
         }
-        properties.push(AsyncProperty {
-            kind,
-            mask: r.u32()?,
-        });
+        properties.push(AsyncProperty { kind, mask: r.u32()? });
     }
     Ok(properties)
 }

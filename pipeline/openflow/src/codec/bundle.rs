@@ -11,11 +11,7 @@ pub(super) const CONTROL: u32 = 2300;
 pub(super) const ADD: u32 = 2301;
 
 pub(super) fn read_control(r: &mut Reader<'_>) -> Result<BundleMessage> {
-    let control = BundleMessage::Control {
-        bundle_id: r.u32()?,
-        kind: r.u16()?,
-        flags: r.u16()?,
-    };
+    let control = BundleMessage::Control { bundle_id: r.u32()?, kind: r.u16()?, flags: r.u16()? };
     // Properties may follow; none is defined that must be understood.
     r.take_all();
     Ok(control)
@@ -24,11 +20,7 @@ pub(super) fn read_control(r: &mut Reader<'_>) -> Result<BundleMessage> {
 pub(super) fn read_add(r: &mut Reader<'_>) -> Result<BundleMessage> {
     let bundle_id = r.u32()?;
     r.skip(2)?;
-    Ok(BundleMessage::Add {
-        bundle_id,
-        flags: r.u16()?,
-        message: r.take_all().to_vec(),
-    })
+    Ok(BundleMessage::Add { bundle_id, flags: r.u16()?, message: r.take_all().to_vec() })
 }
 
 /// The subtype of a message.
@@ -41,20 +33,12 @@ pub(super) fn subtype(message: &BundleMessage) -> u32 {
 
 pub(super) fn put(out: &mut Vec<u8>, message: &BundleMessage) {
     match message {
-        BundleMessage::Control {
-            bundle_id,
-            kind,
-            flags,
-        } => {
+        BundleMessage::Control { bundle_id, kind, flags } => {
             out.u32(*bundle_id);
             out.u16(*kind);
             out.u16(*flags);
         }
-        BundleMessage::Add {
-            bundle_id,
-            flags,
-            message,
-        } => {
+        BundleMessage::Add { bundle_id, flags, message } => {
             out.u32(*bundle_id);
             out.zeros(2);
             out.u16(*flags);

@@ -85,10 +85,7 @@ pub(super) fn put_features(out: &mut Vec<u8>, features: &FeaturesReply, version:
 
 /// 1.3.5 §7.3.2.
 pub(super) fn read_switch_config(r: &mut Reader<'_>) -> Result<SwitchConfig> {
-    Ok(SwitchConfig {
-        flags: r.u16()?,
-        miss_send_len: r.u16()?,
-    })
+    Ok(SwitchConfig { flags: r.u16()?, miss_send_len: r.u16()? })
 }
 
 pub(super) fn put_switch_config(out: &mut Vec<u8>, config: SwitchConfig) {
@@ -100,10 +97,7 @@ pub(super) fn put_switch_config(out: &mut Vec<u8>, config: SwitchConfig) {
 pub(super) fn read_table_mod(r: &mut Reader<'_>) -> Result<TableMod> {
     let table_id = r.u8()?;
     r.skip(3)?;
-    Ok(TableMod {
-        table_id,
-        config: r.u32()?,
-    })
+    Ok(TableMod { table_id, config: r.u32()? })
 }
 
 pub(super) fn put_table_mod(out: &mut Vec<u8>, table: TableMod) {
@@ -128,11 +122,7 @@ pub(super) fn read_role(r: &mut Reader<'_>) -> Result<Role> {
     let generation = r.u64()?;
     let has_generation = role != ControllerRole::NoChange && generation != NO_GENERATION;
     let generation_id = has_generation.then_some(generation);
-    Ok(Role {
-        role,
-        generation_id,
-        origin: Origin::Standard,
-    })
+    Ok(Role { role, generation_id, origin: Origin::Standard })
 }
 
 pub(super) fn put_role(out: &mut Vec<u8>, role: Role) {

@@ -10,21 +10,11 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Message> {
     let kind = r.u16()?;
     let code = r.u16()?;
     let code = match kind {
-        TYPE_EXPERIMENTER if version >= Version::V12 => WireCode {
-            vendor: r.u32()?,
-            kind,
-            code,
-        },
-        TYPE_NICIRA if version < Version::V12 && code == TYPE_NICIRA => WireCode {
-            vendor: r.u32()?,
-            kind: r.u16()?,
-            code: r.u16()?,
-        },
-        _ => WireCode {
-            vendor: 0,
-            kind,
-            code,
-        },
+        TYPE_EXPERIMENTER if version >= Version::V12 => WireCode { vendor: r.u32()?, kind, code },
+        TYPE_NICIRA if version < Version::V12 && code == TYPE_NICIRA => {
+            WireCode { vendor: r.u32()?, kind: r.u16()?, code: r.u16()? }
+        }
+        _ => WireCode { vendor: 0, kind, code },
     };
     let data = r.take_all().to_vec();
     Ok(match OfErrorKind::from_code(version, code) {

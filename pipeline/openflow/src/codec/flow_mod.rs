@@ -48,9 +48,7 @@ pub(super) fn read_match13(r: &mut Reader<'_>, unknown: Unknown) -> Result<Match
 /// `body` bytes and the padding that rounds `len` up to 8.
 fn sub_padded<'a>(r: &mut Reader<'a>, body: usize, len: usize) -> Result<Reader<'a>> {
     let padding = len.next_multiple_of(8) - len;
-    let bytes = r
-        .take(body + padding)
-        .map_err(|_| OfErrorKind::MatchBadLen)?;
+    let bytes = r.take(body + padding).map_err(|_| OfErrorKind::MatchBadLen)?;
     Ok(Reader::new(bytes, OfErrorKind::MatchBadLen))
 }
 
@@ -115,13 +113,7 @@ fn read_v10(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
         match_,
         ..FlowMod::default()
     };
-    finish(
-        r,
-        &mut flow_mod,
-        Command::Combined(command),
-        raw_flags,
-        dialect,
-    )?;
+    finish(r, &mut flow_mod, Command::Combined(command), raw_flags, dialect)?;
     Ok(flow_mod)
 }
 
@@ -150,13 +142,7 @@ pub(super) fn read_nxm(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod>
         match_,
         ..FlowMod::default()
     };
-    finish(
-        r,
-        &mut flow_mod,
-        Command::Combined(command),
-        raw_flags,
-        dialect,
-    )?;
+    finish(r, &mut flow_mod, Command::Combined(command), raw_flags, dialect)?;
     // An add gives a cookie; it has none to compare.
     if flow_mod.command == FlowModCommand::Add && cookie_mask != 0 {
         return Err(OfErrorKind::NxRequestNxmInvalid);
@@ -192,13 +178,7 @@ fn read_v13(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
         match_,
         ..FlowMod::default()
     };
-    finish(
-        r,
-        &mut flow_mod,
-        Command::Separate(command, table_id),
-        raw_flags,
-        dialect,
-    )?;
+    finish(r, &mut flow_mod, Command::Separate(command, table_id), raw_flags, dialect)?;
     if flow_mod.command == FlowModCommand::Add {
         flow_mod.new_cookie = Some(cookie);
         (flow_mod.cookie, flow_mod.cookie_mask) = (0, 0);
@@ -342,20 +322,12 @@ fn put_v10(out: &mut Vec<u8>, flow_mod: &FlowMod, dialect: &Dialect) -> Kind {
         out.patch_u16(len_at, len);
     }
     instruction::put(out, &flow_mod.instructions, &flow_mod.match_, Version::V10);
-    if is_standard {
-        Kind::FlowMod
-    } else {
-        Kind::Experimenter
-    }
+    if is_standard { Kind::FlowMod } else { Kind::Experimenter }
 }
 
 fn put_v13(out: &mut Vec<u8>, flow_mod: &FlowMod, version: Version) {
     let is_add = flow_mod.command == FlowModCommand::Add;
-    out.u64(if is_add {
-        flow_mod.new_cookie.unwrap_or(0)
-    } else {
-        flow_mod.cookie
-    });
+    out.u64(if is_add { flow_mod.new_cookie.unwrap_or(0) } else { flow_mod.cookie });
     out.u64(flow_mod.cookie_mask);
     out.u8(flow_mod.table_id);
     out.u8(command(flow_mod.command));

@@ -108,11 +108,7 @@ fn wire_reason(reason: FlowRemovedReason, version: Version) -> u8 {
         Version::V11 | Version::V12 | Version::V13 => FlowRemovedReason::GroupDelete,
         Version::V14 | Version::V15 => FlowRemovedReason::Eviction,
     };
-    if reason as u8 <= last as u8 {
-        reason as u8
-    } else {
-        FlowRemovedReason::Delete as u8
-    }
+    if reason as u8 <= last as u8 { reason as u8 } else { FlowRemovedReason::Delete as u8 }
 }
 
 /// Writes the message and returns the type that it has become.

@@ -24,12 +24,7 @@ pub(super) fn read_mod(r: &mut Reader<'_>, version: Version) -> Result<GroupMod>
     let group_id = r.u32()?;
     let buckets = read_buckets(r, version)?;
     check_mod(command, group_type, group_id, &buckets)?;
-    Ok(GroupMod {
-        command,
-        group_type,
-        group_id,
-        buckets,
-    })
+    Ok(GroupMod { command, group_type, group_id, buckets })
 }
 
 /// What is wrong whatever groups there are (§6.4, §7.3.4.2).
@@ -95,12 +90,7 @@ fn read_buckets(r: &mut Reader<'_>, version: Version) -> Result<Vec<Bucket>> {
         bucket.skip(4)?;
         let list = Reader::new(bucket.take_all(), OfErrorKind::ActionBadLen);
         let actions = action::read_actions(list, version)?;
-        buckets.push(Bucket {
-            weight,
-            watch_port,
-            watch_group,
-            actions,
-        });
+        buckets.push(Bucket { weight, watch_port, watch_group, actions });
     }
     Ok(buckets)
 }
@@ -125,11 +115,7 @@ pub(super) fn read_desc(r: &mut Reader<'_>, version: Version) -> Result<GroupDes
     let group_id = r.u32()?;
     let body = len.checked_sub(8).ok_or(OfErrorKind::RequestBadLen)?;
     let mut body = r.sub(body, OfErrorKind::RequestBadLen)?;
-    Ok(GroupDesc {
-        group_type,
-        group_id,
-        buckets: read_buckets(&mut body, version)?,
-    })
+    Ok(GroupDesc { group_type, group_id, buckets: read_buckets(&mut body, version)? })
 }
 
 pub(super) fn put_desc(out: &mut Vec<u8>, desc: &GroupDesc, version: Version) {
@@ -151,9 +137,7 @@ pub(super) fn read_stats(r: &mut Reader<'_>) -> Result<GroupStats> {
     r.skip(4)?;
     let (packet_count, byte_count) = (r.u64()?, r.u64()?);
     let (duration_sec, duration_nsec) = (r.u32()?, r.u32()?);
-    let body = len
-        .checked_sub(FIXED_BYTES)
-        .ok_or(OfErrorKind::RequestBadLen)?;
+    let body = len.checked_sub(FIXED_BYTES).ok_or(OfErrorKind::RequestBadLen)?;
     let mut body = r.sub(body, OfErrorKind::RequestBadLen)?;
     let mut buckets = Vec::new();
     while !body.is_empty() {
@@ -192,12 +176,7 @@ pub(super) fn read_features(r: &mut Reader<'_>) -> Result<GroupFeatures> {
     let types = r.u32()?;
     let capabilities = GroupCapabilities::from_bits_truncate(r.u32()?);
     let mut four = || -> Result<[u32; 4]> { Ok([r.u32()?, r.u32()?, r.u32()?, r.u32()?]) };
-    Ok(GroupFeatures {
-        types,
-        capabilities,
-        max_groups: four()?,
-        actions: four()?,
-    })
+    Ok(GroupFeatures { types, capabilities, max_groups: four()?, actions: four()? })
 }
 
 pub(super) fn put_features(out: &mut Vec<u8>, features: &GroupFeatures) {

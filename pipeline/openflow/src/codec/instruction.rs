@@ -170,10 +170,7 @@ pub(crate) fn put(
 fn put_v10(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match) {
     action::put_actions(out, &instructions.apply, Some(match_), Version::V10);
     if let Some(table) = instructions.goto_table {
-        let goto = [Action::Resubmit {
-            port: OfPort::IN_PORT,
-            table,
-        }];
+        let goto = [Action::Resubmit { port: OfPort::IN_PORT, table }];
         action::put_actions(out, &goto, Some(match_), Version::V10);
     }
     if let Some((value, mask)) = instructions.metadata {
@@ -186,14 +183,7 @@ fn put_v10(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match) {
 }
 
 fn put_v13(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match, version: Version) {
-    let Instructions {
-        meter,
-        apply,
-        clear,
-        write,
-        metadata,
-        goto_table,
-    } = instructions;
+    let Instructions { meter, apply, clear, write, metadata, goto_table } = instructions;
     if let Some(meter) = meter {
         put_instruction(out, METER, |out| out.u32(*meter));
     }

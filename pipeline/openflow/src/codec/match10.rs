@@ -76,21 +76,10 @@ pub(crate) fn read_match(r: &mut Reader<'_>) -> Result<Read> {
         exact(W_DL_VLAN, Field::DlVlan, (dl_vlan & VID_MASK).into());
         exact(W_DL_VLAN_PCP, Field::DlVlanPcp, (dl_vlan_pcp & 7).into());
     }
-    match_.set(
-        Field::Ipv4Src,
-        nw_src.into(),
-        nw_mask(wildcards >> NW_SRC_SHIFT),
-    );
-    match_.set(
-        Field::Ipv4Dst,
-        nw_dst.into(),
-        nw_mask(wildcards >> NW_DST_SHIFT),
-    );
+    match_.set(Field::Ipv4Src, nw_src.into(), nw_mask(wildcards >> NW_SRC_SHIFT));
+    match_.set(Field::Ipv4Dst, nw_dst.into(), nw_mask(wildcards >> NW_DST_SHIFT));
     match_.normalize();
-    Ok(Read {
-        match_,
-        is_exact: wildcards == 0,
-    })
+    Ok(Read { match_, is_exact: wildcards == 0 })
 }
 
 /// Whether the fixed match can say all of `match_`.
@@ -140,11 +129,7 @@ pub(crate) fn put_match(out: &mut Vec<u8>, match_: &Match) {
     }
 
     out.u32(wildcards);
-    out.u16(
-        OfPort(low32(field(Field::InPort).0))
-            .to_u16()
-            .unwrap_or(u16::MAX),
-    );
+    out.u16(OfPort(low32(field(Field::InPort).0)).to_u16().unwrap_or(u16::MAX));
     out.number(field(Field::EthSrc).0, 6);
     out.number(field(Field::EthDst).0, 6);
     out.u16(dl_vlan);

@@ -26,25 +26,14 @@ pub(super) fn read_mod(r: &mut Reader<'_>) -> Result<MeterMod> {
         // The number is all that a delete has; bands that came along are of no meaning.
         r.take_all();
         let flags = MeterFlags::empty();
-        let config = MeterConfig {
-            flags,
-            meter_id,
-            bands: Vec::new(),
-        };
+        let config = MeterConfig { flags, meter_id, bands: Vec::new() };
         return Ok(MeterMod { command, config });
     }
     let flags = MeterFlags::from_bits(raw_flags).ok_or(OfErrorKind::MeterModBadFlags)?;
     if flags.contains(MeterFlags::KBPS | MeterFlags::PKTPS) {
         return Err(OfErrorKind::MeterModBadFlags);
     }
-    Ok(MeterMod {
-        command,
-        config: MeterConfig {
-            flags,
-            meter_id,
-            bands: read_bands(r)?,
-        },
-    })
+    Ok(MeterMod { command, config: MeterConfig { flags, meter_id, bands: read_bands(r)? } })
 }
 
 pub(super) fn put_mod(out: &mut Vec<u8>, meter: &MeterMod) {
@@ -73,11 +62,7 @@ fn read_bands(r: &mut Reader<'_>) -> Result<Vec<MeterBand>> {
             BAND_DROP => BandKind::Drop,
             _ => BandKind::DscpRemark(precedence),
         };
-        bands.push(MeterBand {
-            kind,
-            rate,
-            burst_size,
-        });
+        bands.push(MeterBand { kind, rate, burst_size });
     }
     Ok(bands)
 }
@@ -103,11 +88,7 @@ pub(super) fn read_config(r: &mut Reader<'_>) -> Result<MeterConfig> {
     let meter_id = r.u32()?;
     let body = len.checked_sub(8).ok_or(OfErrorKind::RequestBadLen)?;
     let mut body = r.sub(body, OfErrorKind::RequestBadLen)?;
-    Ok(MeterConfig {
-        flags,
-        meter_id,
-        bands: read_bands(&mut body)?,
-    })
+    Ok(MeterConfig { flags, meter_id, bands: read_bands(&mut body)? })
 }
 
 pub(super) fn put_config(out: &mut Vec<u8>, config: &MeterConfig) {
@@ -127,9 +108,7 @@ pub(super) fn read_stats(r: &mut Reader<'_>) -> Result<MeterStats> {
     let flow_count = r.u32()?;
     let (packet_in_count, byte_in_count) = (r.u64()?, r.u64()?);
     let (duration_sec, duration_nsec) = (r.u32()?, r.u32()?);
-    let body = len
-        .checked_sub(FIXED_BYTES)
-        .ok_or(OfErrorKind::RequestBadLen)?;
+    let body = len.checked_sub(FIXED_BYTES).ok_or(OfErrorKind::RequestBadLen)?;
     let mut body = r.sub(body, OfErrorKind::RequestBadLen)?;
     let mut bands = Vec::new();
     while !body.is_empty() {

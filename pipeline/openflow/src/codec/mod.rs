@@ -62,12 +62,7 @@ impl Header {
     pub fn parse(bytes: &[u8]) -> Option<Header> {
         let [version, kind, len0, len1, x0, x1, x2, x3] = *bytes.first_chunk::<HEADER_BYTES>()?;
         let len = u16::from_be_bytes([len0, len1]);
-        Some(Header {
-            version,
-            kind,
-            len,
-            xid: u32::from_be_bytes([x0, x1, x2, x3]),
-        })
+        Some(Header { version, kind, len, xid: u32::from_be_bytes([x0, x1, x2, x3]) })
     }
 }
 
@@ -90,11 +85,7 @@ pub struct DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Header { kind, len, .. } = self.header;
-        write!(
-            f,
-            "message of type {kind} and {len} bytes refused: {}",
-            self.error.kind
-        )
+        write!(f, "message of type {kind} and {len} bytes refused: {}", self.error.kind)
     }
 }
 
@@ -144,18 +135,10 @@ impl Dialect {
     /// # Errors
     /// The error that the specification names for what is wrong.
     pub fn decode(&self, bytes: &[u8]) -> core::result::Result<(Header, Message), DecodeError> {
-        let header = Header::parse(bytes).unwrap_or(Header {
-            version: 0,
-            kind: 0,
-            len: 0,
-            xid: 0,
-        });
+        let header = Header::parse(bytes).unwrap_or(Header { version: 0, kind: 0, len: 0, xid: 0 });
         match self.decode_body(&header, bytes) {
             Ok(message) => Ok((header, message)),
-            Err(kind) => Err(DecodeError {
-                header,
-                error: OfError::refusing(kind, bytes),
-            }),
+            Err(kind) => Err(DecodeError { header, error: OfError::refusing(kind, bytes) }),
         }
     }
 
@@ -178,11 +161,7 @@ impl Dialect {
             _ if !self.version.is_spoken() => return Err(OfErrorKind::RequestBadVersion),
             _ => self.read_versioned(Kind::of(header.kind, self.version)?, &mut r)?,
         };
-        if r.is_empty() {
-            Ok(message)
-        } else {
-            Err(OfErrorKind::RequestBadLen)
-        }
+        if r.is_empty() { Ok(message) } else { Err(OfErrorKind::RequestBadLen) }
     }
 
     fn read_versioned(&self, kind: Kind, r: &mut Reader<'_>) -> Result<Message> {
@@ -468,9 +447,7 @@ impl Kind {
             Version::V10 => *v10 == Some(wire),
             _ => *v13 == wire,
         });
-        found
-            .map(|(kind, ..)| *kind)
-            .ok_or(OfErrorKind::RequestBadType)
+        found.map(|(kind, ..)| *kind).ok_or(OfErrorKind::RequestBadType)
     }
 
     /// The number; that of 1.3 for a type that 1.0 lacks (no peer of 1.0 is sent one).

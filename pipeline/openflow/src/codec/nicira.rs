@@ -84,11 +84,7 @@ pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
         (ONF, bundle::ADD) => Message::Bundle(bundle::read_add(r)?),
         _ => {
             let data = r.take_all().to_vec();
-            Message::Experimenter(Experimenter {
-                vendor,
-                subtype,
-                data,
-            })
+            Message::Experimenter(Experimenter { vendor, subtype, data })
         }
     })
 }
@@ -100,11 +96,7 @@ fn read_role(r: &mut Reader<'_>) -> Result<Role> {
         2 => ControllerRole::Secondary,
         _ => return Err(OfErrorKind::RoleBadRole),
     };
-    Ok(Role {
-        role,
-        generation_id: None,
-        origin: Origin::Nicira,
-    })
+    Ok(Role { role, generation_id: None, origin: Origin::Nicira })
 }
 
 /// Writes vendor and subtype.
@@ -116,11 +108,7 @@ pub(super) fn put_header(out: &mut Vec<u8>, vendor: u32, subtype: u32) {
 /// Writes a message that has no standard form. Those that have one do not come here.
 pub(super) fn put(out: &mut Vec<u8>, message: &Message) {
     match message {
-        Message::Experimenter(Experimenter {
-            vendor,
-            subtype,
-            data,
-        }) => {
+        Message::Experimenter(Experimenter { vendor, subtype, data }) => {
             put_header(out, *vendor, *subtype);
             out.bytes(data);
         }

@@ -125,24 +125,11 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let is_standard = header.class >= CLASS_OPENFLOW_BASIC;
     if header.is_cookie() {
         let value = payload.number(COOKIE_BYTES)?;
-        let mask = header
-            .has_mask
-            .then(|| payload.number(COOKIE_BYTES))
-            .transpose()?;
-        return Ok(Entry {
-            meaning: Meaning::Cookie,
-            is_standard,
-            value,
-            mask,
-        });
+        let mask = header.has_mask.then(|| payload.number(COOKIE_BYTES)).transpose()?;
+        return Ok(Entry { meaning: Meaning::Cookie, is_standard, value, mask });
     }
     let Some((field, id)) = header.field() else {
-        return Ok(Entry {
-            meaning: Meaning::Unknown,
-            is_standard,
-            value: 0,
-            mask: None,
-        });
+        return Ok(Entry { meaning: Meaning::Unknown, is_standard, value: 0, mask: None });
     };
     let width = usize::from(id.len);
     if len != if header.has_mask { 2 * width } else { width } {
@@ -151,12 +138,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let value = from_wire(field, id, payload.number(width)?);
     let mask = header.has_mask.then(|| payload.number(width)).transpose()?;
     let mask = mask.map(|mask| widen_mask(field, id, mask));
-    Ok(Entry {
-        meaning: Meaning::Field(field),
-        is_standard,
-        value,
-        mask,
-    })
+    Ok(Entry { meaning: Meaning::Field(field), is_standard, value, mask })
 }
 
 /// A header without its experimenter number counted in.
@@ -172,11 +154,7 @@ struct Header {
 
 impl Header {
     fn is_cookie(&self) -> bool {
-        let len = if self.has_mask {
-            2 * COOKIE_BYTES
-        } else {
-            COOKIE_BYTES
-        };
+        let len = if self.has_mask { 2 * COOKIE_BYTES } else { COOKIE_BYTES };
         self.class == CLASS_NXM_1 && self.number == NXM_NX_COOKIE && self.payload == len
     }
 
@@ -201,13 +179,7 @@ fn read_header(reader: &mut Reader<'_>) -> Result<Header> {
         experimenter = reader.u32()?;
     }
     let has_mask = number_and_flag & 1 != 0;
-    Ok(Header {
-        class,
-        experimenter,
-        number: number_and_flag >> 1,
-        has_mask,
-        payload,
-    })
+    Ok(Header { class, experimenter, number: number_and_flag >> 1, has_mask, payload })
 }
 
 /// Reads the header of a field on its own, as Nicira's actions have it. The error for an unknown one
@@ -224,10 +196,7 @@ pub(crate) fn read_field(reader: &mut Reader<'_>, bad_type: OfErrorKind) -> Resu
 /// Writes the header of a field on its own. Fields without one (which no decoder makes) are
 /// written as register 0.
 pub(crate) fn put_field(out: &mut Vec<u8>, field: Field, flavour: Flavour) {
-    match field
-        .wire_id(flavour.wire())
-        .or_else(|| Field::Reg0.wire_id(0))
-    {
+    match field.wire_id(flavour.wire()).or_else(|| Field::Reg0.wire_id(0)) {
         Some(id) => put_header(out, id, false),
         None => out.zeros(4),
     }
@@ -421,11 +390,7 @@ fn to_wire(field: Field, id: &WireId, value: u128) -> u128 {
 
 /// A mask of all ones stays all ones where the field is wider than its entry.
 fn widen_mask(field: Field, id: &WireId, mask: u128) -> u128 {
-    let all = if id.len >= 16 {
-        u128::MAX
-    } else {
-        (1 << (8 * u32::from(id.len))) - 1
-    };
+    let all = if id.len >= 16 { u128::MAX } else { (1 << (8 * u32::from(id.len))) - 1 };
     if mask == all { field.ones() } else { mask }
 }
 

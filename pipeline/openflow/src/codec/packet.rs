@@ -56,16 +56,7 @@ pub(super) fn read_in(r: &mut Reader<'_>, version: Version) -> Result<PacketIn> 
     r.skip(2)?;
     let data = r.take_all().to_vec();
     let userdata = Vec::new();
-    Ok(PacketIn {
-        buffer_id,
-        total_len,
-        reason,
-        table_id,
-        cookie,
-        metadata,
-        userdata,
-        data,
-    })
+    Ok(PacketIn { buffer_id, total_len, reason, table_id, cookie, metadata, userdata, data })
 }
 
 /// `NXT_PACKET_IN`.
@@ -81,16 +72,7 @@ pub(super) fn read_nxt(r: &mut Reader<'_>) -> Result<PacketIn> {
     r.skip(2)?;
     let data = r.take_all().to_vec();
     let userdata = Vec::new();
-    Ok(PacketIn {
-        buffer_id,
-        total_len,
-        reason,
-        table_id,
-        cookie,
-        metadata,
-        userdata,
-        data,
-    })
+    Ok(PacketIn { buffer_id, total_len, reason, table_id, cookie, metadata, userdata, data })
 }
 
 /// `NXT_PACKET_IN2`: a list of properties.
@@ -235,12 +217,7 @@ pub(super) fn read_out(r: &mut Reader<'_>, version: Version) -> Result<PacketOut
     let actions = r.sub(actions_len, OfErrorKind::ActionBadLen)?;
     let actions = action::read_actions(actions, version)?;
     let data = r.take_all().to_vec();
-    Ok(PacketOut {
-        buffer_id,
-        in_port,
-        actions,
-        data,
-    })
+    Ok(PacketOut { buffer_id, in_port, actions, data })
 }
 
 pub(super) fn put_out(out: &mut Vec<u8>, packet: &PacketOut, version: Version) {

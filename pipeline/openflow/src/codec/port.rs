@@ -41,11 +41,7 @@ pub(super) fn read_desc(r: &mut Reader<'_>, version: Version) -> Result<PortDesc
         port,
         hw_addr,
         name,
-        config: if v10 {
-            config
-        } else {
-            config & PortConfig::V11
-        },
+        config: if v10 { config } else { config & PortConfig::V11 },
         state: state & states(version),
         curr: features()?,
         advertised: features()?,
@@ -63,14 +59,7 @@ pub(super) fn put_desc(out: &mut Vec<u8>, desc: &PortDesc, version: Version) {
     out.bytes(&desc.hw_addr);
     out.zeros(if v10 { 0 } else { 2 });
     out.text(&desc.name, NAME_BYTES);
-    out.u32(
-        if v10 {
-            desc.config
-        } else {
-            desc.config & PortConfig::V11
-        }
-        .bits(),
-    );
+    out.u32(if v10 { desc.config } else { desc.config & PortConfig::V11 }.bits());
     out.u32((desc.state & states(version)).bits());
     for features in [desc.curr, desc.advertised, desc.supported, desc.peer] {
         out.u32(wire_features(features, version));
@@ -112,10 +101,7 @@ pub(super) fn read_status(r: &mut Reader<'_>, version: Version) -> Result<PortSt
         _ => return Err(OfErrorKind::NxRequestBadReason),
     };
     r.skip(7)?;
-    Ok(PortStatus {
-        reason,
-        desc: read_desc(r, version)?,
-    })
+    Ok(PortStatus { reason, desc: read_desc(r, version)? })
 }
 
 pub(super) fn put_status(out: &mut Vec<u8>, status: &PortStatus, version: Version) {
@@ -131,31 +117,17 @@ pub(super) fn read_mod(r: &mut Reader<'_>, version: Version) -> Result<PortMod> 
     r.skip(if v10 { 0 } else { 4 })?;
     let hw_addr = r.mac()?;
     r.skip(if v10 { 0 } else { 2 })?;
-    let known = if v10 {
-        PortConfig::all()
-    } else {
-        PortConfig::V11
-    };
+    let known = if v10 { PortConfig::all() } else { PortConfig::V11 };
     let config = PortConfig::from_bits_truncate(r.u32()?) & known;
     let mask = PortConfig::from_bits_truncate(r.u32()?) & known;
     let advertise = read_features(r.u32()?, version);
     r.skip(4)?;
-    Ok(PortMod {
-        port,
-        hw_addr,
-        config,
-        mask,
-        advertise,
-    })
+    Ok(PortMod { port, hw_addr, config, mask, advertise })
 }
 
 pub(super) fn put_mod(out: &mut Vec<u8>, port: &PortMod, version: Version) {
     let v10 = version == Version::V10;
-    let known = if v10 {
-        PortConfig::all()
-    } else {
-        PortConfig::V11
-    };
+    let known = if v10 { PortConfig::all() } else { PortConfig::V11 };
     put_port(out, port.port, version);
     out.zeros(if v10 { 0 } else { 4 });
     out.bytes(&port.hw_addr);
@@ -192,17 +164,11 @@ pub(super) fn read_queue_reply(
     let mut queues = Vec::new();
     while !r.is_empty() {
         let start = r.len();
-        let mut queue = QueueConfig {
-            queue_id: r.u32()?,
-            min_rate: None,
-            max_rate: None,
-        };
+        let mut queue = QueueConfig { queue_id: r.u32()?, min_rate: None, max_rate: None };
         r.skip(if version == Version::V10 { 0 } else { 4 })?;
         let len = usize::from(r.u16()?);
         r.skip(if version == Version::V10 { 2 } else { 6 })?;
-        let body = len
-            .checked_sub(start - r.len())
-            .ok_or(OfErrorKind::RequestBadLen)?;
+        let body = len.checked_sub(start - r.len()).ok_or(OfErrorKind::RequestBadLen)?;
         let mut properties = r.sub(body, OfErrorKind::RequestBadLen)?;
         while !properties.is_empty() {
             read_queue_property(&mut properties, &mut queue)?;

@@ -29,9 +29,7 @@ pub(super) fn read(r: &mut Reader<'_>) -> Result<TableFeatures> {
     let name = r.text(NAME_BYTES)?;
     let (metadata_match, metadata_write) = (r.u64()?, r.u64()?);
     let (config, max_entries) = (r.u32()?, r.u32()?);
-    let body = len
-        .checked_sub(FIXED_BYTES)
-        .ok_or(OfErrorKind::PropertyBadLen)?;
+    let body = len.checked_sub(FIXED_BYTES).ok_or(OfErrorKind::PropertyBadLen)?;
     let mut body = r.sub(body, OfErrorKind::PropertyBadLen)?;
     let mut properties = Vec::new();
     while !body.is_empty() {
@@ -54,11 +52,7 @@ fn read_property(r: &mut Reader<'_>) -> Result<TableProperty> {
     let body = len.checked_sub(4).ok_or(OfErrorKind::PropertyBadLen)?;
     let value = r.sub(body, OfErrorKind::PropertyBadLen)?;
     r.skip(len.next_multiple_of(8) - len)?;
-    let rule = if kind & MISS == 0 {
-        RuleKind::Regular
-    } else {
-        RuleKind::Miss
-    };
+    let rule = if kind & MISS == 0 { RuleKind::Regular } else { RuleKind::Miss };
     Ok(match kind & !MISS {
         INSTRUCTIONS => TableProperty::Instructions(rule, read_ids(value)?),
         NEXT_TABLES => TableProperty::NextTables(rule, value.rest().to_vec()),
@@ -165,9 +159,6 @@ impl TableProperty {
     /// experimenters with long headers have none.
     #[must_use]
     pub fn headers(fields: impl IntoIterator<Item = Field>, version: Version) -> Vec<u32> {
-        fields
-            .into_iter()
-            .filter_map(|field| oxm::header_word(field, version))
-            .collect()
+        fields.into_iter().filter_map(|field| oxm::header_word(field, version)).collect()
     }
 }

@@ -91,15 +91,12 @@ impl<'a> Reader<'a> {
     /// A number of `n` bytes, 16 at most.
     pub(crate) fn number(&mut self, n: usize) -> Result<u128> {
         let bytes = self.take(n)?;
-        Ok(bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | u128::from(*byte)))
+        Ok(bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
     }
 
     /// Whether the next `n` bytes are zeros; takes them.
     pub(crate) fn zeros(&mut self, n: usize) -> Result<bool> {
-        self.take(n)
-            .map(|bytes| bytes.iter().all(|byte| *byte == 0))
+        self.take(n).map(|bytes| bytes.iter().all(|byte| *byte == 0))
     }
 
     /// Text of `n` bytes, up to the first zero. What is not UTF-8 is replaced.

@@ -45,11 +45,7 @@ impl OfErrorKind {
     pub fn code(self, version: Version) -> WireCode {
         self.find(version)
             .or_else(|| OfErrorKind::NxRequestUnencodableError.find(version))
-            .unwrap_or(WireCode {
-                vendor: 0,
-                kind: 1,
-                code: 1,
-            })
+            .unwrap_or(WireCode { vendor: 0, kind: 1, code: 1 })
     }
 
     /// Whether `version` has numbers for this reason.
@@ -61,18 +57,12 @@ impl OfErrorKind {
     /// The reason with these numbers in `version`; the first one where two share them.
     #[must_use]
     pub fn from_code(version: Version, code: WireCode) -> Option<OfErrorKind> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.find(version) == Some(code))
+        Self::ALL.iter().copied().find(|kind| kind.find(version) == Some(code))
     }
 
     fn find(self, version: Version) -> Option<WireCode> {
         let wire = version.wire();
-        let found = self
-            .ranges()
-            .iter()
-            .find(|range| (range.0..=range.1).contains(&wire));
+        let found = self.ranges().iter().find(|range| (range.0..=range.1).contains(&wire));
         found.map(|&(_, _, vendor, kind, code)| WireCode { vendor, kind, code })
     }
 }
@@ -104,9 +94,6 @@ impl OfError {
     #[must_use]
     pub fn refusing(kind: OfErrorKind, message: &[u8]) -> OfError {
         let data = message.get(..ERROR_DATA_BYTES).unwrap_or(message);
-        OfError {
-            kind,
-            data: data.to_vec(),
-        }
+        OfError { kind, data: data.to_vec() }
     }
 }

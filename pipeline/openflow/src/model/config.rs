@@ -169,21 +169,9 @@ impl AsyncConfig {
     /// What a new connection gets (1.3.5 §7.3.10; the same as Open vSwitch gives in 1.0).
     #[must_use]
     pub const fn initial() -> AsyncConfig {
-        let primary = AsyncMasks {
-            packet_in: 0b1_1011,
-            port_status: 0b111,
-            flow_removed: 0b1111,
-        };
-        let secondary = AsyncMasks {
-            packet_in: 0,
-            port_status: 0b111,
-            flow_removed: 0,
-        };
-        AsyncConfig {
-            primary,
-            secondary,
-            origin: Origin::Standard,
-        }
+        let primary = AsyncMasks { packet_in: 0b1_1011, port_status: 0b111, flow_removed: 0b1111 };
+        let secondary = AsyncMasks { packet_in: 0, port_status: 0b111, flow_removed: 0 };
+        AsyncConfig { primary, secondary, origin: Origin::Standard }
     }
 }
 

@@ -25,10 +25,7 @@ impl FlowModCommand {
     /// Whether match and priority name a single rule.
     #[must_use]
     pub const fn is_strict(self) -> bool {
-        matches!(
-            self,
-            FlowModCommand::ModifyStrict | FlowModCommand::DeleteStrict
-        )
+        matches!(self, FlowModCommand::ModifyStrict | FlowModCommand::DeleteStrict)
     }
 
     /// Whether it deletes.

@@ -1,5 +1,6 @@
 //! Statistics and descriptions (1.0.1 §5.3.5 "stats", 1.3.5 §7.3.5 "multipart").
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -17,9 +18,9 @@ pub enum MultipartRequest {
     /// Who made the switch.
     Desc,
     /// Rules with their statistics.
-    Flow(FlowStatsRequest),
+    Flow(Box<FlowStatsRequest>),
     /// Their sum.
-    Aggregate(FlowStatsRequest),
+    Aggregate(Box<FlowStatsRequest>),
     /// Table statistics.
     Table,
     /// Port statistics; [`OfPort::ANY`] for all.

@@ -80,10 +80,7 @@ struct Packet {
 impl Packet {
     fn of(match_: Option<&Match>) -> Packet {
         match match_ {
-            None => Packet {
-                has_vlan: false,
-                ip_proto: 0,
-            },
+            None => Packet { has_vlan: false, ip_proto: 0 },
             Some(match_) => Packet {
                 has_vlan: match_.flow().vlan_tci() & proto::VLAN_PRESENT != 0,
                 ip_proto: match_.flow().nw_proto(),
@@ -149,21 +146,13 @@ fn flavour(version: Version) -> Flavour {
 
 /// Checks the port of an output (1.3.5 §7.2.5, `OFPBAC_BAD_OUT_PORT`).
 fn output_port(port: OfPort) -> Result<OfPort> {
-    if port.is_output() {
-        Ok(port)
-    } else {
-        Err(OfErrorKind::ActionBadOutPort)
-    }
+    if port.is_output() { Ok(port) } else { Err(OfErrorKind::ActionBadOutPort) }
 }
 
 /// An output; the length counts for the controller only.
 fn output(port: OfPort, max_len: u16) -> Result<Action> {
     let port = output_port(port)?;
-    let max_len = if port == OfPort::CONTROLLER {
-        max_len
-    } else {
-        0
-    };
+    let max_len = if port == OfPort::CONTROLLER { max_len } else { 0 };
     Ok(Action::Output { port, max_len })
 }
 

@@ -60,10 +60,7 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
     Ok(match r.u16()? {
         RESUBMIT => {
             let port = OfPort::from_u16(r.u16()?);
-            Action::Resubmit {
-                port,
-                table: SAME_TABLE,
-            }
+            Action::Resubmit { port, table: SAME_TABLE }
         }
         RESUBMIT_TABLE => {
             let port = OfPort::from_u16(r.u16()?);
@@ -90,10 +87,7 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
             let dst_offset = r.u16()?;
             let src = read_subfield_at(r, src_offset, n_bits)?;
             let dst = read_subfield_at(r, dst_offset, n_bits)?;
-            Action::Move {
-                src,
-                dst: writable(dst)?,
-            }
+            Action::Move { src, dst: writable(dst)? }
         }
         REG_LOAD => {
             let dst = writable(read_subfield(r)?)?;
@@ -117,10 +111,7 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
         }
         OUTPUT_TRUNC => {
             let port = output_port(OfPort::from_u16(r.u16()?))?;
-            Action::OutputTrunc {
-                port,
-                max_len: r.u32()?,
-            }
+            Action::OutputTrunc { port, max_len: r.u32()? }
         }
         EXIT => Action::Exit,
         DEC_TTL => Action::DecTtl(Vec::from([0])),
@@ -135,10 +126,7 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
             let idle_timeout = r.u16()?;
             let hard_timeout = r.u16()?;
             must_be_zero(r, 2)?;
-            Action::FinTimeout {
-                idle_timeout,
-                hard_timeout,
-            }
+            Action::FinTimeout { idle_timeout, hard_timeout }
         }
         CONTROLLER => {
             let max_len = r.u16()?;
@@ -177,10 +165,7 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
 /// as Open vSwitch leaves them out.
 pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
     match *action {
-        Action::Resubmit {
-            port,
-            table: SAME_TABLE,
-        } => put_nicira(out, RESUBMIT, |out| {
+        Action::Resubmit { port, table: SAME_TABLE } => put_nicira(out, RESUBMIT, |out| {
             out.u16(port.to_u16().unwrap_or(u16::MAX));
         }),
         Action::Resubmit { port, table } => put_nicira(out, RESUBMIT_TABLE, |out| {
@@ -204,28 +189,18 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
             put_subfield(out, dst, version);
             out.u64(value);
         }),
-        Action::SetField {
-            field: Field::TunnelId,
-            value,
-            mask,
-        } if mask == u128::from(u64::MAX) => {
+        Action::SetField { field: Field::TunnelId, value, mask }
+            if mask == u128::from(u64::MAX) =>
+        {
             put_tunnel(out, value);
         }
-        Action::SetField {
-            field: Field::MplsLabel,
-            value,
-            ..
-        } => {
+        Action::SetField { field: Field::MplsLabel, value, .. } => {
             put_nicira(out, SET_MPLS_LABEL, |out| {
                 out.zeros(2);
                 out.number(value, 4);
             });
         }
-        Action::SetField {
-            field: Field::MplsTc,
-            value,
-            ..
-        } => {
+        Action::SetField { field: Field::MplsTc, value, .. } => {
             put_nicira(out, SET_MPLS_TC, |out| out.number(value, 1));
         }
         Action::SetField { field, value, mask } => put_set_field(out, field, value, mask, version),
@@ -249,10 +224,7 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
             out.zeros(4);
             ids.iter().for_each(|id| out.u16(*id));
         }),
-        Action::FinTimeout {
-            idle_timeout,
-            hard_timeout,
-        } => put_nicira(out, FIN_TIMEOUT, |out| {
+        Action::FinTimeout { idle_timeout, hard_timeout } => put_nicira(out, FIN_TIMEOUT, |out| {
             out.u16(idle_timeout);
             out.u16(hard_timeout);
             out.zeros(2);
@@ -303,14 +275,7 @@ fn put_tunnel(out: &mut Vec<u8>, value: u128) {
 }
 
 fn put_controller(out: &mut Vec<u8>, controller: &ControllerAction) {
-    let ControllerAction {
-        max_len,
-        controller_id,
-        reason,
-        userdata,
-        pause,
-        meter_id,
-    } = controller;
+    let ControllerAction { max_len, controller_id, reason, userdata, pause, meter_id } = controller;
     if userdata.is_empty() && !pause && meter_id.is_none() {
         put_nicira(out, CONTROLLER, |out| {
             out.u16(*max_len);
@@ -422,17 +387,9 @@ fn put_stack(out: &mut Vec<u8>, subtype: u16, part: Subfield, version: Version) 
 }
 
 fn writable(part: Subfield) -> Result<Subfield> {
-    if part.field.spec().writable {
-        Ok(part)
-    } else {
-        Err(OfErrorKind::ActionBadSetArgument)
-    }
+    if part.field.spec().writable { Ok(part) } else { Err(OfErrorKind::ActionBadSetArgument) }
 }
 
 fn must_be_zero(r: &mut Reader<'_>, n: usize) -> Result<()> {
-    if r.zeros(n)? {
-        Ok(())
-    } else {
-        Err(OfErrorKind::NxActionMustBeZero)
-    }
+    if r.zeros(n)? { Ok(()) } else { Err(OfErrorKind::NxActionMustBeZero) }
 }

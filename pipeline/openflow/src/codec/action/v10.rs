@@ -57,10 +57,7 @@ pub(super) fn read(kind: u16, r: &mut Reader<'_>) -> Result<Action> {
                 port if port.is_physical() => {}
                 _ => return Err(OfErrorKind::ActionBadOutPort),
             }
-            Action::Enqueue {
-                port: output_port(port)?,
-                queue,
-            }
+            Action::Enqueue { port: output_port(port)?, queue }
         }
         _ => return Err(OfErrorKind::ActionBadType),
     })
@@ -114,11 +111,7 @@ fn put_whole_field(out: &mut Vec<u8>, field: Field, value: u128) -> bool {
         Field::Ipv4Src => (SET_NW_SRC, false),
         Field::Ipv4Dst => (SET_NW_DST, false),
         Field::IpDscp | Field::IpDscpShifted => {
-            let tos = if field == Field::IpDscp {
-                value
-            } else {
-                value << 2
-            };
+            let tos = if field == Field::IpDscp { value } else { value << 2 };
             put_action(out, SET_NW_TOS, |out| {
                 out.number(tos, 1);
                 out.zeros(3);

@@ -48,10 +48,7 @@ pub(super) fn read_flow(
     let len = usize::from(length.u16()?);
     let mut entry = r.sub(len, OfErrorKind::RequestBadLen)?;
     entry.skip(2)?;
-    let mut flow = FlowStats {
-        table_id: entry.u8()?,
-        ..FlowStats::default()
-    };
+    let mut flow = FlowStats { table_id: entry.u8()?, ..FlowStats::default() };
     entry.skip(1)?;
     let v10_match = version == Version::V10 && format == FlowFormat::Standard;
     if v10_match {
@@ -135,11 +132,7 @@ fn age(age: Option<u16>) -> u16 {
 
 /// 1.3.5 §7.3.5.3.
 pub(super) fn read_aggregate(r: &mut Reader<'_>) -> Result<AggregateStats> {
-    let sum = AggregateStats {
-        packet_count: r.u64()?,
-        byte_count: r.u64()?,
-        flow_count: r.u32()?,
-    };
+    let sum = AggregateStats { packet_count: r.u64()?, byte_count: r.u64()?, flow_count: r.u32()? };
     r.skip(4)?;
     Ok(sum)
 }
@@ -158,11 +151,7 @@ pub(super) fn read_table(r: &mut Reader<'_>, version: Version) -> Result<TableSt
     r.skip(3)?;
     Ok(TableStats {
         table_id,
-        name: if v10 {
-            r.text(TABLE_NAME_BYTES)?
-        } else {
-            String::new()
-        },
+        name: if v10 { r.text(TABLE_NAME_BYTES)? } else { String::new() },
         wildcards: if v10 { r.u32()? } else { 0 },
         max_entries: if v10 { r.u32()? } else { 0 },
         active_count: r.u32()?,

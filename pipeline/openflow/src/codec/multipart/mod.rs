@@ -9,6 +9,7 @@ mod writer;
 
 pub use writer::{MultipartItem, MultipartKind, MultipartWriter};
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::flow_mod::{put_match_nxm, put_match13, read_match_nxm, read_match13};
@@ -67,15 +68,8 @@ fn kind_of_wire(wire: u16, version: Version) -> Option<MultipartKind> {
         MultipartKind::MeterFeatures,
         MultipartKind::TableFeatures,
     ];
-    let n_known = if version == Version::V10 {
-        7
-    } else {
-        kinds.len()
-    };
-    kinds
-        .into_iter()
-        .take(n_known)
-        .find(|kind| wire_type(*kind) == wire)
+    let n_known = if version == Version::V10 { 7 } else { kinds.len() };
+    kinds.into_iter().take(n_known).find(|kind| wire_type(*kind) == wire)
 }
 
 /// Reads type and flags, and the vendor's numbers if they follow.
@@ -112,11 +106,7 @@ fn put_header(out: &mut Vec<u8>, kind: MultipartKind, more: bool, version: Versi
         _ => None,
     };
     let nicira = nicira.filter(|_| version == Version::V10);
-    out.u16(if nicira.is_some() {
-        EXPERIMENTER
-    } else {
-        wire_type(kind)
-    });
+    out.u16(if nicira.is_some() { EXPERIMENTER } else { wire_type(kind) });
     out.u16(if more { FLAG_MORE } else { 0 });
     if version != Version::V10 {
         out.zeros(4);
@@ -137,10 +127,10 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<Multi
     Ok(match kind {
         MultipartKind::Desc => MultipartRequest::Desc,
         MultipartKind::Flow(format) => {
-            MultipartRequest::Flow(read_flow_request(r, format, version)?)
+            MultipartRequest::Flow(Box::new(read_flow_request(r, format, version)?))
         }
         MultipartKind::Aggregate(format) => {
-            MultipartRequest::Aggregate(read_flow_request(r, format, version)?)
+            MultipartRequest::Aggregate(Box::new(read_flow_request(r, format, version)?))
         }
         MultipartKind::Table => MultipartRequest::Table,
         MultipartKind::Port => {
@@ -152,15 +142,8 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<Multi
             let port = port::read_port(r, version)?;
             r.skip(if version == Version::V10 { 2 } else { 0 })?;
             // 1.0 says ALL where later versions say ANY.
-            let port = if port == OfPort::ALL {
-                OfPort::ANY
-            } else {
-                port
-            };
-            MultipartRequest::Queue {
-                port,
-                queue_id: r.u32()?,
-            }
+            let port = if port == OfPort::ALL { OfPort::ANY } else { port };
+            MultipartRequest::Queue { port, queue_id: r.u32()? }
         }
         MultipartKind::Group => MultipartRequest::Group(read_padded_id(r)?),
         MultipartKind::GroupDesc => MultipartRequest::GroupDesc,
@@ -294,9 +277,7 @@ pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version
             out.zeros(4);
         }
         MultipartRequest::TableFeatures(tables) => {
-            tables
-                .iter()
-                .for_each(|table| table_features::put(out, table));
+            tables.iter().for_each(|table| table_features::put(out, table));
         }
         MultipartRequest::Desc
         | MultipartRequest::Table
@@ -401,6 +382,6 @@ pub(super) fn put_reply(out: &mut Vec<u8>, reply: &MultipartReply, version: Vers
     let kind = kind_of(&reply.body);
     put_header(out, kind, reply.more, version);
     writer::items_of(&reply.body, |item| {
-        writer::put_item(out, kind, item, version)
+        writer::put_item(out, kind, item, version);
     });
 }

@@ -75,15 +75,8 @@ impl MultipartWriter {
     #[must_use]
     pub fn new(version: Version, xid: u32, kind: MultipartKind) -> MultipartWriter {
         let bytes = Vec::new();
-        let mut writer = MultipartWriter {
-            version,
-            xid,
-            kind,
-            bytes,
-            start: 0,
-            flags_at: 0,
-            left_out: 0,
-        };
+        let mut writer =
+            MultipartWriter { version, xid, kind, bytes, start: 0, flags_at: 0, left_out: 0 };
         writer.begin();
         writer
     }
@@ -187,13 +180,11 @@ pub(super) fn items_of(body: &MultipartBody, mut f: impl FnMut(MultipartItem<'_>
         MultipartBody::GroupFeatures(features) => f(MultipartItem::GroupFeatures(features)),
         MultipartBody::Meter(all) => all.iter().for_each(|one| f(MultipartItem::Meter(one))),
         MultipartBody::MeterConfig(all) => {
-            all.iter()
-                .for_each(|one| f(MultipartItem::MeterConfig(one)));
+            all.iter().for_each(|one| f(MultipartItem::MeterConfig(one)));
         }
         MultipartBody::MeterFeatures(features) => f(MultipartItem::MeterFeatures(features)),
         MultipartBody::TableFeatures(all) => {
-            all.iter()
-                .for_each(|one| f(MultipartItem::TableFeatures(one)));
+            all.iter().for_each(|one| f(MultipartItem::TableFeatures(one)));
         }
         MultipartBody::PortDesc(all) => all.iter().for_each(|one| f(MultipartItem::PortDesc(one))),
     }
