@@ -4,10 +4,11 @@
 //! received + originated + copies == transmitted + Σ drops + consumed
 //! ```
 //!
-//! *received*: frames that a device delivered, on any port. *originated*: packets that the control side made (packet-out). *copies*: packets
-//! that an action made of another. *transmitted*: entered a device's ring. *consumed*: accepted by the control side for
-//! good. The law holds when nothing is in flight: no packet staged, in a ring between cores, or in an upcall that waits for its answer; at any
-//! other moment the left side is ahead by exactly those ([`Accounting::in_flight`]).
+//! *received*: frames that a device delivered, on any port. *originated*: packets that the control
+//! side made (packet-out). *copies*: packets that an action made of another. *transmitted*: entered
+//! a device's ring. *consumed*: accepted by the control side for good. The law holds when nothing
+//! is in flight: no packet staged, in a ring between cores, or in an upcall that waits for its
+//! answer; at any other moment the left side is ahead by exactly those ([`Accounting::in_flight`]).
 
 use sync::counter::{Counter, Milestone};
 
@@ -22,7 +23,8 @@ pub struct CoreCounters {
     pub copies: Counter,
     /// Packets accepted by the control side for good.
     pub consumed: Counter,
-    /// Packets of no existing port: received on an unknown one, or made by a controller without one.
+    /// Packets of no existing port: received on an unknown one, or made by a controller without
+    /// one.
     pub stray: PortCounters,
     /// Packets that hit a megaflow.
     pub hits: Counter,

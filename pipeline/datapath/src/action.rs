@@ -1,8 +1,9 @@
 //! Datapath actions: what a megaflow does to its packets.
 //!
-//! A flat program, prepared when the megaflow is installed and run in order by [`crate::execute`]. There is no policy in
-//! it: `ofproto` has resolved ports, groups, VLAN modes and TTL checks before. Header changes are masked sets, each of one header, as
-//! a translation commits them just before an output. Their text ([`text`]) is what `ovs-dpctl` and `ofproto/trace` print.
+//! A flat program, prepared when the megaflow is installed and run in order by the executor. There
+//! is no policy in it: `ofproto` has resolved ports, groups, VLAN modes and TTL checks before.
+//! Header changes are masked sets, each of one header, as a translation commits them just before an
+//! output. Their text ([`Actions`]) is what `ovs-dpctl` and `ofproto/trace` print.
 
 mod text;
 mod validate;
@@ -22,7 +23,8 @@ pub enum DpAction {
     Output(PortNo),
     /// Send a copy (or the packet, if nothing else needs it) to the control core, for controllers.
     Upcall(UpcallAction),
-    /// Hand the packet to the control core, which translates it and executes the result: for what cannot be cached.
+    /// Hand the packet to the control core, which translates it and executes the result: for what
+    /// cannot be cached.
     SlowPath(SlowPath),
     /// Change the Ethernet addresses.
     SetEth(SetEth),
@@ -66,7 +68,8 @@ pub enum DpAction {
     Recirc(u32),
     /// Compute `dp_hash` for a later lookup.
     Hash(HashAction),
-    /// Pass the packet through a meter. Refused at installation as long as the datapath has no meters.
+    /// Pass the packet through a meter. Refused at installation as long as the datapath has no
+    /// meters.
     Meter(u32),
     /// Count the packet under a reason, and be done with it.
     Drop(DropReason),

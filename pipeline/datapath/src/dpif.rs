@@ -1,8 +1,9 @@
 //! The narrow waist: how `ofproto` reaches the datapath.
 //!
-//! Above this trait there is policy and no packets per second; below it there are megaflows and no policy. The trait is implemented by
-//! `switch` over rings of [`Command`]s to the polling cores, and by [`crate::LocalDpif`] for one core without rings. Calls return at once;
-//! when their effect matters, a [`fence`](Dpif::fence) tells.
+//! Above this trait there is policy and no packets per second; below it there are megaflows and no
+//! policy. The trait is implemented by `switch` over rings of [`Command`]s to the polling cores,
+//! and by [`crate::LocalDpif`] for one core without rings. Calls return at once; when their effect
+//! matters, a [`fence`](Dpif::fence) tells.
 
 use alloc::{boxed::Box, sync::Arc};
 
@@ -19,14 +20,16 @@ use crate::{
 
 /// The datapath as `ofproto` sees it.
 pub trait Dpif {
-    /// Installs a megaflow on a core, or replaces the one with the same masked key and mask (its statistics too: they are
-    /// those of `flow` from then on).
+    /// Installs a megaflow on a core, or replaces the one with the same masked key and mask (its
+    /// statistics too: they are those of `flow` from then on).
     ///
     /// # Errors
-    /// What can be said at once. A core that finds no room says so by the [`crate::Fate`] in the megaflow's statistics.
+    /// What can be said at once. A core that finds no room says so by the [`crate::Fate`] in the
+    /// megaflow's statistics.
     fn flow_put(&mut self, core: CoreId, flow: Arc<Megaflow>) -> Result<(), PutError>;
 
-    /// Replaces the actions of a megaflow; statistics go on. Nothing happens if there is no such megaflow.
+    /// Replaces the actions of a megaflow; statistics go on. Nothing happens if there is no such
+    /// megaflow.
     ///
     /// # Errors
     /// As [`Self::flow_put`].
@@ -37,13 +40,15 @@ pub trait Dpif {
         actions: Arc<[DpAction]>,
     ) -> Result<(), PutError>;
 
-    /// Removes a megaflow; its statistics are final when a later fence has passed. Nothing happens if there is no such megaflow.
+    /// Removes a megaflow; its statistics are final when a later fence has passed. Nothing happens
+    /// if there is no such megaflow.
     ///
     /// # Errors
     /// [`PutError::QueueFull`] or [`PutError::NoSuchCore`]: it is still there.
     fn flow_delete(&mut self, core: CoreId, ufid: Ufid) -> Result<(), PutError>;
 
-    /// Runs actions on a packet whose flow is `flow`: the answer to an upcall, or a packet-out. Takes the packet in any case.
+    /// Runs actions on a packet whose flow is `flow`: the answer to an upcall, or a packet-out.
+    /// Takes the packet in any case.
     fn execute(&mut self, packet: Packet, flow: &Flow, actions: &Arc<[DpAction]>);
 
     /// Answers an upcall for which there are no actions: counts the packet under `reason`.
@@ -51,14 +56,15 @@ pub trait Dpif {
         self.execute(packet, flow, &Arc::from([DpAction::Drop(reason)]));
     }
 
-    /// A packet with these bytes, for a packet-out. It counts as originated, so it must be executed or discarded. `None` if no buffer is
-    /// free or the frame is longer than the largest.
+    /// A packet with these bytes, for a packet-out. It counts as originated, so it must be executed
+    /// or discarded. `None` if no buffer is free or the frame is longer than the largest.
     fn packet_from(&mut self, frame: &[u8]) -> Option<Packet>;
 
     /// Draws a line after all commands given so far, on every core; returns its number.
     fn fence(&mut self) -> u64;
 
-    /// Whether every core has passed the line: what was commanded before it is in force, and what was removed before it is used no more.
+    /// Whether every core has passed the line: what was commanded before it is in force, and what
+    /// was removed before it is used no more.
     fn fence_passed(&self, fence: u64) -> bool;
 
     /// A port's statistics, over all cores; zeros if there is no such port.

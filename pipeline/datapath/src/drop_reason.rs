@@ -1,8 +1,10 @@
 //! Every way in which a frame can die, by name.
 //!
-//! Nothing is lost silently: a frame that came in is transmitted, consumed by the control side, or counted under exactly one of
-//! these ([`crate::accounting`] states the law). The list spans the whole switch, from the device to the last queue, so that one table
-//! shows it all; a layer above that decides to drop says so by [`crate::DpAction::Drop`], and its reason is counted here, packet by packet.
+//! Nothing is lost silently: a frame that came in is transmitted, consumed by the control side, or
+//! counted under exactly one of these ([`crate::accounting`] states the law). The list spans the
+//! whole switch, from the device to the last queue, so that one table shows it all; a layer above
+//! that decides to drop says so by [`crate::DpAction::Drop`], and its reason is counted here,
+//! packet by packet.
 
 use core::fmt;
 
@@ -175,8 +177,8 @@ impl DropReason {
         }
     }
 
-    /// Whether the frame died on its way out, so that it counts as a transmit drop of the egress port
-    /// (all others are receive drops of the ingress port).
+    /// Whether the frame died on its way out, so that it counts as a transmit drop of the egress
+    /// port (all others are receive drops of the ingress port).
     #[must_use]
     pub const fn is_tx(self) -> bool {
         matches!(
@@ -249,10 +251,7 @@ impl Drops {
 
     /// The reasons under which anything was counted, with how much.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL
-            .into_iter()
-            .map(|reason| (reason, self.get(reason)))
-            .filter(|(_, n)| *n > 0)
+        DropReason::ALL.into_iter().map(|reason| (reason, self.get(reason))).filter(|(_, n)| *n > 0)
     }
 
     /// All drops.
@@ -264,10 +263,7 @@ impl Drops {
     /// The drops on the way in and through ([`DropReason::is_tx`] does not hold).
     #[must_use]
     pub fn total_rx(&self) -> u64 {
-        self.iter()
-            .filter(|(reason, _)| !reason.is_tx())
-            .map(|(_, n)| n)
-            .sum()
+        self.iter().filter(|(reason, _)| !reason.is_tx()).map(|(_, n)| n).sum()
     }
 
     /// The drops on the way out.

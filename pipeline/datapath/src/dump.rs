@@ -1,11 +1,12 @@
 //! Megaflows as text, as `ovs-appctl dpctl/dump-flows` prints them.
 //!
 //! ```text
-//! recirc_id(0),in_port(1),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0,frag=no), packets:3, bytes:180, used:0.512s, actions:2
+//! recirc_id(0),in_port(1),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0,frag=no), packets:3,
+//!  bytes:180, used:0.512s, actions:2      (one line)
 //! ```
 //!
-//! A field is printed if its mask has a bit, with the mask behind a slash unless it is whole. Header groups without a field are left
-//! out; a VLAN tag encloses what follows it in `encap(…)`.
+//! A field is printed if its mask has a bit, with the mask behind a slash unless it is whole.
+//! Header groups without a field are left out; a VLAN tag encloses what follows it in `encap(…)`.
 
 mod value;
 
@@ -56,17 +57,9 @@ impl Display for DumpLine<'_> {
         if self.ufid == UfidShown::Yes {
             write!(f, "ufid:{}, ", self.megaflow.ufid)?;
         }
-        let key = KeyText {
-            key: &self.megaflow.key,
-            mask: &self.megaflow.mask,
-            names: self.names,
-        };
+        let key = KeyText { key: &self.megaflow.key, mask: &self.megaflow.mask, names: self.names };
         let stats = self.megaflow.stats.read();
-        write!(
-            f,
-            "{key}, packets:{}, bytes:{}, used:",
-            stats.packets, stats.bytes
-        )?;
+        write!(f, "{key}, packets:{}, bytes:{}, used:", stats.packets, stats.bytes)?;
         match stats.used {
             Some(used) => write!(f, "{}", self.now - used)?,
             None => f.write_str("never")?,
@@ -103,15 +96,9 @@ impl Display for KeyText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (key, mask) = (self.key, self.mask);
         let mut groups = Groups { f, is_first: true };
-        groups.single(
-            "skb_priority",
-            &hex(key.skb_priority(), mask.skb_priority(), u32::MAX),
-        )?;
+        groups.single("skb_priority", &hex(key.skb_priority(), mask.skb_priority(), u32::MAX))?;
         groups.single("skb_mark", &hex(key.pkt_mark(), mask.pkt_mark(), u32::MAX))?;
-        groups.single(
-            "recirc_id",
-            &hex(key.recirc_id(), mask.recirc_id(), u32::MAX),
-        )?;
+        groups.single("recirc_id", &hex(key.recirc_id(), mask.recirc_id(), u32::MAX))?;
         groups.single("dp_hash", &hex(key.dp_hash(), mask.dp_hash(), u32::MAX))?;
         self.in_port(&mut groups)?;
         groups.group("eth", |fields| {
@@ -131,10 +118,9 @@ impl KeyText<'_> {
         let port = PortNo(self.key.in_port());
         match self.names.and_then(|names| names.port_name(port)) {
             Some(name) => groups.item(|f| write!(f, "in_port({name})")),
-            None => groups.single(
-                "in_port",
-                &dec(self.key.in_port(), self.mask.in_port(), u32::MAX),
-            ),
+            None => {
+                groups.single("in_port", &dec(self.key.in_port(), self.mask.in_port(), u32::MAX))
+            }
         }
     }
 
@@ -142,18 +128,8 @@ impl KeyText<'_> {
     fn vlans(&self, groups: &mut Groups<'_, '_>) -> Result<usize, fmt::Error> {
         let (key, mask) = (self.key, self.mask);
         let tags = [
-            (
-                key.vlan_tpid(),
-                mask.vlan_tpid(),
-                key.vlan_tci(),
-                mask.vlan_tci(),
-            ),
-            (
-                key.vlan_tpid1(),
-                mask.vlan_tpid1(),
-                key.vlan_tci1(),
-                mask.vlan_tci1(),
-            ),
+            (key.vlan_tpid(), mask.vlan_tpid(), key.vlan_tci(), mask.vlan_tci()),
+            (key.vlan_tpid1(), mask.vlan_tpid1(), key.vlan_tci1(), mask.vlan_tci1()),
         ];
         let mut n_open = 0;
         for (tpid, tpid_mask, tci, tci_mask) in tags {
@@ -176,12 +152,9 @@ impl KeyText<'_> {
         groups.group("mpls", |fields| {
             for n in 0..self.key.n_mpls() {
                 let (lse, bits) = (self.key.mpls_lse(n), self.mask.mpls_lse(n));
-                for (name, shift, ones) in [
-                    ("label", 12, 0xf_ffff),
-                    ("tc", 9, 7),
-                    ("ttl", 0, 0xff),
-                    ("bos", 8, 1),
-                ] {
+                for (name, shift, ones) in
+                    [("label", 12, 0xf_ffff), ("tc", 9, 7), ("ttl", 0, 0xff), ("bos", 8, 1)]
+                {
                     fields.add(name, &dec(lse >> shift & ones, bits >> shift & ones, ones))?;
                 }
             }
@@ -239,10 +212,7 @@ impl KeyText<'_> {
             fields.add(dst, &dec(key.tp_dst(), mask.tp_dst(), u16::MAX))
         })?;
         if name == "tcp" && mask.tcp_flags() != 0 {
-            let flags = TcpFlagNames {
-                flags: key.tcp_flags(),
-                mask: mask.tcp_flags(),
-            };
+            let flags = TcpFlagNames { flags: key.tcp_flags(), mask: mask.tcp_flags() };
             groups.item(|f| write!(f, "tcp_flags({flags})"))?;
         }
         if name == "icmpv6" {
@@ -273,11 +243,7 @@ impl<'b> Groups<'_, 'b> {
 
     /// `name(value)`, unless nothing of it counts.
     fn single(&mut self, name: &str, value: &Value) -> fmt::Result {
-        if value.is_none() {
-            Ok(())
-        } else {
-            self.item(|f| write!(f, "{name}({value})"))
-        }
+        if value.is_none() { Ok(()) } else { self.item(|f| write!(f, "{name}({value})")) }
     }
 
     /// `name(field=value,…)`, unless there is no field.
@@ -286,17 +252,9 @@ impl<'b> Groups<'_, 'b> {
         name: &str,
         write: impl Fn(&mut Fields<'_, '_, '_, 'b>) -> fmt::Result,
     ) -> fmt::Result {
-        let mut fields = Fields {
-            groups: self,
-            name,
-            n_written: 0,
-        };
+        let mut fields = Fields { groups: self, name, n_written: 0 };
         write(&mut fields)?;
-        if fields.n_written > 0 {
-            self.f.write_str(")")
-        } else {
-            Ok(())
-        }
+        if fields.n_written > 0 { self.f.write_str(")") } else { Ok(()) }
     }
 }
 

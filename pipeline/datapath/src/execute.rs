@@ -1,14 +1,16 @@
 //! Running a program of datapath actions on a group of packets.
 //!
 //! # Design
-//! The program is run action by action, each on all packets of the group, so that an edit's code is warm and an output finds its port once.
-//! Packets that an edit fails on leave the group, counted. The last action that needs the packets takes them: an output
-//! *moves* them to the port; an earlier one sends copies. So a frame to one port is never copied, and one that is flooded to `n` ports is copied `n - 1` times.
-//! What stands after the last such action cannot be seen by anyone and is not run.
+//! The program is run action by action, each on all packets of the group, so that an edit's code is
+//! warm and an output finds its port once. Packets that an edit fails on leave the group, counted.
+//! The last action that needs the packets takes them: an output *moves* them to the port; an
+//! earlier one sends copies. So a frame to one port is never copied, and one that is flooded to `n`
+//! ports is copied `n - 1` times. What stands after the last such action cannot be seen by anyone
+//! and is not run.
 //!
 //! # Accounting
-//! A copy counts as made even when the pool has no buffer for it: it then counts as dropped as well ([`DropReason::PoolExhausted`]), and the law
-//! of [`crate::accounting`] holds without exceptions.
+//! A copy counts as made even when the pool has no buffer for it: it then counts as dropped as well
+//! ([`DropReason::PoolExhausted`]), and the law of [`crate::accounting`] holds without exceptions.
 
 mod edit;
 
@@ -53,7 +55,8 @@ pub(crate) struct Executor<'a, O: Output> {
 }
 
 impl<O: Output> Executor<'_, O> {
-    /// Runs `actions` on all packets of `group`, and leaves it empty: each packet is passed on or counted.
+    /// Runs `actions` on all packets of `group`, and leaves it empty: each packet is passed on or
+    /// counted.
     pub(crate) fn run(&mut self, group: &mut Group, actions: &[DpAction]) {
         let Some(last) = actions.iter().rposition(takes_packet) else {
             return self.drop_all(group, DropReason::EmptyActions);
@@ -111,8 +114,7 @@ impl<O: Output> Executor<'_, O> {
     /// Gives each packet of the group, or a copy of it if the group is still needed, to `sink`.
     fn each(&mut self, group: &mut Group, is_last: bool, mut sink: impl FnMut(&mut Self, Live)) {
         if is_last {
-            // In order, and without shifting: a moved-out `Group` is drained from its front.
-            for live in core::mem::take(group) {
+            for live in group.drain(..) {
                 sink(self, live);
             }
         } else {
@@ -130,10 +132,7 @@ impl<O: Output> Executor<'_, O> {
             self.port_counters.dropped(DropReason::PoolExhausted, 1);
             return None;
         };
-        Some(Live {
-            packet,
-            offsets: live.offsets,
-        })
+        Some(Live { packet, offsets: live.offsets })
     }
 
     fn output(&mut self, port: PortNo, live: Live, max_len: usize) {
@@ -150,13 +149,7 @@ impl<O: Output> Executor<'_, O> {
 
     fn upcall(&mut self, live: Live, reason: UpcallReason) {
         let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
-        let upcall = Upcall {
-            packet: live.packet,
-            flow,
-            core: self.core,
-            port: self.port,
-            reason,
-        };
+        let upcall = Upcall { packet: live.packet, flow, core: self.core, port: self.port, reason };
         match self.out.upcall(upcall) {
             Ok(()) => {
                 self.counters.upcalls.add(1);

@@ -47,8 +47,9 @@ pub struct Ufid(pub u128);
 impl Ufid {
     /// The id of the megaflow that matches `key` under `mask`.
     ///
-    /// Two independent 64-bit mixes over the words. This is a name and no defence: a controller can at most make its
-    /// own megaflows collide, and then the later one replaces the earlier one, which only costs upcalls.
+    /// Two independent 64-bit mixes over the words. This is a name and no defence: a controller can
+    /// at most make its own megaflows collide, and then the later one replaces the earlier one,
+    /// which only costs upcalls.
     #[must_use]
     pub fn of(key: &Flow, mask: &Mask) -> Self {
         let mut high = 0x9e37_79b9_7f4a_7c15_u64;
@@ -69,9 +70,7 @@ fn mix(state: u64, word: u64) -> u64 {
         * u128::from(word.wrapping_mul(0xe703_7ed1_a0b4_28db) ^ 0x8ebc_6af0_9c88_c6e3);
     let folded = (product >> 64) ^ (product & u128::from(u64::MAX));
     // The upper half was folded in: what is left fits.
-    u64::try_from(folded)
-        .unwrap_or_default()
-        .wrapping_add(state)
+    u64::try_from(folded).unwrap_or_default().wrapping_add(state)
 }
 
 /// As OVS prints it: `ufid:01234567-89ab-cdef-0123-456789abcdef` without the prefix.

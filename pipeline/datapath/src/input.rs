@@ -1,16 +1,23 @@
 //! The life of a packet in one core's datapath, in one page.
 //!
 //! ```text
-//! batch of a port -> count -> extract -> [EMC's place] -> megaflow of the port -hit-> credit -> actions -> Output
-//!                                 ^                                           -miss-> upcall to the control core
-//!                                 +------------------ recirculated <------------------+
+//! batch of a port -> count -> extract -> [EMC's place] -> megaflow of the port
+//!                                ^                          |            |
+//!                                |                         hit          miss
+//!                                |                          v            v
+//!                                +--- recirculated <-- credit, actions  upcall to the
+//!                                                           |           control core
+//!                                                           v
+//!                                                         Output
 //! ```
 //!
-//! Each stage handles the whole batch before the next one begins, so that its code and tables are warm. The packets that hit the same
-//! megaflow form a *group* and run its actions together. What a program recirculates waits in a stage of bounded size and makes further
-//! batches, each one deeper, until nothing is left or [`MAX_DEPTH`] ends it.
+//! Each stage handles the whole batch before the next one begins, so that its code and tables are
+//! warm. The packets that hit the same megaflow form a *group* and run its actions together. What a
+//! program recirculates waits in a stage of bounded size and makes further batches, each one
+//! deeper, until nothing is left or [`MAX_DEPTH`] ends it.
 //!
-//! A packet that enters leaves by exactly one of: [`Output::transmit`], [`Output::upcall`], a counted drop. See [`crate::accounting`].
+//! A packet that enters leaves by exactly one of: [`Output::transmit`], [`Output::upcall`], a
+//! counted drop. See [`crate::accounting`].
 
 use flow::{Extracted, FlowMeta, extract};
 use packet::{BATCH, Batch, Packet, PacketMeta};
@@ -41,16 +48,14 @@ impl PmdDatapath {
             return;
         }
         for packet in batch.iter_mut() {
-            packet.meta = PacketMeta {
-                in_port: port.0,
-                ..PacketMeta::default()
-            };
+            packet.meta = PacketMeta { in_port: port.0, ..PacketMeta::default() };
         }
         self.pass(port, batch, 0, now, out);
         self.recirculate(now, out);
     }
 
-    /// Passes on what programs have recirculated, and what that recirculates, until nothing is left.
+    /// Passes on what programs have recirculated, and what that recirculates, until nothing is
+    /// left.
     pub(crate) fn recirculate(&mut self, now: Nanos, out: &mut impl Output) {
         let mut batch = Batch::new();
         while let Some((port, depth)) = self.stage.take_batch(&mut batch) {
@@ -59,7 +64,8 @@ impl PmdDatapath {
         }
     }
 
-    /// Takes one batch of one port and depth through extract, lookup, actions and upcalls. Leaves `batch` empty.
+    /// Takes one batch of one port and depth through extract, lookup, actions and upcalls. Leaves
+    /// `batch` empty.
     fn pass(
         &mut self,
         port: PortNo,
@@ -72,7 +78,7 @@ impl PmdDatapath {
         // The exact-match cache's place: what it hits needs no lookup.
         let hits = self.lookup_all(port);
         let mut waiting = Waiting::new();
-        waiting.extend(core::mem::take(batch).into_iter().map(Some));
+        waiting.extend(batch.drain(..).map(Some));
         self.run_groups(port, depth, &mut waiting, &hits, now, out);
         self.upcall_misses(port, &mut waiting, out);
     }
@@ -80,11 +86,7 @@ impl PmdDatapath {
     /// Extracts every packet of `batch` into `self.keys`, in the same order.
     fn extract_all(&mut self, batch: &Batch) {
         self.keys.clear();
-        self.keys.extend(
-            batch
-                .iter()
-                .map(|packet| extract(packet.data(), &meta_of(packet))),
-        );
+        self.keys.extend(batch.iter().map(|packet| extract(packet.data(), &meta_of(packet))));
     }
 
     /// Finds the megaflows of all keys.
@@ -118,29 +120,26 @@ impl PmdDatapath {
             stage: &mut self.stage,
             out,
         };
+        let mut group = Group::new();
         let mut n_hits = 0;
         for (first, hit) in hits.iter().enumerate() {
             let Some(slot) = hit else { continue };
             let Some(installed) = self.flows.get(*slot) else {
                 continue;
             };
-            let (mut group, totals) = take_group(*slot, first, hits, waiting, &self.keys);
+            let totals = take_group(*slot, first, hits, waiting, &self.keys, &mut group);
             if group.is_empty() {
                 // An earlier packet's group took it along.
                 continue;
             }
-            let stats = &installed.megaflow.stats;
-            stats.credit(group.len() as u64, totals.n_bytes, now, totals.tcp_flags);
-            n_hits += group.len() as u64;
+            let n_packets = group.len() as u64;
+            installed.stats.credit(n_packets, totals.n_bytes, now, totals.tcp_flags);
+            n_hits += n_packets;
             if self.sampler.picks(group.len())
                 && let Some(key) = self.keys.get(first)
             {
                 let ufid = installed.megaflow.ufid;
-                if !executor.out.check(Check {
-                    flow: key.flow,
-                    ufid,
-                    core: self.core,
-                }) {
+                if !executor.out.check(Check { flow: key.flow, ufid, core: self.core }) {
                     self.counters.checks_lost.add(1);
                 }
             }
@@ -157,13 +156,7 @@ impl PmdDatapath {
             };
             self.counters.misses.add(1);
             let reason = UpcallReason::Miss;
-            match out.upcall(Upcall {
-                packet,
-                flow: key.flow,
-                core: self.core,
-                port,
-                reason,
-            }) {
+            match out.upcall(Upcall { packet, flow: key.flow, core: self.core, port, reason }) {
                 Ok(()) => self.counters.upcalls.add(1),
                 Err(upcall) => {
                     let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
@@ -185,15 +178,15 @@ struct Totals {
     tcp_flags: u16,
 }
 
-/// Takes all packets that hit `slot`, from `first` on, in their order.
+/// Moves all packets that hit `slot`, from `first` on, into `group`, in their order.
 fn take_group(
     slot: Slot,
     first: usize,
     hits: &Hits,
     waiting: &mut Waiting,
     keys: &[Extracted],
-) -> (Group, Totals) {
-    let mut group = Group::new();
+    group: &mut Group,
+) -> Totals {
     let mut totals = Totals::default();
     for ((hit, place), key) in hits.iter().zip(waiting.iter_mut()).zip(keys).skip(first) {
         if *hit != Some(slot) {
@@ -203,12 +196,9 @@ fn take_group(
         totals.n_bytes += packet.len() as u64;
         totals.tcp_flags |= key.flow.tcp_flags();
         // As many places as packets in a batch.
-        let _ = group.push(Live {
-            packet,
-            offsets: key.offsets,
-        });
+        let _ = group.push(Live { packet, offsets: key.offsets });
     }
-    (group, totals)
+    totals
 }
 
 /// What a packet carries that belongs in its flow.

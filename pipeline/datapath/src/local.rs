@@ -1,7 +1,9 @@
-//! The whole datapath on one core, without rings: for tests, scenarios and comparisons, and for `trace` offline.
+//! The whole datapath on one core, without rings: for tests, scenarios and comparisons, and for
+//! `trace` offline.
 //!
-//! It is the real [`PmdDatapath`] behind the real [`Dpif`]; only the surroundings are simple. Commands take effect at once, frames that leave are
-//! collected as bytes, upcalls wait in a bounded queue until somebody takes them. So what holds here holds for the switch, except what
+//! It is the real [`PmdDatapath`] behind the real [`Dpif`]; only the surroundings are simple.
+//! Commands take effect at once, frames that leave are collected as bytes, upcalls wait in a
+//! bounded queue until somebody takes them. So what holds here holds for the switch, except what
 //! rings between cores add: delay, and queues that fill.
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
@@ -40,10 +42,7 @@ pub struct LocalConfig {
 impl Default for LocalConfig {
     fn default() -> Self {
         Self {
-            pool: PoolConfig {
-                small: 512,
-                jumbo: 64,
-            },
+            pool: PoolConfig { small: 512, jumbo: 64 },
             limits: TableLimits::default(),
             upcall_queue_len: 256,
             sample_one_in: 0,
@@ -105,11 +104,7 @@ impl LocalDpif {
         let counters = Arc::new(PortCounters::default());
         self.ports.push((port, counters.clone()));
         self.surroundings.ports.retain(|open| open.port != port);
-        self.surroundings.ports.push(OpenPort {
-            port,
-            counters: counters.clone(),
-            is_full: false,
-        });
+        self.surroundings.ports.push(OpenPort { port, counters: counters.clone(), is_full: false });
         self.apply(Command::AddPort(port, counters));
     }
 
@@ -146,15 +141,14 @@ impl LocalDpif {
             // Never full here: it is passed on as soon as it is.
             let _ = batch.push(packet);
             if batch.is_full() {
-                self.pmd
-                    .input(port, &mut batch, self.now, &mut self.surroundings);
+                self.pmd.input(port, &mut batch, self.now, &mut self.surroundings);
             }
         }
-        self.pmd
-            .input(port, &mut batch, self.now, &mut self.surroundings);
+        self.pmd.input(port, &mut batch, self.now, &mut self.surroundings);
     }
 
-    /// The upcall that waits longest. A miss or slow-path upcall is to be answered: see [`crate::upcall`].
+    /// The upcall that waits longest. A miss or slow-path upcall is to be answered: see
+    /// [`Dpif::execute`].
     pub fn next_upcall(&mut self) -> Option<Upcall> {
         self.surroundings.upcalls.pop_front()
     }
@@ -180,31 +174,23 @@ impl LocalDpif {
         self.pmd.apply(command, self.now, &mut self.surroundings);
     }
 
-    /// The sums of the law, over everything that ever was here. In flight are the upcalls that wait or are being answered.
+    /// The sums of the law, over everything that ever was here. In flight are the upcalls that wait
+    /// or are being answered.
     #[must_use]
     pub fn accounting(&self) -> Accounting {
         let mut sums = Accounting::default();
         sums.add_core(self.pmd.counters());
-        self.ports
-            .iter()
-            .for_each(|(_, counters)| sums.add_port(&counters.read()));
+        self.ports.iter().for_each(|(_, counters)| sums.add_port(&counters.read()));
         sums
     }
 
     fn counters(&self, port: PortNo) -> Option<&PortCounters> {
         let ports = self.ports.iter().rev();
-        ports
-            .clone()
-            .find(|(number, _)| *number == port)
-            .map(|(_, counters)| &**counters)
+        ports.clone().find(|(number, _)| *number == port).map(|(_, counters)| &**counters)
     }
 
     fn check_core(core: CoreId) -> Result<(), PutError> {
-        if core == CoreId(0) {
-            Ok(())
-        } else {
-            Err(PutError::NoSuchCore)
-        }
+        if core == CoreId(0) { Ok(()) } else { Err(PutError::NoSuchCore) }
     }
 }
 
@@ -239,11 +225,7 @@ impl Dpif for LocalDpif {
     }
 
     fn execute(&mut self, packet: Packet, flow: &Flow, actions: &Arc<[DpAction]>) {
-        let execute = Execute {
-            packet,
-            flow: *flow,
-            actions: actions.clone(),
-        };
+        let execute = Execute { packet, flow: *flow, actions: actions.clone() };
         self.pmd.execute(execute, self.now, &mut self.surroundings);
     }
 
@@ -264,9 +246,7 @@ impl Dpif for LocalDpif {
     }
 
     fn port_stats(&self, port: PortNo) -> PortStats {
-        self.counters(port)
-            .map(PortCounters::read)
-            .unwrap_or_default()
+        self.counters(port).map(PortCounters::read).unwrap_or_default()
     }
 }
 

@@ -13,14 +13,16 @@ use crate::{
     ids::{PortNo, Ufid},
 };
 
-/// What the control core installs, and keeps a share of for itself. Immutable; only [`FlowStats`] move.
+/// What the control core installs, and keeps a share of for itself. Immutable; only [`FlowStats`]
+/// move.
 #[derive(Debug, Clone)]
 pub struct Megaflow {
     /// Its name; see [`Ufid::of`].
     pub ufid: Ufid,
     /// The masked key: zero wherever `mask` is zero.
     pub key: Flow,
-    /// The bits that translation looked at. Ingress port and recirculation id are always among them.
+    /// The bits that translation looked at. Ingress port and recirculation id are always among
+    /// them.
     pub mask: Mask,
     /// What to do.
     pub actions: Arc<[DpAction]>,
@@ -31,20 +33,14 @@ pub struct Megaflow {
 impl Megaflow {
     /// A megaflow for the packets that agree with `key` under `mask`, with fresh statistics.
     ///
-    /// Ingress port and recirculation id are added to the mask: the first chooses the table, and a mask without the second would
-    /// confuse two passes of one packet.
+    /// Ingress port and recirculation id are added to the mask: the first chooses the table, and a
+    /// mask without the second would confuse two passes of one packet.
     #[must_use]
     pub fn new(key: &Flow, mut mask: Mask, actions: Arc<[DpAction]>) -> Self {
         mask.set_exact(Field::InPort);
         mask.set_exact(Field::RecircId);
         let key = key.masked(&mask);
-        Self {
-            ufid: Ufid::of(&key, &mask),
-            key,
-            mask,
-            actions,
-            stats: Arc::default(),
-        }
+        Self { ufid: Ufid::of(&key, &mask), key, mask, actions, stats: Arc::default() }
     }
 
     /// The ingress port whose table this belongs to.
@@ -68,7 +64,8 @@ impl Megaflow {
     }
 }
 
-/// Why a megaflow was not installed. Never a reason to lose packets: without megaflow each packet is an upcall.
+/// Why a megaflow was not installed. Never a reason to lose packets: without megaflow each packet
+/// is an upcall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutError {
     /// The core has as many megaflows as it may.
@@ -105,8 +102,9 @@ pub enum Fate {
 /// Statistics of one megaflow.
 ///
 /// # Concurrency
-/// Written by the one core that has the megaflow installed, read by the control core; relaxed words, so a reader may see
-/// the packets of a batch before its bytes. They are final once a fence after the removal has passed.
+/// Written by the one core that has the megaflow installed, read by the control core; relaxed
+/// words, so a reader may see the packets of a batch before its bytes. They are final once a fence
+/// after the removal has passed.
 #[derive(Debug, Default)]
 pub struct FlowStats {
     packets: Counter,
@@ -138,8 +136,7 @@ impl FlowStats {
         // Zero means never, so a hit at boot counts as one nanosecond later.
         self.used_ns.set(now.0.max(1));
         if tcp_flags != 0 {
-            self.tcp_flags
-                .set(self.tcp_flags.get() | u64::from(tcp_flags));
+            self.tcp_flags.set(self.tcp_flags.get() | u64::from(tcp_flags));
         }
     }
 

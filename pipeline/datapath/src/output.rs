@@ -11,21 +11,20 @@ use crate::{
 pub trait Output {
     /// Takes a packet that is to leave by `port`, which exists.
     ///
-    /// The implementor answers for it from here: it counts the packet as transmitted when it enters the device's ring, or
-    /// under a transmit reason of [`crate::DropReason`] when it does not.
+    /// The implementor answers for it from here: it counts the packet as transmitted when it enters
+    /// the device's ring, or under a transmit reason of [`crate::DropReason`] when it does not.
     fn transmit(&mut self, port: PortNo, packet: Packet);
 
-    /// Takes an upcall, or gives it back if there is no room: the datapath then counts the packet as dropped.
+    /// Takes an upcall, or gives it back if there is no room: the datapath then counts the packet
+    /// as dropped.
     ///
     /// # Errors
     /// `Err(upcall)`: the queue is full.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the refused value goes back to its owner"
-    )]
+    #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
     fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall>;
 
-    /// Takes a sample for the self check; `false` if there was no room, which loses only the sample.
+    /// Takes a sample for the self check; `false` if there was no room, which loses only the
+    /// sample.
     fn check(&mut self, check: Check) -> bool {
         let _ = check;
         false

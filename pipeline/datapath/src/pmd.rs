@@ -1,9 +1,11 @@
 //! One core's datapath: what it owns, and how the control core changes it.
 //!
 //! # Concurrency
-//! A `PmdDatapath` is owned by its core and reached only through `&mut`. What the control core may see of it at any time are counters that it
-//! shares ([`PortCounters`], [`CoreCounters`], the statistics in each [`Megaflow`]): words with this core as their single writer. What the
-//! control core wants changed comes as [`Command`]s, in order, between batches; a fence that was reached tells it that everything before is in force.
+//! A `PmdDatapath` is owned by its core and reached only through `&mut`. What the control core may
+//! see of it at any time are counters that it shares ([`PortCounters`], [`CoreCounters`], the
+//! statistics in each [`Megaflow`]): words with this core as their single writer. What the control
+//! core wants changed comes as [`Command`]s, in order, between batches; a fence that was reached
+//! tells it that everything before is in force.
 
 use alloc::{sync::Arc, vec::Vec};
 
@@ -69,10 +71,7 @@ impl PmdDatapath {
             stage: Stage::new(),
             keys: Vec::with_capacity(packet::BATCH),
             hash_basis: config.hash_basis,
-            sampler: Sampler {
-                one_in: config.sample_one_in,
-                n_left: config.sample_one_in,
-            },
+            sampler: Sampler { one_in: config.sample_one_in, n_left: config.sample_one_in },
             limits: config.limits,
             next_sort: Nanos::ZERO,
         }
@@ -100,12 +99,7 @@ impl PmdDatapath {
             Command::FlowDelete(ufid) => self.delete(ufid),
             Command::FlowFlush => self.flush(),
             Command::Execute(execute) => self.execute(*execute, now, out),
-            Command::SetSampling(one_in) => {
-                self.sampler = Sampler {
-                    one_in,
-                    n_left: one_in,
-                }
-            }
+            Command::SetSampling(one_in) => self.sampler = Sampler { one_in, n_left: one_in },
             Command::SetFlowLimit(flows) => self.limits.flows = flows,
             Command::Fence(number) => self.counters.fence.reach(number),
         }
@@ -134,12 +128,8 @@ impl PmdDatapath {
     pub fn put(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
         let stats = megaflow.stats.clone();
         let result = megaflow.check().and_then(|()| {
-            let port = self
-                .ports
-                .get_mut(megaflow.in_port())
-                .ok_or(PutError::NoSuchPort)?;
-            port.table
-                .put(&mut self.flows, megaflow, self.hash_basis, self.limits)
+            let port = self.ports.get_mut(megaflow.in_port()).ok_or(PutError::NoSuchPort)?;
+            port.table.put(&mut self.flows, megaflow, self.hash_basis, self.limits)
         });
         if result.is_err() {
             stats.set_fate(Fate::Refused);
@@ -148,13 +138,10 @@ impl PmdDatapath {
         result
     }
 
-    /// Runs a program on a packet that the control core sends: with the metadata of its flow, and for the account of its ingress port.
+    /// Runs a program on a packet that the control core sends: with the metadata of its flow, and
+    /// for the account of its ingress port.
     pub fn execute(&mut self, execute: Execute, now: Nanos, out: &mut impl Output) {
-        let Execute {
-            mut packet,
-            flow,
-            actions,
-        } = execute;
+        let Execute { mut packet, flow, actions } = execute;
         packet.meta = PacketMeta {
             in_port: flow.in_port(),
             recirc_id: flow.recirc_id(),
@@ -187,9 +174,7 @@ impl PmdDatapath {
 
     /// The megaflows in force, in no particular order.
     pub fn megaflows(&self) -> impl Iterator<Item = (&Megaflow, &[crate::DpAction])> {
-        self.flows
-            .iter()
-            .map(|installed| (&*installed.megaflow, &*installed.actions))
+        self.flows.iter().map(|installed| (&*installed.megaflow, &*installed.actions))
     }
 
     /// How many megaflows are in force.
@@ -201,9 +186,7 @@ impl PmdDatapath {
     /// How many subtables the port has, each tried by a miss.
     #[must_use]
     pub fn n_masks(&self, port: PortNo) -> usize {
-        self.ports
-            .get(port)
-            .map_or(0, |port| port.table.masks().count())
+        self.ports.get(port).map_or(0, |port| port.table.masks().count())
     }
 
     /// This core's counters.

@@ -4,10 +4,12 @@ use crate::drop_reason::{DropCounters, DropReason, Drops};
 
 use sync::counter::Counter;
 
-/// One core's counts for one port. Made by the control core, which reads them; written by that one core.
+/// One core's counts for one port. Made by the control core, which reads them; written by that one
+/// core.
 ///
-/// The receive side and the datapath's drops are counted by the datapath; `transmitted` and the transmit drops by the
-/// [`crate::Output`] that took the packet, on the core where the frame enters the device's ring (or dies).
+/// The receive side and the datapath's drops are counted by the datapath; `transmitted` and the
+/// transmit drops by the [`crate::Output`] that took the packet, on the core where the frame enters
+/// the device's ring (or dies).
 #[derive(Debug, Default)]
 pub struct PortCounters {
     rx_packets: Counter,
@@ -92,7 +94,8 @@ impl PortStats {
         self.drops.get(DropReason::RxMalformed) + self.drops.get(DropReason::RxOversize)
     }
 
-    /// Frames lost for want of a buffer or by a closed port, before any rule could decide: OpenFlow's `rx_dropped`.
+    /// Frames lost for want of a buffer or by a closed port, before any rule could decide:
+    /// OpenFlow's `rx_dropped`.
     #[must_use]
     pub fn rx_dropped(&self) -> u64 {
         self.drops.get(DropReason::RxNoBuffer)

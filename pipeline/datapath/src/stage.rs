@@ -1,8 +1,9 @@
 //! Where recirculated packets wait for their next pass.
 //!
-//! One program may recirculate a packet several times, and each of those again: the number of packets could grow with each pass. So the stage
-//! holds a fixed number, allocated once, and passes are limited to [`MAX_DEPTH`]; what exceeds either is dropped by name. Packets wait in
-//! order, so those of one flow stay in order.
+//! One program may recirculate a packet several times, and each of those again: the number of
+//! packets could grow with each pass. So the stage holds a fixed number, allocated once, and passes
+//! are limited to [`MAX_DEPTH`]; what exceeds either is dropped by name. Packets wait in order, so
+//! those of one flow stay in order.
 
 use alloc::collections::VecDeque;
 
@@ -28,7 +29,8 @@ impl Stage {
         Self(VecDeque::with_capacity(CAPACITY))
     }
 
-    /// Lets a packet wait that was looked up at `depth`, or gives it back with the reason for which it must not.
+    /// Lets a packet wait that was looked up at `depth`, or gives it back with the reason for which
+    /// it must not.
     pub(crate) fn push(
         &mut self,
         port: PortNo,
@@ -41,11 +43,7 @@ impl Stage {
         if self.0.len() >= CAPACITY {
             return Err((packet, DropReason::RecirculationQueueFull));
         }
-        self.0.push_back(Staged {
-            port,
-            depth: depth + 1,
-            packet,
-        });
+        self.0.push_back(Staged { port, depth: depth + 1, packet });
         Ok(())
     }
 
@@ -54,10 +52,7 @@ impl Stage {
         let first = self.0.front()?;
         let (port, depth) = (first.port, first.depth);
         while !batch.is_full()
-            && self
-                .0
-                .front()
-                .is_some_and(|next| (next.port, next.depth) == (port, depth))
+            && self.0.front().is_some_and(|next| (next.port, next.depth) == (port, depth))
             && let Some(staged) = self.0.pop_front()
         {
             // Not full, as just checked.

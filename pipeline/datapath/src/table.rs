@@ -1,25 +1,30 @@
 //! The megaflows of one core: found by packet, by masked key, and by ufid.
 //!
 //! # What
-//! One [`PortTable`] per ingress port, in it one [`Subtable`] per distinct mask, in it the megaflows with that mask in a hash table.
-//! A lookup tries the subtables one by one: it takes the mask's words of the packet's flow, masks them, hashes them and probes. Megaflows
-//! have no priorities (translation resolved those), so the first hit is the answer.
+//! One [`PortTable`] per ingress port, in it one [`Subtable`] per distinct mask, in it the
+//! megaflows with that mask in a hash table. A lookup tries the subtables one by one: it takes the
+//! mask's words of the packet's flow, masks them, hashes them and probes. Megaflows have no
+//! priorities (translation resolved those), so the first hit is the answer.
 //!
 //! # Cost
-//! A probe costs the mask's nonzero words, not the flow's: a subtable knows which words matter and stores just those of its keys, side
-//! by side (a *row*). The hash table holds row numbers of four bytes, so a probe is one line of the table and one or two of the row. A batch
-//! goes through the first subtable as a whole before the next one is touched, so each subtable's mask and table are warm for up to 32 packets.
-//! Subtables stand in the order of their recent hits ([`PortTable::sort`], once a second): what most packets hit is tried first. Worst case, a
-//! miss, is one probe per mask; [`TableLimits`] bounds the masks.
+//! A probe costs the mask's nonzero words, not the flow's: a subtable knows which words matter and
+//! stores just those of its keys, side by side (a *row*). The hash table holds row numbers of four
+//! bytes, so a probe is one line of the table and one or two of the row. A batch goes through the
+//! first subtable as a whole before the next one is touched, so each subtable's mask and table are
+//! warm for up to 32 packets. Subtables stand in the order of their recent hits
+//! ([`PortTable::sort`], once a second): what most packets hit is tried first. Worst case, a miss,
+//! is one probe per mask; [`TableLimits`] bounds the masks.
 //!
 //! Nothing on the way of a lookup allocates.
 //!
 //! # Identity
-//! At most one megaflow per masked key and mask: installing twice replaces. Two megaflows of different masks may overlap if translation
-//! changed between them; either is a valid conclusion of its moment, and the revalidator removes the one that is not any more.
+//! At most one megaflow per masked key and mask: installing twice replaces. Two megaflows of
+//! different masks may overlap if translation changed between them; either is a valid conclusion of
+//! its moment, and the revalidator removes the one that is not any more.
 //!
 //! # Concurrency
-//! Owned by one core, reached only through `&mut`; there are no atomics in this file. Statistics are in the shared [`Megaflow`].
+//! Owned by one core, reached only through `&mut`; there are no atomics in this file. Statistics
+//! are in the shared [`Megaflow`].
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
@@ -29,7 +34,7 @@ use hashbrown::HashTable;
 use crate::{
     action::DpAction,
     ids::Ufid,
-    megaflow::{Fate, Megaflow, PutError},
+    megaflow::{Fate, FlowStats, Megaflow, PutError},
 };
 
 /// How much a core holds.
@@ -43,10 +48,7 @@ pub struct TableLimits {
 
 impl Default for TableLimits {
     fn default() -> Self {
-        Self {
-            flows: 200_000,
-            masks_per_port: 256,
-        }
+        Self { flows: 200_000, masks_per_port: 256 }
     }
 }
 
@@ -60,6 +62,8 @@ pub(crate) struct Installed {
     pub(crate) megaflow: Arc<Megaflow>,
     /// What it does: at first as the megaflow says, later as modified.
     pub(crate) actions: Arc<[DpAction]>,
+    /// The megaflow's statistics, at hand: a hit touches nothing else of it.
+    pub(crate) stats: Arc<FlowStats>,
     /// Its row in its subtable.
     row: u32,
 }
@@ -84,9 +88,7 @@ impl Flows {
     }
 
     pub(crate) fn find(&self, ufid: Ufid) -> Option<Slot> {
-        self.by_ufid
-            .find(ufid_hash(ufid), |slot| self.has_ufid(*slot, ufid))
-            .copied()
+        self.by_ufid.find(ufid_hash(ufid), |slot| self.has_ufid(*slot, ufid)).copied()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Installed> {
@@ -106,8 +108,7 @@ impl Flows {
     }
 
     fn has_ufid(&self, slot: Slot, ufid: Ufid) -> bool {
-        self.get(slot)
-            .is_some_and(|installed| installed.megaflow.ufid == ufid)
+        self.get(slot).is_some_and(|installed| installed.megaflow.ufid == ufid)
     }
 
     fn add(&mut self, installed: Installed) -> Option<Slot> {
@@ -136,10 +137,7 @@ impl Flows {
     fn take(&mut self, slot: Slot) -> Option<Installed> {
         let installed = self.slots.get_mut(slot.0 as usize)?.take()?;
         let ufid = installed.megaflow.ufid;
-        if let Ok(entry) = self
-            .by_ufid
-            .find_entry(ufid_hash(ufid), |other| *other == slot)
-        {
+        if let Ok(entry) = self.by_ufid.find_entry(ufid_hash(ufid), |other| *other == slot) {
             entry.remove();
         }
         self.free.push(slot);
@@ -160,11 +158,13 @@ pub(crate) struct PortTable {
     subtables: Vec<Subtable>,
 }
 
-/// The result of a batch lookup: for each packet the slot that it hit, and how many probes it all took.
+/// The result of a batch lookup: for each packet the slot that it hit, and how many probes it all
+/// took.
 pub(crate) type Hits = [Option<Slot>; packet::BATCH];
 
 impl PortTable {
-    /// Finds the megaflows of up to 32 packets, and counts hits for the order of subtables. Returns the number of probes.
+    /// Finds the megaflows of up to 32 packets, and counts hits for the order of subtables. Returns
+    /// the number of probes.
     pub(crate) fn lookup<'a>(
         &mut self,
         packets: impl Iterator<Item = &'a Flow> + Clone,
@@ -195,8 +195,7 @@ impl PortTable {
 
     /// Puts the subtables that were hit most since the last time first.
     pub(crate) fn sort(&mut self) {
-        self.subtables
-            .sort_by_key(|subtable| core::cmp::Reverse(subtable.n_hits));
+        self.subtables.sort_by_key(|subtable| core::cmp::Reverse(subtable.n_hits));
         for subtable in &mut self.subtables {
             subtable.n_hits = 0;
         }
@@ -214,10 +213,7 @@ impl PortTable {
         if old.is_none() && flows.len() >= limits.flows {
             return Err(PutError::TableFull);
         }
-        let is_new_mask = !self
-            .subtables
-            .iter()
-            .any(|subtable| subtable.mask == megaflow.mask);
+        let is_new_mask = !self.subtables.iter().any(|subtable| subtable.mask == megaflow.mask);
         if is_new_mask && self.subtables.len() >= limits.masks_per_port {
             return Err(PutError::TooManyMasks);
         }
@@ -234,11 +230,7 @@ impl PortTable {
         let stats = megaflow.stats.clone();
         let row = subtable.reserve_row().ok_or(PutError::TableFull)?;
         let slot = flows
-            .add(Installed {
-                megaflow,
-                actions,
-                row,
-            })
+            .add(Installed { megaflow, actions, stats: stats.clone(), row })
             .ok_or(PutError::TableFull)?;
         subtable.fill(row, &key, slot, basis);
         stats.set_fate(Fate::Installed);
@@ -251,11 +243,7 @@ impl PortTable {
             return;
         };
         let mask = &installed.megaflow.mask;
-        let Some(index) = self
-            .subtables
-            .iter()
-            .position(|subtable| subtable.mask == *mask)
-        else {
+        let Some(index) = self.subtables.iter().position(|subtable| subtable.mask == *mask) else {
             return;
         };
         if let Some(subtable) = self.subtables.get_mut(index) {
@@ -279,26 +267,17 @@ impl PortTable {
 
     /// The masks and how many megaflows each has, in the order in which they are tried.
     pub(crate) fn masks(&self) -> impl Iterator<Item = (&Mask, usize)> {
-        self.subtables
-            .iter()
-            .map(|subtable| (&subtable.mask, subtable.index.len()))
+        self.subtables.iter().map(|subtable| (&subtable.mask, subtable.index.len()))
     }
 
     fn find(&self, flows: &Flows, megaflow: &Megaflow, basis: u32) -> Option<Slot> {
-        let subtable = self
-            .subtables
-            .iter()
-            .find(|subtable| subtable.mask == megaflow.mask)?;
+        let subtable = self.subtables.iter().find(|subtable| subtable.mask == megaflow.mask)?;
         let slot = subtable.lookup(&megaflow.key, basis)?;
         flows.get(slot).map(|_| slot)
     }
 
     fn subtable(&mut self, mask: &Mask) -> &mut Subtable {
-        let index = match self
-            .subtables
-            .iter()
-            .position(|subtable| subtable.mask == *mask)
-        {
+        let index = match self.subtables.iter().position(|subtable| subtable.mask == *mask) {
             Some(index) => index,
             None => {
                 self.subtables.push(Subtable::new(mask));
@@ -348,18 +327,14 @@ impl Subtable {
 
     #[inline]
     fn lookup(&self, flow: &Flow, basis: u32) -> Option<Slot> {
-        let row = self
-            .index
-            .find(self.hash(flow, basis), |row| self.is_equal(*row, flow))?;
+        let row = self.index.find(self.hash(flow, basis), |row| self.is_equal(*row, flow))?;
         self.slots.get(*row as usize).copied()
     }
 
     /// The mask's words of `flow`, masked.
     #[inline]
     fn masked<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = u64> + 'a {
-        self.words
-            .iter()
-            .map(|(word, bits)| flow.word(usize::from(*word)) & bits)
+        self.words.iter().map(|(word, bits)| flow.word(usize::from(*word)) & bits)
     }
 
     #[inline]
@@ -370,9 +345,7 @@ impl Subtable {
     #[inline]
     fn is_equal(&self, row: u32, flow: &Flow) -> bool {
         let row = row_of(&self.keys, self.words.len(), row);
-        row.iter()
-            .zip(self.masked(flow))
-            .all(|(word, masked)| *word == masked)
+        row.iter().zip(self.masked(flow)).all(|(word, masked)| *word == masked)
     }
 
     /// A row for one more megaflow, not yet in the index.
@@ -390,10 +363,7 @@ impl Subtable {
     fn fill(&mut self, row: u32, key: &Flow, slot: Slot, basis: u32) {
         let n_words = self.words.len();
         let start = row as usize * n_words;
-        let words = self
-            .words
-            .iter()
-            .map(|(word, bits)| key.word(usize::from(*word)) & bits);
+        let words = self.words.iter().map(|(word, bits)| key.word(usize::from(*word)) & bits);
         for (place, word) in self.keys.iter_mut().skip(start).zip(words) {
             *place = word;
         }

@@ -1,9 +1,12 @@
-//! What the datapath hands to the control core: packets that it has no conclusion for, or that someone wants to see.
+//! What the datapath hands to the control core: packets that it has no conclusion for, or that
+//! someone wants to see.
 //!
 //! # Who accounts for the packet
-//! A [`UpcallReason::Miss`] or [`UpcallReason::SlowPath`] lends the packet: the control core answers each with exactly one
-//! `execute` ([`crate::Dpif::execute`], or [`crate::Dpif::discard`] when it has no actions for it), and until then the packet is in flight.
-//! A [`UpcallReason::Action`] gives the packet away: it counts as consumed when the upcall is accepted.
+//! A [`UpcallReason::Miss`] or [`UpcallReason::SlowPath`] lends the packet: the control core
+//! answers each with exactly one `execute` ([`crate::Dpif::execute`], or [`crate::Dpif::discard`]
+//! when it has no actions for it), and until then the packet is in flight. A
+//! [`UpcallReason::Action`] gives the packet away: it counts as consumed when the upcall is
+//! accepted.
 
 use flow::Flow;
 use packet::Packet;
@@ -72,8 +75,8 @@ pub enum PacketInReason {
     PacketOut = 5,
 }
 
-/// A cache hit picked for the self check: the control core translates `flow` again and compares the result with the
-/// megaflow that was hit.
+/// A cache hit picked for the self check: the control core translates `flow` again and compares the
+/// result with the megaflow that was hit.
 #[derive(Debug, Clone)]
 pub struct Check {
     /// The packet's complete flow.

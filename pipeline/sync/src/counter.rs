@@ -1,14 +1,15 @@
 //! Statistics that one core writes and any core reads.
 //!
 //! # Design
-//! A counter is one atomic word with a *single* writer, so adding is a plain load, add and store: no locked instruction
-//! on the packet path. What a reader sees is at some instant true and never torn. Two words read one after the other
-//! may belong to different instants; whoever compares sums does so when the writers rest.
+//! A counter is one atomic word with a *single* writer, so adding is a plain load, add and store:
+//! no locked instruction on the packet path. What a reader sees is at some instant true and never
+//! torn. Two words read one after the other may belong to different instants; whoever compares sums
+//! does so when the writers rest.
 //!
 //! # Concurrency
-//! Writer: the one core that owns the thing counted. If two cores did write, counts would be lost but nothing worse:
-//! that is why this needs no `unsafe` and takes `&self`. Readers: any. All operations are relaxed, because a count
-//! guards no other memory.
+//! Writer: the one core that owns the thing counted. If two cores did write, counts would be lost
+//! but nothing worse: that is why this needs no `unsafe` and takes `&self`. Readers: any. All
+//! operations are relaxed, because a count guards no other memory.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,10 +64,11 @@ impl Gauge {
     }
 }
 
-/// A sequence number that its owner advances *after* it did something, so that who sees the number also sees the deed.
+/// A sequence number that its owner advances *after* it did something, so that who sees the number
+/// also sees the deed.
 ///
-/// This is how a core acknowledges: it stores with release, the observer loads with acquire, and everything the owner
-/// wrote before is visible to who saw the number.
+/// This is how a core acknowledges: it stores with release, the observer loads with acquire, and
+/// everything the owner wrote before is visible to who saw the number.
 #[derive(Debug, Default)]
 pub struct Milestone(AtomicU64);
 

@@ -1,7 +1,9 @@
-//! The atomics and cells that the algorithms are written on: `core`'s, or `loom`'s under the model checker.
+//! The atomics and cells that the algorithms are written on: `core`'s, or `loom`'s under the model
+//! checker.
 //!
-//! `loom` explores every interleaving and every value that a relaxed or stale load may return, but only for
-//! operations that go through its own types; so `spsc`, `qsbr` and `snapshot` name these, never `core`'s.
+//! `loom` explores every interleaving and every value that a relaxed or stale load may return, but
+//! only for operations that go through its own types; so `spsc`, `qsbr` and `snapshot` name these,
+//! never `core`'s.
 
 #[cfg(loom)]
 pub(crate) use loom::{

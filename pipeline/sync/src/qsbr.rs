@@ -1,28 +1,34 @@
 //! Quiescent-state-based reclamation: when may the old version of shared data be freed?
 //!
 //! # What
-//! A polling core reads shared snapshots with a plain load: no reference count, no lock, no fence. In return it says once per
-//! loop "I hold nothing" ([`Reader::quiesce`]). Data that was unlinked before every reader said so can be reached by nobody and
-//! may go. The interval from unlinking to that moment is a *grace period*.
+//! A polling core reads shared snapshots with a plain load: no reference count, no lock, no fence.
+//! In return it says once per loop "I hold nothing" ([`Reader::quiesce`]). Data that was unlinked
+//! before every reader said so can be reached by nobody and may go. The interval from unlinking to
+//! that moment is a *grace period*.
 //!
 //! # Why QSBR
-//! The readers are loops with an obvious point of rest, so this is the cheapest scheme there is: one load and one store per
-//! loop, none per read. Its price is that a reader which never rests delays all freeing; a core that is about to halt must say
-//! so first ([`Reader::offline`]), and then delays nothing.
+//! The readers are loops with an obvious point of rest, so this is the cheapest scheme there is:
+//! one load and one store per loop, none per read. Its price is that a reader which never rests
+//! delays all freeing; a core that is about to halt must say so first ([`Reader::offline`]), and
+//! then delays nothing.
 //!
 //! # Design
-//! The domain has an epoch that each retirement advances. Each reader has a word: the epoch that it saw at its last rest, or
-//! [`OFFLINE`]. What was retired at epoch `e` is free when no word is below `e`.
+//! The domain has an epoch that each retirement advances. Each reader has a word: the epoch that it
+//! saw at its last rest, or `OFFLINE`. What was retired at epoch `e` is free when no word is below
+//! `e`.
 //!
 //! # Concurrency
-//! *Rest.* The writer unlinks, then advances the epoch (release). A reader loads the epoch (acquire) and stores it in its word
-//! (release). If the writer reads a word `>= e` (acquire), then: the reader's earlier reads happened before that store; and its
-//! later reads see the unlinking, because it had acquired an epoch written after it. So nothing it holds is the retired data.
+//! *Rest.* The writer unlinks, then advances the epoch (release). A reader loads the epoch
+//! (acquire) and stores it in its word (release). If the writer reads a word `>= e` (acquire),
+//! then: the reader's earlier reads happened before that store; and its later reads see the
+//! unlinking, because it had acquired an epoch written after it. So nothing it holds is the retired
+//! data.
 //!
-//! *Offline and back.* A reader that comes back stores its word and then reads; the writer unlinks and then reads the words.
-//! Without order between store and load both could miss each other, so both put a sequentially consistent fence between: either the
-//! writer sees the reader's word, or the reader sees the unlinking. That fence is on the way back online and in the writer's scan, never in
-//! [`Reader::quiesce`].
+//! *Offline and back.* A reader that comes back stores its word and then reads; the writer unlinks
+//! and then reads the words. Without order between store and load both could miss each other, so
+//! both put a sequentially consistent fence between: either the writer sees the reader's word, or
+//! the reader sees the unlinking. That fence is on the way back online and in the writer's scan,
+//! never in [`Reader::quiesce`].
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -47,7 +53,7 @@ struct Shared {
 
 struct Seat {
     taken: AtomicBool,
-    /// Epoch at the last rest, or [`OFFLINE`].
+    /// Epoch at the last rest, or `OFFLINE`.
     word: AtomicU64,
 }
 
@@ -57,35 +63,26 @@ impl Domain {
     pub fn new(n_readers: usize) -> Self {
         let seats = (0..n_readers)
             .map(|_| {
-                CachePadded(Seat {
-                    taken: AtomicBool::new(false),
-                    word: AtomicU64::new(OFFLINE),
-                })
+                CachePadded(Seat { taken: AtomicBool::new(false), word: AtomicU64::new(OFFLINE) })
             })
             .collect();
-        Self(Arc::new(Shared {
-            epoch: CachePadded(AtomicU64::new(1)),
-            seats,
-        }))
+        Self(Arc::new(Shared { epoch: CachePadded(AtomicU64::new(1)), seats }))
     }
 
-    /// Takes a free seat; `None` if all are taken. The seat is given back when the reader is dropped.
+    /// Takes a free seat; `None` if all are taken. The seat is given back when the reader is
+    /// dropped.
     #[must_use]
     pub fn register(&self) -> Option<Reader> {
         let seat = self.0.seats.iter().position(|seat| {
-            seat.taken
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
+            seat.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
         })?;
-        let mut reader = Reader {
-            domain: self.clone(),
-            seat,
-        };
+        let mut reader = Reader { domain: self.clone(), seat };
         reader.online();
         Some(reader)
     }
 
-    /// Starts a grace period for what was just unlinked: it ends when [`Self::is_past`] holds for the result.
+    /// Starts a grace period for what was just unlinked: it ends when [`Self::is_past`] holds for
+    /// the result.
     #[must_use]
     pub fn retire(&self) -> GracePeriod {
         // Release: whoever sees this epoch sees the unlinking before it.
@@ -97,10 +94,7 @@ impl Domain {
     pub fn is_past(&self, period: GracePeriod) -> bool {
         // Pairs with the fence in `Reader::online`.
         fence(Ordering::SeqCst);
-        self.0
-            .seats
-            .iter()
-            .all(|seat| seat.word.load(Ordering::Acquire) >= period.0)
+        self.0.seats.iter().all(|seat| seat.word.load(Ordering::Acquire) >= period.0)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -118,7 +112,8 @@ impl fmt::Debug for Domain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GracePeriod(u64);
 
-/// One core's membership. References read under it end before it rests: resting takes `&mut self`, reading borrows `&self`.
+/// One core's membership. References read under it end before it rests: resting takes `&mut self`,
+/// reading borrows `&self`.
 pub struct Reader {
     domain: Domain,
     seat: usize,
@@ -132,7 +127,8 @@ impl Reader {
         self.word().store(epoch, Ordering::Release);
     }
 
-    /// Runs `halt` while this core counts as resting, however long it takes. For halting until an interrupt.
+    /// Runs `halt` while this core counts as resting, however long it takes. For halting until an
+    /// interrupt.
     pub fn offline<R>(&mut self, halt: impl FnOnce() -> R) -> R {
         self.word().store(OFFLINE, Ordering::Release);
         let result = halt();
@@ -150,7 +146,8 @@ impl Reader {
     fn online(&mut self) {
         let epoch = self.domain.0.epoch.load(Ordering::Acquire);
         self.word().store(epoch, Ordering::Release);
-        // The word must be visible before anything is read: pairs with the fence in `Domain::is_past`.
+        // The word must be visible before anything is read: pairs with the fence in
+        // `Domain::is_past`.
         fence(Ordering::SeqCst);
     }
 
@@ -163,9 +160,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.word().store(OFFLINE, Ordering::Release);
-        self.domain.0.seats[self.seat]
-            .taken
-            .store(false, Ordering::Release);
+        self.domain.0.seats[self.seat].taken.store(false, Ordering::Release);
     }
 }
 

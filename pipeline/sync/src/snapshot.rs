@@ -1,14 +1,15 @@
 //! A whole immutable value that one core replaces and the others read without cost.
 //!
 //! # What
-//! Configuration, port tables and the like: built aside, then published at one instant. A reader sees the old value or the new
-//! one, never half of each, and pays one acquire load per read.
+//! Configuration, port tables and the like: built aside, then published at one instant. A reader
+//! sees the old value or the new one, never half of each, and pays one acquire load per read.
 //!
 //! # Concurrency
-//! Writer: the one [`Publisher`]. It swaps the pointer, then retires the old value in the [`Domain`]; old values are freed by
-//! [`Publisher::reclaim`] after their grace period. Readers: any [`Reader`] of that domain through a [`Published`]. The borrow that
-//! [`Published::read`] returns holds the `Reader`, so it ends before the reader can rest; and it holds the `Published`, which keeps
-//! the shared part, and with it every value not yet freed, alive.
+//! Writer: the one [`Publisher`]. It swaps the pointer, then retires the old value in the
+//! [`Domain`]; old values are freed by [`Publisher::reclaim`] after their grace period. Readers:
+//! any [`Reader`] of that domain through a [`Published`]. The borrow that [`Published::read`]
+//! returns holds the `Reader`, so it ends before the reader can rest; and it holds the `Published`,
+//! which keeps the shared part, and with it every value not yet freed, alive.
 
 use alloc::{boxed::Box, collections::VecDeque};
 use core::fmt;
@@ -26,13 +27,7 @@ pub fn publish<T: Send + Sync>(domain: &Domain, value: T) -> (Publisher<T>, Publ
         domain: domain.clone(),
     });
     let published = Published { cell: cell.clone() };
-    (
-        Publisher {
-            cell,
-            retired: VecDeque::new(),
-        },
-        published,
-    )
+    (Publisher { cell, retired: VecDeque::new() }, published)
 }
 
 /// The writing end; there is one.
@@ -48,8 +43,7 @@ impl<T: Send + Sync> Publisher<T> {
         let new = Box::into_raw(Box::new(value));
         // Release: a reader that sees the pointer sees the value behind it.
         let old = self.cell.current.swap(new, Ordering::AcqRel);
-        self.retired
-            .push_back((self.cell.domain.retire(), Retired(old)));
+        self.retired.push_back((self.cell.domain.retire(), Retired(old)));
         self.reclaim();
     }
 
@@ -59,7 +53,8 @@ impl<T: Send + Sync> Publisher<T> {
             && self.cell.domain.is_past(*period)
         {
             if let Some((_, retired)) = self.retired.pop_front() {
-                // SAFETY: 1. The pointer came from `Box::into_raw` and left `current` for good, so it is freed only here.
+                // SAFETY: 1. The pointer came from `Box::into_raw` and left `current` for good, so
+                // it is freed only here.
                 // 2. No reader holds it: its grace period is past, see `qsbr`.
                 drop(unsafe { Box::from_raw(retired.0) });
             }
@@ -71,15 +66,17 @@ impl<T: Send + Sync> Publisher<T> {
     #[must_use]
     pub fn current(&self) -> &T {
         let current = self.cell.current.load(Ordering::Relaxed);
-        // SAFETY: the pointer is a live box: it is freed only after a later `publish`, which needs `&mut self`, or with the cell.
+        // SAFETY: the pointer is a live box: it is freed only after a later `publish`, which needs
+        // `&mut self`, or with the cell.
         unsafe { &*current }
     }
 }
 
 impl<T: Send + Sync> Drop for Publisher<T> {
     fn drop(&mut self) {
-        // A reader may still look at a retired value, and nobody will come back to free it: values that still wait are leaked,
-        // once per lifetime of a publisher, which is the lifetime of the switch.
+        // A reader may still look at a retired value, and nobody will come back to free it: values
+        // that still wait are leaked, once per lifetime of a publisher, which is the lifetime of
+        // the switch.
         self.reclaim();
     }
 }
@@ -99,27 +96,25 @@ impl<T: Send + Sync> Published<T> {
     /// The value as of now. The borrow must end before `reader` rests, and the compiler sees to it.
     ///
     /// # Panics
-    /// If `reader` is of another domain than the value: its rest would mean nothing to the publisher.
+    /// If `reader` is of another domain than the value: its rest would mean nothing to the
+    /// publisher.
     #[inline]
     #[must_use]
     pub fn read<'a>(&'a self, reader: &'a Reader) -> &'a T {
-        assert!(
-            reader.is_in(&self.cell.domain),
-            "the reader is of another domain"
-        );
+        assert!(reader.is_in(&self.cell.domain), "the reader is of another domain");
         let current = self.cell.current.load(Ordering::Acquire);
-        // SAFETY: 1. The pointer is a box that was complete when it was released into `current`; the acquire load saw that.
-        // 2. It is not freed while the borrow lives: freeing needs every reader of the domain to rest after the value was replaced, and
-        // `reader` cannot rest while it is borrowed; the cell, which frees the last value, is kept by `&self`.
+        // SAFETY: 1. The pointer is a box that was complete when it was released into `current`;
+        // the acquire load saw that.
+        // 2. It is not freed while the borrow lives: freeing needs every reader of the domain to
+        // rest after the value was replaced, and `reader` cannot rest while it is borrowed; the
+        // cell, which frees the last value, is kept by `&self`.
         unsafe { &*current }
     }
 }
 
 impl<T: Send + Sync> Clone for Published<T> {
     fn clone(&self) -> Self {
-        Self {
-            cell: self.cell.clone(),
-        }
+        Self { cell: self.cell.clone() }
     }
 }
 
@@ -132,7 +127,8 @@ struct Cell<T: Send + Sync> {
 impl<T: Send + Sync> Drop for Cell<T> {
     fn drop(&mut self) {
         let current = self.current.load(Ordering::Relaxed);
-        // SAFETY: the pointer came from `Box::into_raw` and is current, so nobody freed it; with `&mut self` no reader is left.
+        // SAFETY: the pointer came from `Box::into_raw` and is current, so nobody freed it; with
+        // `&mut self` no reader is left.
         drop(unsafe { Box::from_raw(current) });
     }
 }

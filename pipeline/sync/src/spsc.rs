@@ -1,20 +1,23 @@
 //! Bounded ring between two cores: one producer, one consumer, both wait-free.
 //!
 //! # What
-//! Upcalls, commands, and packets for a port whose queue another core owns travel through these. A full ring gives the
-//! value back to the producer, who counts it under a reason: a slow reader costs bounded memory and never a wait.
+//! Upcalls, commands, and packets for a port whose queue another core owns travel through these. A
+//! full ring gives the value back to the producer, who counts it under a reason: a slow reader
+//! costs bounded memory and never a wait.
 //!
 //! # Design
-//! Lamport's ring. `tail` counts pushes and only the producer writes it; `head` counts pops and only the consumer
-//! writes it; both run freely and wrap, so `tail - head` is the length. The slots are a power of two, indexed by the low bits;
-//! the capacity asked for is kept exactly. Each side keeps a copy of the other's index and reloads it only when the copy says
-//! full (or empty), so in steady flow the index lines do not bounce between the cores for each value.
+//! Lamport's ring. `tail` counts pushes and only the producer writes it; `head` counts pops and
+//! only the consumer writes it; both run freely and wrap, so `tail - head` is the length. The slots
+//! are a power of two, indexed by the low bits; the capacity asked for is kept exactly. Each side
+//! keeps a copy of the other's index and reloads it only when the copy says full (or empty), so in
+//! steady flow the index lines do not bounce between the cores for each value.
 //!
 //! # Concurrency
-//! A slot belongs to the producer while `index - head >= n` and to the consumer while `head <= index < tail`. Storing `tail`
-//! with release hands the slot's contents to the consumer, who loads `tail` with acquire; storing `head` with release hands the
-//! empty slot back the same way. [`Producer`] and [`Consumer`] are not `Clone`, and their methods that move values take `&mut self`,
-//! so there is one of each.
+//! A slot belongs to the producer while `index - head >= n` and to the consumer while `head <=
+//! index < tail`. Storing `tail` with release hands the slot's contents to the consumer, who loads
+//! `tail` with acquire; storing `head` with release hands the empty slot back the same way.
+//! [`Producer`] and [`Consumer`] are not `Clone`, and their methods that move values take `&mut
+//! self`, so there is one of each.
 
 use alloc::boxed::Box;
 use core::{fmt, mem::MaybeUninit};
@@ -29,25 +32,16 @@ use crate::{
 pub fn channel<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
     let capacity = capacity.max(1);
     let n_slots = capacity.next_power_of_two();
-    let slots: Box<[Slot<T>]> = (0..n_slots)
-        .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
-        .collect();
+    let slots: Box<[Slot<T>]> =
+        (0..n_slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
     let ring = Arc::new(Ring {
         head: CachePadded(AtomicUsize::new(0)),
         tail: CachePadded(AtomicUsize::new(0)),
         capacity,
         slots,
     });
-    let producer = Producer {
-        ring: ring.clone(),
-        tail: 0,
-        head_seen: 0,
-    };
-    let consumer = Consumer {
-        ring,
-        head: 0,
-        tail_seen: 0,
-    };
+    let producer = Producer { ring: ring.clone(), tail: 0, head_seen: 0 };
+    let consumer = Consumer { ring, head: 0, tail_seen: 0 };
     (producer, consumer)
 }
 
@@ -75,9 +69,10 @@ impl<T> Producer<T> {
         }
         self.ring.slot(self.tail).with_mut(|slot| {
             // SAFETY: 1. The pointer is valid: it comes from a live `UnsafeCell` of the ring.
-            // 2. Nobody else accesses the slot: `tail - head < capacity <= n_slots`, so the consumer has released this slot
-            // (acquire above or at an earlier reload) and will not touch it before it sees the new `tail`; `&mut self` and one
-            // `Producer` a ring exclude another writer.
+            // 2. Nobody else accesses the slot: `tail - head < capacity <= n_slots`, so the
+            // consumer has released this slot (acquire above or at an earlier reload) and will not
+            // touch it before it sees the new `tail`; `&mut self` and one `Producer` a ring exclude
+            // another writer.
             let slot = unsafe { &mut *slot };
             slot.write(value);
         });
@@ -89,8 +84,7 @@ impl<T> Producer<T> {
     /// Values in the ring: an upper bound, because the consumer may be taking some.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.tail
-            .wrapping_sub(self.ring.head.load(Ordering::Acquire))
+        self.tail.wrapping_sub(self.ring.head.load(Ordering::Acquire))
     }
 
     /// Whether the ring was seen empty.
@@ -133,8 +127,10 @@ impl<T> Consumer<T> {
         }
         let value = self.ring.slot(self.head).with(|slot| {
             // SAFETY: 1. The pointer is valid: it comes from a live `UnsafeCell` of the ring.
-            // 2. The slot is initialised: `head < tail`, the producer wrote it before it released that `tail`, which was acquired.
-            // 3. It is read out once: `head` advances below, and the producer overwrites without dropping.
+            // 2. The slot is initialised: `head < tail`, the producer wrote it before it released
+            // that `tail`, which was acquired.
+            // 3. It is read out once: `head` advances below, and the producer overwrites without
+            // dropping.
             unsafe { slot.read() }
         });
         // SAFETY: initialised, as shown above (2).
@@ -147,10 +143,7 @@ impl<T> Consumer<T> {
     /// Values in the ring: a lower bound, because the producer may be adding some.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ring
-            .tail
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.head)
+        self.ring.tail.load(Ordering::Acquire).wrapping_sub(self.head)
     }
 
     /// Whether the ring was seen empty.
@@ -198,22 +191,27 @@ impl<T> Ring<T> {
     }
 }
 
-// SAFETY: sharing the ring between two threads only moves values of `T` from one to the other (the concurrency section above shows
-// that no slot is accessed by both at once), which `T: Send` allows; no `&T` is ever shared, so `T: Sync` is not needed.
+// SAFETY: sharing the ring between two threads only moves values of `T` from one to the other (the
+// concurrency section above shows that no slot is accessed by both at once), which `T: Send`
+// allows; no `&T` is ever shared, so `T: Sync` is not needed.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-// SAFETY: a ring that is dropped on another thread drops values of `T` there, which `T: Send` allows.
+// SAFETY: a ring that is dropped on another thread drops values of `T` there, which `T: Send`
+// allows.
 unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        // Both ends are gone, and dropping the last `Arc` synchronised with the other end's accesses.
+        // Both ends are gone, and dropping the last `Arc` synchronised with the other end's
+        // accesses.
         let mut head = self.head.load(Ordering::Relaxed);
         let tail = self.tail.load(Ordering::Relaxed);
         while head != tail {
             self.slot(head).with_mut(|slot| {
-                // SAFETY: 1. The pointer is valid: it comes from a live `UnsafeCell` of the ring, and `&mut self` is exclusive.
-                // 2. The slot is initialised, because `head <= index < tail`; it is dropped once, because `head` advances.
+                // SAFETY: 1. The pointer is valid: it comes from a live `UnsafeCell` of the ring,
+                // and `&mut self` is exclusive.
+                // 2. The slot is initialised, because `head <= index < tail`; it is dropped once,
+                // because `head` advances.
                 let slot = unsafe { &mut *slot };
                 // SAFETY: initialised, as shown above (2).
                 unsafe { slot.assume_init_drop() };

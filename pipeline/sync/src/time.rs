@@ -1,8 +1,9 @@
 //! Time as an argument: nanoseconds since boot.
 //!
-//! There is no clock in the pipeline. Whoever runs a body reads a clock once and passes the reading down, so a run can
-//! be replayed exactly and every timeout is tested by hand-made time. Arithmetic saturates: a clock that jumps
-//! (a VM that was paused and resumed) gives long or zero intervals, never a wrapped one.
+//! There is no clock in the pipeline. Whoever runs a body reads a clock once and passes the reading
+//! down, so a run can be replayed exactly and every timeout is tested by hand-made time. Arithmetic
+//! saturates: a clock that jumps (a VM that was paused and resumed) gives long or zero intervals,
+//! never a wrapped one.
 
 use core::{
     fmt,

@@ -1,4 +1,5 @@
-//! The orderings of `spsc`, `qsbr` and `snapshot`, in every interleaving that the memory model allows.
+//! The orderings of `spsc`, `qsbr` and `snapshot`, in every interleaving that the memory model
+//! allows.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test -p sync --test loom --release`
 
@@ -91,7 +92,8 @@ impl Marked {
 
 impl Drop for Marked {
     fn drop(&mut self) {
-        // SAFETY: a plain write: freeing as `loom` can see it. It fails the model if a reader may still look.
+        // SAFETY: a plain write: freeing as `loom` can see it. It fails the model if a reader may
+        // still look.
         self.0.with_mut(|n| unsafe { *n = usize::MAX });
     }
 }

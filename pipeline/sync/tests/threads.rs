@@ -17,10 +17,7 @@ fn spsc_keeps_order_and_loses_nothing() {
     const N: u64 = 200_000;
     for capacity in [1, 2, 3, 64] {
         let (mut producer, mut consumer) = spsc::channel(capacity);
-        assert_eq!(
-            (producer.capacity(), consumer.capacity()),
-            (capacity, capacity)
-        );
+        assert_eq!((producer.capacity(), consumer.capacity()), (capacity, capacity));
         let pusher = thread::spawn(move || {
             for n in 0..N {
                 let mut value = Box::new(n);
@@ -91,11 +88,7 @@ fn spsc_drops_what_is_left() {
     drop(consumer.pop());
     assert_eq!(count.load(Ordering::Relaxed), 4);
     drop(consumer);
-    assert_eq!(
-        count.load(Ordering::Relaxed),
-        4,
-        "the producer may still look at its length"
-    );
+    assert_eq!(count.load(Ordering::Relaxed), 4, "the producer may still look at its length");
     drop(producer);
     assert_eq!(count.load(Ordering::Relaxed), 0);
 }

@@ -1,4 +1,5 @@
-//! Programs as text, as `ovs-dpctl dump-flows` and `ofproto/trace` print them: `set(eth(dst=…)),push_vlan(vid=5,pcp=0),2`.
+//! Programs as text, as `ovs-dpctl dump-flows` and `ofproto/trace` print them:
+//! `set(eth(dst=…)),push_vlan(vid=5,pcp=0),2`.
 
 use core::{
     fmt::{self, Display, Formatter, LowerHex},
@@ -25,19 +26,13 @@ impl<'a> Actions<'a> {
     /// With ports as numbers.
     #[must_use]
     pub fn new(actions: &'a [DpAction]) -> Self {
-        Self {
-            actions,
-            names: None,
-        }
+        Self { actions, names: None }
     }
 
     /// With ports by name.
     #[must_use]
     pub fn with_names(actions: &'a [DpAction], names: &'a dyn PortNames) -> Self {
-        Self {
-            actions,
-            names: Some(names),
-        }
+        Self { actions, names: Some(names) }
     }
 }
 
@@ -86,32 +81,16 @@ fn one(action: &DpAction, names: Option<&dyn PortNames>, f: &mut Formatter<'_>) 
                 write!(f, "tpid=0x{:04x},", vlan.tpid)?;
             }
             write!(f, "vid={},pcp={}", vlan.tci & 0xfff, vlan.tci >> 13)?;
-            f.write_str(if vlan.tci & 0x1000 == 0 {
-                ",cfi=0)"
-            } else {
-                ")"
-            })
+            f.write_str(if vlan.tci & 0x1000 == 0 { ",cfi=0)" } else { ")" })
         }
         DpAction::PopVlan => f.write_str("pop_vlan"),
         DpAction::PushMpls(mpls) => {
-            write!(
-                f,
-                "push_mpls({},eth_type=0x{:x})",
-                Lse(mpls.lse),
-                mpls.ethertype
-            )
+            write!(f, "push_mpls({},eth_type=0x{:x})", Lse(mpls.lse), mpls.ethertype)
         }
         DpAction::PopMpls(ethertype) => write!(f, "pop_mpls(eth_type=0x{ethertype:x})"),
         DpAction::Truncate(len) => write!(f, "trunc({len})"),
         DpAction::Clone(inner) => {
-            write!(
-                f,
-                "clone({})",
-                Actions {
-                    actions: inner,
-                    names
-                }
-            )
+            write!(f, "clone({})", Actions { actions: inner, names })
         }
         DpAction::Recirc(id) => write!(f, "recirc({id:#x})"),
         DpAction::Hash(hash) => match hash.kind {
@@ -161,10 +140,7 @@ fn header(action: &DpAction, f: &mut Formatter<'_>) -> fmt::Result {
             list.field("src", &Ip6(set.src), set.src.is_none())?;
             list.field("dst", &Ip6(set.dst), set.dst.is_none())?;
             // The label has 20 bits: a mask of 20 ones is all of it.
-            let label = Masked {
-                value: set.label.value,
-                mask: set.label.mask | 0xfff0_0000,
-            };
+            let label = Masked { value: set.label.value, mask: set.label.mask | 0xfff0_0000 };
             list.field("label", &Hex(label), set.label.is_none())?;
             list.field("tclass", &Hex(set.tclass), set.tclass.is_none())?;
             list.field("hlimit", &Dec(set.hlimit), set.hlimit.is_none())?;
@@ -191,26 +167,16 @@ fn header(action: &DpAction, f: &mut Formatter<'_>) -> fmt::Result {
         }
         DpAction::SetNdExt(set) => {
             list.field("nd_reserved", &Hex(set.reserved), set.reserved.is_none())?;
-            list.field(
-                "nd_options_type",
-                &Dec(set.options_type),
-                set.options_type.is_none(),
-            )?;
+            list.field("nd_options_type", &Dec(set.options_type), set.options_type.is_none())?;
         }
         DpAction::SetMpls(lse) if lse.mask == u32::MAX => list.item(|f| Lse(lse.value).fmt(f))?,
         DpAction::SetMpls(lse) => {
-            for (name, shift, bits) in [
-                ("label", 12, 0xf_ffff),
-                ("tc", 9, 7),
-                ("ttl", 0, 0xff),
-                ("bos", 8, 1),
-            ] {
+            for (name, shift, bits) in
+                [("label", 12, 0xf_ffff), ("tc", 9, 7), ("ttl", 0, 0xff), ("bos", 8, 1)]
+            {
                 let (value, mask) = (lse.value >> shift & bits, lse.mask >> shift & bits);
                 // Bits outside the field count as set, so that a whole field prints bare.
-                let part = Masked {
-                    value,
-                    mask: mask | !bits,
-                };
+                let part = Masked { value, mask: mask | !bits };
                 list.field(name, &Dec(part), mask == 0)?;
             }
         }
@@ -264,11 +230,7 @@ struct AltHex<T>(T);
 
 impl<T: LowerHex + Default + PartialEq> Display for AltHex<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0 == T::default() {
-            f.write_str("0")
-        } else {
-            write!(f, "{:#x}", self.0)
-        }
+        if self.0 == T::default() { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
     }
 }
 
@@ -289,19 +251,23 @@ struct Dec<T>(Masked<T>);
 /// Masked numbers in hexadecimal.
 struct Hex<T>(Masked<T>);
 
+fn mask_behind<T: LowerHex + PartialEq>(mask: T, all: T, f: &mut Formatter<'_>) -> fmt::Result {
+    if mask == all { Ok(()) } else { write!(f, "/{mask:#x}") }
+}
+
 macro_rules! masked_numbers {
     ($($number:ty),*) => {$(
         impl Display for Dec<$number> {
             fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
                 write!(f, "{}", self.0.value)?;
-                if self.0.mask == <$number>::MAX { Ok(()) } else { write!(f, "/{:#x}", self.0.mask) }
+                mask_behind(self.0.mask, <$number>::MAX, f)
             }
         }
 
         impl Display for Hex<$number> {
             fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
                 AltHex(self.0.value).fmt(f)?;
-                if self.0.mask == <$number>::MAX { Ok(()) } else { write!(f, "/{:#x}", self.0.mask) }
+                mask_behind(self.0.mask, <$number>::MAX, f)
             }
         }
     )*};

@@ -68,12 +68,7 @@ impl Display for Value {
 }
 
 fn value<T: Into<u128>>(value: T, mask: T, ones: T, style: Style) -> Value {
-    Value {
-        value: value.into(),
-        mask: mask.into(),
-        ones: ones.into(),
-        style,
-    }
+    Value { value: value.into(), mask: mask.into(), ones: ones.into(), style }
 }
 
 pub(super) fn dec<T: Into<u128>>(of: T, mask: T, ones: T) -> Value {
@@ -128,9 +123,7 @@ pub(super) struct TcpFlagLetters(pub(super) u16);
 
 impl Display for TcpFlagLetters {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let flags = LETTER_ORDER
-            .iter()
-            .filter_map(|index| TCP_FLAGS.get(*index));
+        let flags = LETTER_ORDER.iter().filter_map(|index| TCP_FLAGS.get(*index));
         flags
             .filter(|(bit, ..)| self.0 & bit != 0)
             .try_for_each(|(_, _, letter)| f.write_str(letter))
@@ -157,10 +150,6 @@ impl Display for TcpFlagNames {
             write!(f, "{separator}{name}")?;
             separator = "|";
         }
-        if separator.is_empty() {
-            f.write_str("0")
-        } else {
-            Ok(())
-        }
+        if separator.is_empty() { f.write_str("0") } else { Ok(()) }
     }
 }

@@ -1,10 +1,12 @@
-//! Header edits: each action of the program as calls of [`packet::edit`], which keeps checksums and offsets true.
+//! Header edits: each action of the program as calls of [`packet::edit`], which keeps checksums and
+//! offsets true.
 
 use packet::{Offsets, Packet, edit};
 
 use crate::{action::DpAction, drop_reason::DropReason};
 
-/// The bit of a TCI that says "tag present" in flows and actions; on the wire it is the drop eligible indicator, sent as zero.
+/// The bit of a TCI that says "tag present" in flows and actions; on the wire it is the drop
+/// eligible indicator, sent as zero.
 const TCI_PRESENT: u16 = 0x1000;
 
 /// Runs one editing action. On an error the packet may be half edited: it is to be dropped.
@@ -82,18 +84,10 @@ pub(super) fn edit(
         // The executor handles all others itself.
         _ => true,
     };
-    if is_done {
-        Ok(())
-    } else {
-        Err(DropReason::TooShort)
-    }
+    if is_done { Ok(()) } else { Err(DropReason::TooShort) }
 }
 
 /// A tag or label takes four bytes of headroom.
 fn room_for_tag(packet: &Packet) -> Result<(), DropReason> {
-    if packet.headroom() < 4 {
-        Err(DropReason::NoHeadroom)
-    } else {
-        Ok(())
-    }
+    if packet.headroom() < 4 { Err(DropReason::NoHeadroom) } else { Ok(()) }
 }

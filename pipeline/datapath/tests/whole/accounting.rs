@@ -129,10 +129,7 @@ fn answer(dpif: &mut LocalDpif, n: usize, actions: &Arc<[DpAction]>) -> usize {
 
 fn run(steps: Vec<Step>) {
     let mut dpif = LocalDpif::with(LocalConfig {
-        pool: PoolConfig {
-            small: 96,
-            jumbo: 8,
-        },
+        pool: PoolConfig { small: 96, jumbo: 8 },
         upcall_queue_len: 20,
         ..LocalConfig::default()
     });
@@ -168,26 +165,24 @@ fn run(steps: Vec<Step>) {
             Step::Sample(one_in) => dpif.apply(Command::SetSampling(one_in)),
         }
         let in_flight = dpif.accounting().in_flight();
-        assert!(
-            (0..=20).contains(&in_flight),
-            "{in_flight} in flight, 20 upcalls can wait"
-        );
+        assert!((0..=20).contains(&in_flight), "{in_flight} in flight, 20 upcalls can wait");
     }
     // Answer everything with a reason: then nothing is in flight.
     let nothing = Arc::from([DpAction::Drop(DropReason::NoRule)]);
     while answer(&mut dpif, 1, &nothing) > 0 {}
     let sums = dpif.accounting();
     assert!(sums.holds(), "{sums:?}");
-    assert_eq!(
-        sums.received, n_frames,
-        "every frame was counted when it came"
-    );
+    assert_eq!(sums.received, n_frames, "every frame was counted when it came");
     let n_transmitted = dpif.take_transmitted().len() as u64;
     assert_eq!(sums.transmitted, n_transmitted, "and every one that left");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn nothing_is_lost_silently(steps in vec(step(), 1..60)) {

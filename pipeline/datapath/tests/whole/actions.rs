@@ -1,4 +1,5 @@
-//! Each datapath action on whole frames: what comes out is compared with a frame built from scratch, checksums included.
+//! Each datapath action on whole frames: what comes out is compared with a frame built from
+//! scratch, checksums included.
 
 use std::sync::Arc;
 
@@ -15,24 +16,18 @@ use packet::{
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
-/// Receives `frame` on port 1 of four with a catch-all megaflow, and checks what leaves and what is dropped; then that a
-/// packet-out of the same frame with the same actions does the same.
+/// Receives `frame` on port 1 of four with a catch-all megaflow, and checks what leaves and what is
+/// dropped; then that a packet-out of the same frame with the same actions does the same.
 fn check(frame: &[u8], actions: &[DpAction], expected: &[(u32, &[u8])], drops: &[DropReason]) {
     let mut dpif = with_ports(4);
     put(&mut dpif, catch_all(1, 0, actions));
     dpif.receive(PortNo(1), frame);
     let forwarded = dpif.take_transmitted();
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(port, frame)| (PortNo(*port), frame.to_vec()))
-        .collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(port, frame)| (PortNo(*port), frame.to_vec())).collect();
     assert_eq!(forwarded, expected, "forwarded by {actions:?}");
-    let dropped: Vec<_> = dpif
-        .port_stats(PortNo(1))
-        .drops
-        .iter()
-        .map(|(reason, _)| reason)
-        .collect();
+    let dropped: Vec<_> =
+        dpif.port_stats(PortNo(1)).drops.iter().map(|(reason, _)| reason).collect();
     assert_eq!(dropped, drops, "{actions:?}");
 
     let packet = dpif.packet_from(frame).expect("the pool has buffers");
@@ -40,11 +35,7 @@ fn check(frame: &[u8], actions: &[DpAction], expected: &[(u32, &[u8])], drops: &
     flow.set_in_port(1);
     dpif.execute(packet, &flow, &Arc::from(actions));
     assert_eq!(dpif.take_transmitted(), expected, "executed {actions:?}");
-    assert!(
-        dpif.accounting().holds(),
-        "{:?} after {actions:?}",
-        dpif.accounting()
-    );
+    assert!(dpif.accounting().holds(), "{:?} after {actions:?}", dpif.accounting());
 }
 
 fn eth(ethertype: u16, payload: &[u8]) -> Vec<u8> {
@@ -52,14 +43,7 @@ fn eth(ethertype: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn tcp4(ip: Ipv4, src: u16, dst: u16) -> Vec<u8> {
-    let segment = wire::tcp::Repr {
-        src,
-        dst,
-        seq: 1,
-        ack: 2,
-        flags: 0x10,
-        window: 100,
-    };
+    let segment = wire::tcp::Repr { src, dst, seq: 1, ack: 2, flags: 0x10, window: 100 };
     eth(0x0800, &tcp(&ip.into(), segment, b"data"))
 }
 
@@ -71,40 +55,15 @@ fn udp6(ip: Ipv6, src: u16, dst: u16) -> Vec<u8> {
 fn outputs_move_and_copy() {
     let frame = tcp4(Ipv4::default(), 1, 2);
     check(&frame, &[out(2)], &[(2, &frame)], &[]);
-    check(
-        &frame,
-        &[out(2), out(3), out(4)],
-        &[(2, &frame), (3, &frame), (4, &frame)],
-        &[],
-    );
+    check(&frame, &[out(2), out(3), out(4)], &[(2, &frame), (3, &frame), (4, &frame)], &[]);
     check(&frame, &[out(1)], &[(1, &frame)], &[]);
     check(&frame, &[out(9)], &[], &[DropReason::NoSuchPort]);
-    check(
-        &frame,
-        &[out(9), out(2)],
-        &[(2, &frame)],
-        &[DropReason::NoSuchPort],
-    );
+    check(&frame, &[out(9), out(2)], &[(2, &frame)], &[DropReason::NoSuchPort]);
     check(&frame, &[], &[], &[DropReason::EmptyActions]);
-    check(
-        &frame,
-        &[DpAction::PopVlan],
-        &[],
-        &[DropReason::EmptyActions],
-    );
-    check(
-        &frame,
-        &[DpAction::Drop(DropReason::NoRule)],
-        &[],
-        &[DropReason::NoRule],
-    );
+    check(&frame, &[DpAction::PopVlan], &[], &[DropReason::EmptyActions]);
+    check(&frame, &[DpAction::Drop(DropReason::NoRule)], &[], &[DropReason::NoRule]);
     let then_drop = [out(2), DpAction::Drop(DropReason::ActionDrop)];
-    check(
-        &frame,
-        &then_drop,
-        &[(2, &frame)],
-        &[DropReason::ActionDrop],
-    );
+    check(&frame, &then_drop, &[(2, &frame)], &[DropReason::ActionDrop]);
 }
 
 #[test]
@@ -112,187 +71,82 @@ fn truncates_the_next_output_only() {
     let frame = tcp4(Ipv4::default(), 1, 2);
     let actions = [DpAction::Truncate(20), out(2), out(3)];
     check(&frame, &actions, &[(2, &frame[..20]), (3, &frame)], &[]);
-    check(
-        &frame,
-        &[DpAction::Truncate(20), out(2)],
-        &[(2, &frame[..20])],
-        &[],
-    );
-    check(
-        &frame,
-        &[DpAction::Truncate(2000), out(2)],
-        &[(2, &frame)],
-        &[],
-    );
+    check(&frame, &[DpAction::Truncate(20), out(2)], &[(2, &frame[..20])], &[]);
+    check(&frame, &[DpAction::Truncate(2000), out(2)], &[(2, &frame)], &[]);
 }
 
 #[test]
 fn clones_see_and_change_their_own_copy() {
     let frame = tcp4(Ipv4::default(), 1, 2);
     let tagged = vlan(0x8100, 5, &frame);
-    let push = DpAction::PushVlan(PushVlan {
-        tpid: 0x8100,
-        tci: 0x1005,
-    });
+    let push = DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1005 });
     let clone = DpAction::Clone(Arc::from([push.clone(), out(2)]));
-    check(
-        &frame,
-        &[clone.clone(), out(3)],
-        &[(2, &tagged), (3, &frame)],
-        &[],
-    );
+    check(&frame, &[clone.clone(), out(3)], &[(2, &tagged), (3, &frame)], &[]);
     check(&frame, &[out(3), clone], &[(3, &frame), (2, &tagged)], &[]);
     let empty = DpAction::Clone(Arc::from([push]));
-    check(
-        &frame,
-        &[empty, out(3)],
-        &[(3, &frame)],
-        &[DropReason::EmptyActions],
-    );
+    check(&frame, &[empty, out(3)], &[(3, &frame)], &[DropReason::EmptyActions]);
 }
 
 #[test]
 fn sets_ethernet_addresses() {
-    let set = SetEth {
-        src: Masked::exact(MAC),
-        dst: Masked::default(),
-    };
+    let set = SetEth { src: Masked::exact(MAC), dst: Masked::default() };
     let frame = tcp4(Ipv4::default(), 1, 2);
     let changed = ethernet(DST, MAC, 0x0800, &frame[14..]);
-    check(
-        &frame,
-        &[DpAction::SetEth(set), out(2)],
-        &[(2, &changed)],
-        &[],
-    );
+    check(&frame, &[DpAction::SetEth(set), out(2)], &[(2, &changed)], &[]);
     let set = SetEth {
         src: Masked::default(),
-        dst: Masked {
-            value: [1, 0, 0, 0, 0, 0],
-            mask: [1, 0, 0, 0, 0, 0],
-        },
+        dst: Masked { value: [1, 0, 0, 0, 0, 0], mask: [1, 0, 0, 0, 0, 0] },
     };
     let changed = ethernet([3, 0, 0, 0, 0, 2], SRC, 0x0800, &frame[14..]);
-    check(
-        &frame,
-        &[DpAction::SetEth(set), out(2)],
-        &[(2, &changed)],
-        &[],
-    );
-    check(
-        &frame[..9],
-        &[DpAction::SetEth(set), out(2)],
-        &[(2, &[3, 0, 0, 0, 0, 2, 2, 0, 0])],
-        &[],
-    );
-    check(
-        &frame[..5],
-        &[DpAction::SetEth(set), out(2)],
-        &[],
-        &[DropReason::TooShort],
-    );
+    check(&frame, &[DpAction::SetEth(set), out(2)], &[(2, &changed)], &[]);
+    check(&frame[..9], &[DpAction::SetEth(set), out(2)], &[(2, &[3, 0, 0, 0, 0, 2, 2, 0, 0])], &[]);
+    check(&frame[..5], &[DpAction::SetEth(set), out(2)], &[], &[DropReason::TooShort]);
 }
 
 #[test]
 fn sets_ipv4_and_ports_with_checksums() {
     let ip = Ipv4::default();
-    let new = Ipv4 {
-        src: 0xc0a8_0001,
-        dst: 0xc0a8_0002,
-        tos: 0x20,
-        ttl: 63,
-        ..ip
-    };
+    let new = Ipv4 { src: 0xc0a8_0001, dst: 0xc0a8_0002, tos: 0x20, ttl: 63, ..ip };
     let set = DpAction::SetIpv4(SetIpv4 {
         src: Masked::exact(new.src),
         dst: Masked::exact(new.dst),
-        tos: Masked {
-            value: 0x20,
-            mask: 0xfc,
-        },
+        tos: Masked { value: 0x20, mask: 0xfc },
         ttl: Masked::exact(63),
     });
-    let ports = SetPorts {
-        src: Masked::exact(80),
-        dst: Masked {
-            value: 0x0100,
-            mask: 0xff00,
-        },
-    };
+    let ports = SetPorts { src: Masked::exact(80), dst: Masked { value: 0x0100, mask: 0xff00 } };
     let actions = [set.clone(), DpAction::SetTcp(ports), out(2)];
-    check(
-        &tcp4(ip, 1, 2),
-        &actions,
-        &[(2, &tcp4(new, 80, 0x0102))],
-        &[],
-    );
+    check(&tcp4(ip, 1, 2), &actions, &[(2, &tcp4(new, 80, 0x0102))], &[]);
 
     let frame = |ip: Ipv4, src, dst| eth(0x0800, &udp(&ip.into(), src, dst, b"data"));
     let actions = [set.clone(), DpAction::SetUdp(ports), out(2)];
-    check(
-        &frame(ip, 1, 2),
-        &actions,
-        &[(2, &frame(new, 80, 0x0102))],
-        &[],
-    );
+    check(&frame(ip, 1, 2), &actions, &[(2, &frame(new, 80, 0x0102))], &[]);
 
     let frame = |ip: Ipv4, src, dst| {
-        eth(
-            0x0800,
-            &sctp(&ip.into(), wire::sctp::Repr { src, dst, tag: 7 }, b"chunk"),
-        )
+        eth(0x0800, &sctp(&ip.into(), wire::sctp::Repr { src, dst, tag: 7 }, b"chunk"))
     };
     let actions = [set.clone(), DpAction::SetSctp(ports), out(2)];
-    check(
-        &frame(ip, 1, 2),
-        &actions,
-        &[(2, &frame(new, 80, 0x0102))],
-        &[],
-    );
+    check(&frame(ip, 1, 2), &actions, &[(2, &frame(new, 80, 0x0102))], &[]);
 
     // The header is not there: nothing half-written leaves.
     let short = eth(0x0800, &[0x45, 0, 0, 20]);
     check(&short, &[set.clone(), out(2)], &[], &[DropReason::TooShort]);
-    check(
-        &tcp4(ip, 1, 2)[..40],
-        &[DpAction::SetTcp(ports), out(2)],
-        &[],
-        &[DropReason::TooShort],
-    );
+    check(&tcp4(ip, 1, 2)[..40], &[DpAction::SetTcp(ports), out(2)], &[], &[DropReason::TooShort]);
 }
 
 #[test]
 fn sets_icmp() {
     let frame = |kind, code| {
-        let head = wire::icmp::Repr {
-            kind,
-            code,
-            rest: 7,
-        };
+        let head = wire::icmp::Repr { kind, code, rest: 7 };
         eth(0x0800, &icmp(&Ipv4::default().into(), head, b"ping"))
     };
-    let set = SetIcmp {
-        kind: Masked::exact(0),
-        code: Masked::exact(3),
-    };
-    check(
-        &frame(8, 0),
-        &[DpAction::SetIcmp(set), out(2)],
-        &[(2, &frame(0, 3))],
-        &[],
-    );
+    let set = SetIcmp { kind: Masked::exact(0), code: Masked::exact(3) };
+    check(&frame(8, 0), &[DpAction::SetIcmp(set), out(2)], &[(2, &frame(0, 3))], &[]);
 }
 
 #[test]
 fn sets_ipv6_and_neighbour_discovery() {
     let ip = Ipv6::default();
-    let new = Ipv6 {
-        src: 5,
-        dst: 6,
-        class: 0x28,
-        label: 0x12345,
-        hop_limit: 9,
-    };
+    let new = Ipv6 { src: 5, dst: 6, class: 0x28, label: 0x12345, hop_limit: 9 };
     let set = DpAction::SetIpv6(SetIpv6 {
         src: Masked::exact(new.src),
         dst: Masked::exact(new.dst),
@@ -300,82 +154,33 @@ fn sets_ipv6_and_neighbour_discovery() {
         tclass: Masked::exact(new.class),
         hlimit: Masked::exact(new.hop_limit),
     });
-    check(
-        &udp6(ip, 1, 2),
-        &[set, out(2)],
-        &[(2, &udp6(new, 1, 2))],
-        &[],
-    );
+    check(&udp6(ip, 1, 2), &[set, out(2)], &[(2, &udp6(new, 1, 2))], &[]);
 
     // A neighbour solicitation (RFC 4861 §4.3): target, then a source link-layer address.
     let solicit = |target: u128, sll: [u8; 6]| {
         let mut body = target.to_be_bytes().to_vec();
         body.extend([1, 1]);
         body.extend(sll);
-        let head = wire::icmp::Repr {
-            kind: 135,
-            code: 0,
-            rest: 0,
-        };
-        eth(
-            0x86dd,
-            &icmp(
-                &Ipv6 {
-                    hop_limit: 255,
-                    ..ip
-                }
-                .into(),
-                head,
-                &body,
-            ),
-        )
+        let head = wire::icmp::Repr { kind: 135, code: 0, rest: 0 };
+        eth(0x86dd, &icmp(&Ipv6 { hop_limit: 255, ..ip }.into(), head, &body))
     };
-    let set = SetNd {
-        target: Masked::exact(77),
-        sll: Masked::exact(MAC),
-        tll: Masked::default(),
-    };
+    let set = SetNd { target: Masked::exact(77), sll: Masked::exact(MAC), tll: Masked::default() };
     let nd = DpAction::SetNd(set);
-    check(
-        &solicit(5, SRC),
-        &[nd, out(2)],
-        &[(2, &solicit(77, MAC))],
-        &[],
-    );
-    let kind = SetIcmp {
-        kind: Masked::default(),
-        code: Masked::exact(1),
-    };
+    check(&solicit(5, SRC), &[nd, out(2)], &[(2, &solicit(77, MAC))], &[]);
+    let kind = SetIcmp { kind: Masked::default(), code: Masked::exact(1) };
     let mut expected = solicit(5, SRC);
     let at = 14 + 40;
     expected[at + 1] = 1;
     // One more in the sum is one less in the checksum.
     let checksum = u16::from_be_bytes([expected[at + 2], expected[at + 3]]) - 1;
     expected[at + 2..at + 4].copy_from_slice(&checksum.to_be_bytes());
-    check(
-        &solicit(5, SRC),
-        &[DpAction::SetIcmpv6(kind), out(2)],
-        &[(2, &expected)],
-        &[],
-    );
+    check(&solicit(5, SRC), &[DpAction::SetIcmpv6(kind), out(2)], &[(2, &expected)], &[]);
 }
 
 #[test]
 fn sets_arp() {
-    let repr = wire::arp::Repr {
-        op: 1,
-        sha: SRC,
-        spa: 1,
-        tha: [0; 6],
-        tpa: 2,
-    };
-    let new = wire::arp::Repr {
-        op: 2,
-        sha: MAC,
-        spa: 3,
-        tha: DST,
-        tpa: 4,
-    };
+    let repr = wire::arp::Repr { op: 1, sha: SRC, spa: 1, tha: [0; 6], tpa: 2 };
+    let new = wire::arp::Repr { op: 2, sha: MAC, spa: 3, tha: DST, tpa: 4 };
     let set = SetArp {
         op: Masked::exact(new.op),
         spa: Masked::exact(new.spa),
@@ -384,12 +189,7 @@ fn sets_arp() {
         tha: Masked::exact(new.tha),
     };
     let frame = |repr| eth(0x0806, &arp(repr));
-    check(
-        &frame(repr),
-        &[DpAction::SetArp(set), out(2)],
-        &[(2, &frame(new))],
-        &[],
-    );
+    check(&frame(repr), &[DpAction::SetArp(set), out(2)], &[(2, &frame(new))], &[]);
 }
 
 #[test]
@@ -403,75 +203,32 @@ fn pushes_and_pops_tags_and_labels() {
     check(&frame, &actions, &[(2, &inner), (3, &outer)], &[]);
     let pops = [DpAction::PopVlan, out(2), DpAction::PopVlan, out(3)];
     check(&outer, &pops, &[(2, &inner), (3, &frame)], &[]);
-    check(
-        &frame,
-        &[DpAction::PopVlan, out(2)],
-        &[],
-        &[DropReason::TooShort],
-    );
+    check(&frame, &[DpAction::PopVlan, out(2)], &[], &[DropReason::TooShort]);
 
-    let entry = wire::mpls::Repr {
-        label: 100,
-        tc: 0,
-        bos: true,
-        ttl: 64,
-    };
+    let entry = wire::mpls::Repr { label: 100, tc: 0, bos: true, ttl: 64 };
     let labelled = eth(0x8847, &mpls(entry, &frame[14..]));
-    let push = DpAction::PushMpls(PushMpls {
-        ethertype: 0x8847,
-        lse: 100 << 12 | 0x100 | 64,
-    });
+    let push = DpAction::PushMpls(PushMpls { ethertype: 0x8847, lse: 100 << 12 | 0x100 | 64 });
     check(&frame, &[push, out(2)], &[(2, &labelled)], &[]);
-    check(
-        &labelled,
-        &[DpAction::PopMpls(0x0800), out(2)],
-        &[(2, &frame)],
-        &[],
-    );
-    let less = eth(
-        0x8847,
-        &mpls(wire::mpls::Repr { ttl: 63, ..entry }, &frame[14..]),
-    );
-    let set = DpAction::SetMpls(Masked {
-        value: 63,
-        mask: 0xff,
-    });
+    check(&labelled, &[DpAction::PopMpls(0x0800), out(2)], &[(2, &frame)], &[]);
+    let less = eth(0x8847, &mpls(wire::mpls::Repr { ttl: 63, ..entry }, &frame[14..]));
+    let set = DpAction::SetMpls(Masked { value: 63, mask: 0xff });
     check(&labelled, &[set, out(2)], &[(2, &less)], &[]);
-    check(
-        &frame,
-        &[DpAction::PopMpls(0x0800), out(2)],
-        &[],
-        &[DropReason::TooShort],
-    );
+    check(&frame, &[DpAction::PopMpls(0x0800), out(2)], &[], &[DropReason::TooShort]);
 }
 
 #[test]
 fn edits_after_a_push_find_their_header() {
     let ip = Ipv4::default();
-    let set = DpAction::SetIpv4(SetIpv4 {
-        ttl: Masked::exact(9),
-        ..SetIpv4::default()
-    });
-    let push = DpAction::PushVlan(PushVlan {
-        tpid: 0x8100,
-        tci: 0x1005,
-    });
+    let set = DpAction::SetIpv4(SetIpv4 { ttl: Masked::exact(9), ..SetIpv4::default() });
+    let push = DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1005 });
     let expected = vlan(0x8100, 5, &tcp4(Ipv4 { ttl: 9, ..ip }, 1, 2));
-    check(
-        &tcp4(ip, 1, 2),
-        &[push, set, out(2)],
-        &[(2, &expected)],
-        &[],
-    );
+    check(&tcp4(ip, 1, 2), &[push, set, out(2)], &[(2, &expected)], &[]);
 }
 
 #[test]
 fn runs_out_of_headroom_by_name() {
     let frame = tcp4(Ipv4::default(), 1, 2);
-    let push = DpAction::PushVlan(PushVlan {
-        tpid: 0x8100,
-        tci: 0x1005,
-    });
+    let push = DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1005 });
     let mut actions = vec![push; 33];
     actions.push(out(2));
     check(&frame, &actions, &[], &[DropReason::NoHeadroom]);
@@ -487,50 +244,29 @@ fn upcall_actions_give_a_copy_or_the_packet() {
         max_len: 128,
     };
     let frame = tcp4(Ipv4::default(), 1, 2);
-    let push = DpAction::PushVlan(PushVlan {
-        tpid: 0x8100,
-        tci: 0x1005,
-    });
+    let push = DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1005 });
     let mut dpif = with_ports(2);
-    put(
-        &mut dpif,
-        catch_all(1, 0, &[push, DpAction::Upcall(action), out(2)]),
-    );
+    put(&mut dpif, catch_all(1, 0, &[push, DpAction::Upcall(action), out(2)]));
     dpif.receive(PortNo(1), &frame);
     let upcall = dpif.next_upcall().expect("one upcall");
     assert_eq!(upcall.reason, UpcallReason::Action(action));
-    assert_eq!(
-        upcall.flow.vlan_vid(),
-        5,
-        "the flow is that of the packet at this point"
-    );
+    assert_eq!(upcall.flow.vlan_vid(), 5, "the flow is that of the packet at this point");
     assert_eq!(upcall.packet.data(), vlan(0x8100, 5, &frame));
     assert_eq!(dpif.take_transmitted().len(), 1);
     assert!(dpif.accounting().holds());
-    assert_eq!(
-        (dpif.accounting().copies, dpif.accounting().consumed),
-        (1, 1)
-    );
+    assert_eq!((dpif.accounting().copies, dpif.accounting().consumed), (1, 1));
 }
 
 #[test]
 fn slow_path_lends_the_packet() {
     let frame = tcp4(Ipv4::default(), 1, 2);
     let mut dpif = with_ports(2);
-    put(
-        &mut dpif,
-        catch_all(1, 0, &[DpAction::SlowPath(SlowPath::Action)]),
-    );
+    put(&mut dpif, catch_all(1, 0, &[DpAction::SlowPath(SlowPath::Action)]));
     dpif.receive(PortNo(1), &frame);
     assert_eq!(dpif.accounting().in_flight(), 1);
     let upcall = dpif.next_upcall().expect("one upcall");
     assert_eq!(upcall.reason, UpcallReason::SlowPath(SlowPath::Action));
     dpif.discard(upcall.packet, &upcall.flow, DropReason::TtlExceeded);
     assert!(dpif.accounting().holds());
-    assert_eq!(
-        dpif.port_stats(PortNo(1))
-            .drops
-            .get(DropReason::TtlExceeded),
-        1
-    );
+    assert_eq!(dpif.port_stats(PortNo(1)).drops.get(DropReason::TtlExceeded), 1);
 }

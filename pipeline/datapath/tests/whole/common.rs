@@ -23,12 +23,7 @@ pub(crate) fn with_ports(n: u32) -> LocalDpif {
 
 /// A UDP frame from `src_port`.
 pub(crate) fn udp_frame(src_port: u16) -> Vec<u8> {
-    ethernet(
-        DST,
-        SRC,
-        0x0800,
-        &udp(&Ipv4::default().into(), src_port, 53, b"hello"),
-    )
+    ethernet(DST, SRC, 0x0800, &udp(&Ipv4::default().into(), src_port, 53, b"hello"))
 }
 
 /// A megaflow for everything from `in_port` with this recirculation id.

@@ -40,11 +40,7 @@ fn keys_print_as_dpctl_prints_them() {
             "skb_mark(0x1),recirc_id(0x1f),dp_hash(0x3/0xf),in_port(0)",
         ),
         (
-            &[
-                (EthSrc, mac, ALL),
-                (EthDst, 1 << 40, 1 << 40),
-                (EthType, 0x0800, ALL),
-            ],
+            &[(EthSrc, mac, ALL), (EthDst, 1 << 40, 1 << 40), (EthType, 0x0800, ALL)],
             "recirc_id(0),in_port(0),eth(src=00:50:54:00:00:09,\
              dst=01:00:00:00:00:00/01:00:00:00:00:00),eth_type(0x0800)",
         ),
@@ -72,19 +68,11 @@ fn keys_print_as_dpctl_prints_them() {
             "recirc_id(0),in_port(0),eth_type(0x86dd),ipv6(proto=58),icmpv6(type=135),nd(target=::1)",
         ),
         (
-            &[
-                (EthType, 0x86dd, ALL),
-                (Ipv6Dst, 0, 1 << 127),
-                (IpFrag, 3, ALL),
-            ],
+            &[(EthType, 0x86dd, ALL), (Ipv6Dst, 0, 1 << 127), (IpFrag, 3, ALL)],
             "recirc_id(0),in_port(0),eth_type(0x86dd),ipv6(dst=::/8000::,frag=later)",
         ),
         (
-            &[
-                (EthType, 0x0806, ALL),
-                (ArpTpa, 0x0a00_0001, ALL),
-                (ArpOp, 1, ALL),
-            ],
+            &[(EthType, 0x0806, ALL), (ArpTpa, 0x0a00_0001, ALL), (ArpOp, 1, ALL)],
             "recirc_id(0),in_port(0),eth_type(0x0806),arp(tip=10.0.0.1,op=1)",
         ),
         (
@@ -104,17 +92,7 @@ fn keys_print_as_dpctl_prints_them() {
     ];
     for (fields, text) in cases {
         let (key, mask) = key(fields);
-        assert_eq!(
-            format!(
-                "{}",
-                KeyText {
-                    key: &key,
-                    mask: &mask,
-                    names: None
-                }
-            ),
-            *text
-        );
+        assert_eq!(format!("{}", KeyText { key: &key, mask: &mask, names: None }), *text);
     }
 }
 
@@ -138,9 +116,7 @@ fn lines_have_statistics_and_actions() {
     };
     let fresh = "recirc_id(0),in_port(1), packets:0, bytes:0, used:never, actions:2";
     assert_eq!(line.to_string(), fresh);
-    megaflow
-        .stats
-        .credit(3, 180, Nanos::from_millis(2_000), 0x1b);
+    megaflow.stats.credit(3, 180, Nanos::from_millis(2_000), 0x1b);
     line.names = Some(&Names);
     line.ufid = UfidShown::Yes;
     let used =

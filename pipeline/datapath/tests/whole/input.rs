@@ -17,21 +17,14 @@ fn a_miss_goes_up_and_its_answer_is_a_hit_from_then_on() {
     dpif.receive(PortNo(1), &udp_frame(7));
     assert_eq!(dpif.take_transmitted(), []);
     let upcall = dpif.next_upcall().expect("a miss");
-    assert_eq!(
-        (upcall.reason, upcall.port, upcall.core),
-        (UpcallReason::Miss, PortNo(1), CORE)
-    );
+    assert_eq!((upcall.reason, upcall.port, upcall.core), (UpcallReason::Miss, PortNo(1), CORE));
     assert_eq!((upcall.flow.tp_src(), upcall.flow.in_port()), (7, 1));
 
     let flow = for_udp(1, 7, &[out(2)]);
     put(&mut dpif, flow.clone());
     dpif.execute(upcall.packet, &upcall.flow, &flow.actions);
     assert_eq!(dpif.take_transmitted(), [(PortNo(2), udp_frame(7))]);
-    assert_eq!(
-        flow.stats.read().packets,
-        0,
-        "the first packet is the handler's to credit"
-    );
+    assert_eq!(flow.stats.read().packets, 0, "the first packet is the handler's to credit");
 
     dpif.set_now(Nanos::from_secs(5));
     dpif.receive(PortNo(1), &udp_frame(7));
@@ -49,11 +42,7 @@ fn a_batch_is_forwarded_in_groups_that_keep_their_order() {
     put(&mut dpif, for_udp(1, 2, &[out(3)]));
     let frames = [1, 2, 3, 1, 2, 3, 1].map(udp_frame);
     dpif.receive_batch(PortNo(1), frames.iter().map(Vec::as_slice));
-    let ports: Vec<_> = dpif
-        .take_transmitted()
-        .into_iter()
-        .map(|(port, _)| port.0)
-        .collect();
+    let ports: Vec<_> = dpif.take_transmitted().into_iter().map(|(port, _)| port.0).collect();
     assert_eq!(ports, [2, 2, 2, 3, 3]);
     assert_eq!(dpif.pmd().counters().hits.get(), 5);
     assert_eq!(dpif.pmd().counters().misses.get(), 2);
@@ -66,14 +55,7 @@ fn tcp_flags_are_gathered() {
     let flow = catch_all(1, 0, &[out(2)]);
     put(&mut dpif, flow.clone());
     for flags in [0x002, 0x011] {
-        let segment = packet::wire::tcp::Repr {
-            src: 1,
-            dst: 2,
-            seq: 0,
-            ack: 0,
-            flags,
-            window: 0,
-        };
+        let segment = packet::wire::tcp::Repr { src: 1, dst: 2, seq: 0, ack: 0, flags, window: 0 };
         let ip = packet::build::Ipv4::default().into();
         let frame = packet::build::ethernet(
             crate::common::DST,
@@ -88,38 +70,21 @@ fn tcp_flags_are_gathered() {
 
 #[test]
 fn a_full_upcall_queue_drops_by_name() {
-    let mut dpif = LocalDpif::with(LocalConfig {
-        upcall_queue_len: 3,
-        ..LocalConfig::default()
-    });
+    let mut dpif = LocalDpif::with(LocalConfig { upcall_queue_len: 3, ..LocalConfig::default() });
     dpif.add_port(PortNo(1));
     let frame = udp_frame(1);
     dpif.receive_batch(PortNo(1), std::iter::repeat_n(frame.as_slice(), 40));
     let stats = dpif.port_stats(PortNo(1));
-    assert_eq!(
-        (
-            stats.rx_packets,
-            stats.drops.get(DropReason::UpcallQueueFull)
-        ),
-        (40, 37)
-    );
+    assert_eq!((stats.rx_packets, stats.drops.get(DropReason::UpcallQueueFull)), (40, 37));
     assert_eq!(dpif.accounting().in_flight(), 3);
 }
 
 #[test]
 fn recirculates_with_metadata() {
     let mut dpif = with_ports(3);
-    let hash = HashAction {
-        kind: HashKind::SymL4,
-        basis: 0,
-    };
+    let hash = HashAction { kind: HashKind::SymL4, basis: 0 };
     let mark = SetMeta::PktMark(Masked::exact(9));
-    let first = [
-        DpAction::Hash(hash),
-        DpAction::SetMeta(mark),
-        DpAction::Recirc(5),
-        out(2),
-    ];
+    let first = [DpAction::Hash(hash), DpAction::SetMeta(mark), DpAction::Recirc(5), out(2)];
     put(&mut dpif, catch_all(1, 0, &first));
     dpif.receive(PortNo(1), &udp_frame(1));
     assert_eq!(dpif.take_transmitted(), [(PortNo(2), udp_frame(1))]);
@@ -130,11 +95,7 @@ fn recirculates_with_metadata() {
     put(&mut dpif, catch_all(1, 5, &[out(3)]));
     dpif.execute(upcall.packet, &upcall.flow, &Arc::from([out(3)]));
     dpif.receive(PortNo(1), &udp_frame(1));
-    let ports: Vec<_> = dpif
-        .take_transmitted()
-        .into_iter()
-        .map(|(port, _)| port.0)
-        .collect();
+    let ports: Vec<_> = dpif.take_transmitted().into_iter().map(|(port, _)| port.0).collect();
     assert_eq!(ports, [3, 2, 3]);
     assert!(dpif.accounting().holds());
 }
@@ -146,22 +107,14 @@ fn endless_recirculation_ends() {
     put(&mut dpif, catch_all(1, 1, &[out(2), DpAction::Recirc(1)]));
     dpif.receive(PortNo(1), &udp_frame(1));
     assert_eq!(dpif.take_transmitted().len(), usize::from(MAX_DEPTH));
-    assert_eq!(
-        dpif.port_stats(PortNo(1))
-            .drops
-            .get(DropReason::RecursionTooDeep),
-        1
-    );
+    assert_eq!(dpif.port_stats(PortNo(1)).drops.get(DropReason::RecursionTooDeep), 1);
     assert!(dpif.accounting().holds());
 
     // Each pass would double the packets: the stage bounds them.
     let mut dpif = with_ports(2);
     put(&mut dpif, catch_all(1, 0, &[DpAction::Recirc(1)]));
     let recirc = DpAction::Recirc(1);
-    put(
-        &mut dpif,
-        catch_all(1, 1, &[recirc.clone(), recirc.clone(), recirc]),
-    );
+    put(&mut dpif, catch_all(1, 1, &[recirc.clone(), recirc.clone(), recirc]));
     let frame = udp_frame(1);
     dpif.receive_batch(PortNo(1), std::iter::repeat_n(frame.as_slice(), 32));
     let drops = dpif.port_stats(PortNo(1)).drops;
@@ -179,22 +132,13 @@ fn putting_twice_replaces() {
     put(&mut dpif, first.clone());
     put(&mut dpif, second.clone());
     assert_eq!(dpif.pmd().n_megaflows(), 1);
-    assert_eq!(
-        (first.stats.fate(), second.stats.fate()),
-        (Fate::Removed, Fate::Installed)
-    );
+    assert_eq!((first.stats.fate(), second.stats.fate()), (Fate::Removed, Fate::Installed));
     dpif.receive(PortNo(1), &udp_frame(7));
     assert_eq!(dpif.take_transmitted(), [(PortNo(3), udp_frame(7))]);
-    assert_eq!(
-        (first.stats.read().packets, second.stats.read().packets),
-        (0, 1)
-    );
+    assert_eq!((first.stats.read().packets, second.stats.read().packets), (0, 1));
     // The same one again, as by a duplicate miss: its statistics stay.
     put(&mut dpif, second.clone());
-    assert_eq!(
-        (second.stats.fate(), second.stats.read().packets),
-        (Fate::Installed, 1)
-    );
+    assert_eq!((second.stats.fate(), second.stats.read().packets), (Fate::Installed, 1));
 }
 
 #[test]
@@ -210,10 +154,7 @@ fn modifies_and_deletes_by_name() {
     let fence = dpif.fence();
     assert!(dpif.fence_passed(fence) && !dpif.fence_passed(fence + 1));
     assert_eq!(flow.stats.fate(), Fate::Removed);
-    assert_eq!(
-        (dpif.pmd().n_megaflows(), dpif.pmd().n_masks(PortNo(1))),
-        (0, 0)
-    );
+    assert_eq!((dpif.pmd().n_megaflows(), dpif.pmd().n_masks(PortNo(1))), (0, 0));
     dpif.receive(PortNo(1), &udp_frame(7));
     assert_eq!(dpif.take_transmitted(), []);
     assert_eq!(dpif.pmd().counters().stale_commands.get(), 0);
@@ -223,14 +164,8 @@ fn modifies_and_deletes_by_name() {
 
 #[test]
 fn refuses_what_does_not_fit() {
-    let limits = TableLimits {
-        flows: 3,
-        masks_per_port: 2,
-    };
-    let mut dpif = LocalDpif::with(LocalConfig {
-        limits,
-        ..LocalConfig::default()
-    });
+    let limits = TableLimits { flows: 3, masks_per_port: 2 };
+    let mut dpif = LocalDpif::with(LocalConfig { limits, ..LocalConfig::default() });
     dpif.add_port(PortNo(1));
     put(&mut dpif, for_udp(1, 1, &[]));
     put(&mut dpif, catch_all(1, 0, &[]));
@@ -245,36 +180,21 @@ fn refuses_what_does_not_fit() {
     assert_eq!(dpif.flow_put(CORE, of_dst(1)), Err(PutError::TooManyMasks));
     put(&mut dpif, for_udp(1, 2, &[]));
     let refused = for_udp(1, 3, &[]);
-    assert_eq!(
-        dpif.flow_put(CORE, refused.clone()),
-        Err(PutError::TableFull)
-    );
+    assert_eq!(dpif.flow_put(CORE, refused.clone()), Err(PutError::TableFull));
     assert_eq!(refused.stats.fate(), Fate::Refused);
     // Replacing needs no room.
     put(&mut dpif, for_udp(1, 2, &[out(1)]));
-    assert_eq!(
-        dpif.flow_put(CORE, for_udp(9, 1, &[])),
-        Err(PutError::NoSuchPort)
-    );
-    assert_eq!(
-        dpif.flow_put(CoreId(1), for_udp(1, 1, &[])),
-        Err(PutError::NoSuchCore)
-    );
+    assert_eq!(dpif.flow_put(CORE, for_udp(9, 1, &[])), Err(PutError::NoSuchPort));
+    assert_eq!(dpif.flow_put(CoreId(1), for_udp(1, 1, &[])), Err(PutError::NoSuchCore));
     let metered = for_udp(1, 1, &[DpAction::Meter(1), out(1)]);
     let no_meters = PutError::BadActions(datapath::ActionError::NoMeters);
     assert_eq!(dpif.flow_put(CORE, metered), Err(no_meters));
     let mut wide = Megaflow::clone(&for_udp(1, 9, &[]));
     wide.mask.set(Field::RecircId, 0);
-    assert_eq!(
-        dpif.flow_put(CORE, Arc::new(wide)),
-        Err(PutError::MaskTooWide)
-    );
+    assert_eq!(dpif.flow_put(CORE, Arc::new(wide)), Err(PutError::MaskTooWide));
     let mut odd = Megaflow::clone(&for_udp(1, 9, &[]));
     odd.key.set_nw_ttl(3);
-    assert_eq!(
-        dpif.flow_put(CORE, Arc::new(odd)),
-        Err(PutError::KeyNotMasked)
-    );
+    assert_eq!(dpif.flow_put(CORE, Arc::new(odd)), Err(PutError::KeyNotMasked));
     assert_eq!(dpif.pmd().n_megaflows(), 3);
     assert_eq!(dpif.pmd().counters().puts_refused.get(), 6);
 }
@@ -291,10 +211,7 @@ fn removing_a_port_takes_its_megaflows_and_its_outputs() {
     dpif.receive(PortNo(1), &udp_frame(1));
     dpif.receive(PortNo(3), &udp_frame(1));
     assert_eq!(dpif.take_transmitted(), []);
-    assert_eq!(
-        dpif.port_stats(PortNo(1)).drops.get(DropReason::NoSuchPort),
-        1
-    );
+    assert_eq!(dpif.port_stats(PortNo(1)).drops.get(DropReason::NoSuchPort), 1);
     assert!(dpif.accounting().holds());
     // A new port of that number starts from nothing.
     dpif.add_port(PortNo(3));
@@ -306,10 +223,7 @@ fn removing_a_port_takes_its_megaflows_and_its_outputs() {
 #[test]
 fn a_full_transmit_ring_and_an_empty_pool_drop_by_name() {
     let pool = PoolConfig { small: 2, jumbo: 0 };
-    let mut dpif = LocalDpif::with(LocalConfig {
-        pool,
-        ..LocalConfig::default()
-    });
+    let mut dpif = LocalDpif::with(LocalConfig { pool, ..LocalConfig::default() });
     (1..=3).for_each(|port| dpif.add_port(PortNo(port)));
     put(&mut dpif, catch_all(1, 0, &[out(2), out(3)]));
     dpif.set_tx_full(PortNo(3), true);
@@ -320,20 +234,14 @@ fn a_full_transmit_ring_and_an_empty_pool_drop_by_name() {
     assert_eq!(stats.rx_packets, 3);
     assert_eq!(stats.drops.get(DropReason::RxNoBuffer), 1);
     assert_eq!(stats.drops.get(DropReason::PoolExhausted), 2);
-    assert_eq!(
-        dpif.port_stats(PortNo(3)).drops.get(DropReason::TxRingFull),
-        2
-    );
+    assert_eq!(dpif.port_stats(PortNo(3)).drops.get(DropReason::TxRingFull), 2);
     assert_eq!(dpif.port_stats(PortNo(3)).tx_dropped(), 2);
     assert!(dpif.accounting().holds());
 }
 
 #[test]
 fn samples_hits_for_the_self_check() {
-    let config = LocalConfig {
-        sample_one_in: 10,
-        ..LocalConfig::default()
-    };
+    let config = LocalConfig { sample_one_in: 10, ..LocalConfig::default() };
     let mut dpif = LocalDpif::with(config);
     (1..=2).for_each(|port| dpif.add_port(PortNo(port)));
     let ufid = put(&mut dpif, for_udp(1, 7, &[out(2)]));
@@ -342,11 +250,7 @@ fn samples_hits_for_the_self_check() {
     }
     let checks = dpif.take_checks();
     assert_eq!(checks.len(), 10);
-    assert!(
-        checks
-            .iter()
-            .all(|check| check.ufid == ufid && check.flow.tp_src() == 7)
-    );
+    assert!(checks.iter().all(|check| check.ufid == ufid && check.flow.tp_src() == 7));
 }
 
 #[test]
@@ -358,10 +262,7 @@ fn subtables_are_put_in_the_order_of_their_hits() {
     let mut key = Flow::ZERO;
     key.set_in_port(1);
     key.set_eth_src(flow::EtherAddr::from_u64(0x0200_0000_0001));
-    put(
-        &mut dpif,
-        Arc::new(Megaflow::new(&key, mask, Arc::from([out(2)]))),
-    );
+    put(&mut dpif, Arc::new(Megaflow::new(&key, mask, Arc::from([out(2)]))));
 
     let probes_of_one = |dpif: &mut LocalDpif| {
         let before = dpif.pmd().counters().subtable_probes.get();

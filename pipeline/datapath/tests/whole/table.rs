@@ -1,8 +1,10 @@
 //! The megaflow table against its linear twin.
 //!
-//! Megaflows come about as in life: a list of rules is tried from the top, and what was looked at on the way becomes the mask. Such
-//! megaflows are disjoint, so each packet has one right answer. Random packets, removals, changes and floods of duplicates go to a datapath
-//! and to a plain list of the same megaflows, which are compared after each step: who hits, what happens, what is counted.
+//! Megaflows come about as in life: a list of rules is tried from the top, and what was looked at
+//! on the way becomes the mask. Such megaflows are disjoint, so each packet has one right answer.
+//! Random packets, removals, changes and floods of duplicates go to a datapath and to a plain list
+//! of the same megaflows, which are compared after each step: who hits, what happens, what is
+//! counted.
 
 use std::sync::Arc;
 
@@ -38,10 +40,7 @@ const FIELDS: [Field; 4] = [Field::EthSrc, Field::Ipv4Src, Field::UdpSrc, Field:
 const BASE: [u128; 4] = [0x0200_0000_0000, 0x0a00_0000, 1000, 2000];
 
 fn frame(small: [u8; 4]) -> Vec<u8> {
-    let ip = Ipv4 {
-        src: 0x0a00_0000 + u32::from(small[1]),
-        ..Ipv4::default()
-    };
+    let ip = Ipv4 { src: 0x0a00_0000 + u32::from(small[1]), ..Ipv4::default() };
     let ports = (1000 + u16::from(small[2]), 2000 + u16::from(small[3]));
     let datagram = udp(&ip.into(), ports.0, ports.1, b"x");
     ethernet(DST, [2, 0, 0, 0, 0, small[0]], 0x0800, &datagram)
@@ -79,9 +78,7 @@ struct Entry {
 
 impl Twin {
     fn find(&mut self, flow: &Flow) -> Option<&mut Entry> {
-        self.0
-            .iter_mut()
-            .find(|entry| flow.eq_in(&entry.megaflow.key, &entry.megaflow.mask))
+        self.0.iter_mut().find(|entry| flow.eq_in(&entry.megaflow.key, &entry.megaflow.mask))
     }
 }
 
@@ -109,19 +106,12 @@ fn receive(dpif: &mut LocalDpif, twin: &mut Twin, rules: &[Rule], in_port: u32, 
     for upcall in upcalls {
         let (port, mask) = translate(rules, &upcall.flow);
         // Two misses of one batch make the same megaflow: the second one replaces the first.
-        let megaflow = Arc::new(Megaflow::new(
-            &upcall.flow,
-            mask,
-            Arc::from([crate::common::out(port)]),
-        ));
+        let megaflow =
+            Arc::new(Megaflow::new(&upcall.flow, mask, Arc::from([crate::common::out(port)])));
         assert_eq!(dpif.flow_put(CORE, megaflow.clone()), Ok(()));
         twin.0.retain(|entry| entry.megaflow.ufid != megaflow.ufid);
         dpif.execute(upcall.packet, &upcall.flow, &megaflow.actions);
-        twin.0.push(Entry {
-            megaflow,
-            port,
-            packets: 0,
-        });
+        twin.0.push(Entry { megaflow, port, packets: 0 });
     }
     dpif.take_transmitted();
 }
@@ -163,11 +153,8 @@ fn run(rules: &[Rule], steps: Vec<Step>) {
         for entry in &twin.0 {
             assert_eq!(entry.megaflow.stats.read().packets, entry.packets);
         }
-        let mut masks: Vec<_> = twin
-            .0
-            .iter()
-            .map(|entry| (entry.megaflow.in_port(), entry.megaflow.mask))
-            .collect();
+        let mut masks: Vec<_> =
+            twin.0.iter().map(|entry| (entry.megaflow.in_port(), entry.megaflow.mask)).collect();
         masks.sort();
         masks.dedup();
         let n_masks: usize = (1..=4).map(|port| dpif.pmd().n_masks(PortNo(port))).sum();
@@ -199,7 +186,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn agrees_with_a_list(rules in vec(rule(), 0..8), steps in vec(step(), 1..60)) {

@@ -15,22 +15,13 @@ fn mac(last: u8) -> [u8; 6] {
 
 #[test]
 fn prints_as_dpctl_does() {
-    let eth = SetEth {
-        src: Masked::exact(mac(1)),
-        dst: Masked::exact(mac(2)),
-    };
+    let eth = SetEth { src: Masked::exact(mac(1)), dst: Masked::exact(mac(2)) };
     let cases: Vec<(DpAction, &str)> = std::vec![
         (DpAction::Output(PortNo(1)), "1"),
-        (
-            DpAction::SetEth(eth),
-            "set(eth(src=00:11:22:33:44:01,dst=00:11:22:33:44:02))"
-        ),
+        (DpAction::SetEth(eth), "set(eth(src=00:11:22:33:44:01,dst=00:11:22:33:44:02))"),
         (
             DpAction::SetEth(SetEth {
-                dst: Masked {
-                    value: [1, 0, 0, 0, 0, 0],
-                    mask: [1, 0, 0, 0, 0, 0]
-                },
+                dst: Masked { value: [1, 0, 0, 0, 0, 0], mask: [1, 0, 0, 0, 0, 0] },
                 ..SetEth::default()
             }),
             "set(eth(dst=01:00:00:00:00:00/01:00:00:00:00:00))",
@@ -38,14 +29,8 @@ fn prints_as_dpctl_does() {
         (
             DpAction::SetIpv4(SetIpv4 {
                 src: Masked::exact(0x0a00_0001),
-                dst: Masked {
-                    value: 0x0a00_0000,
-                    mask: 0xff00_0000
-                },
-                tos: Masked {
-                    value: 0,
-                    mask: 0xfc
-                },
+                dst: Masked { value: 0x0a00_0000, mask: 0xff00_0000 },
+                tos: Masked { value: 0, mask: 0xfc },
                 ttl: Masked::exact(63),
             }),
             "set(ipv4(src=10.0.0.1,dst=10.0.0.0/255.0.0.0,tos=0/0xfc,ttl=63))",
@@ -53,44 +38,29 @@ fn prints_as_dpctl_does() {
         (
             DpAction::SetIpv6(SetIpv6 {
                 src: Masked::exact(1),
-                label: Masked {
-                    value: 0x12,
-                    mask: 0xf_ffff
-                },
+                label: Masked { value: 0x12, mask: 0xf_ffff },
                 hlimit: Masked::exact(9),
                 ..SetIpv6::default()
             }),
             "set(ipv6(src=::1,label=0x12,hlimit=9))",
         ),
         (
-            DpAction::SetTcp(SetPorts {
-                src: Masked::exact(80),
-                dst: Masked::default()
-            }),
+            DpAction::SetTcp(SetPorts { src: Masked::exact(80), dst: Masked::default() }),
             "set(tcp(src=80))",
         ),
         (
             DpAction::SetUdp(SetPorts {
                 src: Masked::exact(80),
-                dst: Masked {
-                    value: 0x80,
-                    mask: 0xfff0
-                },
+                dst: Masked { value: 0x80, mask: 0xfff0 },
             }),
             "set(udp(src=80,dst=128/0xfff0))",
         ),
         (
-            DpAction::SetSctp(SetPorts {
-                dst: Masked::exact(7),
-                src: Masked::default()
-            }),
+            DpAction::SetSctp(SetPorts { dst: Masked::exact(7), src: Masked::default() }),
             "set(sctp(dst=7))",
         ),
         (
-            DpAction::SetIcmp(SetIcmp {
-                kind: Masked::exact(8),
-                code: Masked::exact(0)
-            }),
+            DpAction::SetIcmp(SetIcmp { kind: Masked::exact(8), code: Masked::exact(0) }),
             "set(icmp(type=8,code=0))",
         ),
         (
@@ -121,59 +91,26 @@ fn prints_as_dpctl_does() {
             DpAction::SetMpls(Masked::exact(100 << 12 | 3 << 9 | 1 << 8 | 64)),
             "set(mpls(label=100,tc=3,ttl=64,bos=1))",
         ),
+        (DpAction::SetMpls(Masked { value: 63, mask: 0xff }), "set(mpls(ttl=63))"),
+        (DpAction::SetMeta(SetMeta::PktMark(Masked::exact(1))), "set(skb_mark(0x1))"),
+        (DpAction::SetMeta(SetMeta::SkbPriority(Masked::exact(0x10))), "set(skb_priority(0x10))",),
+        (DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1005 }), "push_vlan(vid=5,pcp=0)"),
         (
-            DpAction::SetMpls(Masked {
-                value: 63,
-                mask: 0xff
-            }),
-            "set(mpls(ttl=63))"
-        ),
-        (
-            DpAction::SetMeta(SetMeta::PktMark(Masked::exact(1))),
-            "set(skb_mark(0x1))"
-        ),
-        (
-            DpAction::SetMeta(SetMeta::SkbPriority(Masked::exact(0x10))),
-            "set(skb_priority(0x10))",
-        ),
-        (
-            DpAction::PushVlan(PushVlan {
-                tpid: 0x8100,
-                tci: 0x1005
-            }),
-            "push_vlan(vid=5,pcp=0)"
-        ),
-        (
-            DpAction::PushVlan(PushVlan {
-                tpid: 0x88a8,
-                tci: 0x6005
-            }),
+            DpAction::PushVlan(PushVlan { tpid: 0x88a8, tci: 0x6005 }),
             "push_vlan(tpid=0x88a8,vid=5,pcp=3,cfi=0)",
         ),
         (DpAction::PopVlan, "pop_vlan"),
         (
-            DpAction::PushMpls(PushMpls {
-                ethertype: 0x8847,
-                lse: 10 << 12 | 0x100 | 64
-            }),
+            DpAction::PushMpls(PushMpls { ethertype: 0x8847, lse: 10 << 12 | 0x100 | 64 }),
             "push_mpls(label=10,tc=0,ttl=64,bos=1,eth_type=0x8847)",
         ),
         (DpAction::PopMpls(0x0800), "pop_mpls(eth_type=0x800)"),
         (DpAction::Truncate(100), "trunc(100)"),
         (DpAction::Recirc(0x1f), "recirc(0x1f)"),
-        (
-            DpAction::Hash(HashAction {
-                kind: HashKind::L4,
-                basis: 0
-            }),
-            "hash(l4(0))",
-        ),
+        (DpAction::Hash(HashAction { kind: HashKind::L4, basis: 0 }), "hash(l4(0))",),
         (DpAction::Meter(3), "meter(3)"),
         (DpAction::Drop(DropReason::NoRule), "drop"),
-        (
-            DpAction::SlowPath(SlowPath::Action),
-            "userspace(pid=0,slow_path(action))"
-        ),
+        (DpAction::SlowPath(SlowPath::Action), "userspace(pid=0,slow_path(action))"),
         (
             DpAction::Upcall(UpcallAction {
                 reason: PacketInReason::Action,
@@ -201,14 +138,8 @@ fn lists_and_clones_and_names() {
     }
     let inner: Arc<[DpAction]> = Arc::from([DpAction::PopVlan, DpAction::Output(PortNo(2))]);
     let actions = [DpAction::Clone(inner), DpAction::Output(PortNo(3))];
-    assert_eq!(
-        std::format!("{}", Actions::new(&actions)),
-        "clone(pop_vlan,2),3"
-    );
-    assert_eq!(
-        std::format!("{}", Actions::with_names(&actions, &Names)),
-        "clone(pop_vlan,p2),3"
-    );
+    assert_eq!(std::format!("{}", Actions::new(&actions)), "clone(pop_vlan,2),3");
+    assert_eq!(std::format!("{}", Actions::with_names(&actions, &Names)), "clone(pop_vlan,p2),3");
     assert_eq!(std::format!("{}", Actions::new(&[])), "drop");
     assert_eq!(std::format!("{}", CoreId(3)), "3");
 }
