@@ -15,6 +15,7 @@ use sync::time::Nanos;
 
 use crate::{
     accounting::CoreCounters,
+    action::{DpAction, validate},
     dpif::{Command, Execute},
     drop_reason::DropReason,
     execute::{Executor, Group, Live},
@@ -92,10 +93,7 @@ impl PmdDatapath {
             Command::RemovePort(port) => self.remove_port(port),
             // The megaflow's fate tells who asked.
             Command::FlowPut(megaflow) => drop(self.put(megaflow)),
-            Command::FlowModify(ufid, actions) => {
-                let is_known = self.flows.modify(ufid, actions);
-                self.count_stale(is_known);
-            }
+            Command::FlowModify(ufid, actions) => self.modify(ufid, actions),
             Command::FlowDelete(ufid) => self.delete(ufid),
             Command::FlowFlush => self.flush(),
             Command::Execute(execute) => self.execute(*execute, now, out),
@@ -165,7 +163,7 @@ impl PmdDatapath {
             stage: &mut self.stage,
             out,
         };
-        match crate::action::validate(&actions) {
+        match validate(&actions) {
             Ok(()) => executor.run(&mut group, &actions),
             Err(_) => executor.drop_all(&mut group, DropReason::TranslationError),
         }
@@ -173,7 +171,7 @@ impl PmdDatapath {
     }
 
     /// The megaflows in force, in no particular order.
-    pub fn megaflows(&self) -> impl Iterator<Item = (&Megaflow, &[crate::DpAction])> {
+    pub fn megaflows(&self) -> impl Iterator<Item = (&Megaflow, &[DpAction])> {
         self.flows.iter().map(|installed| (&*installed.megaflow, &*installed.actions))
     }
 
@@ -193,6 +191,17 @@ impl PmdDatapath {
     #[must_use]
     pub fn counters(&self) -> &Arc<CoreCounters> {
         &self.counters
+    }
+
+    /// Actions that the datapath does not run end the megaflow: what it does now is out of date,
+    /// and without it its packets are upcalls, which is right.
+    fn modify(&mut self, ufid: Ufid, actions: Arc<[DpAction]>) {
+        if validate(&actions).is_err() {
+            self.counters.puts_refused.add(1);
+            return self.delete(ufid);
+        }
+        let is_known = self.flows.modify(ufid, actions);
+        self.count_stale(is_known);
     }
 
     fn delete(&mut self, ufid: Ufid) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::common::{CORE, catch_all, for_udp, out, put, udp_frame, with_ports};
 use datapath::{
-    CoreId, DpAction, Dpif, DropReason, Fate, HashAction, HashKind, LocalConfig, LocalDpif,
-    MAX_DEPTH, Masked, Megaflow, PortNo, PutError, SetMeta, TableLimits, UpcallReason,
+    Command, CoreId, DpAction, Dpif, DropReason, Fate, HashAction, HashKind, LocalConfig,
+    LocalDpif, MAX_DEPTH, Masked, Megaflow, PortNo, PutError, SetMeta, TableLimits, UpcallReason,
 };
 use flow::{Field, Flow, Mask};
 use packet::PoolConfig;
@@ -160,6 +160,21 @@ fn modifies_and_deletes_by_name() {
     assert_eq!(dpif.pmd().counters().stale_commands.get(), 0);
     assert_eq!(dpif.flow_delete(CORE, ufid), Ok(()));
     assert_eq!(dpif.pmd().counters().stale_commands.get(), 1);
+}
+
+#[test]
+fn a_modification_that_cannot_run_ends_the_megaflow() {
+    let mut dpif = with_ports(2);
+    let flow = for_udp(1, 7, &[out(2)]);
+    let ufid = put(&mut dpif, flow.clone());
+    let metered: Arc<[DpAction]> = Arc::from([DpAction::Meter(1), out(2)]);
+    let no_meters = PutError::BadActions(datapath::ActionError::NoMeters);
+    assert_eq!(dpif.flow_modify(CORE, ufid, metered.clone()), Err(no_meters));
+    assert_eq!(flow.stats.fate(), Fate::Installed, "refused before it reached the core");
+    dpif.apply(Command::FlowModify(ufid, metered));
+    assert_eq!(flow.stats.fate(), Fate::Removed);
+    dpif.receive(PortNo(1), &udp_frame(7));
+    assert_eq!(dpif.next_upcall().map(|upcall| upcall.reason), Some(UpcallReason::Miss));
 }
 
 #[test]
