@@ -3,3 +3,24 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod agent;
+mod connection;
+mod events;
+mod multipart;
+mod outbox;
+mod remote;
+mod requests;
+mod role;
+mod table_features;
+pub mod unixctl;
+
+pub use agent::{Agent, AgentConfig, ControllerView, NetRequest};
+pub use outbox::Outbox;
+pub use remote::{Remote, RemoteState};
+
+/// A connection, by the number that the network layer gave it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConnId(pub u32);

@@ -3,3 +3,24 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod assemble;
+mod channel;
+mod commands;
+mod control;
+mod dpif;
+pub mod mgmt;
+mod outlet;
+mod pmd;
+mod ports;
+mod rings;
+mod telemetry;
+
+pub use assemble::{PortParts, Switch, SwitchParts};
+pub use channel::ByteChannel;
+pub use control::Control;
+pub use dpif::RingDpif;
+pub use outlet::FirstForward;
+pub use pmd::Pmd;

@@ -1,0 +1,319 @@
+//! The agent: all OpenFlow connections, and their work dealt out in turn.
+//!
+//! # Fairness
+//! One call of [`Agent::poll`] looks at each connection once around, [`MESSAGES_PER_TURN`] messages
+//! at most, beginning where the last call stopped. So however many flow-mods one peer has queued, another's echo
+//! request is answered after one turn of each, and the control core is back with its other duties.
+
+use crate::connection::{Connection, Waiting};
+use crate::remote::{Remote, RemoteState};
+use crate::role::Generation;
+use crate::{ConnId, Outbox, events, requests};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use datapath::Dpif;
+use ofproto::Bridge;
+use openflow::{ControllerRole, Message, PacketInReason, SwitchDesc, Version};
+use sync::time::Nanos;
+
+/// Connections at one time.
+const MAX_CONNECTIONS: usize = 64;
+/// Messages of one connection in one turn.
+const MESSAGES_PER_TURN: usize = 32;
+
+/// How the agent behaves.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// Controllers to connect to.
+    pub controllers: Vec<SocketAddr>,
+    /// Bitmap of the versions that may be spoken.
+    pub versions: u32,
+    /// Silence after which a peer is asked whether it is there; zero is never.
+    pub inactivity_probe: Nanos,
+    /// Longest wait between two attempts to connect.
+    pub max_backoff: Nanos,
+    /// What a description request is answered with.
+    pub description: SwitchDesc,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            controllers: Vec::new(),
+            versions: Version::SPOKEN.iter().fold(0, |bitmap, version| bitmap | version.bit()),
+            inactivity_probe: Nanos::from_secs(5),
+            max_backoff: Nanos::from_secs(8),
+            description: SwitchDesc {
+                manufacturer: "Uniswitch".into(),
+                hardware: "virtio".into(),
+                software: env!("CARGO_PKG_VERSION").into(),
+                serial: "None".into(),
+                datapath: "None".into(),
+            },
+        }
+    }
+}
+
+/// What the network layer is asked to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NetRequest {
+    /// Connect to the controller with this index; answer by `connected` or `connect_failed`.
+    Connect(usize, SocketAddr),
+    /// Send what is pending, then close.
+    Close(ConnId),
+}
+
+/// One controller as `ovs-vsctl` or a status page would show it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControllerView {
+    /// `tcp:address:port`.
+    pub target: String,
+    /// The handshake is over.
+    pub connected: bool,
+    /// `other`, `master` or `slave`, as Open vSwitch writes roles.
+    pub role: &'static str,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) generation: Generation,
+    pub(crate) config: AgentConfig,
+    /// Flags of the last `SET_CONFIG`: how fragments are treated.
+    pub(crate) config_flags: u16,
+}
+
+/// All OpenFlow dialogues of one bridge.
+#[derive(Debug)]
+pub struct Agent {
+    connections: Vec<Connection>,
+    remotes: Vec<Remote>,
+    shared: Shared,
+    requests: Vec<NetRequest>,
+    turn: usize,
+    /// When a configured controller was last connected; at first, the first poll.
+    controlled: Option<Nanos>,
+}
+
+impl Agent {
+    /// An agent without connections; configured controllers are tried at once.
+    pub fn new(config: AgentConfig) -> Self {
+        let remotes =
+            config.controllers.iter().map(|&to| Remote::new(to, config.max_backoff)).collect();
+        let shared = Shared { generation: Generation::default(), config, config_flags: 0 };
+        let (connections, requests) = (Vec::new(), Vec::new());
+        Self { connections, remotes, shared, requests, turn: 0, controlled: None }
+    }
+
+    /// A peer connected to us. False when there are too many: close it.
+    pub fn accepted(&mut self, conn: ConnId, peer: SocketAddr, now: Nanos) -> bool {
+        self.open(conn, peer, None, now)
+    }
+
+    /// The connection to the controller with index `remote` is up. False: close it.
+    pub fn connected(&mut self, conn: ConnId, remote: usize, now: Nanos) -> bool {
+        let Some(entry) = self.remotes.get_mut(remote) else {
+            return false;
+        };
+        entry.connected(conn, now);
+        let target = entry.target;
+        self.open(conn, target, Some(remote), now)
+    }
+
+    /// No connection to the controller with index `remote` could be had.
+    pub fn connect_failed(&mut self, remote: usize, now: Nanos) {
+        if let Some(remote) = self.remotes.get_mut(remote) {
+            remote.failed(now);
+        }
+    }
+
+    /// The connection is gone.
+    pub fn closed(&mut self, conn: ConnId, now: Nanos) {
+        let Some(k) = self.connections.iter().position(|c| c.id == conn) else {
+            return;
+        };
+        let connection = self.connections.swap_remove(k);
+        if let Some(remote) = connection.remote.and_then(|k| self.remotes.get_mut(k)) {
+            log::info!("tcp:{}: connection lost", remote.target);
+            remote.lost(now);
+        }
+    }
+
+    /// Takes bytes that arrived; returns how many. The rest should be offered again later.
+    pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Nanos) -> usize {
+        match self.connections.iter_mut().find(|c| c.id == conn) {
+            Some(connection) => connection.received(bytes, now),
+            None => bytes.len(),
+        }
+    }
+
+    /// Bytes to send to the peer.
+    pub fn output(&mut self, conn: ConnId) -> Option<&mut Outbox> {
+        self.connections.iter_mut().find(|c| c.id == conn).map(|c| &mut c.out)
+    }
+
+    /// A bounded piece of work; true when there was any.
+    pub fn poll(&mut self, now: Nanos, bridge: &mut Bridge, dpif: &mut dyn Dpif) -> bool {
+        let mut worked = events::deliver(&mut self.connections, bridge);
+        let n = self.connections.len();
+        for k in 0..n {
+            worked |= self.take_turn((self.turn + k) % n, now, bridge, dpif);
+        }
+        self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
+        worked |= events::deliver(&mut self.connections, bridge);
+        for connection in &mut self.connections {
+            connection.probe(self.shared.config.inactivity_probe, now);
+        }
+        self.end_connections();
+        for (k, remote) in self.remotes.iter_mut().enumerate() {
+            if remote.wants_attempt(now) {
+                self.requests.push(NetRequest::Connect(k, remote.target));
+            }
+        }
+        self.tell_bridge(bridge, now);
+        worked
+    }
+
+    /// What the network layer should do next.
+    pub fn next_request(&mut self) -> Option<NetRequest> {
+        (!self.requests.is_empty()).then(|| self.requests.remove(0))
+    }
+
+    /// When [`Agent::poll`] has something to do without any event.
+    pub fn next_deadline(&self) -> Option<Nanos> {
+        let interval = self.shared.config.inactivity_probe;
+        let probes = self.connections.iter().filter_map(|c| c.probe_deadline(interval));
+        probes.chain(self.remotes.iter().filter_map(Remote::deadline)).min()
+    }
+
+    /// The configured controllers, then those that connected to us.
+    pub fn controllers(&self) -> Vec<ControllerView> {
+        let view = |target: SocketAddr, connection: Option<&Connection>| ControllerView {
+            target: alloc::format!("tcp:{target}"),
+            connected: connection.is_some_and(|c| c.dialect.is_some()),
+            role: match connection.map(|c| c.role) {
+                Some(ControllerRole::Primary) => "master",
+                Some(ControllerRole::Secondary) => "slave",
+                _ => "other",
+            },
+        };
+        let find = |conn: ConnId| self.connections.iter().find(|c| c.id == conn);
+        let configured = self.remotes.iter().map(|remote| match remote.state() {
+            RemoteState::Connected { conn, .. } => view(remote.target, find(conn)),
+            _ => view(remote.target, None),
+        });
+        let incoming = self.connections.iter().filter(|c| c.remote.is_none());
+        configured.chain(incoming.map(|c| view(c.peer, Some(c)))).collect()
+    }
+
+    fn open(&mut self, conn: ConnId, peer: SocketAddr, remote: Option<usize>, now: Nanos) -> bool {
+        if self.connections.len() >= MAX_CONNECTIONS {
+            log::warn!("tcp:{peer}: refused, {MAX_CONNECTIONS} connections are open");
+            return false;
+        }
+        let versions = self.shared.config.versions;
+        self.connections.push(Connection::new(conn, peer, remote, versions, now));
+        true
+    }
+
+    fn take_turn(
+        &mut self,
+        k: usize,
+        now: Nanos,
+        bridge: &mut Bridge,
+        dpif: &mut dyn Dpif,
+    ) -> bool {
+        let Self { connections, shared, .. } = self;
+        let Some(connection) = connections.get_mut(k) else {
+            return false;
+        };
+        let mut worked = go_on_waiting(connection, bridge);
+        let mut demote = false;
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(message) = connection.next_message() else {
+                break;
+            };
+            worked = true;
+            if connection.dialect.is_none() {
+                if let Some(version) = connection.handshake(&message, shared.config.versions) {
+                    log::info!("tcp:{}: connected, {version}", connection.peer);
+                }
+                continue;
+            }
+            demote |= requests::handle(&message, connection, shared, bridge, dpif, now);
+        }
+        if demote {
+            // There is one primary (§6.3.4): the others become secondary.
+            for (other, connection) in self.connections.iter_mut().enumerate() {
+                if other != k && connection.role == ControllerRole::Primary {
+                    connection.role = ControllerRole::Secondary;
+                }
+            }
+        }
+        worked
+    }
+
+    /// Tells the bridge what depends on who is connected and what they want to hear.
+    fn tell_bridge(&mut self, bridge: &mut Bridge, now: Nanos) {
+        let up = |c: &Connection| c.remote.is_some() && c.dialect.is_some();
+        if self.connections.iter().any(up) || self.controlled.is_none() {
+            self.controlled = Some(now);
+        }
+        bridge.set_controllers(!self.remotes.is_empty(), now);
+        // As Open vSwitch: without contact for three probes, the fail mode decides.
+        let patience = Nanos(self.shared.config.inactivity_probe.0.saturating_mul(3));
+        let silent = now.saturating_sub(self.controlled.unwrap_or(now));
+        bridge.set_controllers_connected(silent <= patience, now);
+
+        let wants = |c: &Connection, reason: PacketInReason| {
+            c.async_masks().packet_in & (1 << reason as u8) != 0
+        };
+        let wants_misses = |c: &Connection| {
+            c.version().is_some_and(|v| v < Version::V13) && wants(c, PacketInReason::NoMatch)
+        };
+        bridge.set_miss_to_controllers(self.connections.iter().any(wants_misses));
+        let wants_ttl =
+            |c: &Connection| c.dialect.is_some() && wants(c, PacketInReason::InvalidTtl);
+        bridge.set_invalid_ttl_to_controllers(self.connections.iter().any(wants_ttl));
+    }
+
+    fn end_connections(&mut self) {
+        let Self { connections, requests, .. } = self;
+        for connection in connections {
+            let Some(reason) = connection.ending else {
+                continue;
+            };
+            let close = NetRequest::Close(connection.id);
+            if !requests.contains(&close) && !connection.closing {
+                connection.closing = true;
+                log::warn!("tcp:{}: closing: {reason}", connection.peer);
+                requests.push(close);
+            }
+        }
+    }
+}
+
+/// Answers a barrier whose changes are in force, or writes more of a long reply.
+fn go_on_waiting(connection: &mut Connection, bridge: &Bridge) -> bool {
+    match &mut connection.waiting {
+        Waiting::No => return false,
+        Waiting::Barrier(ticket, xid) => {
+            if !bridge.reached(*ticket) {
+                return false;
+            }
+            let xid = *xid;
+            connection.waiting = Waiting::No;
+            connection.say(xid, &Message::BarrierReply);
+        }
+        Waiting::Reply(reply) => {
+            if connection.out.is_busy() {
+                return false;
+            }
+            if reply.write(connection.out.tail()) {
+                connection.waiting = Waiting::No;
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,205 @@
+//! One OpenFlow connection: framing, handshake, liveness, and what it asked to hear.
+
+use crate::multipart::LongReply;
+use crate::outbox::Outbox;
+use crate::{ConnId, role};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use ofproto::SyncTicket;
+use openflow::{
+    AsyncConfig, AsyncMasks, ControllerRole, Dialect, Hello, Message, OfError, OfErrorKind, Version,
+};
+use sync::time::Nanos;
+
+/// Received bytes that may wait here: two messages of the greatest length. The rest stays with the
+/// network layer, whose window then slows the peer.
+const MAX_INPUT: usize = 2 * 65_536;
+
+/// What the connection waits for before its next request is looked at.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// Nothing: ready for a request.
+    No,
+    /// A barrier: changes that must come into force first, and the reply's transaction id.
+    Barrier(SyncTicket, u32),
+    /// A reply that is written as the peer reads.
+    Reply(LongReply),
+}
+
+/// One peer.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnId,
+    pub(crate) peer: SocketAddr,
+    /// Index of the configured controller, if we connected to it.
+    pub(crate) remote: Option<usize>,
+    pub(crate) out: Outbox,
+    /// The version agreed on and the extensions asked for; `None` until the handshake is over.
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) role: ControllerRole,
+    pub(crate) asynchrony: AsyncConfig,
+    pub(crate) miss_send_len: u16,
+    pub(crate) controller_id: u16,
+    pub(crate) waiting: Waiting,
+    /// Asynchronous messages lost because the peer does not read.
+    pub(crate) n_lost: u64,
+    /// The reason to end the connection, once there is one; said to the log by the agent.
+    pub(crate) ending: Option<&'static str>,
+    /// The network layer has been asked to close it.
+    pub(crate) closing: bool,
+    input: Vec<u8>,
+    consumed: usize,
+    heard: Nanos,
+    probed: Option<Nanos>,
+}
+
+impl Connection {
+    /// A connection that just came up. Our hello is its first output.
+    pub(crate) fn new(
+        id: ConnId,
+        peer: SocketAddr,
+        remote: Option<usize>,
+        versions: u32,
+        now: Nanos,
+    ) -> Self {
+        let mut connection = Self {
+            id,
+            peer,
+            remote,
+            out: Outbox::default(),
+            dialect: None,
+            role: ControllerRole::Equal,
+            asynchrony: AsyncConfig::initial(),
+            miss_send_len: openflow::DEFAULT_MISS_SEND_LEN,
+            controller_id: 0,
+            waiting: Waiting::No,
+            n_lost: 0,
+            ending: None,
+            closing: false,
+            input: Vec::new(),
+            consumed: 0,
+            heard: now,
+            probed: None,
+        };
+        let highest = Version::ALL.into_iter().rev().find(|v| v.bit() & versions != 0);
+        let hello = Message::Hello(Hello { bitmap: Some(versions) });
+        connection.say_in(Dialect::plain(highest.unwrap_or(Version::V10)), 0, &hello);
+        connection
+    }
+
+    /// The version agreed on.
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.dialect.map(|dialect| dialect.version)
+    }
+
+    /// Takes received bytes, as many as there is room for; returns how many.
+    pub(crate) fn received(&mut self, bytes: &[u8], now: Nanos) -> usize {
+        if self.consumed > 0 {
+            self.input.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        let room = MAX_INPUT.saturating_sub(self.input.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.input.extend_from_slice(taken);
+        if !bytes.is_empty() {
+            self.heard = now;
+            self.probed = None;
+        }
+        taken.len()
+    }
+
+    /// The next whole message, unless the connection is ending or waits for something.
+    pub(crate) fn next_message(&mut self) -> Option<Vec<u8>> {
+        let blocked = !matches!(self.waiting, Waiting::No) || self.out.is_busy();
+        if blocked || self.ending.is_some() {
+            return None;
+        }
+        let pending = self.input.get(self.consumed..)?;
+        let len = openflow::frame_len(pending)?;
+        if len < openflow::HEADER_BYTES {
+            // Where the next message begins can no longer be told.
+            self.ending = Some("message shorter than its header");
+            return None;
+        }
+        let message = pending.get(..len)?.to_vec();
+        self.consumed += len;
+        Some(message)
+    }
+
+    /// The first message decides the version (OpenFlow 1.3.5 §6.3.1). Returns it when the
+    /// handshake succeeded.
+    pub(crate) fn handshake(&mut self, message: &[u8], versions: u32) -> Option<Version> {
+        let header_version = *message.first()?;
+        // Hello is type 0 in every version. Elements that are not understood are passed over.
+        let bitmap = match openflow::decode(message) {
+            Ok((_, Message::Hello(hello))) => hello.bitmap,
+            _ if message.get(1) == Some(&0) => None,
+            _ => {
+                self.ending = Some("first message is not a hello");
+                return None;
+            }
+        };
+        let version = Version::negotiate(versions, header_version, bitmap);
+        self.dialect = version.map(Dialect::plain);
+        if version.is_none() {
+            let ours = Version::ALL.into_iter().rev().find(|v| v.bit() & versions != 0);
+            let theirs = Version::from_wire(header_version).or(ours).unwrap_or(Version::V10);
+            let text = alloc::format!(
+                "We support versions {versions:#x} (bitmap), you ask for {header_version:#04x}."
+            );
+            let error = OfError { kind: OfErrorKind::HelloIncompatible, data: text.into_bytes() };
+            self.say_in(Dialect::plain(theirs), 0, &Message::Error(error));
+            self.ending = Some("no common OpenFlow version");
+        }
+        version
+    }
+
+    /// Sends an echo request after `interval` of silence, and ends the connection after another.
+    pub(crate) fn probe(&mut self, interval: Nanos, now: Nanos) {
+        if interval == Nanos::ZERO || self.ending.is_some() {
+            return;
+        }
+        match self.probed {
+            None if now.saturating_sub(self.heard) >= interval => {
+                self.probed = Some(now);
+                self.say(0, &Message::EchoRequest(Vec::new()));
+            }
+            Some(probed) if now.saturating_sub(probed) >= interval => {
+                self.ending = Some("no answer to an echo request");
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`Connection::probe`] has something to do.
+    pub(crate) fn probe_deadline(&self, interval: Nanos) -> Option<Nanos> {
+        (interval != Nanos::ZERO)
+            .then(|| self.probed.unwrap_or(self.heard).saturating_add(interval))
+    }
+
+    /// What this connection wants to hear of, in its role.
+    pub(crate) fn async_masks(&self) -> &AsyncMasks {
+        role::masks(&self.asynchrony, self.role)
+    }
+
+    /// Queues a message; before the handshake is over there is nothing that could be said.
+    pub(crate) fn say(&mut self, xid: u32, message: &Message) {
+        if let Some(dialect) = self.dialect {
+            self.say_in(dialect, xid, message);
+        }
+    }
+
+    fn say_in(&mut self, dialect: Dialect, xid: u32, message: &Message) {
+        if dialect.encode(message, xid, self.out.tail()).is_err() {
+            log::error!("tcp:{}: a message was too long to be sent", self.peer);
+            self.n_lost += 1;
+        }
+    }
+
+    /// Refuses `request`, quoting its beginning.
+    pub(crate) fn refuse(&mut self, kind: OfErrorKind, request: &[u8]) {
+        let xid = request.get(4..8).and_then(|xid| xid.try_into().ok());
+        let xid = xid.map_or(0, u32::from_be_bytes);
+        self.say(xid, &Message::Error(OfError::refusing(kind, request)));
+    }
+}

@@ -1,0 +1,90 @@
+//! What nobody asked for: packet-ins, removed rules, port changes, each to the connections that
+//! want it in their role (OpenFlow 1.3.5 §6.1.1, §7.3.10).
+
+use crate::connection::Connection;
+use ofproto::{Bridge, BridgeEvent, MissKind, PacketInEvent};
+use openflow::{Message, PacketInReason, Version};
+
+/// Events dealt with in one call: what one poll may add to the outboxes.
+const PER_CALL: usize = 256;
+
+/// Carries events of the bridge to the connections; true when there was any.
+pub(crate) fn deliver(connections: &mut [Connection], bridge: &mut Bridge) -> bool {
+    for n in 0..PER_CALL {
+        let Some(event) = bridge.take_event() else {
+            return n > 0;
+        };
+        match event {
+            BridgeEvent::PacketIn(event) => {
+                for connection in connections.iter_mut() {
+                    packet_in(connection, &event);
+                }
+            }
+            BridgeEvent::FlowRemoved(removed) => {
+                let bit = 1 << removed.reason as u8;
+                let message = Message::FlowRemoved(removed.into());
+                for connection in connections.iter_mut() {
+                    if connection.async_masks().flow_removed & bit != 0 {
+                        tell(connection, &message);
+                    }
+                }
+            }
+            BridgeEvent::PortStatus(status) => {
+                let bit = 1 << status.reason as u8;
+                let message = Message::PortStatus(status);
+                for connection in connections.iter_mut() {
+                    if connection.async_masks().port_status & bit != 0 {
+                        tell(connection, &message);
+                    }
+                }
+            }
+        }
+    }
+    true
+}
+
+/// The packet-in as this connection should see it, if it should.
+fn packet_in(connection: &mut Connection, event: &PacketInEvent) {
+    let Some(version) = connection.version() else {
+        return;
+    };
+    let reason = match event.miss {
+        // From 1.3 on a miss without table-miss entry drops (§5.4); before, it was a packet-in.
+        MissKind::Implicit if version >= Version::V13 => return,
+        MissKind::Implicit => PacketInReason::NoMatch,
+        MissKind::Explicit if version >= Version::V13 => PacketInReason::NoMatch,
+        MissKind::Explicit => PacketInReason::Action,
+        MissKind::None => match event.packet_in.reason {
+            // Reasons of OpenFlow 1.4, said as their nearest older one.
+            PacketInReason::ActionSet | PacketInReason::Group | PacketInReason::PacketOut
+                if version < Version::V14 =>
+            {
+                PacketInReason::Action
+            }
+            reason => reason,
+        },
+    };
+    let wanted = connection.async_masks().packet_in & (1 << reason as u8) != 0;
+    if !wanted || connection.controller_id != event.controller_id {
+        return;
+    }
+    let mut message = event.packet_in.clone();
+    message.reason = reason;
+    // There are no buffers, so a miss carries the whole frame (§7.4.1: "If the packet is not
+    // buffered, the entire packet is included"). An action's max_len is kept, as Open vSwitch does.
+    if event.miss == MissKind::None && event.max_len != openflow::NO_BUFFER_LEN {
+        message.data.truncate(usize::from(event.max_len));
+    }
+    tell(connection, &Message::PacketIn(message.into()));
+}
+
+fn tell(connection: &mut Connection, message: &Message) {
+    if connection.dialect.is_none() {
+        return;
+    }
+    if connection.out.is_clogged() {
+        connection.n_lost += 1;
+        return;
+    }
+    connection.say(0, message);
+}

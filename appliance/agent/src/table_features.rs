@@ -1,0 +1,73 @@
+//! What every table can do (OpenFlow 1.3.5 §7.3.5.5): the same for all of them, and the truth.
+
+use alloc::format;
+use alloc::vec::Vec;
+use flow::{Field, Maskable, WireId};
+use ofproto::Tables;
+use openflow::{RuleKind, TableFeatures, TableProperty, Version};
+
+/// Instructions (§5.9): goto-table, write-metadata, write-, apply- and clear-actions.
+const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
+/// The instruction that only a table with a table behind it has.
+const GOTO_TABLE: u16 = 1;
+/// Actions (§7.2.5): output; TTL of MPLS set and decremented; VLAN and MPLS pushed and popped;
+/// set-queue; IP TTL set and decremented; set-field.
+const ACTIONS: [u16; 11] = [0, 15, 16, 17, 18, 19, 20, 21, 23, 24, 25];
+/// `oxm_class` of fields whose header goes on for another word; the lists here have no room for it.
+const EXPERIMENTER_CLASS: u16 = 0xffff;
+
+/// The features of all `tables`, for a peer of `version`.
+pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> {
+    let matchable = fields(version, |_| true, true);
+    let wildcards = fields(version, |_| true, false);
+    let settable = fields(version, |field| field.spec().writable, false);
+    let last = tables.n_tables().saturating_sub(1);
+    let describe_one = |(id, table): (u8, &ofproto::Table)| {
+        let next: Vec<u8> = (id.saturating_add(1)..=last).collect();
+        let instructions: Vec<u16> = INSTRUCTIONS
+            .into_iter()
+            .filter(|&instruction| instruction != GOTO_TABLE || !next.is_empty())
+            .collect();
+        let mut properties = Vec::new();
+        for kind in [RuleKind::Regular, RuleKind::Miss] {
+            properties.push(TableProperty::Instructions(kind, instructions.clone()));
+            properties.push(TableProperty::NextTables(kind, next.clone()));
+            properties.push(TableProperty::WriteActions(kind, ACTIONS.to_vec()));
+            properties.push(TableProperty::ApplyActions(kind, ACTIONS.to_vec()));
+            properties.push(TableProperty::WriteSetField(kind, settable.clone()));
+            properties.push(TableProperty::ApplySetField(kind, settable.clone()));
+        }
+        properties.push(TableProperty::Match(matchable.clone()));
+        properties.push(TableProperty::Wildcards(wildcards.clone()));
+        TableFeatures {
+            table_id: id,
+            name: if id == 0 { "classifier".into() } else { format!("table{id}") },
+            metadata_match: u64::MAX,
+            metadata_write: u64::MAX,
+            config: 0,
+            max_entries: u32::try_from(table.max_rules()).unwrap_or(u32::MAX),
+            properties,
+        }
+    };
+    tables.iter().map(describe_one).collect()
+}
+
+/// Headers of the fields that `version` has and `chosen` wants, with the mask bit where it may be
+/// set and is asked for.
+fn fields(version: Version, chosen: impl Fn(Field) -> bool, masks: bool) -> Vec<u32> {
+    let known = |id: &&WireId| id.class != EXPERIMENTER_CLASS && id.since <= version.wire();
+    Field::all()
+        .filter(|&field| chosen(field))
+        .filter_map(|field| {
+            let id = field.wire_id(version.wire()).filter(known)?;
+            let has_mask = masks && field.spec().maskable != Maskable::Exact;
+            Some(header(id, has_mask))
+        })
+        .collect()
+}
+
+/// An OXM header (§7.2.3.2).
+fn header(id: &WireId, has_mask: bool) -> u32 {
+    let len = if has_mask { 2 * u32::from(id.len) } else { u32::from(id.len) };
+    u32::from(id.class) << 16 | u32::from(id.field) << 9 | u32::from(has_mask) << 8 | len
+}

@@ -1,0 +1,240 @@
+//! The server side of unixctl, the protocol of `ovs-appctl`: JSON-RPC 1.0 without any framing.
+//!
+//! A request is `{"id":0,"method":"fdb/show","params":["br0"]}`; the answer carries either `result`
+//! or `error`, a text. Messages follow one another with nothing between them, so the end of one is
+//! found by counting braces outside strings.
+//!
+//! The byte channel is a virtio console, which does not tell when a client goes. A request cut off in
+//! the middle is therefore forgotten after [`QUIET`], and the next client starts clean.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use serde_json::{Value, json};
+use sync::time::Nanos;
+
+/// Longest request in bytes; what is longer is refused and skipped.
+pub const MAX_REQUEST: usize = 64 * 1024;
+/// Answers that may wait for a client that does not read, in bytes. Beyond it no request is taken.
+pub const MAX_PENDING: usize = 4 * 1024 * 1024;
+/// An unfinished request is dropped after so long without another byte.
+pub const QUIET: Nanos = Nanos::from_secs(1);
+
+/// One command from a client.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Request {
+    id: Value,
+    /// The command's name, as `list-commands` prints it.
+    pub method: String,
+    /// Its arguments.
+    pub params: Vec<String>,
+}
+
+/// One byte channel on which clients come and go, one after another.
+#[derive(Debug, Default)]
+pub struct Unixctl {
+    input: Vec<u8>,
+    scan: Scan,
+    output: Vec<u8>,
+    last_byte: Nanos,
+}
+
+/// How far the search for the end of the message has come.
+#[derive(Debug, Default)]
+struct Scan {
+    at: usize,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Scan {
+    /// The length of the first whole message in `input`, looking at each byte once.
+    fn message_end(&mut self, input: &[u8]) -> Option<usize> {
+        while let Some(&byte) = input.get(self.at) {
+            self.at += 1;
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(self.at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+impl Unixctl {
+    /// A channel with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// True when bytes may be read from the channel: answers are not piling up.
+    pub fn wants_input(&self) -> bool {
+        self.output.len() < MAX_PENDING
+    }
+
+    /// Takes bytes that arrived on the channel.
+    pub fn received(&mut self, bytes: &[u8], now: Nanos) {
+        if !self.input.is_empty() && now.saturating_sub(self.last_byte) > QUIET {
+            self.forget_input();
+        }
+        self.last_byte = now;
+        self.input.extend_from_slice(bytes);
+        if self.input.len() > MAX_REQUEST && self.scan.message_end(&self.input).is_none() {
+            self.forget_input();
+            self.answer(&Value::Null, Err(format!("request longer than {MAX_REQUEST} bytes")));
+        }
+    }
+
+    /// The next whole request. Broken ones are answered here.
+    pub fn next_request(&mut self) -> Option<Request> {
+        loop {
+            self.skip_to_object();
+            let end = match self.scan.at {
+                // Found by `received`, when it looked for the end of a long input.
+                at if at > 0 && self.scan.depth == 0 && self.ends_at(at) => at,
+                _ => self.scan.message_end(&self.input)?,
+            };
+            let parsed = serde_json::from_slice::<Value>(self.input.get(..end)?);
+            self.input.drain(..end);
+            self.scan = Scan::default();
+            match parsed.map_err(|error| error.to_string()).and_then(|value| request(&value)) {
+                Ok(request) => return Some(request),
+                Err(problem) => self.answer(&Value::Null, Err(problem)),
+            }
+        }
+    }
+
+    /// Queues the answer to a request.
+    pub fn reply(&mut self, request: &Request, outcome: Result<String, String>) {
+        self.answer(&request.id, outcome);
+    }
+
+    /// Bytes for the client; the caller drains what it could send.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    fn answer(&mut self, id: &Value, outcome: Result<String, String>) {
+        let message = match outcome {
+            Ok(result) => json!({"id": id, "result": result, "error": null}),
+            Err(error) => json!({"id": id, "result": null, "error": error}),
+        };
+        self.output.extend_from_slice(message.to_string().as_bytes());
+    }
+
+    fn ends_at(&self, at: usize) -> bool {
+        matches!(self.input.get(at - 1), Some(b'}' | b']'))
+    }
+
+    /// Drops what cannot begin a message, white space above all.
+    fn skip_to_object(&mut self) {
+        if self.scan.at == 0 {
+            let start = self.input.iter().position(|&byte| byte == b'{');
+            self.input.drain(..start.unwrap_or(self.input.len()));
+        }
+    }
+
+    fn forget_input(&mut self) {
+        self.input.clear();
+        self.scan = Scan::default();
+    }
+}
+
+fn request(value: &Value) -> Result<Request, String> {
+    let method = value.get("method").and_then(Value::as_str);
+    let method = method.ok_or("a request needs a \"method\" that is a string")?;
+    let params = match value.get("params") {
+        None => Vec::new(),
+        Some(Value::Array(params)) => params
+            .iter()
+            .map(|param| param.as_str().map(String::from))
+            .collect::<Option<Vec<_>>>()
+            .ok_or("\"params\" must be strings")?,
+        Some(_) => return Err("\"params\" must be an array of strings".into()),
+    };
+    let id = value.get("id").cloned().unwrap_or(Value::Null);
+    Ok(Request { id, method: method.into(), params })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(channel: &mut Unixctl) -> Vec<(String, Vec<String>)> {
+        core::iter::from_fn(|| channel.next_request()).map(|r| (r.method, r.params)).collect()
+    }
+
+    #[test]
+    fn requests_follow_one_another_in_any_cut() {
+        let text =
+            br#"{"id":0,"method":"a","params":[]} {"id":1,"method":"b","params":["x}","\"{"]}"#;
+        let want = alloc::vec![
+            ("a".to_string(), alloc::vec![]),
+            ("b".to_string(), alloc::vec!["x}".to_string(), "\"{".to_string()]),
+        ];
+        for cut in 0..text.len() {
+            let mut channel = Unixctl::new();
+            let (head, tail) = text.split_at(cut);
+            channel.received(head, Nanos::ZERO);
+            let mut got = requests(&mut channel);
+            channel.received(tail, Nanos::ZERO);
+            got.extend(requests(&mut channel));
+            assert_eq!(got, want, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_answer_carries_the_id_of_the_request() {
+        let mut channel = Unixctl::new();
+        channel.received(br#"{"id":7,"method":"version","params":[]}"#, Nanos::ZERO);
+        let request = channel.next_request().expect("whole");
+        channel.reply(&request, Ok("1.0\n".into()));
+        channel.reply(&request, Err("no".into()));
+        let answers = core::str::from_utf8(channel.output()).expect("text");
+        assert_eq!(
+            answers,
+            r#"{"error":null,"id":7,"result":"1.0\n"}{"error":"no","id":7,"result":null}"#
+        );
+    }
+
+    #[test]
+    fn a_request_cut_off_by_its_client_does_not_spoil_the_next() {
+        let mut channel = Unixctl::new();
+        channel.received(br#"{"id":0,"method":"half"#, Nanos::ZERO);
+        assert_eq!(channel.next_request(), None);
+        channel.received(br#"{"id":0,"method":"whole"}"#, Nanos::from_secs(2));
+        assert_eq!(requests(&mut channel), [("whole".to_string(), alloc::vec![])]);
+    }
+
+    #[test]
+    fn broken_requests_are_answered_with_an_error() {
+        for text in [r#"{"id":0}"#, r#"{"method":1}"#, r#"{"method":"a","params":{}}"#, "{]"] {
+            let mut channel = Unixctl::new();
+            channel.received(text.as_bytes(), Nanos::ZERO);
+            assert_eq!(channel.next_request(), None, "{text}");
+            let answer = core::str::from_utf8(channel.output()).expect("text");
+            assert!(answer.contains(r#""result":null"#), "{text}: {answer}");
+        }
+    }
+
+    #[test]
+    fn endless_input_is_bounded() {
+        let mut channel = Unixctl::new();
+        for _ in 0..100 {
+            channel.received(&alloc::vec![b'{'; 4096], Nanos::ZERO);
+            assert!(channel.input.len() <= MAX_REQUEST + 4096);
+            assert_eq!(channel.next_request(), None);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The commands of `ovs-appctl`, under Open vSwitch's names and in its formats.
+
+use crate::control::Control;
+use crate::telemetry;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Write;
+use datapath::{CoreCounters, Dpif, DropReason};
+use log::LevelFilter;
+use openflow::OfPort;
+use sync::time::Nanos;
+
+/// Megaflows in one answer; more would not fit a client's patience.
+const MAX_DUMPED: usize = 10_000;
+
+/// What a command answers: a text, or a text that says why not.
+type Outcome = Result<String, String>;
+
+/// One command.
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    n_params: core::ops::RangeInclusive<usize>,
+    run: fn(&mut Control, &[String], Nanos) -> Outcome,
+}
+
+/// Every command, in the order of its names.
+const COMMANDS: &[Command] = &[
+    Command { name: "coverage/show", usage: "", n_params: 0..=0, run: coverage_show },
+    Command { name: "dpctl/dump-flows", usage: "[dp]", n_params: 0..=1, run: dump_megaflows },
+    Command { name: "dpctl/show", usage: "[dp]", n_params: 0..=1, run: dpctl_show },
+    Command { name: "exit", usage: "[--cleanup]", n_params: 0..=1, run: exit },
+    Command { name: "fdb/flush", usage: "[bridge]", n_params: 0..=1, run: fdb_flush },
+    Command { name: "fdb/show", usage: "bridge", n_params: 0..=1, run: fdb_show },
+    Command { name: "list-commands", usage: "", n_params: 0..=0, run: list_commands },
+    Command { name: "memory/show", usage: "", n_params: 0..=0, run: memory_show },
+    Command { name: "ofproto/list", usage: "", n_params: 0..=0, run: ofproto_list },
+    Command {
+        name: "ofproto/trace",
+        usage: "[bridge] {flow | packet-in-hex}",
+        n_params: 1..=3,
+        run: trace,
+    },
+    Command { name: "uniswitch/telemetry", usage: "", n_params: 0..=0, run: telemetry_report },
+    Command { name: "upcall/show", usage: "", n_params: 0..=0, run: upcall_show },
+    Command { name: "version", usage: "", n_params: 0..=0, run: version },
+    Command { name: "vlog/list", usage: "", n_params: 0..=0, run: vlog_list },
+    Command {
+        name: "vlog/set",
+        usage: "{level | module:destination:level}...",
+        n_params: 1..=16,
+        run: vlog_set,
+    },
+];
+
+/// Runs the command `method`.
+pub(crate) fn run(method: &str, params: &[String], control: &mut Control, now: Nanos) -> Outcome {
+    let Some(command) = COMMANDS.iter().find(|command| command.name == method) else {
+        return Err(format!(
+            "\"{method}\" is not a valid command (use list-commands to see a list of valid commands)"
+        ));
+    };
+    let Command { name, usage, n_params, run } = command;
+    if params.len() < *n_params.start() {
+        return Err(format!(
+            "\"{name}\" command requires at least {} arguments: {usage}",
+            n_params.start()
+        ));
+    }
+    if params.len() > *n_params.end() {
+        return Err(format!(
+            "\"{name}\" command takes at most {} arguments: {usage}",
+            n_params.end()
+        ));
+    }
+    run(control, params, now)
+}
+
+fn list_commands(_: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    let mut text = String::from("The available commands are:\n");
+    for Command { name, usage, .. } in COMMANDS {
+        let line = format!("  {name:<23} {usage}");
+        text += line.trim_end();
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn version(_: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    Ok(format!("uniswitch {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+fn exit(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    control.exit = true;
+    Ok(String::new())
+}
+
+/// Checks that a bridge that was named is ours.
+fn our_bridge(control: &Control, name: Option<&String>) -> Result<(), String> {
+    match name {
+        Some(name) if name != control.bridge.name() => Err("no such bridge".to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn ofproto_list(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    Ok(format!("{}\n", control.bridge.name()))
+}
+
+fn fdb_show(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
+    our_bridge(control, params.first())?;
+    Ok(control.bridge.fdb_show(now))
+}
+
+fn fdb_flush(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
+    our_bridge(control, params.first())?;
+    control.bridge.fdb_flush();
+    Ok("table successfully flushed\n".to_string())
+}
+
+fn trace(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
+    // As in Open vSwitch the bridge may be left out, and a frame may follow the flow.
+    let (bridge, rest) = match params {
+        [bridge, rest @ ..] if bridge == control.bridge.name() => (Some(bridge), rest),
+        [bridge, _, ..] if !bridge.contains('=') => (Some(bridge), params.get(1..).unwrap_or(&[])),
+        all => (None, all),
+    };
+    our_bridge(control, bridge)?;
+    let [what, frame @ ..] = rest else {
+        return Err("no flow to trace".to_string());
+    };
+    let names = Names(control);
+    let flow = flow::text::parse_flow(what, &names).map_err(|error| error.to_string())?;
+    let Some(hex) = frame.first() else {
+        return Ok(control.bridge.trace(&flow));
+    };
+    let bytes = unhex(hex).ok_or("the frame must be an even number of hexadecimal digits")?;
+    Ok(control.bridge.trace_frame(&bytes, OfPort(flow.in_port())))
+}
+
+/// The bytes that hexadecimal digits spell; blanks between them are passed over.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .filter(|c| !c.is_ascii_whitespace())
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let (pairs, []) = digits.as_ref()?.as_chunks::<2>() else {
+        return None;
+    };
+    Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+/// The names of the bridge's ports.
+struct Names<'a>(&'a Control);
+
+impl flow::text::PortNames for Names<'_> {
+    fn name(&self, port: u32) -> Option<&str> {
+        self.0.bridge.state().ports.get(OfPort(port)).map(ofproto::Port::name)
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.0.bridge.state().ports.by_name(name).map(|port| port.number().0)
+    }
+}
+
+fn telemetry_report(control: &mut Control, _: &[String], now: Nanos) -> Outcome {
+    Ok(telemetry::report(control, now))
+}
+
+/// One of a core's counters.
+type Counter = fn(&CoreCounters) -> u64;
+
+/// The sum of one counter over all cores.
+fn sum(control: &Control, counter: Counter) -> u64 {
+    control.dpif.core_counters().map(counter).fold(0, u64::wrapping_add)
+}
+
+fn dpctl_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    let lost: u64 = control
+        .ports
+        .iter()
+        .map(|(port, ..)| control.dpif.port_stats(port).drops.get(DropReason::UpcallQueueFull))
+        .sum();
+    let (hit, missed) = (sum(control, |c| c.hits.get()), sum(control, |c| c.misses.get()));
+    let probes = sum(control, |c| c.subtable_probes.get());
+    let per_packet = probes as f64 / (hit + missed).max(1) as f64;
+    let mut text = format!("uniswitch@{}:\n", control.bridge.name());
+    let _ = writeln!(text, "  lookups: hit:{hit} missed:{missed} lost:{lost}");
+    let _ = writeln!(text, "  flows: {}", control.bridge.ukeys().len());
+    let _ = writeln!(text, "  masks: hit:{probes} hit/pkt:{per_packet:.2}");
+    for (number, netdev, ..) in control.ports.iter() {
+        let port = control.bridge.state().ports.by_dp(number);
+        let name = port.map_or("?", ofproto::Port::name);
+        let info = netdev.info();
+        let _ = writeln!(text, "  port {number}: {name} ({} {})", info.driver, info.name);
+    }
+    Ok(text)
+}
+
+fn dump_megaflows(control: &mut Control, _: &[String], now: Nanos) -> Outcome {
+    Ok(control.bridge.dump_megaflows(MAX_DUMPED, now))
+}
+
+fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    Ok(control.bridge.upcall_show())
+}
+
+fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    let counters: [(&str, Counter); 10] = [
+        ("datapath_hit", |c| c.hits.get()),
+        ("datapath_miss", |c| c.misses.get()),
+        ("datapath_upcall", |c| c.upcalls.get()),
+        ("datapath_subtable_probe", |c| c.subtable_probes.get()),
+        ("datapath_recirculated", |c| c.recirculated.get()),
+        ("datapath_copy", |c| c.copies.get()),
+        ("datapath_consumed", |c| c.consumed.get()),
+        ("datapath_put_refused", |c| c.puts_refused.get()),
+        ("datapath_stale_command", |c| c.stale_commands.get()),
+        ("datapath_check_lost", |c| c.checks_lost.get()),
+    ];
+    let mut lines: Vec<(String, u64)> = counters
+        .into_iter()
+        .map(|(name, counter)| (name.to_string(), sum(control, counter)))
+        .collect();
+    for reason in DropReason::ALL {
+        let n =
+            control.ports.iter().map(|(port, ..)| control.dpif.port_stats(port).drops.get(reason));
+        lines.push((format!("drop_{}", reason.name().replace('-', "_")), n.sum()));
+    }
+    let stats = control.bridge.stats();
+    lines.push(("handler_upcall".into(), stats.upcalls));
+    lines.push(("handler_installed".into(), stats.installed));
+    lines.push(("handler_not_installed".into(), stats.not_installed));
+    lines.push(("packet_in".into(), stats.packet_ins));
+    lines.push(("packet_in_dropped".into(), control.bridge.n_events_dropped()));
+    lines.push(("translation_error".into(), stats.translation_errors));
+    lines.push(("self_check_failed".into(), stats.self_check_failed));
+    let n_quiet = lines.iter().filter(|(_, n)| *n == 0).count();
+    let mut text = String::from("Event coverage, totals since boot:\n");
+    for (name, n) in lines.iter().filter(|(_, n)| *n > 0) {
+        let _ = writeln!(text, "{name:<32} total: {n}");
+    }
+    let _ = writeln!(text, "{n_quiet} events never hit");
+    Ok(text)
+}
+
+fn memory_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    let (used, total) = (control.memory)();
+    let (small, jumbo) = control.pool.available();
+    Ok(format!(
+        "heap-used:{used} heap-total:{total} buffers-free:{small} jumbo-buffers-free:{jumbo} rules:{} udpif-keys:{}\n",
+        control.bridge.state().tables.n_rules(),
+        control.bridge.ukeys().len(),
+    ))
+}
+
+fn vlog_list(_: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    let level = match log::max_level() {
+        LevelFilter::Off => "OFF",
+        LevelFilter::Error => "ERR",
+        LevelFilter::Warn => "WARN",
+        LevelFilter::Info => "INFO",
+        LevelFilter::Debug | LevelFilter::Trace => "DBG",
+    };
+    let mut text = String::from("                 console    syslog    file\n");
+    text += "                 -------    ------    ------\n";
+    let _ = writeln!(text, "all              {level:<10} OFF       OFF");
+    Ok(text)
+}
+
+/// `vlog/set dbg`, or Open vSwitch's `module:destination:level`, of which the module and the
+/// destination must be those that there are: `ANY` and `console`.
+fn vlog_set(_: &mut Control, params: &[String], _: Nanos) -> Outcome {
+    for param in params {
+        let mut level = None;
+        for word in param.split([':', ',', ' ']).filter(|word| !word.is_empty()) {
+            match word.to_ascii_lowercase().as_str() {
+                "off" => level = Some(LevelFilter::Off),
+                "emer" | "err" => level = Some(LevelFilter::Error),
+                "warn" => level = Some(LevelFilter::Warn),
+                "info" => level = Some(LevelFilter::Info),
+                "dbg" => level = Some(LevelFilter::Debug),
+                "any" | "console" => {}
+                _ => return Err(format!("no destination, level, or module \"{word}\"")),
+            }
+        }
+        log::set_max_level(level.unwrap_or(LevelFilter::Debug));
+    }
+    Ok(String::new())
+}

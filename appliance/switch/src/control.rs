@@ -1,0 +1,305 @@
+//! The loop body of the control core: hear, decide, tell.
+//!
+//! ```text
+//! management NIC ─► agent ─► bridge ─► dpif ─► orders to the cores
+//! upcalls of the cores ─► handler (bridge) ─► dpif
+//! reports of the cores ─► ports          channels ─► unixctl commands
+//! ```
+//! Each step of [`Control::poll`] is bounded, so on a single processor the polling bodies get their turn
+//! soon, and no source of work, however busy, keeps the others waiting.
+
+use crate::channel::{ByteChannel, ControlChannel};
+use crate::commands;
+use crate::dpif::RingDpif;
+use crate::mgmt::{Event, Management, SocketId};
+use crate::outlet::FirstForward;
+use crate::ports::Ports;
+use crate::rings::{Report, ToHandler};
+use agent::{Agent, ConnId, NetRequest};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use netdev::Netdev;
+use ofproto::{Bridge, Link};
+use packet::Pool;
+use sync::spsc::Consumer;
+use sync::time::Nanos;
+
+/// Upcalls of one core handled in one round.
+const UPCALLS_PER_ROUND: usize = 64;
+/// Bytes of one connection given to the agent in one round.
+const BYTES_PER_ROUND: usize = 64 * 1024;
+
+/// What a control body is made of.
+pub(crate) struct Parts {
+    pub(crate) bridge: Bridge,
+    pub(crate) agent: Agent,
+    pub(crate) dpif: RingDpif,
+    pub(crate) ports: Ports,
+    pub(crate) management: Option<(Box<dyn Netdev>, Management)>,
+    pub(crate) upcalls: Vec<Consumer<ToHandler>>,
+    pub(crate) reports: Vec<Consumer<Report>>,
+    pub(crate) channels: Vec<Box<dyn ByteChannel>>,
+    pub(crate) first_forward: Arc<FirstForward>,
+    pub(crate) memory: fn() -> (usize, usize),
+    pub(crate) listen: u16,
+    pub(crate) pool: Arc<Pool>,
+}
+
+/// The control core's share of the switch.
+#[derive(Debug)]
+pub struct Control {
+    pub(crate) bridge: Bridge,
+    pub(crate) agent: Agent,
+    pub(crate) dpif: RingDpif,
+    pub(crate) ports: Ports,
+    pub(crate) network: Option<Network>,
+    pub(crate) first_forward: Arc<FirstForward>,
+    pub(crate) memory: fn() -> (usize, usize),
+    pub(crate) listen: u16,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) exit: bool,
+    /// When the first round began: the switch is ready from then on.
+    pub(crate) ready: Option<Nanos>,
+    upcalls: Vec<Consumer<ToHandler>>,
+    reports: Vec<Consumer<Report>>,
+    channels: Vec<ControlChannel>,
+}
+
+/// The management NIC, its stack, and who is behind which socket.
+#[derive(Debug)]
+pub(crate) struct Network {
+    netdev: Box<dyn Netdev>,
+    pub(crate) stack: Management,
+    /// Connections under way to configured controllers, by socket.
+    connecting: BTreeMap<SocketId, usize>,
+    /// Connections of the agent.
+    open: Vec<SocketId>,
+    /// To be closed when everything is sent.
+    closing: Vec<SocketId>,
+}
+
+impl Control {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let network = parts.management.map(|(netdev, stack)| Network {
+            netdev,
+            stack,
+            connecting: BTreeMap::new(),
+            open: Vec::new(),
+            closing: Vec::new(),
+        });
+        Self {
+            bridge: parts.bridge,
+            agent: parts.agent,
+            dpif: parts.dpif,
+            ports: parts.ports,
+            network,
+            first_forward: parts.first_forward,
+            memory: parts.memory,
+            listen: parts.listen,
+            pool: parts.pool,
+            exit: false,
+            ready: None,
+            upcalls: parts.upcalls,
+            reports: parts.reports,
+            channels: parts.channels.into_iter().map(ControlChannel::new).collect(),
+        }
+    }
+
+    /// One round at time `now`; true when there was anything to do.
+    pub fn poll(&mut self, now: Nanos) -> bool {
+        self.ready.get_or_insert(now);
+        self.dpif.begin_round(now);
+        let mut worked = self.handle_upcalls(now);
+        worked |= self.hear_network(now);
+        worked |= self.agent.poll(now, &mut self.bridge, &mut self.dpif);
+        self.tell_network(now);
+        worked |= self.take_reports(now);
+        worked |= self.serve_channels(now);
+        self.bridge.run(&mut self.dpif, now);
+        let Self { ports, dpif, bridge, .. } = self;
+        ports.run(dpif, now, |port, link| {
+            let number = bridge.state().ports.by_dp(port).map(|port| port.number());
+            if let Some(number) = number {
+                bridge.port_changed(number, Link { up: link.up, speed_mbps: link.speed_mbps });
+            }
+        });
+        worked
+    }
+
+    /// A unixctl client asked for the end, and has its answer.
+    pub fn wants_exit(&self) -> bool {
+        self.exit
+    }
+
+    /// The law of accounting over all cores and ports; see [`datapath::Accounting`].
+    pub fn accounting(&self) -> datapath::Accounting {
+        self.dpif.accounting()
+    }
+
+    fn handle_upcalls(&mut self, now: Nanos) -> bool {
+        let mut worked = false;
+        for ring in &mut self.upcalls {
+            for _ in 0..UPCALLS_PER_ROUND {
+                let Some(item) = ring.pop() else { break };
+                worked = true;
+                match item {
+                    ToHandler::Upcall(upcall) => {
+                        self.bridge.handle_upcall(upcall, &mut self.dpif, now);
+                    }
+                    ToHandler::Check(check) => {
+                        self.bridge.self_check(&check, &mut self.dpif);
+                    }
+                }
+            }
+        }
+        worked
+    }
+
+    /// Frames of the management NIC, and what they mean for the agent.
+    fn hear_network(&mut self, now: Nanos) -> bool {
+        let Some(network) = &mut self.network else {
+            return false;
+        };
+        let mut worked = network.stack.poll(now);
+        while let Some(event) = network.stack.next_event() {
+            worked = true;
+            match event {
+                Event::Accepted { id, peer, .. } => {
+                    if self.agent.accepted(ConnId(id.0), peer, now) {
+                        network.open.push(id);
+                    } else {
+                        network.stack.abort(id);
+                    }
+                }
+                Event::Connected(id) => {
+                    let remote = network.connecting.remove(&id);
+                    let known = remote.is_some_and(|k| self.agent.connected(ConnId(id.0), k, now));
+                    if known {
+                        network.open.push(id);
+                    } else {
+                        network.stack.abort(id);
+                    }
+                }
+                Event::Closed(id) => {
+                    network.open.retain(|&open| open != id);
+                    network.closing.retain(|&closing| closing != id);
+                    match network.connecting.remove(&id) {
+                        Some(remote) => self.agent.connect_failed(remote, now),
+                        None => self.agent.closed(ConnId(id.0), now),
+                    }
+                }
+            }
+        }
+        for &id in &network.open {
+            let mut budget = BYTES_PER_ROUND;
+            while budget > 0 {
+                let agent = &mut self.agent;
+                let taken =
+                    network.stack.receive(id, |bytes| agent.received(ConnId(id.0), bytes, now));
+                if taken == 0 {
+                    break;
+                }
+                worked = true;
+                budget = budget.saturating_sub(taken);
+            }
+        }
+        network.mend(&self.pool);
+        worked
+    }
+
+    /// The agent's bytes and requests to the management stack.
+    fn tell_network(&mut self, now: Nanos) {
+        while let Some(request) = self.agent.next_request() {
+            match (request, &mut self.network) {
+                (NetRequest::Connect(remote, target), Some(network)) => {
+                    match network.stack.connect(target) {
+                        Ok(id) => {
+                            network.connecting.insert(id, remote);
+                        }
+                        Err(_) => self.agent.connect_failed(remote, now),
+                    }
+                }
+                (NetRequest::Connect(remote, _), None) => self.agent.connect_failed(remote, now),
+                (NetRequest::Close(conn), Some(network)) => {
+                    network.closing.push(SocketId(conn.0));
+                }
+                (NetRequest::Close(_), None) => {}
+            }
+        }
+        let Some(network) = &mut self.network else {
+            return;
+        };
+        let mut queued = false;
+        for &id in &network.open {
+            let Some(outbox) = self.agent.output(ConnId(id.0)) else {
+                continue;
+            };
+            let sent = network.stack.send(id, outbox.pending());
+            outbox.consume(sent);
+            queued |= sent > 0;
+            if outbox.pending().is_empty() && network.closing.contains(&id) {
+                network.stack.close(id);
+            }
+        }
+        if queued {
+            // Answers leave in the round that made them.
+            network.stack.poll(now);
+        }
+    }
+
+    fn take_reports(&mut self, now: Nanos) -> bool {
+        let mut worked = false;
+        for ring in &mut self.reports {
+            while let Some(report) = ring.pop() {
+                worked = true;
+                self.ports.report(report, &mut self.dpif, now);
+            }
+        }
+        worked
+    }
+
+    fn serve_channels(&mut self, now: Nanos) -> bool {
+        let mut worked = false;
+        let mut channels = core::mem::take(&mut self.channels);
+        for channel in &mut channels {
+            worked |= channel.read(now);
+            while let Some(request) = channel.server.next_request() {
+                worked = true;
+                let outcome = commands::run(&request.method, &request.params, self, now);
+                channel.server.reply(&request, outcome);
+            }
+            channel.write();
+        }
+        self.channels = channels;
+        worked
+    }
+}
+
+impl Network {
+    /// Resets the management NIC if its device broke the protocol. Connections live on: TCP repeats.
+    fn mend(&mut self, pool: &Arc<Pool>) {
+        let Some(fault) = self.stack.take_fault() else {
+            return;
+        };
+        let name = self.netdev.info().name.clone();
+        log::error!("{name}: the management NIC broke the protocol ({fault:?}); resetting it");
+        let old = self.stack.replace_queues(None);
+        if let Err(error) = self.netdev.reset(old.into_iter().collect()) {
+            log::error!("{name}: does not reset ({error:?})");
+            return;
+        }
+        match self.netdev.open(1, pool) {
+            Ok(mut pairs) if !pairs.is_empty() => {
+                self.stack.replace_queues(Some(pairs.swap_remove(0)));
+            }
+            outcome => log::error!("{name}: does not open again ({:?})", outcome.err()),
+        }
+    }
+
+    /// The NIC's name and address.
+    pub(crate) fn info(&self) -> &netdev::NetdevInfo {
+        self.netdev.info()
+    }
+}

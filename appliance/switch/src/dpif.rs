@@ -1,0 +1,201 @@
+//! The datapath as `ofproto` sees it, over rings to the polling cores.
+//!
+//! Megaflow commands become orders to the core that asked; packets that the control core sends itself
+//! (answers to upcalls, packet-outs) run their actions on a small datapath of the control core, whose
+//! outlet has no queues of its own, only the rings to the cores that have.
+//!
+//! # Fences
+//! A fence is an order with a number to every core; a core publishes the number when it comes to it.
+//! Orders are obeyed in order, so when all have published it, everything ordered before is in force,
+//! and what was removed before is used no more.
+
+use crate::outlet::Outlet;
+use crate::rings::{Order, PortQueues, Sender, TxRoute};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use datapath::{
+    Accounting, Command, CoreCounters, CoreId, DpAction, Dpif, Execute, Megaflow, Output,
+    PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
+};
+use flow::Flow;
+use packet::Packet;
+use sync::time::Nanos;
+
+/// Orders that may wait for one core, beyond its ring, before it is given no more megaflows.
+const MAX_WAITING: usize = 64 * 1024;
+
+/// The control core's end of the rings to one polling core.
+#[derive(Debug)]
+pub(crate) struct CoreLink {
+    pub(crate) orders: Sender<Order>,
+    pub(crate) counters: Arc<CoreCounters>,
+}
+
+/// [`Dpif`] over rings.
+#[derive(Debug)]
+pub struct RingDpif {
+    links: Vec<CoreLink>,
+    /// For packets that the control core sends itself; its id is the number of polling cores.
+    own: PmdDatapath,
+    own_counters: Arc<CoreCounters>,
+    outlet: Outlet,
+    /// Per port, one set of counters a polling core, then the control core's.
+    ports: BTreeMap<PortNo, Vec<Arc<PortCounters>>>,
+    fences: u64,
+    now: Nanos,
+}
+
+impl RingDpif {
+    pub(crate) fn new(
+        links: Vec<CoreLink>,
+        own: PmdDatapath,
+        own_counters: Arc<CoreCounters>,
+        outlet: Outlet,
+    ) -> Self {
+        let ports = BTreeMap::new();
+        Self { links, own, own_counters, outlet, ports, fences: 0, now: Nanos::ZERO }
+    }
+
+    /// Moves waiting orders on; to be called once a round, with the time of the round.
+    pub(crate) fn begin_round(&mut self, now: Nanos) {
+        self.now = now;
+        self.links.iter_mut().for_each(|link| link.orders.flush());
+        self.own.tick(now);
+    }
+
+    /// The number of polling cores.
+    pub(crate) fn n_cores(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Makes `port` known to every core. `queues` are its queue pairs with the core that is to poll
+    /// each; cores without one send by way of the first pair's core.
+    pub(crate) fn add_port(&mut self, port: PortNo, queues: Vec<(usize, netdev::QueuePair)>) {
+        let home = queues.first().map_or(0, |&(core, _)| core);
+        let n = self.links.len();
+        let counters = self
+            .ports
+            .entry(port)
+            .or_insert_with(|| (0..=n).map(|_| Arc::new(PortCounters::default())).collect());
+        let mut pairs: Vec<Option<netdev::QueuePair>> = (0..n).map(|_| None).collect();
+        for (core, pair) in queues {
+            if let Some(slot) = pairs.get_mut(core) {
+                *slot = Some(pair);
+            }
+        }
+        for ((link, counters), pair) in self.links.iter_mut().zip(counters.iter()).zip(pairs) {
+            let (rx, tx) = match pair {
+                Some(pair) => (Some(pair.rx), TxRoute::Queue(pair.tx)),
+                None => (None, TxRoute::Core(home)),
+            };
+            let counters = counters.clone();
+            link.orders.send(Order::TakePort(Box::new(PortQueues { port, counters, rx, tx })));
+        }
+        if let Some(counters) = counters.last().cloned() {
+            let add = Command::AddPort(port, counters.clone());
+            self.own.apply(add, self.now, &mut self.outlet);
+            self.outlet.add_port(port, counters, TxRoute::Core(home));
+        }
+    }
+
+    /// Takes `port` from every core. Each answers with a report that returns its queues.
+    pub(crate) fn release_port(&mut self, port: PortNo) {
+        for link in &mut self.links {
+            link.orders.send(Order::ReleasePort(port));
+        }
+        self.own.apply(Command::RemovePort(port), self.now, &mut self.outlet);
+        self.outlet.remove_port(port);
+    }
+
+    /// Gives a command to every polling core.
+    pub(crate) fn broadcast(&mut self, command: impl Fn() -> Command) {
+        for link in &mut self.links {
+            link.orders.send(Order::Datapath(command()));
+        }
+    }
+
+    /// The sums of the law of accounting, over all cores and ports.
+    pub fn accounting(&self) -> Accounting {
+        let mut sums = Accounting::default();
+        for counters in self.core_counters() {
+            sums.add_core(counters);
+        }
+        for &port in self.ports.keys() {
+            sums.add_port(&self.port_stats(port));
+        }
+        sums
+    }
+
+    /// Every core's counters, the control core's last.
+    pub(crate) fn core_counters(&self) -> impl Iterator<Item = &CoreCounters> {
+        self.links.iter().map(|link| &*link.counters).chain([&*self.own_counters])
+    }
+
+    /// Runs a megaflow command on the core that it is for.
+    fn command(&mut self, core: CoreId, command: Command) -> Result<(), PutError> {
+        let k = usize::from(core.0);
+        if k == self.links.len() {
+            self.own.apply(command, self.now, &mut self.outlet);
+            return Ok(());
+        }
+        let link = self.links.get_mut(k).ok_or(PutError::NoSuchCore)?;
+        // Only installing makes more work than it ends, so only it is refused.
+        if matches!(command, Command::FlowPut(_)) && link.orders.n_waiting() >= MAX_WAITING {
+            return Err(PutError::QueueFull);
+        }
+        link.orders.send(Order::Datapath(command));
+        Ok(())
+    }
+}
+
+impl Dpif for RingDpif {
+    fn flow_put(&mut self, core: CoreId, flow: Arc<Megaflow>) -> Result<(), PutError> {
+        flow.check()?;
+        self.command(core, Command::FlowPut(flow))
+    }
+
+    fn flow_modify(
+        &mut self,
+        core: CoreId,
+        ufid: Ufid,
+        actions: Arc<[DpAction]>,
+    ) -> Result<(), PutError> {
+        self.command(core, Command::FlowModify(ufid, actions))
+    }
+
+    fn flow_delete(&mut self, core: CoreId, ufid: Ufid) -> Result<(), PutError> {
+        self.command(core, Command::FlowDelete(ufid))
+    }
+
+    fn execute(&mut self, packet: Packet, flow: &Flow, actions: &Arc<[DpAction]>) {
+        let execute = Box::new(Execute { packet, flow: *flow, actions: actions.clone() });
+        self.own.apply(Command::Execute(execute), self.now, &mut self.outlet);
+    }
+
+    fn packet_from(&mut self, frame: &[u8]) -> Option<Packet> {
+        let packet = self.outlet.cache().from_bytes(frame)?;
+        self.own_counters.originated.add(1);
+        Some(packet)
+    }
+
+    fn fence(&mut self) -> u64 {
+        self.fences += 1;
+        let fence = self.fences;
+        self.broadcast(|| Command::Fence(fence));
+        fence
+    }
+
+    fn fence_passed(&self, fence: u64) -> bool {
+        self.links.iter().all(|link| link.counters.fence.reached() >= fence)
+    }
+
+    fn port_stats(&self, port: PortNo) -> PortStats {
+        let mut sum = PortStats::default();
+        for counters in self.ports.get(&port).into_iter().flatten() {
+            sum.add(&counters.read());
+        }
+        sum
+    }
+}

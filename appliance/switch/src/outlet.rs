@@ -1,0 +1,263 @@
+//! Where frames leave a core: staged per port, sent in bursts.
+//!
+//! A core that owns a transmit queue of a port stages up to 32 frames for it and hands them over
+//! together, one notify a burst ([`Outlet::flush`], once a poll). What the device does not take stays
+//! staged and is tried again; only when 32 frames wait and another comes is one dropped, as
+//! `tx-ring-full`. A port whose queue another core owns is reached over a ring to that core.
+//!
+//! # Concurrency
+//! Owned by one core. The port's counters are written by this core alone.
+
+use crate::rings::{Forward, ToHandler, TxRoute};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use datapath::{Check, DropReason, Output, PortCounters, PortNo, Upcall};
+use netdev::{QueueFault, TxQueue};
+use packet::{Batch, Packet, PoolCache};
+use sync::counter::Gauge;
+use sync::spsc::Producer;
+use sync::time::Nanos;
+
+/// Idle polls between two looks for finished transmissions.
+const RECLAIM_EVERY: u32 = 1024;
+
+/// The transmit side of one core.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    cache: PoolCache,
+    ports: Vec<Option<Egress>>,
+    /// Ports with staged frames.
+    dirty: Vec<PortNo>,
+    /// Rings to the polling cores by index; none to itself.
+    forwards: Vec<Option<Producer<Forward>>>,
+    /// Upcalls of this core. The control core, which is its own handler, has none.
+    upcalls: Option<Producer<ToHandler>>,
+    first_forward: Arc<FirstForward>,
+    idle_polls: u32,
+}
+
+#[derive(Debug)]
+struct Egress {
+    counters: Arc<PortCounters>,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Queue(Box<OwnQueue>),
+    Core(usize),
+}
+
+/// A transmit queue of this core.
+#[derive(Debug)]
+struct OwnQueue {
+    queue: Box<dyn TxQueue>,
+    staged: Batch,
+    /// The device broke its protocol; nothing is sent until the port is taken anew.
+    dead: bool,
+}
+
+/// When the first frame entered a transmit ring, in nanoseconds since boot; zero before.
+///
+/// # Concurrency
+/// Written by polling cores, each at most once; the smallest value wins often enough for a report.
+#[derive(Debug, Default)]
+pub struct FirstForward {
+    at: Gauge,
+}
+
+impl FirstForward {
+    /// When it was, if it was.
+    pub fn get(&self) -> Option<Nanos> {
+        Some(self.at.get()).filter(|&at| at != 0).map(Nanos)
+    }
+}
+
+impl Outlet {
+    pub(crate) fn new(
+        cache: PoolCache,
+        forwards: Vec<Option<Producer<Forward>>>,
+        upcalls: Option<Producer<ToHandler>>,
+        first_forward: Arc<FirstForward>,
+    ) -> Self {
+        Self {
+            cache,
+            ports: Vec::new(),
+            dirty: Vec::new(),
+            forwards,
+            upcalls,
+            first_forward,
+            idle_polls: 0,
+        }
+    }
+
+    pub(crate) fn add_port(&mut self, port: PortNo, counters: Arc<PortCounters>, tx: TxRoute) {
+        let k = port.0 as usize;
+        if self.ports.len() <= k {
+            self.ports.resize_with(k + 1, || None);
+        }
+        let way = match tx {
+            TxRoute::Queue(queue) => {
+                Way::Queue(Box::new(OwnQueue { queue, staged: Batch::new(), dead: false }))
+            }
+            TxRoute::Core(core) => Way::Core(core),
+        };
+        if let Some(slot) = self.ports.get_mut(k) {
+            *slot = Some(Egress { counters, way });
+        }
+    }
+
+    /// Forgets the port. Frames still staged for it are dropped; its queue, if any, is given back.
+    pub(crate) fn remove_port(&mut self, port: PortNo) -> Option<Box<dyn TxQueue>> {
+        let egress = self.ports.get_mut(port.0 as usize)?.take()?;
+        self.dirty.retain(|&dirty| dirty != port);
+        match egress.way {
+            Way::Core(_) => None,
+            Way::Queue(own) => {
+                let OwnQueue { queue, mut staged, .. } = *own;
+                egress.counters.dropped(DropReason::PortReset, staged.len() as u64);
+                for packet in staged.drain(..) {
+                    self.cache.free(packet);
+                }
+                Some(queue)
+            }
+        }
+    }
+
+    /// Hands staged frames to their devices. `fault` hears of each queue that died.
+    pub(crate) fn flush(&mut self, now: Nanos, mut fault: impl FnMut(PortNo, QueueFault)) -> bool {
+        if self.dirty.is_empty() {
+            return false;
+        }
+        let mut worked = false;
+        let mut k = 0;
+        while let Some(&port) = self.dirty.get(k) {
+            let egress = self.ports.get_mut(port.0 as usize).and_then(Option::as_mut);
+            let Some(Egress { counters, way: Way::Queue(own) }) = egress else {
+                self.dirty.swap_remove(k);
+                continue;
+            };
+            let OwnQueue { queue, staged, dead } = &mut **own;
+            let sent = send(queue.as_mut(), staged, &mut self.cache, counters);
+            match sent {
+                Ok(n) => worked |= n > 0,
+                Err(died) => {
+                    *dead = true;
+                    counters.dropped(DropReason::TxFault, staged.len() as u64);
+                    for packet in staged.drain(..) {
+                        self.cache.free(packet);
+                    }
+                    fault(port, died);
+                }
+            }
+            if staged.is_empty() {
+                self.dirty.swap_remove(k);
+            } else {
+                k += 1;
+            }
+        }
+        if worked && self.first_forward.at.get() == 0 {
+            self.first_forward.at.set(now.0.max(1));
+        }
+        worked
+    }
+
+    /// For quiet times: now and then frees what the devices have sent.
+    pub(crate) fn idle(&mut self, mut fault: impl FnMut(PortNo, QueueFault)) {
+        self.idle_polls += 1;
+        if self.idle_polls < RECLAIM_EVERY {
+            return;
+        }
+        self.idle_polls = 0;
+        for (k, egress) in self.ports.iter_mut().enumerate() {
+            if let Some(Egress { way: Way::Queue(own), .. }) = egress
+                && !own.dead
+                && let Err(died) = own.queue.reclaim(&mut self.cache)
+            {
+                own.dead = true;
+                fault(PortNo(u32::try_from(k).unwrap_or(u32::MAX)), died);
+            }
+        }
+    }
+}
+
+/// One burst; counts what the device took.
+fn send(
+    queue: &mut dyn TxQueue,
+    staged: &mut Batch,
+    cache: &mut PoolCache,
+    counters: &PortCounters,
+) -> Result<usize, QueueFault> {
+    let before: usize = staged.iter().map(Packet::len).sum();
+    let n = queue.transmit(staged, cache)?;
+    let after: usize = staged.iter().map(Packet::len).sum();
+    if n > 0 {
+        counters.transmitted(n as u64, before.saturating_sub(after) as u64);
+    }
+    Ok(n)
+}
+
+impl Output for Outlet {
+    fn transmit(&mut self, port: PortNo, packet: Packet) {
+        let egress = self.ports.get_mut(port.0 as usize).and_then(Option::as_mut);
+        // The datapath asks for ports that exist only; a port without a way is one being removed.
+        let Some(Egress { counters, way }) = egress else {
+            return self.cache.free(packet);
+        };
+        let (reason, packet) = match way {
+            Way::Core(core) => {
+                let ring = self.forwards.get_mut(*core).and_then(Option::as_mut);
+                let sent = match ring {
+                    Some(ring) => ring.push(Forward { port, packet }).map_err(|back| back.packet),
+                    None => Err(packet),
+                };
+                match sent {
+                    Ok(()) => return,
+                    Err(packet) => (DropReason::MeshRingFull, packet),
+                }
+            }
+            Way::Queue(own) if own.dead => (DropReason::TxFault, packet),
+            Way::Queue(own) => {
+                let OwnQueue { queue, staged, .. } = &mut **own;
+                if staged.is_full() {
+                    // A fault shows again at the flush, which reports it.
+                    let _ = send(queue.as_mut(), staged, &mut self.cache, counters);
+                }
+                if staged.is_empty() && !self.dirty.contains(&port) {
+                    self.dirty.push(port);
+                }
+                match staged.push(packet) {
+                    Ok(()) => return,
+                    Err(packet) => (DropReason::TxRingFull, packet),
+                }
+            }
+        };
+        counters.dropped(reason, 1);
+        self.cache.free(packet);
+    }
+
+    fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall> {
+        let Some(ring) = &mut self.upcalls else {
+            return Err(upcall);
+        };
+        ring.push(ToHandler::Upcall(upcall)).map_err(|back| match back {
+            ToHandler::Upcall(upcall) => upcall,
+            ToHandler::Check(_) => unreachable!("the ring gives back what was pushed"),
+        })
+    }
+
+    fn check(&mut self, check: Check) -> bool {
+        // Samples never take the room of a packet.
+        match &mut self.upcalls {
+            Some(ring) if ring.room() > ring.capacity() / 2 => {
+                ring.push(ToHandler::Check(check)).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    fn cache(&mut self) -> &mut PoolCache {
+        &mut self.cache
+    }
+}

@@ -1,0 +1,186 @@
+//! The loop body of a polling core: receive, look up, act, send, obey.
+//!
+//! ```text
+//! rx queue ─ burst ≤ 32 ─► datapath ─► outlet (staged per port) ─► tx queues, one notify a burst
+//!                                │ miss            ▲
+//!                                ▼                 │ frames of other cores
+//!                          ring to control    rings to us
+//! ```
+//! One call of [`Pmd::poll`] is one round. It never waits and never allocates for a frame; what the
+//! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
+
+use crate::outlet::Outlet;
+use crate::rings::{Forward, Order, PortQueues, Report, Sender};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use datapath::{DropReason, Output, PmdDatapath, PortCounters, PortNo};
+use netdev::{RxQueue, RxStats};
+use packet::Batch;
+use sync::spsc::Consumer;
+use sync::time::Nanos;
+
+/// Orders obeyed in one round.
+const ORDERS_PER_ROUND: usize = 64;
+/// Rounds between two looks at what the devices lost.
+const STATS_EVERY: u32 = 256;
+
+/// One polling core's share of the switch.
+#[derive(Debug)]
+pub struct Pmd {
+    datapath: PmdDatapath,
+    ingress: Vec<Ingress>,
+    outlet: Outlet,
+    orders: Consumer<Order>,
+    /// Frames from other cores, for queues that this core owns.
+    incoming: Vec<Consumer<Forward>>,
+    reports: Sender<Report>,
+    batch: Batch,
+    rounds: u32,
+}
+
+#[derive(Debug)]
+struct Ingress {
+    port: PortNo,
+    queue: Box<dyn RxQueue>,
+    counters: Arc<PortCounters>,
+    /// The queue's own counts when they were last carried over to the port's.
+    seen: RxStats,
+    dead: bool,
+}
+
+impl Pmd {
+    pub(crate) fn new(
+        datapath: PmdDatapath,
+        outlet: Outlet,
+        orders: Consumer<Order>,
+        incoming: Vec<Consumer<Forward>>,
+        reports: Sender<Report>,
+    ) -> Self {
+        let (ingress, batch) = (Vec::new(), Batch::new());
+        Self { datapath, ingress, outlet, orders, incoming, reports, batch, rounds: 0 }
+    }
+
+    /// One round at time `now`; true when there was anything to do.
+    pub fn poll(&mut self, now: Nanos) -> bool {
+        let mut worked = self.receive(now);
+        worked |= self.accept_forwards();
+        let Self { outlet, reports, .. } = self;
+        worked |= outlet.flush(now, |port, fault| {
+            reports.send(Report::Fault { port, fault });
+        });
+        worked |= self.obey(now);
+        self.housekeep(now, worked);
+        worked
+    }
+
+    /// A burst of each receive queue through the datapath.
+    fn receive(&mut self, now: Nanos) -> bool {
+        let mut worked = false;
+        for ingress in &mut self.ingress {
+            if ingress.dead {
+                continue;
+            }
+            match ingress.queue.receive(&mut self.batch, self.outlet.cache()) {
+                Ok(_) => {}
+                Err(fault) => {
+                    ingress.dead = true;
+                    self.reports.send(Report::Fault { port: ingress.port, fault });
+                }
+            }
+            if !self.batch.is_empty() {
+                worked = true;
+                self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
+            }
+        }
+        worked
+    }
+
+    /// Frames that other cores send by our queues; at most a burst of each.
+    fn accept_forwards(&mut self) -> bool {
+        let mut worked = false;
+        for ring in &mut self.incoming {
+            for _ in 0..packet::BATCH {
+                let Some(Forward { port, packet }) = ring.pop() else {
+                    break;
+                };
+                self.outlet.transmit(port, packet);
+                worked = true;
+            }
+        }
+        worked
+    }
+
+    fn obey(&mut self, now: Nanos) -> bool {
+        for done in 0..ORDERS_PER_ROUND {
+            let Some(order) = self.orders.pop() else {
+                return done > 0;
+            };
+            match order {
+                Order::Datapath(command) => self.datapath.apply(command, now, &mut self.outlet),
+                Order::TakePort(queues) => self.take_port(*queues, now),
+                Order::ReleasePort(port) => self.release_port(port, now),
+            }
+        }
+        true
+    }
+
+    fn take_port(&mut self, queues: PortQueues, now: Nanos) {
+        let PortQueues { port, counters, rx, tx } = queues;
+        let add = datapath::Command::AddPort(port, counters.clone());
+        self.datapath.apply(add, now, &mut self.outlet);
+        self.outlet.add_port(port, counters.clone(), tx);
+        if let Some(queue) = rx {
+            let seen = RxStats::default();
+            self.ingress.push(Ingress { port, queue, counters, seen, dead: false });
+        }
+    }
+
+    fn release_port(&mut self, port: PortNo, now: Nanos) {
+        self.datapath.apply(datapath::Command::RemovePort(port), now, &mut self.outlet);
+        let tx = self.outlet.remove_port(port);
+        let k = self.ingress.iter().position(|ingress| ingress.port == port);
+        let rx = k.map(|k| {
+            let mut ingress = self.ingress.swap_remove(k);
+            ingress.carry_over();
+            ingress.queue
+        });
+        self.reports.send(Report::Released { port, rx, tx });
+    }
+
+    fn housekeep(&mut self, now: Nanos, worked: bool) {
+        self.rounds += 1;
+        self.reports.flush();
+        if !worked {
+            let Self { outlet, reports, .. } = self;
+            outlet.idle(|port, fault| {
+                reports.send(Report::Fault { port, fault });
+            });
+        }
+        if self.rounds >= STATS_EVERY {
+            self.rounds = 0;
+            self.ingress.iter_mut().for_each(Ingress::carry_over);
+            self.datapath.tick(now);
+        }
+    }
+}
+
+impl Ingress {
+    /// Adds what the queue lost since the last time to the port's counts, so that no frame is lost
+    /// without a reason to its name.
+    fn carry_over(&mut self) {
+        let stats = self.queue.stats();
+        let lost = [
+            (DropReason::RxNoBuffer, stats.no_buffer, self.seen.no_buffer),
+            (DropReason::RxOversize, stats.truncated, self.seen.truncated),
+            (DropReason::RxMalformed, stats.malformed, self.seen.malformed),
+        ];
+        for (reason, counted, seen) in lost {
+            let n = counted.saturating_sub(seen);
+            if n > 0 {
+                self.counters.lost_at_rx(reason, n);
+            }
+        }
+        self.seen = stats;
+    }
+}

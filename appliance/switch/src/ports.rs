@@ -1,0 +1,188 @@
+//! The netdevs behind the ports: their queues, their links, their resets.
+//!
+//! ```text
+//!            fault           all cores answered        opened
+//!   Up ─────────────► Draining ───────────────► Down ─────────► Up
+//!                                                 ▲     │ failed
+//!                                                 └─────┘ again after RETRY
+//! ```
+//! A device that breaks its protocol loses its queues only: the port stays, its counters go on, and
+//! the device is reset and opened again. No other port notices.
+
+use crate::dpif::RingDpif;
+use crate::rings::Report;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use datapath::PortNo;
+use netdev::{LinkState, Netdev, QueueFault, QueuePair, RxQueue, TxQueue};
+use packet::Pool;
+use sync::time::Nanos;
+
+/// Between two looks at the links.
+const LINK_INTERVAL: Nanos = Nanos::from_millis(250);
+/// Between two attempts to open a device that does not come up.
+const RETRY: Nanos = Nanos::from_secs(1);
+/// A device that broke its protocol so soon after it was opened waits for [`RETRY`] before it is again.
+const HEALTHY: Nanos = Nanos::from_secs(1);
+
+/// All netdevs that are ports.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    entries: Vec<Entry>,
+    pool: Arc<Pool>,
+    next_link_check: Nanos,
+}
+
+#[derive(Debug)]
+struct Entry {
+    port: PortNo,
+    netdev: Box<dyn Netdev>,
+    state: State,
+    link: LinkState,
+    n_faults: u64,
+    opened: Nanos,
+}
+
+#[derive(Debug)]
+enum State {
+    Up,
+    Draining { answers: usize, rx: Vec<Box<dyn RxQueue>>, tx: Vec<Box<dyn TxQueue>> },
+    Down { again: Nanos },
+}
+
+impl Ports {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self { entries: Vec::new(), pool, next_link_check: Nanos::ZERO }
+    }
+
+    /// Takes a netdev and opens it, with a queue pair for each core as far as it has them. A device
+    /// that does not open is tried again later; its link is down until then.
+    pub(crate) fn add(
+        &mut self,
+        port: PortNo,
+        netdev: Box<dyn Netdev>,
+        dpif: &mut RingDpif,
+        now: Nanos,
+    ) {
+        let link = LinkState { up: false, speed_mbps: None };
+        let state = State::Down { again: Nanos::ZERO };
+        let mut entry = Entry { port, netdev, state, link, n_faults: 0, opened: now };
+        entry.open(&self.pool, dpif, now);
+        self.entries.push(entry);
+    }
+
+    /// Follows a report of a polling core.
+    pub(crate) fn report(&mut self, report: Report, dpif: &mut RingDpif, now: Nanos) {
+        match report {
+            Report::Fault { port, fault } => {
+                if let Some(entry) = self.entries.iter_mut().find(|entry| entry.port == port) {
+                    entry.fault(fault, dpif);
+                    self.next_link_check = Nanos::ZERO;
+                }
+            }
+            Report::Released { port, rx, tx } => {
+                if let Some(entry) = self.entries.iter_mut().find(|entry| entry.port == port) {
+                    entry.released(rx, tx, dpif.n_cores(), now);
+                }
+            }
+        }
+    }
+
+    /// Opens what is due to be opened, and looks at the links now and then. `changed` hears of each
+    /// port whose link changed.
+    pub(crate) fn run(
+        &mut self,
+        dpif: &mut RingDpif,
+        now: Nanos,
+        mut changed: impl FnMut(PortNo, LinkState),
+    ) {
+        let check_links = now >= self.next_link_check;
+        if check_links {
+            self.next_link_check = now.saturating_add(LINK_INTERVAL);
+        }
+        for entry in &mut self.entries {
+            if matches!(entry.state, State::Down { again } if now >= again) {
+                entry.open(&self.pool, dpif, now);
+            }
+            if !check_links {
+                continue;
+            }
+            let link = match entry.state {
+                State::Up => entry.netdev.link(),
+                _ => LinkState { up: false, speed_mbps: None },
+            };
+            if link != entry.link {
+                entry.link = link;
+                changed(entry.port, link);
+            }
+        }
+    }
+
+    /// Each port's link, and how often its device was reset for a fault.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PortNo, &dyn Netdev, LinkState, u64)> {
+        self.entries.iter().map(|e| (e.port, &*e.netdev, e.link, e.n_faults))
+    }
+}
+
+impl Entry {
+    fn open(&mut self, pool: &Arc<Pool>, dpif: &mut RingDpif, now: Nanos) {
+        let info = self.netdev.info();
+        let n_cores = dpif.n_cores();
+        let n_pairs = info.max_queue_pairs.min(u16::try_from(n_cores).unwrap_or(u16::MAX)).max(1);
+        let name = info.name.clone();
+        match self.netdev.open(n_pairs, pool) {
+            Ok(pairs) => {
+                // Neighbouring ports begin on neighbouring cores, so that single queues spread.
+                let first = self.port.0 as usize;
+                let dealt = pairs.into_iter().enumerate();
+                let dealt = dealt.map(|(k, pair)| ((first + k) % n_cores.max(1), pair)).collect();
+                dpif.add_port(self.port, dealt);
+                self.state = State::Up;
+                self.opened = now;
+            }
+            Err(error) => {
+                log::error!("{name}: cannot be opened ({error:?}), will be tried again");
+                self.state = State::Down { again: now.saturating_add(RETRY) };
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: QueueFault, dpif: &mut RingDpif) {
+        if matches!(self.state, State::Up) {
+            self.n_faults += 1;
+            let name = &self.netdev.info().name;
+            log::error!("{name}: the device broke the protocol ({fault:?}); resetting the port");
+            self.state = State::Draining { answers: 0, rx: Vec::new(), tx: Vec::new() };
+            dpif.release_port(self.port);
+        }
+    }
+
+    fn released(
+        &mut self,
+        rx_queue: Option<Box<dyn RxQueue>>,
+        tx_queue: Option<Box<dyn TxQueue>>,
+        n_cores: usize,
+        now: Nanos,
+    ) {
+        let State::Draining { answers, rx, tx } = &mut self.state else {
+            return;
+        };
+        *answers += 1;
+        rx.extend(rx_queue);
+        tx.extend(tx_queue);
+        if *answers < n_cores {
+            return;
+        }
+        let pairs = rx.drain(..).zip(tx.drain(..)).map(|(rx, tx)| QueuePair { rx, tx }).collect();
+        if let Err(error) = self.netdev.reset(pairs) {
+            log::error!("{}: does not reset ({error:?})", self.netdev.info().name);
+        }
+        // A device that is faulty from the start must not keep the control core busy.
+        let again = match now.saturating_sub(self.opened) {
+            up if up >= HEALTHY => now,
+            _ => now.saturating_add(RETRY),
+        };
+        self.state = State::Down { again };
+    }
+}

@@ -1,0 +1,116 @@
+//! What crosses between cores, and the rings that carry it.
+//!
+//! ```text
+//!  control ── orders ──► core       megaflow commands, queues to take over, fences
+//!  control ◄─ upcalls ── core       packets without a conclusion, samples for the self check
+//!  control ◄─ reports ── core       queues given back, queue faults
+//!  core ──── forwards ─► core       frames for a port whose transmit queue the other core owns
+//! ```
+//! Every ring has one producer and one consumer and a fixed length. A full ring of upcalls or forwards
+//! drops frames, each under its reason; orders and reports are never lost: they wait with the sender.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use datapath::{Check, Command, PortCounters, PortNo, Upcall};
+use netdev::{QueueFault, RxQueue, TxQueue};
+use packet::Packet;
+use sync::spsc::Producer;
+
+/// Upcalls that may wait for the control core, per polling core.
+pub(crate) const UPCALL_RING: usize = 1024;
+/// Frames that may wait between two cores.
+pub(crate) const FORWARD_RING: usize = 512;
+/// Orders that may be under way to a core; more of them wait with the control core.
+pub(crate) const ORDER_RING: usize = 1024;
+/// Reports under way from a core; more of them wait with the core.
+pub(crate) const REPORT_RING: usize = 64;
+
+/// From the control core to a polling core.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// For the core's datapath.
+    Datapath(Command),
+    /// A port appears on this core, with the queues that this core is to poll.
+    TakePort(Box<PortQueues>),
+    /// Stop using the port's queues and give them back.
+    ReleasePort(PortNo),
+}
+
+/// What a core needs of a port.
+#[derive(Debug)]
+pub(crate) struct PortQueues {
+    pub(crate) port: PortNo,
+    pub(crate) counters: Arc<PortCounters>,
+    pub(crate) rx: Option<Box<dyn RxQueue>>,
+    pub(crate) tx: TxRoute,
+}
+
+/// How frames for a port leave this core.
+#[derive(Debug)]
+pub(crate) enum TxRoute {
+    /// By a queue of this core.
+    Queue(Box<dyn TxQueue>),
+    /// Over the ring to this polling core, by index.
+    Core(usize),
+}
+
+/// A frame for a port of another core.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub(crate) port: PortNo,
+    pub(crate) packet: Packet,
+}
+
+/// From a core's datapath to the control core.
+#[derive(Debug)]
+pub(crate) enum ToHandler {
+    Upcall(Upcall),
+    Check(Check),
+}
+
+/// From a polling core to the control core.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The queues of a port, given back as ordered.
+    Released { port: PortNo, rx: Option<Box<dyn RxQueue>>, tx: Option<Box<dyn TxQueue>> },
+    /// The device behind a queue broke its protocol; the queue is dead.
+    Fault { port: PortNo, fault: QueueFault },
+}
+
+/// A sender that loses nothing: what does not fit into the ring waits here, in order.
+#[derive(Debug)]
+pub(crate) struct Sender<T> {
+    ring: Producer<T>,
+    waiting: VecDeque<T>,
+}
+
+impl<T> Sender<T> {
+    pub(crate) fn new(ring: Producer<T>) -> Self {
+        Self { ring, waiting: VecDeque::new() }
+    }
+
+    pub(crate) fn send(&mut self, item: T) {
+        self.flush();
+        if !self.waiting.is_empty() {
+            self.waiting.push_back(item);
+        } else if let Err(item) = self.ring.push(item) {
+            self.waiting.push_back(item);
+        }
+    }
+
+    /// Moves what waits into the ring, as far as there is room.
+    pub(crate) fn flush(&mut self) {
+        while let Some(item) = self.waiting.pop_front() {
+            if let Err(item) = self.ring.push(item) {
+                self.waiting.push_front(item);
+                return;
+            }
+        }
+    }
+
+    /// Items that wait for room.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}

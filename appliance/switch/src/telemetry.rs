@@ -1,0 +1,97 @@
+//! Everything that a dashboard wants to know, as one JSON text (`uniswitch/telemetry`).
+
+use crate::control::Control;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use datapath::Dpif;
+use serde_json::{Map, Value, json};
+use sync::time::Nanos;
+
+/// The state of the switch at `now`.
+pub(crate) fn report(control: &Control, now: Nanos) -> String {
+    let (used, total) = (control.memory)();
+    let (small, jumbo) = control.pool.available();
+    let ready = control.ready.map(Nanos::as_micros);
+    let first = control.first_forward.get().map(Nanos::as_micros);
+    let sums = control.accounting();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_us": now.as_micros(),
+        "boot": {"ready_us": ready, "first_forward_us": first},
+        "memory": {"total": total, "used": used, "free_buffers": {"small": small, "jumbo": jumbo}},
+        "openflow": listeners(control),
+        "management": management(control),
+        "ports": ports(control),
+        "flows": {
+            "rules": control.bridge.state().tables.n_rules(),
+            "megaflows": control.bridge.ukeys().len(),
+        },
+        "controllers": controllers(control),
+        "self_check": {
+            "passed": control.bridge.stats().self_check_passed,
+            "failed": control.bridge.stats().self_check_failed,
+        },
+        "accounting": {
+            "received": sums.received,
+            "originated": sums.originated,
+            "copies": sums.copies,
+            "transmitted": sums.transmitted,
+            "dropped": sums.dropped,
+            "consumed": sums.consumed,
+        },
+    })
+    .to_string()
+}
+
+fn listeners(control: &Control) -> Vec<String> {
+    let listening = control.network.is_some() && control.listen != 0;
+    listening.then(|| alloc::format!("ptcp:{}", control.listen)).into_iter().collect()
+}
+
+fn management(control: &Control) -> Value {
+    let Some(network) = &control.network else {
+        return Value::Null;
+    };
+    let info = network.info();
+    json!({
+        "nic": info.name,
+        "mac": flow::EtherAddr(info.mac).to_string(),
+        "address": network.stack.address().map(|address| address.to_string()),
+    })
+}
+
+fn ports(control: &Control) -> Vec<Value> {
+    let state = control.bridge.state();
+    let described = control.ports.iter().map(|(number, netdev, link, n_resets)| {
+        let stats = control.dpif.port_stats(number);
+        let drops: Map<String, Value> = stats
+            .drops
+            .iter()
+            .filter(|&(_, n)| n > 0)
+            .map(|(reason, n)| (reason.name().to_string(), n.into()))
+            .collect();
+        let port = state.ports.by_dp(number);
+        json!({
+            "name": port.map(ofproto::Port::name),
+            "ofport": port.map(|port| port.number().0),
+            "nic": netdev.info().name,
+            "features": netdev.info().features,
+            "mtu": netdev.info().mtu,
+            "link": link.up,
+            "resets": n_resets,
+            "rx_packets": stats.rx_packets,
+            "rx_bytes": stats.rx_bytes,
+            "tx_packets": stats.tx_packets,
+            "tx_bytes": stats.tx_bytes,
+            "drops": drops,
+        })
+    });
+    described.collect()
+}
+
+fn controllers(control: &Control) -> Vec<Value> {
+    let views = control.agent.controllers().into_iter();
+    views
+        .map(|view| json!({"target": view.target, "connected": view.connected, "role": view.role}))
+        .collect()
+}
