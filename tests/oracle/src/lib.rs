@@ -1,2 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![expect(clippy::cast_possible_truncation, reason = "packs narrow fields into bytes throughout")]
+
+mod action_set;
+mod checksum;
+mod frame;
+pub mod random;
+mod run;
+mod switch;
+
+pub use frame::Frame;
+pub use switch::{Oracle, Output, PacketIn, Port, Rule, TableMiss, Unsupported, Verdict};

@@ -1,0 +1,267 @@
+//! The switch: ports, tables, MAC table; and what it answers.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use flow::{Field, Match};
+use openflow::{Action, FlowMod, Instructions, OfPort, PacketInReason};
+
+use crate::Frame;
+use crate::run::Run;
+
+/// A port and its configuration (OpenFlow 1.3.5 §7.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// Its number; [`OfPort::LOCAL`] is one too.
+    pub number: OfPort,
+    /// Frames that come in are dropped.
+    pub no_recv: bool,
+    /// Frames that should leave are dropped.
+    pub no_fwd: bool,
+    /// FLOOD and NORMAL do not flood it.
+    pub no_flood: bool,
+    /// Its table misses are not announced.
+    pub no_packet_in: bool,
+}
+
+impl Port {
+    /// An ordinary port.
+    #[must_use]
+    pub fn new(number: OfPort) -> Self {
+        Self { number, no_recv: false, no_fwd: false, no_flood: false, no_packet_in: false }
+    }
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The table that it is in.
+    pub table_id: u8,
+    /// The highest matching one wins.
+    pub priority: u16,
+    /// Which packets.
+    pub match_: Match,
+    /// What to do with them.
+    pub instructions: Instructions,
+    /// The controller's mark.
+    pub cookie: u64,
+}
+
+impl Rule {
+    /// The message that adds it to a real switch.
+    #[must_use]
+    pub fn to_flow_mod(&self) -> FlowMod {
+        FlowMod {
+            table_id: self.table_id,
+            priority: self.priority,
+            match_: self.match_,
+            instructions: self.instructions.clone(),
+            cookie: self.cookie,
+            new_cookie: Some(self.cookie),
+            ..FlowMod::default()
+        }
+    }
+
+    /// Whether it is the table-miss entry (OpenFlow 1.3.5 §5.4).
+    #[must_use]
+    pub fn is_table_miss(&self) -> bool {
+        self.priority == 0 && self.match_.is_catchall()
+    }
+}
+
+/// What becomes of a packet that no rule of a table matches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TableMiss {
+    /// It is dropped (OpenFlow 1.3.5 §5.4).
+    #[default]
+    Drop,
+    /// It is announced to the controller (OpenFlow 1.0.1 §3.4).
+    Controller,
+}
+
+/// A frame that leaves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Output {
+    /// Where.
+    pub port: OfPort,
+    /// Its bytes.
+    pub frame: Vec<u8>,
+}
+
+/// A frame for the controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PacketIn {
+    /// Why.
+    pub reason: PacketInReason,
+    /// The table whose rule (or miss) sent it.
+    pub table_id: u8,
+    /// That rule's cookie; all ones for a miss.
+    pub cookie: u64,
+    /// How many bytes the controller asked for. `frame` is whole.
+    pub max_len: u16,
+    /// Where the packet came in.
+    pub in_port: OfPort,
+    /// The metadata field.
+    pub metadata: u64,
+    /// The frame as the actions before left it.
+    pub frame: Vec<u8>,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// The frames that leave, in order.
+    pub outputs: Vec<Output>,
+    /// The frames for the controller, in order.
+    pub packet_ins: Vec<PacketIn>,
+    /// The rules that matched, by their index in [`Oracle::rules`].
+    pub rules: Vec<usize>,
+    /// Two rules of one priority matched: the specification leaves open which one counts
+    /// (OpenFlow 1.3.5 §5.3), so this verdict is one of several.
+    pub is_ambiguous: bool,
+}
+
+impl Verdict {
+    /// The frames that leave each port, in order. Between ports no order is promised.
+    #[must_use]
+    pub fn by_port(&self) -> BTreeMap<OfPort, Vec<&[u8]>> {
+        let mut by_port = BTreeMap::<_, Vec<&[u8]>>::new();
+        for output in &self.outputs {
+            by_port.entry(output.port).or_default().push(&output.frame);
+        }
+        by_port
+    }
+}
+
+/// An action of a rule that the oracle does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported(pub Action);
+
+impl core::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the oracle does not know the action {:?}", self.0)
+    }
+}
+
+impl core::error::Error for Unsupported {}
+
+/// The naive switch. See the crate's documentation.
+#[derive(Debug, Clone, Default)]
+pub struct Oracle {
+    /// All ports.
+    pub ports: Vec<Port>,
+    /// What a table without a matching rule does.
+    pub table_miss: TableMiss,
+    rules: Vec<Rule>,
+    /// Where each station was seen, by VLAN and MAC address.
+    macs: HashMap<(u16, [u8; 6]), OfPort>,
+}
+
+impl Oracle {
+    /// A switch with ordinary ports and no rules.
+    #[must_use]
+    pub fn new(ports: impl IntoIterator<Item = OfPort>) -> Self {
+        Self { ports: ports.into_iter().map(Port::new).collect(), ..Self::default() }
+    }
+
+    /// A switch that forwards as an ordinary learning switch (ovs-facts F2 `standalone`).
+    #[must_use]
+    pub fn standalone(ports: impl IntoIterator<Item = OfPort>) -> Self {
+        let normal = Action::output(OfPort::NORMAL);
+        let rule = Rule {
+            table_id: 0,
+            priority: 0,
+            match_: Match::CATCHALL,
+            instructions: Instructions::apply(vec![normal]),
+            cookie: 0,
+        };
+        Self { rules: vec![rule], ..Self::new(ports) }
+    }
+
+    /// All rules.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Adds a rule, in place of the one with the same table, match and priority if there is one.
+    ///
+    /// # Errors
+    /// When an action is not known; nothing is changed then.
+    pub fn add(&mut self, rule: Rule) -> Result<(), Unsupported> {
+        let all = rule.instructions.apply.iter().chain(&rule.instructions.write);
+        if let Some(unknown) = all.clone().find(|action| !crate::run::is_known(action)) {
+            return Err(Unsupported(unknown.clone()));
+        }
+        self.rules.retain(|old| {
+            (old.table_id, old.priority, old.match_) != (rule.table_id, rule.priority, rule.match_)
+        });
+        self.rules.push(rule);
+        Ok(())
+    }
+
+    /// Removes the rules for which `chosen` holds.
+    pub fn remove(&mut self, chosen: impl Fn(&Rule) -> bool) {
+        self.rules.retain(|rule| !chosen(rule));
+    }
+
+    /// Forgets all stations.
+    pub fn flush_macs(&mut self) {
+        self.macs.clear();
+    }
+
+    /// The known stations: VLAN, address, port.
+    #[must_use]
+    pub fn macs(&self) -> BTreeSet<(u16, [u8; 6], OfPort)> {
+        self.macs.iter().map(|(&(vlan, mac), &port)| (vlan, mac, port)).collect()
+    }
+
+    /// A frame comes in.
+    pub fn receive(&mut self, in_port: OfPort, frame: &[u8]) -> Verdict {
+        match self.port(in_port) {
+            Some(port) if !port.no_recv && Frame::parse(frame).is_some() => {
+                let mut run = Run::new(self, in_port, frame);
+                run.table(0);
+                run.finish()
+            }
+            _ => Verdict::default(),
+        }
+    }
+
+    /// The controller sends a frame (OpenFlow 1.3.5 §7.3.7).
+    pub fn packet_out(&mut self, in_port: OfPort, actions: &[Action], frame: &[u8]) -> Verdict {
+        let mut run = Run::new(self, in_port, frame);
+        run.packet_out(actions);
+        run.finish()
+    }
+
+    pub(crate) fn port(&self, number: OfPort) -> Option<&Port> {
+        self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// The best matching rule of a table, and whether another is as good.
+    pub(crate) fn lookup(&self, table_id: u8, flow: &flow::Flow) -> Option<(usize, bool)> {
+        let matching = || {
+            (self.rules.iter().enumerate())
+                .filter(|(_, rule)| rule.table_id == table_id && rule.match_.matches(flow))
+        };
+        let best = matching().map(|(_, rule)| rule.priority).max()?;
+        let mut all = matching().filter(|(_, rule)| rule.priority == best);
+        let (index, _) = all.next()?;
+        Some((index, all.next().is_some()))
+    }
+
+    pub(crate) fn learn(&mut self, vlan: u16, mac: [u8; 6], port: OfPort) {
+        self.macs.insert((vlan, mac), port);
+    }
+
+    pub(crate) fn station(&self, vlan: u16, mac: [u8; 6]) -> Option<OfPort> {
+        // A station on a port that is gone is not known any more.
+        self.macs.get(&(vlan, mac)).copied().filter(|port| self.port(*port).is_some())
+    }
+
+    /// The value of a field as a frame from `in_port` has it, for tests that explain themselves.
+    #[must_use]
+    pub fn field(in_port: OfPort, frame: &[u8], field: Field) -> u128 {
+        flow::extract(frame, &flow::FlowMeta::of_port(in_port.0)).flow.get(field)
+    }
+}
