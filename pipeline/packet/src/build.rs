@@ -39,13 +39,7 @@ pub struct Ipv4 {
 
 impl Default for Ipv4 {
     fn default() -> Self {
-        Self {
-            src: 0x0a00_0001,
-            dst: 0x0a00_0002,
-            tos: 0,
-            ttl: 64,
-            fragment: 0,
-        }
+        Self { src: 0x0a00_0001, dst: 0x0a00_0002, tos: 0, ttl: 64, fragment: 0 }
     }
 }
 
@@ -66,13 +60,7 @@ pub struct Ipv6 {
 
 impl Default for Ipv6 {
     fn default() -> Self {
-        Self {
-            src: 0xfd00 << 112 | 1,
-            dst: 0xfd00 << 112 | 2,
-            class: 0,
-            label: 0,
-            hop_limit: 64,
-        }
+        Self { src: 0xfd00 << 112 | 1, dst: 0xfd00 << 112 | 2, class: 0, label: 0, hop_limit: 64 }
     }
 }
 
@@ -122,14 +110,7 @@ fn prepend<E>(
 /// An Ethernet frame.
 #[must_use]
 pub fn ethernet(dst: [u8; 6], src: [u8; 6], ethertype: u16, payload: &[u8]) -> Vec<u8> {
-    prepend(ethernet::LEN, payload, |b| {
-        ethernet::Repr {
-            dst,
-            src,
-            ethertype,
-        }
-        .emit(b)
-    })
+    prepend(ethernet::LEN, payload, |b| ethernet::Repr { dst, src, ethertype }.emit(b))
 }
 
 /// A frame with a tag pushed onto it.
@@ -158,32 +139,10 @@ pub fn arp(packet: arp::Repr) -> Vec<u8> {
 pub fn ip(ip: &Ip, proto: u8, payload: &[u8]) -> Vec<u8> {
     let payload_len = payload.len() as u16;
     match *ip {
-        Ip::V4(Ipv4 {
-            src,
-            dst,
-            tos,
-            ttl,
-            fragment,
-        }) => prepend(ipv4::MIN_LEN, payload, |b| {
-            ipv4::Repr {
-                tos,
-                ident: 1,
-                fragment,
-                ttl,
-                proto,
-                src,
-                dst,
-                payload_len,
-            }
-            .emit(b)
+        Ip::V4(Ipv4 { src, dst, tos, ttl, fragment }) => prepend(ipv4::MIN_LEN, payload, |b| {
+            ipv4::Repr { tos, ident: 1, fragment, ttl, proto, src, dst, payload_len }.emit(b)
         }),
-        Ip::V6(Ipv6 {
-            src,
-            dst,
-            class,
-            label,
-            hop_limit,
-        }) => prepend(ipv6::LEN, payload, |b| {
+        Ip::V6(Ipv6 { src, dst, class, label, hop_limit }) => prepend(ipv6::LEN, payload, |b| {
             ipv6::Repr {
                 traffic_class: class,
                 flow_label: label,
@@ -211,9 +170,7 @@ pub fn tcp(header: &Ip, segment: tcp::Repr, payload: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn udp(header: &Ip, src: u16, dst: u16, payload: &[u8]) -> Vec<u8> {
     let length = (udp::LEN + payload.len()) as u16;
-    let mut bytes = prepend(udp::LEN, payload, |b| {
-        udp::Repr { src, dst, length }.emit(b)
-    });
+    let mut bytes = prepend(udp::LEN, payload, |b| udp::Repr { src, dst, length }.emit(b));
     let total = match finish(sum(&bytes, header.pseudo(proto::UDP, bytes.len()))) {
         0 => 0xffff,
         total => total,

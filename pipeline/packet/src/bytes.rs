@@ -3,10 +3,7 @@
 /// The `N` bytes at `at`, or zeros when they are not all there.
 #[inline]
 pub(crate) fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
-    data.get(at..)
-        .and_then(<[u8]>::first_chunk)
-        .copied()
-        .unwrap_or([0; N])
+    data.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
 }
 
 #[inline]

@@ -1,35 +1,55 @@
 //! A core's own stock of free buffers.
 //!
 //! Allocation and release touch only this stock: no lock, no shared cache line. When it runs dry or
-//! full, [`REFILL`] buffers move under the pool's lock at once, so a core that receives and
-//! transmits in balance hardly ever takes it.
+//! full, half of what it may hold (32 buffers usually) moves under the pool's lock at once, so a
+//! core that receives and transmits in balance hardly ever takes it.
+//!
+//! A stock is also a hoard: buffers in it are of no use to other cores. So it may hold at most
+//! one in [`SHARE`] of the pool's buffers; without that, a few idle cores could keep all of a small
+//! pool to themselves and starve the busy one.
 
 use crate::pool::{Class, Pool, SMALL_BYTES};
 use crate::{HEADROOM, Packet};
 use alloc::sync::Arc;
 
-/// Free buffers that a core may hold, each size.
+/// Free buffers that a core may hold at most, each size.
 const STOCK: usize = 64;
-/// Buffers moved at once between a core and the pool.
-const REFILL: usize = 32;
+/// A core may hold one in so many of all buffers, each size.
+const SHARE: usize = 16;
 
 /// Per-core allocator of packets. Not shared: each core has its own, reached through `&mut`.
 #[derive(Debug)]
 pub struct PoolCache {
     pool: Arc<Pool>,
-    small: heapless::Vec<u32, STOCK>,
-    jumbo: heapless::Vec<u32, STOCK>,
+    small: Stock,
+    jumbo: Stock,
+}
+
+/// Free buffers of one size.
+#[derive(Debug)]
+struct Stock {
+    indices: heapless::Vec<u32, STOCK>,
+    /// How many it may hold; at least one.
+    most: usize,
+}
+
+impl Stock {
+    fn new(of_all: usize) -> Self {
+        Self { indices: heapless::Vec::new(), most: (of_all / SHARE).clamp(1, STOCK) }
+    }
+
+    /// How many move at once.
+    fn step(&self) -> usize {
+        self.most.div_ceil(2)
+    }
 }
 
 impl PoolCache {
     /// An empty stock; the first allocation fills it.
     #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
-        Self {
-            pool,
-            small: heapless::Vec::new(),
-            jumbo: heapless::Vec::new(),
-        }
+        let config = pool.config();
+        Self { pool, small: Stock::new(config.small), jumbo: Stock::new(config.jumbo) }
     }
 
     /// The pool behind.
@@ -68,11 +88,7 @@ impl PoolCache {
     #[must_use]
     pub fn copy(&mut self, packet: &Packet) -> Option<Packet> {
         let needed = packet.headroom() + packet.len();
-        let class = if needed <= SMALL_BYTES {
-            Class::Small
-        } else {
-            Class::Jumbo
-        };
+        let class = if needed <= SMALL_BYTES { Class::Small } else { Class::Jumbo };
         let mut copy = self.alloc_class(class)?;
         copy.set_headroom(packet.headroom());
         if !copy.extend(packet.data()) {
@@ -87,11 +103,7 @@ impl PoolCache {
     #[must_use]
     pub fn from_bytes(&mut self, frame: &[u8]) -> Option<Packet> {
         let mut packet = self.alloc_for(frame.len())?;
-        if packet.extend(frame) {
-            Some(packet)
-        } else {
-            None
-        }
+        if packet.extend(frame) { Some(packet) } else { None }
     }
 
     /// Gives a packet's buffer back to this core's stock (the fast way home).
@@ -103,13 +115,13 @@ impl PoolCache {
         }
         let class = packet.class();
         let (pool, stock) = self.stock(class);
-        if stock.is_full() {
-            pool.bring_home(class, REFILL, stock);
+        if stock.indices.len() >= stock.most {
+            pool.bring_home(class, stock.step(), &mut stock.indices);
         }
-        if !stock.is_full() {
+        if !stock.indices.is_full() {
             let (_, index) = packet.into_index();
             // Cannot be full: checked just above; the buffer would be lost, not misused.
-            let _ = stock.push(index);
+            let _ = stock.indices.push(index);
         }
     }
 
@@ -117,22 +129,22 @@ impl PoolCache {
     pub fn flush(&mut self) {
         for class in [Class::Small, Class::Jumbo] {
             let (pool, stock) = self.stock(class);
-            let count = stock.len();
-            pool.bring_home(class, count, stock);
+            let count = stock.indices.len();
+            pool.bring_home(class, count, &mut stock.indices);
         }
     }
 
     #[inline]
     fn alloc_class(&mut self, class: Class) -> Option<Packet> {
         let (pool, stock) = self.stock(class);
-        if stock.is_empty() {
-            pool.take(class, REFILL, stock);
+        if stock.indices.is_empty() {
+            pool.take(class, stock.step(), &mut stock.indices);
         }
-        let index = stock.pop()?;
+        let index = stock.indices.pop()?;
         Some(pool.wrap(class, index))
     }
 
-    fn stock(&mut self, class: Class) -> (&Pool, &mut heapless::Vec<u32, STOCK>) {
+    fn stock(&mut self, class: Class) -> (&Pool, &mut Stock) {
         match class {
             Class::Small => (&self.pool, &mut self.small),
             Class::Jumbo => (&self.pool, &mut self.jumbo),

@@ -128,11 +128,7 @@ const CRC32C: [u32; 256] = {
         let mut crc = start;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ 0x82f6_3b78
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 };
             bit += 1;
         }
         #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]

@@ -50,6 +50,3 @@ fn change<const N: usize>(
     put(data, at, new);
     Some((old, new))
 }
-
-#[cfg(test)]
-mod tests;

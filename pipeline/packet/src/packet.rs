@@ -214,9 +214,7 @@ impl Packet {
         let address = self.start.as_ptr().expose_provenance() as u64;
         // SAFETY: the pool is alive, since our buffer is away from home.
         let device_offset = unsafe { self.pool.as_ref() }.device_offset();
-        address
-            .wrapping_add(u64::from(self.offset))
-            .wrapping_add(device_offset)
+        address.wrapping_add(u64::from(self.offset)).wrapping_add(device_offset)
     }
 
     /// Bytes from the start of the frame to the end of the buffer.

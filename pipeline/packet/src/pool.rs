@@ -154,14 +154,8 @@ impl Pool {
             jumbo: (0..n_jumbo).rev().collect(),
             abandoned: false,
         };
-        let inner = Box::new(Inner {
-            region,
-            config,
-            home: OwnLine(Mutex::new(home)),
-        });
-        Ok(Arc::new(Self {
-            inner: NonNull::from(Box::leak(inner)),
-        }))
+        let inner = Box::new(Inner { region, config, home: OwnLine(Mutex::new(home)) });
+        Ok(Arc::new(Self { inner: NonNull::from(Box::leak(inner)) }))
     }
 
     /// A pool on the heap, freed with its last packet: for tests and host programs.
@@ -170,10 +164,7 @@ impl Pool {
     ///
     /// When `config` asks for more than the address space.
     #[must_use]
-    #[expect(
-        clippy::expect_used,
-        reason = "a host program's own constant, no input reaches it"
-    )]
+    #[expect(clippy::expect_used, reason = "a host program's own constant, no input reaches it")]
     pub fn on_heap(config: PoolConfig) -> Arc<Self> {
         let region = Region::owned_heap(Self::required_bytes(&config));
         Self::new(config, region).expect("a region made to measure")

@@ -34,12 +34,7 @@ impl Region {
     ///    address of a buffer out of it.
     #[must_use]
     pub unsafe fn new(start: NonNull<u8>, len: usize, device_offset: u64) -> Self {
-        Self {
-            start,
-            len,
-            device_offset,
-            heap: None,
-        }
+        Self { start, len, device_offset, heap: None }
     }
 
     /// A region on the heap that is never given back: for host programs that hand its addresses
@@ -47,10 +42,7 @@ impl Region {
     #[must_use]
     pub fn leak_heap(len: usize) -> Self {
         let region = Self::owned_heap(len);
-        Self {
-            heap: None,
-            ..region
-        }
+        Self { heap: None, ..region }
     }
 
     /// A region on the heap that the pool frees when its last buffer has come home.
@@ -62,12 +54,7 @@ impl Region {
         let Some(start) = NonNull::new(start) else {
             alloc::alloc::handle_alloc_error(layout);
         };
-        Self {
-            start,
-            len: layout.size(),
-            device_offset: 0,
-            heap: Some(layout),
-        }
+        Self { start, len: layout.size(), device_offset: 0, heap: Some(layout) }
     }
 
     /// The same region, seen by the device at another address.

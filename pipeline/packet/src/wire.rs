@@ -57,11 +57,7 @@ macro_rules! view_of_len {
         ///
         /// When `bytes` is shorter than the header.
         pub fn new_checked(bytes: &'a [u8]) -> Result<Self, crate::wire::Malformed> {
-            if bytes.len() < $len {
-                Err(crate::wire::Malformed)
-            } else {
-                Ok(Self { bytes })
-            }
+            if bytes.len() < $len { Err(crate::wire::Malformed) } else { Ok(Self { bytes }) }
         }
     };
 }

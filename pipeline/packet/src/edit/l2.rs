@@ -62,11 +62,7 @@ pub fn push_mpls(packet: &mut Packet, at: &mut Offsets, ethertype: u16, lse: u32
     if !mpls::is_mpls(ethertype) {
         return false;
     }
-    let Some(l2_5) = at
-        .l2_5
-        .or(at.l3)
-        .map_or_else(|| end_of_l2(packet.data()), Some)
-    else {
+    let Some(l2_5) = at.l2_5.or(at.l3).map_or_else(|| end_of_l2(packet.data()), Some) else {
         return false;
     };
     let len = usize::from(l2_5);
@@ -128,7 +124,5 @@ fn end_of_l2(frame: &[u8]) -> Option<u16> {
     while vlan::is_tpid(u16_at(frame, at)) {
         at += vlan::LEN;
     }
-    u16::try_from(at + 2)
-        .ok()
-        .filter(|&end| usize::from(end) <= frame.len())
+    u16::try_from(at + 2).ok().filter(|&end| usize::from(end) <= frame.len())
 }

@@ -48,27 +48,13 @@ pub fn set_ipv6_dst(packet: &mut Packet, at: &Offsets, to: Masked<u128>) -> bool
 #[must_use]
 pub fn set_ipv6_class(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
     let shift = |bits: u8| u32::from(bits) << ipv6::CLASS_SHIFT;
-    set_ipv6_word(
-        packet,
-        at,
-        Masked {
-            value: shift(to.value),
-            mask: shift(to.mask),
-        },
-    )
+    set_ipv6_word(packet, at, Masked { value: shift(to.value), mask: shift(to.mask) })
 }
 
 /// Writes bits of the IPv6 flow label (the low 20 of `to`).
 #[must_use]
 pub fn set_ipv6_label(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
-    set_ipv6_word(
-        packet,
-        at,
-        Masked {
-            mask: to.mask & ipv6::LABEL_MASK,
-            ..to
-        },
-    )
+    set_ipv6_word(packet, at, Masked { mask: to.mask & ipv6::LABEL_MASK, ..to })
 }
 
 /// Writes the IPv6 hop limit.
@@ -77,34 +63,25 @@ pub fn set_ipv6_hop_limit(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> 
     let Some(l3) = header(packet, at, ipv6::LEN) else {
         return false;
     };
-    change(packet.data_mut(), l3 + ipv6::HOP_LIMIT, |[old]| {
-        [to.over(old)]
-    })
-    .is_some()
+    change(packet.data_mut(), l3 + ipv6::HOP_LIMIT, |[old]| [to.over(old)]).is_some()
 }
 
 /// Writes the ARP operation.
 #[must_use]
 pub fn set_arp_op(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
-    set_arp(packet, at, arp::OP, |old| {
-        to.over(u16::from_be_bytes(old)).to_be_bytes()
-    })
+    set_arp(packet, at, arp::OP, |old| to.over(u16::from_be_bytes(old)).to_be_bytes())
 }
 
 /// Writes the ARP sender's protocol address.
 #[must_use]
 pub fn set_arp_spa(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
-    set_arp(packet, at, arp::SPA, |old| {
-        to.over(u32::from_be_bytes(old)).to_be_bytes()
-    })
+    set_arp(packet, at, arp::SPA, |old| to.over(u32::from_be_bytes(old)).to_be_bytes())
 }
 
 /// Writes the ARP target's protocol address.
 #[must_use]
 pub fn set_arp_tpa(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
-    set_arp(packet, at, arp::TPA, |old| {
-        to.over(u32::from_be_bytes(old)).to_be_bytes()
-    })
+    set_arp(packet, at, arp::TPA, |old| to.over(u32::from_be_bytes(old)).to_be_bytes())
 }
 
 /// Writes the ARP sender's hardware address.

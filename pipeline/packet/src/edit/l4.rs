@@ -45,25 +45,13 @@ pub fn set_sctp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool 
 /// Writes the ICMP type.
 #[must_use]
 pub fn set_icmp_type(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
-    set_summed(
-        packet,
-        at,
-        icmp::LEN,
-        icmp::TYPE,
-        |[kind, code]: [u8; 2]| [to.over(kind), code],
-    )
+    set_summed(packet, at, icmp::LEN, icmp::TYPE, |[kind, code]: [u8; 2]| [to.over(kind), code])
 }
 
 /// Writes the ICMP code.
 #[must_use]
 pub fn set_icmp_code(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
-    set_summed(
-        packet,
-        at,
-        icmp::LEN,
-        icmp::TYPE,
-        |[kind, code]: [u8; 2]| [kind, to.over(code)],
-    )
+    set_summed(packet, at, icmp::LEN, icmp::TYPE, |[kind, code]: [u8; 2]| [kind, to.over(code)])
 }
 
 /// Writes the ICMPv6 type.
@@ -96,13 +84,7 @@ pub fn set_nd_reserved(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bo
 #[must_use]
 pub fn set_nd_options_type(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
     let write = |[kind, len]: [u8; 2]| [to.over(kind), len];
-    set_summed(
-        packet,
-        at,
-        icmpv6::ND_OPTIONS + 8,
-        icmpv6::ND_OPTIONS,
-        write,
-    )
+    set_summed(packet, at, icmpv6::ND_OPTIONS + 8, icmpv6::ND_OPTIONS, write)
 }
 
 /// Writes the source link-layer address option of a neighbour message; `false` when it has none.
@@ -214,13 +196,9 @@ fn set_nd_option(packet: &mut Packet, at: &Offsets, kind: u8, to: Masked<[u8; 6]
         return false;
     };
     // Only a link-layer address of Ethernet's length (RFC 4861 §4.6.1).
-    let Some(found) = options
-        .into_iter()
-        .find(|option| option.kind == kind && option.len == 8)
+    let Some(found) = options.into_iter().find(|option| option.kind == kind && option.len == 8)
     else {
         return false;
     };
-    set_summed(packet, at, found.offset + 8, found.offset + 2, |old| {
-        to.over(old)
-    })
+    set_summed(packet, at, found.offset + 8, found.offset + 2, |old| to.over(old))
 }

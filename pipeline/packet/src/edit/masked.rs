@@ -48,10 +48,7 @@ impl<T: Bits> Masked<T> {
     /// The whole field.
     #[must_use]
     pub fn exact(value: T) -> Self {
-        Self {
-            value,
-            mask: T::ONES,
-        }
+        Self { value, mask: T::ONES }
     }
 
     /// `old` after the write.

@@ -39,11 +39,7 @@ impl<'a> View<'a> {
             && u16_at(bytes, 2) == super::ethernet::ethertype::IPV4
             && u8_at(bytes, 4) == 6
             && u8_at(bytes, 5) == 4;
-        if right {
-            Ok(Self { bytes })
-        } else {
-            Err(Malformed)
-        }
+        if right { Ok(Self { bytes }) } else { Err(Malformed) }
     }
 
     /// Operation.
@@ -96,13 +92,7 @@ impl Repr {
     /// The packet's meaning.
     #[must_use]
     pub fn parse(view: &View<'_>) -> Self {
-        Self {
-            op: view.op(),
-            sha: view.sha(),
-            spa: view.spa(),
-            tha: view.tha(),
-            tpa: view.tpa(),
-        }
+        Self { op: view.op(), sha: view.sha(), spa: view.spa(), tha: view.tha(), tpa: view.tpa() }
     }
 
     /// Writes the packet at the front of `bytes`.

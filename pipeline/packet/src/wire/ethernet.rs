@@ -83,11 +83,7 @@ impl Repr {
     /// The header's meaning.
     #[must_use]
     pub fn parse(view: &View<'_>) -> Self {
-        Self {
-            dst: view.dst(),
-            src: view.src(),
-            ethertype: view.ethertype(),
-        }
+        Self { dst: view.dst(), src: view.src(), ethertype: view.ethertype() }
     }
 
     /// Writes the header at the front of `bytes`.

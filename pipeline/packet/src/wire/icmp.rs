@@ -71,11 +71,7 @@ impl Repr {
     /// The head's meaning.
     #[must_use]
     pub fn parse(view: &View<'_>) -> Self {
-        Self {
-            kind: view.kind(),
-            code: view.code(),
-            rest: view.rest(),
-        }
+        Self { kind: view.kind(), code: view.code(), rest: view.rest() }
     }
 
     /// Writes the head, checksum 0, at the front of `bytes`.

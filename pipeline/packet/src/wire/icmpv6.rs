@@ -103,10 +103,7 @@ impl<'a> Neighbor<'a> {
     /// The options, until the end or the first one that cannot be.
     #[must_use]
     pub fn options(&self) -> Options<'a> {
-        Options {
-            bytes: self.bytes,
-            at: ND_OPTIONS,
-        }
+        Options { bytes: self.bytes, at: ND_OPTIONS }
     }
 }
 
@@ -147,12 +144,8 @@ impl Iterator for Options<'_> {
         if len == 0 || len > option.len() {
             return None;
         }
-        let found = NdOption {
-            kind: u8_at(option, 0),
-            len,
-            offset: self.at,
-            address: array(option, 2),
-        };
+        let found =
+            NdOption { kind: u8_at(option, 0), len, offset: self.at, address: array(option, 2) };
         self.at += len;
         Some(found)
     }

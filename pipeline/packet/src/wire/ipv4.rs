@@ -133,9 +133,7 @@ impl<'a> View<'a> {
     /// What follows the header, without link padding.
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
-        self.bytes
-            .get(self.header_len()..self.total_len())
-            .unwrap_or(&[])
+        self.bytes.get(self.header_len()..self.total_len()).unwrap_or(&[])
     }
 }
 

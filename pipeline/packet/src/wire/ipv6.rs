@@ -128,12 +128,7 @@ impl Upper {
 /// Walks extension headers in `rest`, which starts `offset` bytes after the fixed header's start,
 /// until one that is not an extension header, or a later fragment's data.
 pub(crate) fn walk(first: u8, rest: &[u8], offset: usize) -> Result<Upper, Malformed> {
-    let mut upper = Upper {
-        proto: first,
-        offset,
-        fragment: None,
-        has_segments_left: false,
-    };
+    let mut upper = Upper { proto: first, offset, fragment: None, has_segments_left: false };
     let mut rest = rest;
     loop {
         // RFC 8200 §4: length in 8-byte units without the first; RFC 4302 §2.2: authentication

@@ -58,12 +58,7 @@ impl Repr {
     #[must_use]
     pub fn from_lse(lse: u32) -> Self {
         let [_, _, tc_bos, ttl] = lse.to_be_bytes();
-        Self {
-            label: lse >> LABEL_SHIFT,
-            tc: (tc_bos >> 1) & 7,
-            bos: lse & BOS != 0,
-            ttl,
-        }
+        Self { label: lse >> LABEL_SHIFT, tc: (tc_bos >> 1) & 7, bos: lse & BOS != 0, ttl }
     }
 
     /// The entry as a word; bits of the fields beyond their width are cut off.
@@ -81,10 +76,6 @@ impl Repr {
     ///
     /// When it does not fit.
     pub fn emit(&self, bytes: &mut [u8]) -> Result<(), Malformed> {
-        if put(bytes, 0, self.to_lse().to_be_bytes()) {
-            Ok(())
-        } else {
-            Err(Malformed)
-        }
+        if put(bytes, 0, self.to_lse().to_be_bytes()) { Ok(()) } else { Err(Malformed) }
     }
 }

@@ -68,11 +68,7 @@ impl Repr {
     /// The header's meaning.
     #[must_use]
     pub fn parse(view: &View<'_>) -> Self {
-        Self {
-            src: view.src(),
-            dst: view.dst(),
-            tag: view.tag(),
-        }
+        Self { src: view.src(), dst: view.dst(), tag: view.tag() }
     }
 
     /// Writes the header at the front of `bytes`, with the checksum of all of `bytes`.

@@ -31,11 +31,7 @@ impl<'a> View<'a> {
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let view = Self { bytes };
         let header = view.header_len();
-        if header >= MIN_LEN && header <= bytes.len() {
-            Ok(view)
-        } else {
-            Err(Malformed)
-        }
+        if header >= MIN_LEN && header <= bytes.len() { Ok(view) } else { Err(Malformed) }
     }
 
     /// Length of the header with options.
@@ -135,11 +131,7 @@ impl Repr {
         put(header, DST, self.dst.to_be_bytes());
         put(header, 4, self.seq.to_be_bytes());
         put(header, 8, self.ack.to_be_bytes());
-        put(
-            header,
-            FLAGS,
-            (5 << 12 | self.flags & FLAGS_MASK).to_be_bytes(),
-        );
+        put(header, FLAGS, (5 << 12 | self.flags & FLAGS_MASK).to_be_bytes());
         put(header, 14, self.window.to_be_bytes());
         put(header, CHECKSUM, [0; 4]);
         Ok(())

@@ -81,11 +81,7 @@ impl Repr {
     /// The header's meaning.
     #[must_use]
     pub fn parse(view: &View<'_>) -> Self {
-        Self {
-            src: view.src(),
-            dst: view.dst(),
-            length: u16_at(view.bytes, LENGTH),
-        }
+        Self { src: view.src(), dst: view.dst(), length: u16_at(view.bytes, LENGTH) }
     }
 
     /// Writes the header, checksum 0, at the front of `bytes`.

@@ -74,10 +74,7 @@ impl Repr {
     /// The tag's meaning.
     #[must_use]
     pub fn parse(view: &View<'_>) -> Self {
-        Self {
-            tpid: view.tpid(),
-            tci: view.tci(),
-        }
+        Self { tpid: view.tpid(), tci: view.tci() }
     }
 
     /// Writes the tag at the front of `bytes`.
