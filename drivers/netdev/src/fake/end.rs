@@ -48,9 +48,10 @@ impl Line {
 
     /// Frames of the same two Ethernet addresses stay on the same queue, so their order stays.
     fn steer(&self, frame: &[u8]) -> usize {
-        let hash = frame.iter().take(12).fold(0_usize, |hash, &byte| {
-            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-        });
+        let hash = frame
+            .iter()
+            .take(12)
+            .fold(0_usize, |hash, &byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
         hash % self.queues.len()
     }
 
@@ -114,13 +115,7 @@ impl End {
             features: Vec::new(),
         };
         let (inbound, outbound) = lines;
-        Self {
-            info,
-            inbound,
-            outbound,
-            open: false,
-            live: Arc::default(),
-        }
+        Self { info, inbound, outbound, open: false, live: Arc::default() }
     }
 
     pub(super) fn set_mtu(&mut self, mtu: u16) {
@@ -161,10 +156,7 @@ impl Netdev for End {
     }
 
     fn link(&mut self) -> LinkState {
-        LinkState {
-            up: self.inbound.lock().is_up(),
-            speed_mbps: None,
-        }
+        LinkState { up: self.inbound.lock().is_up(), speed_mbps: None }
     }
 
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {

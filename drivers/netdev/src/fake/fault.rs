@@ -105,15 +105,8 @@ struct FaultRx {
 
 impl RxQueue for FaultRx {
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
-        if self
-            .plan
-            .rx_fault_after
-            .is_some_and(|after| self.frames >= after)
-        {
-            return Err(QueueFault {
-                kind: FaultKind::Injected,
-                queue: self.queue,
-            });
+        if self.plan.rx_fault_after.is_some_and(|after| self.frames >= after) {
+            return Err(QueueFault { kind: FaultKind::Injected, queue: self.queue });
         }
         let mut fresh = Batch::new();
         self.frames += self.inner.receive(&mut fresh, cache)? as u64;
@@ -156,10 +149,7 @@ struct FaultTx {
 impl TxQueue for FaultTx {
     fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         if self.fault_after.is_some_and(|after| self.frames >= after) {
-            return Err(QueueFault {
-                kind: FaultKind::Injected,
-                queue: self.queue,
-            });
+            return Err(QueueFault { kind: FaultKind::Injected, queue: self.queue });
         }
         let taken = self.inner.transmit(from, cache)?;
         self.frames += taken as u64;

@@ -16,19 +16,11 @@ impl Replay {
     #[must_use]
     pub fn new(name: &str, mac: [u8; 6], frames: Vec<Vec<u8>>) -> (Self, ReplayHandle) {
         let (inbound, outbound) = (Line::shared(), Line::shared());
-        let handle = ReplayHandle {
-            inbound: inbound.clone(),
-            outbound: outbound.clone(),
-        };
+        let handle = ReplayHandle { inbound: inbound.clone(), outbound: outbound.clone() };
         for frame in frames {
             let _ = handle.inject(&frame);
         }
-        (
-            Self {
-                end: End::new(name, mac, (inbound, outbound)),
-            },
-            handle,
-        )
+        (Self { end: End::new(name, mac, (inbound, outbound)) }, handle)
     }
 
     /// Sets the MTU; before `open`.

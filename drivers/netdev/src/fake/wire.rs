@@ -49,11 +49,5 @@ pub fn wire(name: &str) -> (Wire, Wire, WireHandle) {
         [0x02, 0, 0, 0, 0, 0x0b],
         (to_b.clone(), to_a.clone()),
     );
-    (
-        Wire { end: a },
-        Wire { end: b },
-        WireHandle {
-            lines: [to_a, to_b],
-        },
-    )
+    (Wire { end: a }, Wire { end: b }, WireHandle { lines: [to_a, to_b] })
 }
