@@ -66,16 +66,10 @@ impl fmt::Display for SeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated { len } => {
-                write!(
-                    f,
-                    "config blob ends after {len} bytes: write it again with the launcher"
-                )
+                write!(f, "config blob ends after {len} bytes: write it again with the launcher")
             }
             Self::TooLarge { len } => {
-                write!(
-                    f,
-                    "config blob has {len} bytes, at most {MAX_BLOB_BYTES} are read"
-                )
+                write!(f, "config blob has {len} bytes, at most {MAX_BLOB_BYTES} are read")
             }
             Self::NotASeed => {
                 f.write_str("config blob does not start with \"USWC\": not written by the launcher")
@@ -86,10 +80,7 @@ impl fmt::Display for SeedError {
                  rebuild launcher and image together"
             ),
             Self::Length { says, has } => {
-                write!(
-                    f,
-                    "config blob says {says} bytes of payload but has {has}: write it again"
-                )
+                write!(f, "config blob says {says} bytes of payload but has {has}: write it again")
             }
             Self::Checksum => {
                 f.write_str("config blob fails its checksum: it was damaged, write it again")
@@ -145,10 +136,7 @@ impl BootConfig {
             return Err(SeedError::Version { found });
         }
         let says = u32::from_le_bytes(field(blob, 8).ok_or(truncated)?);
-        let has = blob
-            .len()
-            .checked_sub(HEADER_BYTES + CRC_BYTES)
-            .ok_or(truncated)?;
+        let has = blob.len().checked_sub(HEADER_BYTES + CRC_BYTES).ok_or(truncated)?;
         if usize::try_from(says).ok() != Some(has) {
             return Err(SeedError::Length { says, has });
         }
@@ -163,6 +151,10 @@ impl BootConfig {
             return Err(SeedError::Malformed);
         }
         config.validate().map_err(SeedError::Invalid)?;
+        // A configuration has one blob: reserved bytes are 0, and numbers take no needless bytes.
+        if config.encode().as_deref() != Ok(blob) {
+            return Err(SeedError::Malformed);
+        }
         Ok(config)
     }
 }

@@ -127,11 +127,7 @@ impl State {
 
     pub(super) fn queue_set(&mut self, queue: u16, size: u32, areas: [u64; 3]) {
         if let Some(queue) = self.queues.get_mut(usize::from(queue)) {
-            *queue = Queue {
-                size,
-                areas,
-                ..Queue::default()
-            };
+            *queue = Queue { size, areas, ..Queue::default() };
         }
     }
 }
@@ -156,18 +152,13 @@ impl FakeDevice {
             on_notify: None,
             resets: 0,
         };
-        Self {
-            state: Arc::new(Mutex::new(state)),
-            dma,
-        }
+        Self { state: Arc::new(Mutex::new(state)), dma }
     }
 
     /// The driver's side.
     #[must_use]
     pub fn transport(&self) -> FakeTransport {
-        FakeTransport {
-            state: self.state.clone(),
-        }
+        FakeTransport { state: self.state.clone() }
     }
 
     /// Runs `hook` with the queue's number whenever the driver notifies one.
@@ -203,11 +194,7 @@ impl FakeDevice {
     /// Size that the driver gave a queue; 0 when it is not set up.
     #[must_use]
     pub fn queue_size(&self, queue: u16) -> u32 {
-        self.state
-            .lock()
-            .queues
-            .get(usize::from(queue))
-            .map_or(0, |queue| queue.size)
+        self.state.lock().queues.get(usize::from(queue)).map_or(0, |queue| queue.size)
     }
 
     /// Notifications of a queue since the last call.
@@ -230,10 +217,8 @@ impl FakeDevice {
     /// Chains that the driver made available and the device has not taken.
     #[must_use]
     pub fn waiting(&self, queue: u16) -> u16 {
-        self.with(queue, |dma, _, queue| {
-            avail_index(dma, queue).wrapping_sub(queue.next_avail)
-        })
-        .unwrap_or(0)
+        self.with(queue, |dma, _, queue| avail_index(dma, queue).wrapping_sub(queue.next_avail))
+            .unwrap_or(0)
     }
 
     /// Takes the next chain that the driver made available.
@@ -282,6 +267,13 @@ impl FakeDevice {
             rest = later;
         }
         bytes.len() - rest.len()
+    }
+
+    /// Device address and length in bytes of a queue's used ring, which is the device's to write
+    /// as it likes: for tests that make up what is in it.
+    #[must_use]
+    pub fn used_ring(&self, queue: u16) -> Option<(u64, u32)> {
+        self.with(queue, |_, _, queue| (queue.areas[2], 6 + 8 * queue.size))
     }
 
     /// Returns a chain with so many bytes written, and publishes it; or misbehaves as told.
@@ -343,10 +335,7 @@ impl FakeDevice {
     fn with<R>(&self, queue: u16, work: impl FnOnce(&FakeDma, bool, &mut Queue) -> R) -> Option<R> {
         let mut state: MutexGuard<'_, State> = self.state.lock();
         let has_event_idx = state.driver_features & feature::EVENT_IDX != 0;
-        let queue = state
-            .queues
-            .get_mut(usize::from(queue))
-            .filter(|queue| queue.size != 0)?;
+        let queue = state.queues.get_mut(usize::from(queue)).filter(|queue| queue.size != 0)?;
         Some(work(&self.dma, has_event_idx, queue))
     }
 }
@@ -359,11 +348,7 @@ fn avail_index(dma: &FakeDma, queue: &Queue) -> u16 {
 }
 
 fn read_chain(dma: &FakeDma, descriptors: u64, size: u32, head: u16) -> Chain {
-    let mut chain = Chain {
-        head,
-        readable: Vec::new(),
-        writable: Vec::new(),
-    };
+    let mut chain = Chain { head, readable: Vec::new(), writable: Vec::new() };
     let mut at = head;
     for _ in 0..size {
         assert!(u32::from(at) < size, "descriptor {at} of {size}");
@@ -374,10 +359,7 @@ fn read_chain(dma: &FakeDma, descriptors: u64, size: u32, head: u16) -> Chain {
         if flags & 2 != 0 {
             chain.writable.push((address, len));
         } else {
-            assert!(
-                chain.writable.is_empty(),
-                "readable buffer after a writable one"
-            );
+            assert!(chain.writable.is_empty(), "readable buffer after a writable one");
             chain.readable.push((address, len));
         }
         if flags & 1 == 0 {

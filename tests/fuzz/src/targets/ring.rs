@@ -1,0 +1,370 @@
+//! What a virtio device does to its rings, scripted: honest deliveries, and every kind of lie.
+//!
+//! The first byte picks the device (mergeable buffers, event index), the rest is a script of what
+//! device and driver do in turn. Asserted:
+//! - nothing panics; a fault, once reported, is reported by every later call;
+//! - a frame that reaches the switch has a legal length;
+//! - as long as the device was honest there is no fault, and every frame arrives, or leaves, as it
+//!   was, in order, or is counted;
+//! - after a reset all buffers are back in the pool, and the device opens again.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use netdev::{Netdev, QueueFault, QueuePair};
+use packet::{Batch, Pool, PoolCache, PoolConfig, Region};
+use virtio::fake::{Chain, FakeConfig, FakeDevice, FakeDma, FakeTransport, Hostile};
+use virtio_net::{FRAME_OVERHEAD, HEADER_LEN, VirtioNet, feature};
+
+use crate::bytes::Bytes;
+use crate::{Behaviour, behaviour};
+
+const RX: u16 = 0;
+const TX: u16 = 1;
+const MTU: u16 = 3000;
+/// Small, so that scripts wrap around it.
+const QUEUE_SIZE: u16 = 8;
+const MAX_STEPS: usize = 300;
+
+/// A device with its driver. Its memory is never given back, so there is one of each kind.
+struct Rig {
+    device: FakeDevice,
+    netdev: VirtioNet<FakeTransport, FakeDma>,
+    pool: Arc<Pool>,
+    at_start: (usize, usize),
+}
+
+thread_local! {
+    static RIGS: RefCell<[Rig; 4]> = RefCell::new([0, 1, 2, 3].map(Rig::new));
+}
+
+/// Runs the target.
+pub fn ring(data: &[u8]) -> Behaviour {
+    let mut script = Bytes::new(data);
+    let kind = usize::from(script.u8() % 4);
+    RIGS.with_borrow_mut(|rigs| {
+        let rig = &mut rigs[kind];
+        let pairs = rig.netdev.open(1, &rig.pool).expect("opens");
+        let mut run = Run::new(rig, pairs);
+        for _ in 0..MAX_STEPS {
+            if script.is_empty() {
+                break;
+            }
+            run.step(&mut script);
+        }
+        let (pairs, seen) = run.finish();
+        assert_eq!(rig.netdev.reset(pairs), Ok(()));
+        assert_eq!(rig.pool.available(), rig.at_start, "buffers were lost");
+        behaviour(&[kind as u64, seen])
+    })
+}
+
+impl Rig {
+    fn new(kind: u64) -> Self {
+        let mut features = feature::VERSION_1 | feature::MTU | feature::MAC | feature::STATUS;
+        if kind & 1 != 0 {
+            features |= feature::MRG_RXBUF;
+        }
+        if kind & 2 != 0 {
+            features |= feature::EVENT_IDX;
+        }
+        let mut config_space = vec![2, 0, 0, 0, 0, 1, 1, 0, 1, 0];
+        config_space.extend(MTU.to_le_bytes());
+        config_space.extend([0; 8]);
+        let dma = FakeDma::new(0x7000_0000_0000);
+        let device = FakeDevice::new(
+            FakeConfig { features, config_space, ..FakeConfig::default() },
+            dma.clone(),
+        );
+        let config = PoolConfig { small: 48, jumbo: 32 };
+        let region = Region::leak_heap(Pool::required_bytes(&config));
+        dma.allow(region.start(), region.len());
+        let region = region.with_device_offset(dma.device_offset());
+        let pool = Pool::new(config, region).expect("the region is large enough");
+        let netdev = VirtioNet::new(format!("fuzz{kind}"), device.transport(), dma)
+            .expect("a modern device")
+            .with_queue_size(QUEUE_SIZE);
+        let at_start = pool.available();
+        Self { device, netdev, pool, at_start }
+    }
+}
+
+struct Run {
+    device: FakeDevice,
+    pairs: Vec<QueuePair>,
+    cache: PoolCache,
+    is_mergeable: bool,
+    /// The device has not lied so far.
+    is_honest: bool,
+    /// Frames that an honest device delivered and the driver has not shown.
+    arriving: VecDeque<Vec<u8>>,
+    /// Frames that the driver took and an honest device has not seen.
+    leaving: VecDeque<Vec<u8>>,
+    /// Chains that the device keeps.
+    kept: Vec<(u16, Chain)>,
+    faults: [Option<QueueFault>; 2],
+    /// What happened, a bit each.
+    seen: u64,
+}
+
+impl Run {
+    fn new(rig: &Rig, pairs: Vec<QueuePair>) -> Self {
+        let is_mergeable = rig.device.driver_features() & feature::MRG_RXBUF != 0;
+        Self {
+            device: rig.device.clone(),
+            pairs,
+            cache: PoolCache::new(rig.pool.clone()),
+            is_mergeable,
+            is_honest: true,
+            arriving: VecDeque::new(),
+            leaving: VecDeque::new(),
+            kept: Vec::new(),
+            faults: [None; 2],
+            seen: 0,
+        }
+    }
+
+    fn step(&mut self, script: &mut Bytes<'_>) {
+        let op = script.u8() % 20;
+        match op {
+            0..=2 => self.deliver(script),
+            3 => self.lie_about_length(script),
+            4 => self.misbehave(script),
+            5 => self.scribble(script),
+            6..=9 => self.receive(),
+            10..=12 => self.transmit(script),
+            13 | 14 => self.collect(),
+            15 => self.reclaim(),
+            16 => self.keep(script),
+            17 => self.give_back(script),
+            18 => self.lie_about_buffers(script),
+            _ => self.write_without_returning(script),
+        }
+        self.seen |= 1 << op;
+    }
+
+    /// An honest device delivers a frame, in as many buffers as it needs.
+    fn deliver(&mut self, script: &mut Bytes<'_>) {
+        let len = usize::from(script.u16() % 4000);
+        let fill = script.u8();
+        let frame: Vec<u8> = (0..len).map(|at| fill.wrapping_add(at.to_le_bytes()[0])).collect();
+        let mut bytes = vec![0; HEADER_LEN];
+        bytes.extend(&frame);
+        let mut chains = Vec::new();
+        let mut rest: &[u8] = &bytes;
+        while !rest.is_empty() {
+            // What an honest device does when buffers run out: it drops.
+            let Some(chain) = self.device.pop(RX) else {
+                for (chain, _) in chains {
+                    self.kept.push((RX, chain));
+                }
+                return;
+            };
+            let room = usize::try_from(chain.room()).unwrap_or(0);
+            let (now, later) = rest.split_at(rest.len().min(room));
+            self.device.write(&chain, now);
+            chains.push((chain, u32::try_from(now.len()).unwrap_or(0)));
+            rest = later;
+            if !self.is_mergeable && !rest.is_empty() {
+                rest = &[];
+                // Cannot be: the buffers are for the MTU, so the frame is too long; an honest
+                // device would not deliver it.
+                self.is_honest = false;
+            }
+        }
+        let n = u16::try_from(chains.len()).unwrap_or(0);
+        bytes[10..12].copy_from_slice(&n.to_le_bytes());
+        if let Some((first, _)) = chains.first() {
+            self.device.write(first, &bytes[..HEADER_LEN]);
+        }
+        self.device.push_all(RX, &chains);
+        if n > 1 {
+            self.seen |= 1 << 32;
+        }
+        let max = usize::from(MTU) + FRAME_OVERHEAD;
+        if (14..=max).contains(&len) {
+            self.arriving.push_back(frame);
+        }
+    }
+
+    /// The header says something about the number of buffers, and the length is anything.
+    fn lie_about_buffers(&mut self, script: &mut Bytes<'_>) {
+        self.is_honest = false;
+        let Some(chain) = self.device.pop(RX) else {
+            return;
+        };
+        let mut header = script.array::<HEADER_LEN>();
+        if script.u8().is_multiple_of(2) {
+            header[11] = 0;
+            header[10] %= 10;
+        }
+        self.device.write(&chain, &header);
+        self.device.push(RX, &chain, u32::from(script.u16() % 2200));
+    }
+
+    fn lie_about_length(&mut self, script: &mut Bytes<'_>) {
+        self.is_honest = false;
+        let queue = u16::from(script.u8() % 2);
+        if let Some(chain) = self.device.pop(queue) {
+            if queue == TX {
+                self.leaving.pop_front();
+            }
+            self.device.push(queue, &chain, script.u32());
+        }
+    }
+
+    fn misbehave(&mut self, script: &mut Bytes<'_>) {
+        self.is_honest = false;
+        let how = match script.u8() % 5 {
+            0 => Hostile::BadId,
+            1 => Hostile::BadLength,
+            2 => Hostile::IndexJump(script.u16()),
+            3 => Hostile::DoubleCompletion,
+            _ => Hostile::Never,
+        };
+        self.device.misbehave(u16::from(script.u8() % 2), how);
+    }
+
+    /// Writes anything anywhere into a used ring.
+    fn scribble(&mut self, script: &mut Bytes<'_>) {
+        self.is_honest = false;
+        let queue = u16::from(script.u8() % 2);
+        let Some((address, len)) = self.device.used_ring(queue) else {
+            return;
+        };
+        // Two bytes are often enough, and entries and index are aligned to them.
+        let at = u32::from(script.u8()) * 2 % (len - 4);
+        let bytes = match script.u8() % 3 {
+            0 => script.array::<2>().to_vec(),
+            1 => u16::from(script.u8() % 10).to_le_bytes().to_vec(),
+            _ => script.array::<4>().to_vec(),
+        };
+        let target = Chain {
+            head: 0,
+            readable: Vec::new(),
+            writable: vec![(address + u64::from(at), len - at)],
+        };
+        self.device.write(&target, &bytes);
+    }
+
+    /// A device that still writes into a buffer that it has not returned.
+    fn write_without_returning(&mut self, script: &mut Bytes<'_>) {
+        if let Some((RX, chain)) = self.kept.last() {
+            self.device.write(chain, script.take(40));
+        }
+    }
+
+    fn keep(&mut self, script: &mut Bytes<'_>) {
+        let queue = u16::from(script.u8() % 2);
+        if let Some(chain) = self.device.pop(queue) {
+            if queue == TX {
+                // The frame is lost to us; it is not a lie to take one's time.
+                self.leaving.pop_front();
+            }
+            self.kept.push((queue, chain));
+        }
+    }
+
+    /// Returns kept chains in another order.
+    fn give_back(&mut self, script: &mut Bytes<'_>) {
+        if self.kept.is_empty() {
+            return;
+        }
+        let at = usize::from(script.u8()) % self.kept.len();
+        let (queue, chain) = self.kept.swap_remove(at);
+        if queue == RX {
+            // What was written is old or nothing: too short to be a frame.
+            self.device.write(&chain, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+            self.device.push(RX, &chain, 12);
+        } else {
+            self.device.push(TX, &chain, 0);
+        }
+    }
+
+    fn receive(&mut self) {
+        let mut batch = Batch::new();
+        let result = self.pairs[0].rx.receive(&mut batch, &mut self.cache);
+        self.note(0, result.map(|n| assert_eq!(n, batch.len())));
+        let max = usize::from(MTU) + FRAME_OVERHEAD;
+        for packet in batch {
+            assert!((14..=max).contains(&packet.len()), "a frame of {} bytes", packet.len());
+            if self.is_honest {
+                let expected = self.arriving.pop_front();
+                assert_eq!(Some(packet.data()), expected.as_deref());
+            }
+            self.cache.free(packet);
+        }
+    }
+
+    fn transmit(&mut self, script: &mut Bytes<'_>) {
+        let mut batch = Batch::new();
+        let mut frames = Vec::new();
+        for _ in 0..script.u8() % 4 {
+            let len = usize::from(script.u16() % 3100);
+            let frame = vec![script.u8(); len];
+            if let Some(packet) = self.cache.from_bytes(&frame) {
+                frames.push(frame);
+                // Three fit.
+                drop(batch.push(packet));
+            }
+        }
+        let before = self.pairs[0].tx.stats();
+        let offered = batch.len();
+        let result = self.pairs[0].tx.transmit(&mut batch, &mut self.cache);
+        if let Ok(taken) = result {
+            assert_eq!(taken + batch.len(), offered);
+            let max = usize::from(MTU) + FRAME_OVERHEAD;
+            let sent = frames.into_iter().take(taken);
+            self.leaving.extend(sent.filter(|frame| !frame.is_empty() && frame.len() <= max));
+            let after = self.pairs[0].tx.stats();
+            assert_eq!(
+                (after.frames - before.frames) + (after.refused - before.refused),
+                taken as u64
+            );
+        }
+        self.note(1, result.map(drop));
+        for packet in batch {
+            self.cache.free(packet);
+        }
+    }
+
+    fn collect(&mut self) {
+        let Some(chain) = self.device.pop(TX) else {
+            assert!(!self.is_honest || self.leaving.is_empty());
+            return;
+        };
+        let bytes = self.device.read(&chain);
+        self.device.push(TX, &chain, 0);
+        assert_eq!(bytes[..HEADER_LEN], [0; HEADER_LEN]);
+        assert_eq!(Some(&bytes[HEADER_LEN..]), self.leaving.pop_front().as_deref());
+    }
+
+    fn reclaim(&mut self) {
+        let result = self.pairs[0].tx.reclaim(&mut self.cache);
+        self.note(1, result);
+    }
+
+    fn note(&mut self, half: usize, result: Result<(), QueueFault>) {
+        match (self.faults[half], result) {
+            (None, Ok(())) => {}
+            (Some(old), now) => assert_eq!(now, Err(old), "a dead queue"),
+            (None, Err(fault)) => {
+                assert!(!self.is_honest, "{fault} without reason");
+                self.faults[half] = Some(fault);
+                self.seen |= 1 << (40 + 10 * half as u64 + fault.kind as u64);
+            }
+        }
+    }
+
+    /// Gives the queues and what was seen.
+    fn finish(mut self) -> (Vec<QueuePair>, u64) {
+        if self.is_honest {
+            for _ in 0..4 {
+                self.receive();
+            }
+            assert_eq!(self.arriving, [] as [Vec<u8>; 0], "frames were lost");
+        }
+        (self.pairs, self.seen)
+    }
+}
