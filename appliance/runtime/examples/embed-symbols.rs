@@ -26,5 +26,8 @@ fn embed(path: &str) -> Result<String, String> {
     let readable = |name: &str| format!("{:#}", rustc_demangle::demangle(name));
     let done = runtime::symbols::embed(&mut elf, readable).map_err(|error| error.to_string())?;
     std::fs::write(path, &elf).map_err(|error| error.to_string())?;
-    Ok(format!("{} of {} functions, {} of {} bytes", done.kept, done.functions, done.bytes, done.room))
+    Ok(format!(
+        "{} of {} functions, {} of {} bytes",
+        done.kept, done.functions, done.bytes, done.room
+    ))
 }

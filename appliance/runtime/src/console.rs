@@ -8,7 +8,7 @@
 //!
 //! # Concurrency
 //! One spin lock over ring and device. The lock is never taken from a trap handler: reports of
-//! faults and panics use [`Emergency`], which takes over the device after asking for the lock with
+//! faults and panics use an emergency console, which takes over the device after asking for the lock with
 //! bounded patience, so a CPU that died inside the console cannot silence the report.
 
 use core::fmt;

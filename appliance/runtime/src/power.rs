@@ -24,10 +24,10 @@ static FACTS: Once<PowerFacts> = Once::new();
 pub fn init(facts: &PowerFacts) {
     let registers = [facts.sleep_control, facts.reset.map(|(register, _)| register)];
     for register in registers.into_iter().flatten() {
-        if let Register::Memory(address) = register {
-            if let Err(error) = memory::map_mmio(address, 1) {
-                log::warn!("power register at {address:#x}: {error}");
-            }
+        if let Register::Memory(address) = register
+            && let Err(error) = memory::map_mmio(address, 1)
+        {
+            log::warn!("power register at {address:#x}: {error}");
         }
     }
     FACTS.call_once(|| *facts);

@@ -43,7 +43,8 @@ fn parse_window(text: &str) -> Option<(u64, usize)> {
         Some(kib) => kib.parse::<usize>().ok()?.checked_mul(1024)?,
         None => len.parse().ok()?,
     };
-    ((SHORTEST_BYTES..=1 << 20).contains(&len) && address.is_multiple_of(4)).then_some((address, len))
+    ((SHORTEST_BYTES..=1 << 20).contains(&len) && address.is_multiple_of(4))
+        .then_some((address, len))
 }
 
 fn open(address: u64, len: usize) -> Option<Device> {

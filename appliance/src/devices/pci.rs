@@ -156,11 +156,8 @@ impl From<VirtioPciError> for OpenError {
 
 /// Gives the device addresses where it has none, maps its registers, switches it on.
 fn open(location: Location, free: &mut FreeAddresses) -> Result<PciTransport, OpenError> {
-    let function = DeviceFunction {
-        bus: location.bus,
-        device: location.device,
-        function: location.function,
-    };
+    let function =
+        DeviceFunction { bus: location.bus, device: location.device, function: location.function };
     let mut bars = Bars::read(location);
     bars.place(location, free)?;
     for window in bars.windows() {

@@ -50,7 +50,7 @@ impl Topology {
     }
 
     /// Adds a CPU, unless it is there already or there are too many.
-    fn push(&mut self, id: u32) {
+    pub(super) fn push(&mut self, id: u32) {
         if self.apic_ids().contains(&id) {
             return;
         }

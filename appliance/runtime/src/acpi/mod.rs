@@ -6,6 +6,7 @@
 //! Every length is bounded, every checksum is verified, nothing is trusted to be there.
 
 mod cpus;
+mod mp_table;
 pub mod power;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,11 @@ impl AcpiFacts {
         if let Some(root) = root(info, physical) {
             facts.has_tables = true;
             root.for_each_table(physical, |table| facts.take(table, physical));
+        }
+        if facts.topology.apic_ids().is_empty()
+            && let Some(topology) = mp_table::collect(physical)
+        {
+            facts.topology = topology;
         }
         facts
     }

@@ -226,6 +226,38 @@ fn the_root_pointer_is_searched_where_no_one_names_it() {
 }
 
 #[test]
+fn without_acpi_the_older_table_lists_the_cpus() {
+    let mut config = vec![0; 44];
+    config[..4].copy_from_slice(b"PCMP");
+    config[34..36].copy_from_slice(&4_u16.to_le_bytes());
+    config[36..40].copy_from_slice(&0xfee0_0000_u32.to_le_bytes());
+    for (id, flags) in [(0, 3), (1, 1), (2, 0)] {
+        let mut processor = vec![0; 20];
+        processor[1..4].copy_from_slice(&[id, 0x14, flags]);
+        config.extend(processor);
+    }
+    config.extend([1, 0, b'P', b'C', b'I', 0, 0, 0]);
+    let len = u16::try_from(config.len()).unwrap();
+    config[4..6].copy_from_slice(&len.to_le_bytes());
+    fix_checksum(&mut config, 7);
+    let mut bytes = vec![0; 16];
+    bytes[..4].copy_from_slice(b"_MP_");
+    bytes[4..8].copy_from_slice(&0xf_0010_u32.to_le_bytes());
+    fix_checksum(&mut bytes, 10);
+    bytes.extend(config);
+    let mut memory = FakeMemory { base: 0xf_0000, bytes };
+    let facts = AcpiFacts::collect(&boot_info(), &memory);
+    assert_eq!(facts.topology.apic_ids(), [0, 1]);
+    assert!(!facts.has_tables);
+    for at in 0..memory.bytes.len() {
+        memory.bytes[at] ^= 0x5a;
+        let damaged = AcpiFacts::collect(&boot_info(), &memory).topology;
+        assert!(damaged.apic_ids().is_empty(), "byte {at}");
+        memory.bytes[at] ^= 0x5a;
+    }
+}
+
+#[test]
 fn wrong_checksums_are_not_believed() {
     let mut bad = madt(&[&local_apic(5, 1)]);
     bad[47] ^= 1;

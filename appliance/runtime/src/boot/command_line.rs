@@ -58,9 +58,8 @@ impl CommandLine {
     /// The value of the last `key=value` word with this key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        let matching = |word: &&str| {
-            word.strip_prefix(key).is_some_and(|rest| rest.starts_with('='))
-        };
+        let matching =
+            |word: &&str| word.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
         self.words().filter(matching).last().and_then(|word| word.get(key.len() + 1..))
     }
 }

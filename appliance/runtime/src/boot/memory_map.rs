@@ -50,7 +50,7 @@ impl PhysicalRange {
     const fn shrunk_to_pages(&self) -> Self {
         let start = match self.start.checked_add(PAGE - 1) {
             Some(start) => start & !(PAGE - 1),
-            None => u64::MAX & !(PAGE - 1),
+            None => !(PAGE - 1),
         };
         Self { start, end: self.end & !(PAGE - 1) }
     }
@@ -59,7 +59,7 @@ impl PhysicalRange {
     pub(crate) const fn grown_to_pages(&self) -> Self {
         let end = match self.end.checked_add(PAGE - 1) {
             Some(end) => end & !(PAGE - 1),
-            None => u64::MAX & !(PAGE - 1),
+            None => !(PAGE - 1),
         };
         Self { start: self.start & !(PAGE - 1), end }
     }

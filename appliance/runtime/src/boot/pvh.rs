@@ -43,11 +43,13 @@ pub(super) fn parse(
     let table = u64_at(field::MEMORY_MAP)?;
     let mut memory = MemoryMapBuilder::default();
     for index in 0..u32_at(field::MEMORY_MAP_ENTRIES)?.min(MAX_ENTRIES) {
-        let entry = table
-            .checked_add(u64::from(index) * ENTRY_BYTES)
-            .ok_or(BootInfoError::Malformed)?;
+        let entry =
+            table.checked_add(u64::from(index) * ENTRY_BYTES).ok_or(BootInfoError::Malformed)?;
         let word = |offset| {
-            entry.checked_add(offset).and_then(|at| physical.u64(at)).ok_or(BootInfoError::Malformed)
+            entry
+                .checked_add(offset)
+                .and_then(|at| physical.u64(at))
+                .ok_or(BootInfoError::Malformed)
         };
         let range = PhysicalRange::new(word(0)?, word(8)?);
         let kind = physical.u32(entry.saturating_add(16)).ok_or(BootInfoError::Malformed)?;

@@ -136,11 +136,7 @@ fn reserved_wins_over_usable() {
         (&[range(0, 0x8000)], &[range(0x3001, 0x3002)], &[range(0, 0x3000), range(0x4000, 0x8000)]),
         (&[range(0, 0x8000)], &[range(0, u64::MAX)], &[]),
         (&[range(0x800, 0x1800)], &[], &[]),
-        (
-            &[range(0, 0x8000)],
-            &[range(0x7000, 0x9000), range(0, 0x1000)],
-            &[range(0x1000, 0x7000)],
-        ),
+        (&[range(0, 0x8000)], &[range(0x7000, 0x9000), range(0, 0x1000)], &[range(0x1000, 0x7000)]),
     ];
     for (usable, reserved, expected) in cases {
         let mut builder = MemoryMapBuilder::default();

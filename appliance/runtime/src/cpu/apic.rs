@@ -185,7 +185,10 @@ fn command(id: u32, command: u32) {
         // SAFETY: the interrupt command register exists in this form; what it sends to CPUs is
         // this module's business: start, wake and stop, each handled.
         X2APIC => unsafe {
-            write_msr(MSR_X2APIC + register::COMMAND / 16, u64::from(id) << 32 | u64::from(command));
+            write_msr(
+                MSR_X2APIC + register::COMMAND / 16,
+                u64::from(id) << 32 | u64::from(command),
+            );
         },
         _ => {
             write(register::COMMAND_HIGH, id << 24);

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+use core::fmt;
 
 use crate::io::halves;
 
@@ -61,6 +62,54 @@ pub(crate) fn has_rdseed() -> bool {
 /// Whether page tables can have 1 GiB pages.
 pub(crate) fn has_1_gib_pages() -> bool {
     leaf(0x8000_0001).edx & EXTENDED_EDX_1_GIB_PAGES != 0
+}
+
+/// What of the optional is in use, for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// The bits of XCR0: which register state is enabled.
+    state: u64,
+    has_x2apic: bool,
+    has_1_gib_pages: bool,
+}
+
+impl Features {
+    /// Those of the executing CPU.
+    #[must_use]
+    pub fn of_this_cpu() -> Self {
+        Self {
+            state: enabled_state(),
+            has_x2apic: has_x2apic(),
+            has_1_gib_pages: has_1_gib_pages(),
+        }
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let vectors = match self.state {
+            state if state & STATE_AVX512 == STATE_AVX512 => "AVX-512",
+            state if state & STATE_AVX != 0 => "AVX",
+            _ => "SSE",
+        };
+        let apic = if self.has_x2apic { "x2APIC" } else { "xAPIC" };
+        let pages = if self.has_1_gib_pages { "1 GiB" } else { "2 MiB" };
+        write!(f, "{vectors}, {apic}, pages up to {pages}")
+    }
+}
+
+/// XCR0, or what holds without it.
+fn enabled_state() -> u64 {
+    const LEAF1_ECX_OSXSAVE: u32 = 1 << 27;
+    if leaf(1).ecx & LEAF1_ECX_OSXSAVE == 0 {
+        return STATE_X87_SSE;
+    }
+    let (low, high): (u32, u32);
+    // SAFETY: OSXSAVE is on, so the register can be read; that has no effect.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack));
+    }
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Enables AVX and AVX-512 registers where they exist, so that code selected by CPUID may use them.

@@ -5,7 +5,7 @@
 //! never given work is never started.
 //!
 //! # Concurrency
-//! A [`Cpu`] is written by the CPU that prepares it, before it is published in [`CPUS`] (release)
+//! A `Cpu` is written by the CPU that prepares it, before it is published in `CPUS` (release)
 //! and before the CPU it describes runs; from then on it is only read. It lives forever.
 
 pub(crate) mod apic;
@@ -19,11 +19,12 @@ use core::cell::UnsafeCell;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-pub(crate) use self::start::install_trampoline;
-pub use self::start::{StartError, start};
+pub use self::features::Features;
 use self::segments::SegmentTables;
 pub(crate) use self::segments::{CODE, TablePointer};
 use self::stacks::{BOOT_STACKS, Stacks};
+pub(crate) use self::start::install_trampoline;
+pub use self::start::{StartError, start};
 use crate::acpi::Topology;
 use crate::io::{read_msr, write_msr};
 use crate::{time, trap};
@@ -47,11 +48,8 @@ pub(crate) struct Cpu {
 // SAFETY: `tables` is changed only before the CPU is published and run; see the module's head.
 unsafe impl Sync for Cpu {}
 
-static BOOT_CPU: Cpu = Cpu {
-    number: 0,
-    stacks: &BOOT_STACKS,
-    tables: UnsafeCell::new(SegmentTables::empty()),
-};
+static BOOT_CPU: Cpu =
+    Cpu { number: 0, stacks: &BOOT_STACKS, tables: UnsafeCell::new(SegmentTables::empty()) };
 
 /// The CPUs that run or are being started, by number.
 static CPUS: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];

@@ -43,6 +43,7 @@ pub(crate) struct TablePointer {
 }
 
 const TASK_BYTES: u16 = 104;
+const DESCRIPTOR_BYTES: u16 = 5 * 8;
 const _: () = assert!(size_of::<TaskState>() == TASK_BYTES as usize);
 
 impl SegmentTables {
@@ -77,7 +78,7 @@ impl SegmentTables {
     /// # Safety
     /// The tables are filled, and are neither moved nor dropped while the CPU runs.
     pub(super) unsafe fn load(&self) {
-        let limit = const { (size_of::<[u64; 5]>() - 1) as u16 };
+        let limit = DESCRIPTOR_BYTES - 1;
         let pointer = TablePointer { limit, base: self.descriptors.as_ptr().addr() as u64 };
         // SAFETY: the table has flat code and data segments at the selectors used here, so
         // reloading them changes nothing but where they come from; the caller keeps it alive.

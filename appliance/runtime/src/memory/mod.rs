@@ -20,7 +20,9 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use alloc::alloc::{Layout, alloc, alloc_zeroed, dealloc};
+use alloc::alloc::{alloc, alloc_zeroed, dealloc};
+use core::alloc::Layout;
+use core::arch::asm;
 use core::fmt;
 use core::ptr::{self, NonNull};
 
@@ -140,10 +142,24 @@ pub fn dma_alloc(pages: usize, align: usize) -> Option<NonNull<u8>> {
     NonNull::new(unsafe { alloc_zeroed(layout) })
 }
 
-/// Gives back memory of [`dma_alloc`].
+/// Like [`dma_alloc`], but the bytes are whatever the RAM held: for buffers that are written before
+/// they are read. The pages are not touched here, so a large region costs nothing until it is used.
+#[must_use]
+pub fn dma_alloc_uncleared(pages: usize, align: usize) -> Option<NonNull<u8>> {
+    let layout = dma_layout(pages, align)?;
+    // SAFETY: the layout has bytes in it.
+    let mut memory = unsafe { alloc(layout) };
+    // RAM always holds some bytes. The compiler must not take them for undefined ones: this may
+    // have written all of them, for all that it knows.
+    // SAFETY: no instruction.
+    unsafe { asm!("/* {} */", inout(reg) memory, options(nostack, preserves_flags)) };
+    NonNull::new(memory)
+}
+
+/// Gives back memory of [`dma_alloc`] or [`dma_alloc_uncleared`].
 ///
 /// # Safety
-/// The memory came from [`dma_alloc`] with the same arguments, and neither program nor device uses
+/// The memory came from one of the two with the same arguments, and neither program nor device uses
 /// it any more.
 pub unsafe fn dma_free(memory: NonNull<u8>, pages: usize, align: usize) {
     if let Some(layout) = dma_layout(pages, align) {

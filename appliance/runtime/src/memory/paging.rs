@@ -154,7 +154,7 @@ impl<S: TableStore> Mapper<S> {
             let flags = entry & !ADDRESS & !LARGE | if level > 1 { LARGE } else { 0 };
             let start = entry & ADDRESS;
             for (step, number) in (0..ENTRIES).zip(0_u64..) {
-                self.store.set(below, step, start + number * span(level - 1) | flags);
+                self.store.set(below, step, (start + number * span(level - 1)) | flags);
             }
         }
         // Rights are given by the page alone: tables on the way allow everything.

@@ -42,10 +42,7 @@ impl fmt::Display for EmbedError {
 
 /// Fills the `.symbols` section of a linked image from its symbol table. `readable` turns a linker
 /// symbol into the name to show (demangling it, or not).
-pub fn embed(
-    elf: &mut [u8],
-    readable: impl Fn(&str) -> String,
-) -> Result<Embedded, EmbedError> {
+pub fn embed(elf: &mut [u8], readable: impl Fn(&str) -> String) -> Result<Embedded, EmbedError> {
     let sections = sections(elf).ok_or(EmbedError::NotElf64)?;
     let room = sections
         .iter()

@@ -1,7 +1,7 @@
 //! The names of the image's functions, for backtraces.
 //!
 //! The image reserves a read-only section (`.symbols`, [`ROOM`] bytes) that linking leaves zero.
-//! The image builder then calls [`embed`] on the linked ELF, which fills the section from the
+//! The image builder then calls [`embed()`] on the linked ELF, which fills the section from the
 //! file's own symbol table; after that the file can be stripped. As long as the section is empty,
 //! addresses print as bare numbers.
 //!

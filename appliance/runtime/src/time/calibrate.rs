@@ -46,8 +46,7 @@ pub(super) fn clock(acpi_timer: Option<u16>) -> Clock {
 /// CPUID 0x15: numerator, denominator and crystal. CPUID 0x4000_0010: kHz, if leaf 0x4000_0000
 /// says that it exists.
 fn from_cpuid(clocks: CpuidResult, range: CpuidResult, timing: CpuidResult) -> Option<u64> {
-    let by_crystal =
-        u64::from(clocks.ecx) * u64::from(clocks.ebx) / u64::from(clocks.eax.max(1));
+    let by_crystal = u64::from(clocks.ecx) * u64::from(clocks.ebx) / u64::from(clocks.eax.max(1));
     if clocks.eax != 0 && by_crystal != 0 {
         return Some(by_crystal);
     }

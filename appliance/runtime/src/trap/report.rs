@@ -18,10 +18,10 @@ pub(super) fn write(out: &mut dyn Write, frame: &Frame, fault_address: u64) -> f
     if frame.vector == u64::from(VECTOR_PAGE_FAULT) {
         let access = access(frame.error);
         writeln!(out, "  {access} {fault_address:#x}: {}", Cause::of(frame, fault_address))?;
-    } else if frame.vector == u64::from(super::VECTOR_DOUBLE_FAULT) {
-        if let Some((cpu, stack)) = cpu::guard_at(fault_address).or(cpu::guard_at(frame.rsp - 8)) {
-            writeln!(out, "  stack overflow on cpu {cpu} ({stack} stack)")?;
-        }
+    } else if frame.vector == u64::from(super::VECTOR_DOUBLE_FAULT)
+        && let Some((cpu, stack)) = cpu::guard_at(fault_address).or(cpu::guard_at(frame.rsp - 8))
+    {
+        writeln!(out, "  stack overflow on cpu {cpu} ({stack} stack)")?;
     }
     writeln!(out, "  at {}", symbols::At(frame.rip))?;
     registers(out, frame, fault_address)?;

@@ -10,6 +10,7 @@ use crate::cpu::stacks::TrapStack;
 use crate::cpu::{CODE, TablePointer};
 
 const VECTORS: usize = 256;
+const TABLE_BYTES: u16 = 256 * 16;
 /// The distance of two entry stubs in the assembly.
 const STUB_BYTES: usize = 16;
 const _: () = assert!(size_of::<Frame>() == 22 * 8, "the assembly saves 15 registers");
@@ -38,7 +39,7 @@ pub(crate) fn fill_table() {
 
 /// Makes the table that of the executing CPU.
 pub(crate) fn load_table() {
-    let limit = const { (size_of::<[[u64; 2]; VECTORS]>() - 1) as u16 };
+    let limit = TABLE_BYTES - 1;
     let pointer = TablePointer { limit, base: TABLE.0.get().addr() as u64 };
     // SAFETY: the table is static and filled with handlers that run on stacks of their own.
     unsafe { asm!("lidt [{}]", in(reg) &raw const pointer, options(nostack, readonly)) };
