@@ -171,10 +171,7 @@ impl Bridge {
     /// controllers: with the rule `priority=0 actions=NORMAL` (see [`Self::set_controllers`]).
     #[must_use]
     pub fn new(config: BridgeConfig, now: Nanos) -> Self {
-        let options = Options {
-            forward_bpdu: config.forward_bpdu,
-            ..Options::default()
-        };
+        let options = Options { forward_bpdu: config.forward_bpdu, ..Options::default() };
         let mut bridge = Self {
             state: BridgeState {
                 ports: Ports::default(),
@@ -290,34 +287,24 @@ impl Bridge {
     }
 
     fn port_status(&mut self, reason: PortReason, desc: openflow::PortDesc) {
-        self.events
-            .push(BridgeEvent::PortStatus(PortStatus { reason, desc }));
+        self.events.push(BridgeEvent::PortStatus(PortStatus { reason, desc }));
     }
 
     // ---- Options ----
 
     /// Sets how fragments are handled (OpenFlow's set-config).
     pub fn set_fragments(&mut self, fragments: Fragments) {
-        self.set_options(Options {
-            fragments,
-            ..self.state.options
-        });
+        self.set_options(Options { fragments, ..self.state.options });
     }
 
     /// Says whether some controller of OpenFlow 1.2 or earlier wants packets that miss all rules.
     pub fn set_miss_to_controllers(&mut self, miss_to_controllers: bool) {
-        self.set_options(Options {
-            miss_to_controllers,
-            ..self.state.options
-        });
+        self.set_options(Options { miss_to_controllers, ..self.state.options });
     }
 
     /// Says whether some controller wants packets whose TTL runs out.
     pub fn set_invalid_ttl_to_controllers(&mut self, invalid_ttl_to_controllers: bool) {
-        self.set_options(Options {
-            invalid_ttl_to_controllers,
-            ..self.state.options
-        });
+        self.set_options(Options { invalid_ttl_to_controllers, ..self.state.options });
     }
 
     fn set_options(&mut self, options: Options) {

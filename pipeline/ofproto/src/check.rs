@@ -22,10 +22,7 @@ pub(crate) fn check_instructions(
     if instructions.meter.is_some() {
         return Err(OfErrorKind::MeterModUnknownMeter);
     }
-    let mut checker = Checker {
-        flow: *flow_mod.match_.flow(),
-        version,
-    };
+    let mut checker = Checker { flow: *flow_mod.match_.flow(), version };
     checker.list(&instructions.apply)?;
     for action in &instructions.write {
         if !is_allowed_in_set(action) {
@@ -48,11 +45,7 @@ pub(crate) fn check_packet_out(
     flow: &Flow,
     version: Version,
 ) -> Result<(), OfErrorKind> {
-    Checker {
-        flow: *flow,
-        version,
-    }
-    .list(actions)
+    Checker { flow: *flow, version }.list(actions)
 }
 
 struct Checker {
@@ -103,10 +96,7 @@ impl Checker {
             Action::SetField { field, value, mask } => {
                 writable(*field)?;
                 let fits = field.is_valid(*value) || *field == Field::VlanVid;
-                test(
-                    fits && value & !mask == 0,
-                    OfErrorKind::ActionBadSetArgument,
-                )
+                test(fits && value & !mask == 0, OfErrorKind::ActionBadSetArgument)
             }
             Action::Load { dst, .. } => writable(dst.field),
             Action::CopyTtlIn
@@ -178,11 +168,7 @@ impl Checker {
     }
 
     fn need_any(&self, fields: [Field; 3]) -> Result<(), OfErrorKind> {
-        self.need(
-            fields
-                .iter()
-                .any(|field| field.spec().prereq.holds(&self.flow)),
-        )
+        self.need(fields.iter().any(|field| field.spec().prereq.holds(&self.flow)))
     }
 }
 
@@ -198,11 +184,7 @@ fn readable(part: Subfield) -> Result<(), OfErrorKind> {
 }
 
 fn writable(field: Field) -> Result<(), OfErrorKind> {
-    if field.spec().writable {
-        Ok(())
-    } else {
-        Err(OfErrorKind::ActionBadSetType)
-    }
+    if field.spec().writable { Ok(()) } else { Err(OfErrorKind::ActionBadSetType) }
 }
 
 /// Whether an action may be in an action set (1.3.5 §5.10; `ovs-ofctl` also sets fields by load).

@@ -58,21 +58,14 @@ pub(crate) const MAX_OTHERS: usize = 1 << 18;
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            n_packet_ins: 0,
-            n_dropped: 0,
-        }
+        Self { queue: VecDeque::new(), n_packet_ins: 0, n_dropped: 0 }
     }
 
     pub(crate) fn push(&mut self, event: BridgeEvent) {
         let is_packet_in = matches!(event, BridgeEvent::PacketIn(_));
         let n_others = self.queue.len() - self.n_packet_ins;
-        let has_room = if is_packet_in {
-            self.n_packet_ins < MAX_PACKET_INS
-        } else {
-            n_others < MAX_OTHERS
-        };
+        let has_room =
+            if is_packet_in { self.n_packet_ins < MAX_PACKET_INS } else { n_others < MAX_OTHERS };
         if has_room {
             self.n_packet_ins += usize::from(is_packet_in);
             self.queue.push_back(event);

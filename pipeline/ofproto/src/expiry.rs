@@ -26,20 +26,16 @@ impl Timeouts {
         let deadline = rule.hard_deadline().min(rule.idle_deadline());
         rule.deadline.set(deadline.0);
         if deadline < Nanos::MAX {
-            self.by_deadline
-                .insert((deadline, rule.seq), Arc::clone(rule));
+            self.by_deadline.insert((deadline, rule.seq), Arc::clone(rule));
         }
     }
 
     pub(crate) fn remove(&mut self, rule: &Rule) {
-        self.by_deadline
-            .remove(&(Nanos(rule.deadline.get()), rule.seq));
+        self.by_deadline.remove(&(Nanos(rule.deadline.get()), rule.seq));
     }
 
     pub(crate) fn next(&self) -> Option<Nanos> {
-        self.by_deadline
-            .first_key_value()
-            .map(|((deadline, _), _)| *deadline)
+        self.by_deadline.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 }
 
@@ -64,12 +60,7 @@ impl Farewells {
         removed: Nanos,
         seq: u64,
     ) {
-        self.0.push_back(Farewell {
-            rule,
-            reason,
-            removed,
-            seq,
-        });
+        self.0.push_back(Farewell { rule, reason, removed, seq });
     }
 }
 
@@ -104,23 +95,11 @@ impl Bridge {
     /// Reports the removed rules whose counts are final.
     pub(crate) fn send_farewells(&mut self) {
         let settled = self.reval.in_force();
-        while self
-            .farewells
-            .0
-            .front()
-            .is_some_and(|farewell| farewell.seq <= settled)
-        {
-            let Some(Farewell {
-                rule,
-                reason,
-                removed,
-                ..
-            }) = self.farewells.0.pop_front()
-            else {
+        while self.farewells.0.front().is_some_and(|farewell| farewell.seq <= settled) {
+            let Some(Farewell { rule, reason, removed, .. }) = self.farewells.0.pop_front() else {
                 return;
             };
-            self.events
-                .push(BridgeEvent::FlowRemoved(rule.flow_removed(reason, removed)));
+            self.events.push(BridgeEvent::FlowRemoved(rule.flow_removed(reason, removed)));
         }
     }
 }

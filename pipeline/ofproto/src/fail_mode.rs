@@ -43,9 +43,7 @@ impl Bridge {
         let table = self.state.tables.get(0);
         let version = self.state.tables.version;
         let rule = table.and_then(|table| {
-            table
-                .rules
-                .find_exact(&Match::CATCHALL, FAIL_OPEN_PRIORITY, version)
+            table.rules.find_exact(&Match::CATCHALL, FAIL_OPEN_PRIORITY, version)
         });
         let rule = rule.map(|entry| Arc::clone(entry.rule()));
         match rule {
@@ -62,10 +60,7 @@ impl Bridge {
     pub fn is_fail_open(&self) -> bool {
         let tables = &self.state.tables;
         tables.get(0).is_some_and(|table| {
-            table
-                .rules
-                .find_exact(&Match::CATCHALL, FAIL_OPEN_PRIORITY, tables.version)
-                .is_some()
+            table.rules.find_exact(&Match::CATCHALL, FAIL_OPEN_PRIORITY, tables.version).is_some()
         })
     }
 

@@ -64,25 +64,16 @@ impl Bridge {
         version: openflow::Version,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        let table_id = if flow_mod.table_id == TABLE_ALL {
-            0
-        } else {
-            flow_mod.table_id
-        };
+        let table_id = if flow_mod.table_id == TABLE_ALL { 0 } else { flow_mod.table_id };
         check_instructions(flow_mod, table_id, version, &self.state)?;
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let priority = Priority::from(flow_mod.priority);
-        let old = table
-            .rules
-            .find_exact(&flow_mod.match_, priority, tables.version);
+        let old = table.rules.find_exact(&flow_mod.match_, priority, tables.version);
         let old = old.map(|entry| Arc::clone(entry.rule()));
         if old.is_none() {
             if flow_mod.flags.contains(FlowModFlags::CHECK_OVERLAP)
-                && table
-                    .rules
-                    .check_overlap(&flow_mod.match_, priority, tables.version)
-                    .is_some()
+                && table.rules.check_overlap(&flow_mod.match_, priority, tables.version).is_some()
             {
                 return Err(OfErrorKind::FlowModOverlap);
             }
@@ -132,11 +123,7 @@ impl Bridge {
             // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
             // those a cookie.
             let may_add = flow_mod.new_cookie.is_some() && flow_mod.cookie_mask == 0;
-            return if may_add {
-                self.add(flow_mod, version, now)
-            } else {
-                Ok(())
-            };
+            return if may_add { self.add(flow_mod, version, now) } else { Ok(()) };
         }
         for table_id in self.state.tables.named(flow_mod.table_id) {
             if chosen.iter().any(|rule| rule.table_id == table_id) {
@@ -192,23 +179,11 @@ impl Bridge {
             };
             if flow_mod.command.is_strict() {
                 let priority = Priority::from(flow_mod.priority);
-                let found = table
-                    .rules
-                    .find_exact(&flow_mod.match_, priority, tables.version);
-                rules.extend(
-                    found
-                        .map(|entry| entry.rule())
-                        .filter(|rule| passes(rule))
-                        .cloned(),
-                );
+                let found = table.rules.find_exact(&flow_mod.match_, priority, tables.version);
+                rules.extend(found.map(|entry| entry.rule()).filter(|rule| passes(rule)).cloned());
             } else {
                 let found = table.rules.iter_matching(&flow_mod.match_, tables.version);
-                rules.extend(
-                    found
-                        .map(|entry| entry.rule())
-                        .filter(|rule| passes(rule))
-                        .cloned(),
-                );
+                rules.extend(found.map(|entry| entry.rule()).filter(|rule| passes(rule)).cloned());
             }
         }
         rules
@@ -221,11 +196,8 @@ impl Bridge {
         rule: Rule,
         version: Version,
     ) -> Result<Arc<Rule>, OfErrorKind> {
-        let table = self
-            .state
-            .tables
-            .get_mut(rule.table_id)
-            .ok_or(OfErrorKind::FlowModBadTableId)?;
+        let table =
+            self.state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let rule = Arc::new(rule);
         let old = table
             .rules
@@ -256,11 +228,7 @@ impl Bridge {
             let Some(table) = self.state.tables.get_mut(rule.table_id) else {
                 continue;
             };
-            if table
-                .rules
-                .remove(&rule.match_.expand(), rule.priority, next)
-                .is_some()
-            {
+            if table.rules.remove(&rule.match_.expand(), rule.priority, next).is_some() {
                 table.n_hidden -= usize::from(rule.is_hidden());
             }
             self.timeouts.remove(rule);
@@ -268,8 +236,7 @@ impl Bridge {
         self.commit_version(next);
         for rule in rules {
             if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
-                self.farewells
-                    .push(Arc::clone(rule), reason, now, self.changes.seq());
+                self.farewells.push(Arc::clone(rule), reason, now, self.changes.seq());
             }
         }
     }

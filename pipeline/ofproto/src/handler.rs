@@ -28,13 +28,7 @@ use sync::time::Nanos;
 impl Bridge {
     /// Answers one upcall. `now` is also the time at which its packet counts as seen.
     pub fn handle_upcall(&mut self, upcall: Upcall, dpif: &mut dyn Dpif, now: Nanos) {
-        let Upcall {
-            packet,
-            flow,
-            core,
-            reason,
-            ..
-        } = upcall;
+        let Upcall { packet, flow, core, reason, .. } = upcall;
         match reason {
             UpcallReason::Action(action) => self.packet_in(packet.data(), &action),
             UpcallReason::Miss | UpcallReason::SlowPath(_) => {
@@ -85,15 +79,7 @@ impl Bridge {
         if out.error.is_some() {
             self.stats.translation_errors += 1;
         }
-        credit(
-            &mut self.state,
-            &mut self.changes,
-            &out.credits,
-            1,
-            n_bytes,
-            now,
-            now,
-        );
+        credit(&mut self.state, &mut self.changes, &out.credits, 1, n_bytes, now, now);
     }
 
     /// Installs a conclusion, drawn at change `seq`, unless it is there or there is no room.
@@ -122,15 +108,7 @@ impl Bridge {
         }
         self.stats.installed += 1;
         let credits = out.credits.clone().into();
-        self.ukeys.insert(Ukey::new(
-            core,
-            megaflow,
-            credits,
-            out.uses_macs,
-            seq,
-            names,
-            now,
-        ));
+        self.ukeys.insert(Ukey::new(core, megaflow, credits, out.uses_macs, seq, names, now));
     }
 }
 

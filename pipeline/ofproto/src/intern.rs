@@ -58,12 +58,7 @@ impl<T: Eq + Hash> Interned<T> {
     /// An empty table for `capacity` numbers.
     #[must_use]
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            slots: BTreeMap::new(),
-            retired: VecDeque::new(),
-            n_retirements: 0,
-            capacity,
-        }
+        Self { slots: BTreeMap::new(), retired: VecDeque::new(), n_retirements: 0, capacity }
     }
 
     /// The content that `id` names.
@@ -79,16 +74,11 @@ impl<T: Eq + Hash> Interned<T> {
         let mut hasher = Fnv::default();
         value.hash(&mut hasher);
         let first = hasher.folded();
-        (0..MAX_PROBES)
-            .map(|step| first.wrapping_add(step))
-            .find(|&id| {
-                let held = self.slots.get(&id).map(|slot| &*slot.value);
-                let named = proposed
-                    .iter()
-                    .find(|(other, _)| *other == id)
-                    .map(|(_, v)| &**v);
-                id != 0 && held.is_none_or(|held| held == value) && named.is_none_or(|v| v == value)
-            })
+        (0..MAX_PROBES).map(|step| first.wrapping_add(step)).find(|&id| {
+            let held = self.slots.get(&id).map(|slot| &*slot.value);
+            let named = proposed.iter().find(|(other, _)| *other == id).map(|(_, v)| &**v);
+            id != 0 && held.is_none_or(|held| held == value) && named.is_none_or(|v| v == value)
+        })
     }
 
     /// Takes a reference to `id`, which names `value`.
@@ -103,14 +93,7 @@ impl<T: Eq + Hash> Interned<T> {
         if self.slots.len() >= self.capacity {
             return Err(Full);
         }
-        self.slots.insert(
-            id,
-            Slot {
-                value: Arc::clone(value),
-                n_refs: 1,
-                retirement: 0,
-            },
-        );
+        self.slots.insert(id, Slot { value: Arc::clone(value), n_refs: 1, retirement: 0 });
         Ok(())
     }
 
@@ -129,11 +112,7 @@ impl<T: Eq + Hash> Interned<T> {
 
     /// Forgets the numbers whose grace is over.
     pub(crate) fn run(&mut self, now: Nanos) {
-        while self
-            .retired
-            .front()
-            .is_some_and(|(deadline, ..)| *deadline <= now)
-        {
+        while self.retired.front().is_some_and(|(deadline, ..)| *deadline <= now) {
             let Some((_, id, retirement)) = self.retired.pop_front() else {
                 return;
             };

@@ -130,14 +130,7 @@ impl MacTable {
             }
         };
         self.tick += 1;
-        self.entries.insert(
-            station,
-            Entry {
-                port,
-                used: now,
-                tick: self.tick,
-            },
-        );
+        self.entries.insert(station, Entry { port, used: now, tick: self.tick });
         self.by_use.insert(self.tick, station);
         self.by_port.entry(port).or_default().insert(self.tick);
         outcome
@@ -170,9 +163,7 @@ impl MacTable {
     #[must_use]
     pub fn next_expiry(&self) -> Option<Nanos> {
         let (_, station) = self.by_use.first_key_value()?;
-        self.entries
-            .get(station)
-            .map(|entry| entry.used + self.max_age)
+        self.entries.get(station).map(|entry| entry.used + self.max_age)
     }
 
     /// Forgets everything; returns whether there was anything.
@@ -224,9 +215,7 @@ impl MacTable {
     /// The entries, least recently used first: station, port, last use.
     pub fn iter(&self) -> impl Iterator<Item = (Station, OfPort, Nanos)> {
         self.by_use.values().filter_map(|station| {
-            self.entries
-                .get(station)
-                .map(|entry| (*station, entry.port, entry.used))
+            self.entries.get(station).map(|entry| (*station, entry.port, entry.used))
         })
     }
 
@@ -243,11 +232,7 @@ impl MacTable {
                 write!(port_text, "{}", port.0)
             };
             let age = (now - used).as_secs();
-            let _ = writeln!(
-                text,
-                "{port_text:>5}  {:4}  {}  {age:3}",
-                station.vlan, station.mac
-            );
+            let _ = writeln!(text, "{port_text:>5}  {:4}  {}  {age:3}", station.vlan, station.mac);
         }
         text
     }
@@ -266,9 +251,7 @@ impl MacTable {
 
     fn evict_fairly(&mut self) {
         let fullest = self.by_port.values().max_by_key(|ticks| ticks.len());
-        let oldest = fullest
-            .and_then(BTreeSet::first)
-            .and_then(|tick| self.by_use.get(tick));
+        let oldest = fullest.and_then(BTreeSet::first).and_then(|tick| self.by_use.get(tick));
         if let Some(&station) = oldest {
             self.remove(station);
             self.stats.evicted += 1;
@@ -294,10 +277,7 @@ mod tests {
     use super::*;
 
     fn station(n: u8) -> Station {
-        Station {
-            vlan: 0,
-            mac: EtherAddr([2, 0, 0, 0, 0, n]),
-        }
+        Station { vlan: 0, mac: EtherAddr([2, 0, 0, 0, 0, n]) }
     }
 
     fn table() -> MacTable {
@@ -313,55 +293,17 @@ mod tests {
             (station(1), 1, Learned::Changed),
             (station(1), 1, Learned::Refreshed),
             (station(1), 2, Learned::Changed),
-            (
-                Station {
-                    vlan: 7,
-                    ..station(1)
-                },
-                1,
-                Learned::Changed,
-            ),
-            (
-                Station {
-                    vlan: 0,
-                    mac: EtherAddr([1, 0, 0, 0, 0, 1]),
-                },
-                1,
-                Learned::Refused,
-            ),
-            (
-                Station {
-                    vlan: 0,
-                    mac: EtherAddr::BROADCAST,
-                },
-                1,
-                Learned::Refused,
-            ),
+            (Station { vlan: 7, ..station(1) }, 1, Learned::Changed),
+            (Station { vlan: 0, mac: EtherAddr([1, 0, 0, 0, 0, 1]) }, 1, Learned::Refused),
+            (Station { vlan: 0, mac: EtherAddr::BROADCAST }, 1, Learned::Refused),
         ];
         for (station, port, expected) in cases {
-            assert_eq!(
-                macs.learn(station, OfPort(port), T(0)),
-                expected,
-                "{station:?}"
-            );
+            assert_eq!(macs.learn(station, OfPort(port), T(0)), expected, "{station:?}");
         }
         assert_eq!(macs.lookup(station(1)), Some(OfPort(2)));
-        assert_eq!(
-            macs.lookup(Station {
-                vlan: 7,
-                ..station(1)
-            }),
-            Some(OfPort(1))
-        );
+        assert_eq!(macs.lookup(Station { vlan: 7, ..station(1) }), Some(OfPort(1)));
         assert_eq!(macs.lookup(station(9)), None);
-        assert_eq!(
-            macs.stats(),
-            MacStats {
-                learned: 2,
-                moved: 1,
-                ..MacStats::default()
-            }
-        );
+        assert_eq!(macs.stats(), MacStats { learned: 2, moved: 1, ..MacStats::default() });
     }
 
     #[test]
@@ -410,14 +352,7 @@ mod tests {
     fn shows_as_ovs_does() {
         let mut macs = table();
         macs.learn(station(1), OfPort(1), T(0));
-        macs.learn(
-            Station {
-                vlan: 9,
-                ..station(2)
-            },
-            OfPort::LOCAL,
-            T(7),
-        );
+        macs.learn(Station { vlan: 9, ..station(2) }, OfPort::LOCAL, T(7));
         let expected = " port  VLAN  MAC                Age
     1     0  02:00:00:00:00:01   10
 LOCAL     9  02:00:00:00:00:02    3

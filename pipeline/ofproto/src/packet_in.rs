@@ -52,13 +52,9 @@ impl PacketInSpec {
     /// not zero (1.3.5 §7.4.1).
     fn to_match(&self) -> Match {
         let mut mask = Mask::ZERO;
-        for field in [
-            Field::Metadata,
-            Field::TunnelId,
-            Field::TunSrc,
-            Field::TunDst,
-            Field::PktMark,
-        ] {
+        for field in
+            [Field::Metadata, Field::TunnelId, Field::TunSrc, Field::TunDst, Field::PktMark]
+        {
             if self.metadata.get(field) != 0 {
                 mask.set_exact(field);
             }

@@ -31,11 +31,7 @@ impl Bridge {
             OfPort::ANY => OfPort::CONTROLLER,
             port => port,
         };
-        let dp = self
-            .state
-            .ports
-            .get(in_port)
-            .and_then(crate::port::Port::dp);
+        let dp = self.state.ports.get(in_port).and_then(crate::port::Port::dp);
         let dp = dp.unwrap_or(PortNo::NONE);
         let flow = extract(&packet_out.data, &FlowMeta::of_port(dp.0)).flow;
         check_packet_out(&packet_out.actions, &flow, version)?;

@@ -35,15 +35,9 @@ pub struct Link {
 
 impl Link {
     /// A link with carrier and unknown rate.
-    pub const UP: Link = Link {
-        up: true,
-        speed_mbps: None,
-    };
+    pub const UP: Link = Link { up: true, speed_mbps: None };
     /// A link without carrier.
-    pub const DOWN: Link = Link {
-        up: false,
-        speed_mbps: None,
-    };
+    pub const DOWN: Link = Link { up: false, speed_mbps: None };
 
     fn features(self) -> PortFeatures {
         match self.speed_mbps {
@@ -161,9 +155,7 @@ impl Port {
 
     /// Whether frames may leave by it.
     pub(crate) fn may_send(&self) -> bool {
-        !self
-            .config
-            .intersects(PortConfig::NO_FWD | PortConfig::PORT_DOWN)
+        !self.config.intersects(PortConfig::NO_FWD | PortConfig::PORT_DOWN)
     }
 
     /// Whether flooding includes it.
@@ -189,9 +181,7 @@ impl Ports {
     /// The port with this datapath number.
     #[must_use]
     pub fn by_dp(&self, dp: PortNo) -> Option<&Port> {
-        self.by_dp
-            .get(&dp)
-            .and_then(|number| self.by_number.get(number))
+        self.by_dp.get(&dp).and_then(|number| self.by_number.get(number))
     }
 
     /// The port with this name.
@@ -235,11 +225,7 @@ impl Ports {
             self.by_dp.insert(dp, spec.of);
         }
         let number = spec.of;
-        let port = Port {
-            spec,
-            config: PortConfig::empty(),
-            added: now,
-        };
+        let port = Port { spec, config: PortConfig::empty(), added: now };
         Ok(self.by_number.entry(number).or_insert(port))
     }
 
@@ -263,10 +249,7 @@ impl Ports {
 
     /// Changes the configuration (OpenFlow 1.3.5 §7.3.4.3); the port if that changed anything.
     pub(crate) fn modify(&mut self, change: &PortMod) -> Result<Option<&Port>, OfErrorKind> {
-        let port = self
-            .by_number
-            .get_mut(&change.port)
-            .ok_or(OfErrorKind::PortModBadPort)?;
+        let port = self.by_number.get_mut(&change.port).ok_or(OfErrorKind::PortModBadPort)?;
         if change.hw_addr != port.spec.hw_addr.0 {
             return Err(OfErrorKind::PortModBadHwAddr);
         }
@@ -300,70 +283,19 @@ mod tests {
         let mut ports = Ports::default();
         ports.add(spec(1), Nanos::ZERO).unwrap();
         let cases = [
-            (
-                PortSpec {
-                    of: OfPort(0),
-                    ..spec(2)
-                },
-                PortError::BadNumber,
-            ),
-            (
-                PortSpec {
-                    of: OfPort(0xff00),
-                    ..spec(2)
-                },
-                PortError::BadNumber,
-            ),
-            (
-                PortSpec {
-                    of: OfPort::FLOOD,
-                    ..spec(2)
-                },
-                PortError::BadNumber,
-            ),
-            (
-                PortSpec {
-                    dp: None,
-                    ..spec(2)
-                },
-                PortError::BadNumber,
-            ),
-            (
-                PortSpec {
-                    of: OfPort(1),
-                    ..spec(2)
-                },
-                PortError::NumberInUse,
-            ),
-            (
-                PortSpec {
-                    dp: Some(PortNo(11)),
-                    ..spec(2)
-                },
-                PortError::DatapathNumberInUse,
-            ),
-            (
-                PortSpec {
-                    name: "p1".into(),
-                    ..spec(2)
-                },
-                PortError::NameInUse,
-            ),
+            (PortSpec { of: OfPort(0), ..spec(2) }, PortError::BadNumber),
+            (PortSpec { of: OfPort(0xff00), ..spec(2) }, PortError::BadNumber),
+            (PortSpec { of: OfPort::FLOOD, ..spec(2) }, PortError::BadNumber),
+            (PortSpec { dp: None, ..spec(2) }, PortError::BadNumber),
+            (PortSpec { of: OfPort(1), ..spec(2) }, PortError::NumberInUse),
+            (PortSpec { dp: Some(PortNo(11)), ..spec(2) }, PortError::DatapathNumberInUse),
+            (PortSpec { name: "p1".into(), ..spec(2) }, PortError::NameInUse),
         ];
         for (spec, expected) in cases {
             let text = format!("{spec:?}");
             assert_eq!(ports.add(spec, Nanos::ZERO).err(), Some(expected), "{text}");
         }
-        ports
-            .add(
-                PortSpec {
-                    of: OfPort::LOCAL,
-                    dp: None,
-                    ..spec(2)
-                },
-                Nanos::ZERO,
-            )
-            .unwrap();
+        ports.add(PortSpec { of: OfPort::LOCAL, dp: None, ..spec(2) }, Nanos::ZERO).unwrap();
         assert_eq!(ports.by_dp(PortNo(11)).map(Port::number), Some(OfPort(1)));
         ports.remove(OfPort(1)).unwrap();
         assert!(ports.by_dp(PortNo(11)).is_none());
@@ -380,22 +312,10 @@ mod tests {
             mask: PortConfig::NO_FWD | PortConfig::NO_FLOOD,
             advertise: PortFeatures::empty(),
         };
-        let bad_port = PortMod {
-            port: OfPort(9),
-            ..change
-        };
-        assert_eq!(
-            ports.modify(&bad_port).err(),
-            Some(OfErrorKind::PortModBadPort)
-        );
-        let bad_addr = PortMod {
-            hw_addr: [0; 6],
-            ..change
-        };
-        assert_eq!(
-            ports.modify(&bad_addr).err(),
-            Some(OfErrorKind::PortModBadHwAddr)
-        );
+        let bad_port = PortMod { port: OfPort(9), ..change };
+        assert_eq!(ports.modify(&bad_port).err(), Some(OfErrorKind::PortModBadPort));
+        let bad_addr = PortMod { hw_addr: [0; 6], ..change };
+        assert_eq!(ports.modify(&bad_addr).err(), Some(OfErrorKind::PortModBadHwAddr));
         let port = ports.modify(&change).unwrap().unwrap();
         assert_eq!(port.config(), PortConfig::NO_FWD | PortConfig::NO_FLOOD);
         assert!(!port.may_send() && !port.is_floodable());
@@ -410,14 +330,8 @@ mod tests {
         assert!(ports.set_link(OfPort(1), Link::UP).is_none());
         let port = ports.set_link(OfPort(1), Link::DOWN).unwrap();
         assert_eq!(port.state(), PortState::LINK_DOWN);
-        let link = Link {
-            up: true,
-            speed_mbps: Some(10_000),
-        };
+        let link = Link { up: true, speed_mbps: Some(10_000) };
         let desc = ports.set_link(OfPort(1), link).unwrap().desc();
-        assert_eq!(
-            (desc.curr, desc.curr_speed),
-            (PortFeatures::FD_10G, 10_000_000)
-        );
+        assert_eq!((desc.curr, desc.curr_speed), (PortFeatures::FD_10G, 10_000_000));
     }
 }

@@ -97,11 +97,7 @@ enum Phase {
     /// Until this time, or until something changes.
     Resting { until: Nanos },
     /// Walking the ukeys.
-    Dumping {
-        next: Slot,
-        target: u64,
-        started: Nanos,
-    },
+    Dumping { next: Slot, target: u64, started: Nanos },
 }
 
 /// An old conclusion that packets may still hit.
@@ -156,9 +152,7 @@ pub struct Revalidator {
 impl Revalidator {
     pub(crate) fn new(config: &BridgeConfig, now: Nanos) -> Self {
         Self {
-            phase: Phase::Resting {
-                until: now + config.max_revalidator,
-            },
+            phase: Phase::Resting { until: now + config.max_revalidator },
             fencing: VecDeque::new(),
             in_force: 0,
             stats_as_of: now,
@@ -257,27 +251,15 @@ impl Bridge {
 
     fn revalidate(&mut self, dpif: &mut dyn Dpif, now: Nanos) {
         if let Phase::Resting { until } = self.reval.phase {
-            let last_target = self
-                .reval
-                .fencing
-                .back()
-                .map_or(self.reval.in_force, |round| round.0);
+            let last_target =
+                self.reval.fencing.back().map_or(self.reval.in_force, |round| round.0);
             if now < until && last_target == self.changes.seq && !self.reval.is_awaited {
                 return;
             }
             self.reval.dump_seq += 1;
-            self.reval.phase = Phase::Dumping {
-                next: 0,
-                target: self.changes.seq,
-                started: now,
-            };
+            self.reval.phase = Phase::Dumping { next: 0, target: self.changes.seq, started: now };
         }
-        let Phase::Dumping {
-            mut next,
-            target,
-            started,
-        } = self.reval.phase
-        else {
+        let Phase::Dumping { mut next, target, started } = self.reval.phase else {
             return;
         };
         let mut n_looked_at = 0;
@@ -291,11 +273,7 @@ impl Bridge {
             }
             next += 1;
         }
-        self.reval.phase = Phase::Dumping {
-            next,
-            target,
-            started,
-        };
+        self.reval.phase = Phase::Dumping { next, target, started };
         if next >= self.ukeys.end() {
             self.finish_round(target, started, dpif, now);
         }
@@ -358,11 +336,7 @@ impl Bridge {
         };
         let n_flows = self.ukeys.len();
         let limit = self.reval.flow_limit;
-        let max_idle = if n_flows > limit {
-            PRESSED_IDLE
-        } else {
-            self.config.max_idle
-        };
+        let max_idle = if n_flows > limit { PRESSED_IDLE } else { self.config.max_idle };
         if n_flows > limit.saturating_mul(2) || now - ukey.used() >= max_idle {
             self.evict(slot, dpif)?;
             self.reval.stats.evicted += 1;
@@ -468,8 +442,7 @@ impl Bridge {
         let Some(ukey) = self.ukeys.get(slot) else {
             return Ok(());
         };
-        dpif.flow_delete(ukey.core, ukey.megaflow.ufid)
-            .map_err(|_| ())?;
+        dpif.flow_delete(ukey.core, ukey.megaflow.ufid).map_err(|_| ())?;
         if let Some(mut ukey) = self.ukeys.remove(slot) {
             ukey.transition(UkeyState::Evicting);
             self.reval.leaving.push(ukey);
@@ -491,20 +464,12 @@ impl Bridge {
         if !self.reval.leaving.is_empty() {
             let ukeys = core::mem::take(&mut self.reval.leaving);
             self.reval.n_retiring += ukeys.len();
-            self.reval.retiring.push_back(Retiring {
-                fence: dpif.fence(),
-                ukeys,
-            });
+            self.reval.retiring.push_back(Retiring { fence: dpif.fence(), ukeys });
         }
     }
 
     fn finish_retiring(&mut self, dpif: &mut dyn Dpif, now: Nanos) {
-        while self
-            .reval
-            .retiring
-            .front()
-            .is_some_and(|front| dpif.fence_passed(front.fence))
-        {
+        while self.reval.retiring.front().is_some_and(|front| dpif.fence_passed(front.fence)) {
             let Some(Retiring { ukeys, .. }) = self.reval.retiring.pop_front() else {
                 break;
             };
@@ -525,11 +490,7 @@ impl Bridge {
             && dpif.fence_passed(fence)
         {
             // Everything retired before this fence was credited, or is at once: its fence is older.
-            let is_behind = self
-                .reval
-                .retiring
-                .front()
-                .is_some_and(|front| front.fence <= fence);
+            let is_behind = self.reval.retiring.front().is_some_and(|front| front.fence <= fence);
             if is_behind {
                 break;
             }
@@ -548,12 +509,7 @@ impl Bridge {
         for ukey in self.reval.leaving.iter_mut() {
             credit_ukey(&mut self.state, &mut self.changes, ukey, now);
         }
-        for ukey in self
-            .reval
-            .retiring
-            .iter_mut()
-            .flat_map(|retiring| &mut retiring.ukeys)
-        {
+        for ukey in self.reval.retiring.iter_mut().flat_map(|retiring| &mut retiring.ukeys) {
             credit_ukey(&mut self.state, &mut self.changes, ukey, now);
         }
     }
@@ -574,12 +530,7 @@ impl Bridge {
         now: Nanos,
     ) -> Result<Names, ()> {
         let mut names = Names::default();
-        let own = self
-            .state
-            .frozen
-            .get(recirc_id)
-            .cloned()
-            .map(|frozen| (recirc_id, frozen));
+        let own = self.state.frozen.get(recirc_id).cloned().map(|frozen| (recirc_id, frozen));
         for (id, frozen) in out.frozen.iter().chain(own.as_ref()) {
             if self.state.frozen.acquire(*id, frozen).is_err() {
                 self.release_names(&names, now);

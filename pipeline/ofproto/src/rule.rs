@@ -191,11 +191,8 @@ impl Rule {
     #[must_use]
     pub fn flow_stats(&self, now: Nanos) -> FlowStats {
         let age = now - self.created;
-        let seconds = |interval: Nanos| {
-            u16::try_from(interval.as_secs())
-                .unwrap_or(u16::MAX)
-                .min(65534)
-        };
+        let seconds =
+            |interval: Nanos| u16::try_from(interval.as_secs()).unwrap_or(u16::MAX).min(65534);
         FlowStats {
             table_id: self.table_id,
             duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),

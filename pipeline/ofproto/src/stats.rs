@@ -59,11 +59,7 @@ impl Bridge {
         let tables = self.state.tables.iter();
         let stats = tables.map(|(id, table)| TableStats {
             table_id: id,
-            name: if id == 0 {
-                "classifier".into()
-            } else {
-                format!("table{id}")
-            },
+            name: if id == 0 { "classifier".into() } else { format!("table{id}") },
             wildcards: OFPFW10_ALL,
             max_entries: u32::try_from(table.max_rules).unwrap_or(u32::MAX),
             active_count: u32::try_from(table.n_rules()).unwrap_or(u32::MAX),
@@ -87,11 +83,7 @@ impl Bridge {
         if number == OfPort::ANY {
             return Ok(self.state.ports.iter().map(stats).collect());
         }
-        let port = self
-            .state
-            .ports
-            .get(number)
-            .ok_or(OfErrorKind::RequestBadPort)?;
+        let port = self.state.ports.get(number).ok_or(OfErrorKind::RequestBadPort)?;
         Ok([stats(port)].into())
     }
 

@@ -61,10 +61,7 @@ impl Tables {
             n_lookups: 0,
             n_matched: 0,
         };
-        Self {
-            tables: (0..n_tables).map(table).collect(),
-            version: Version::MIN,
-        }
+        Self { tables: (0..n_tables).map(table).collect(), version: Version::MIN }
     }
 
     /// Table `id`.
@@ -102,11 +99,7 @@ impl Tables {
 
     /// The numbers of the tables that `id` names: itself, or all for [`openflow::TABLE_ALL`].
     pub(crate) fn named(&self, id: u8) -> core::ops::Range<u8> {
-        if id == openflow::TABLE_ALL {
-            0..self.n_tables()
-        } else {
-            id..id.saturating_add(1)
-        }
+        if id == openflow::TABLE_ALL { 0..self.n_tables() } else { id..id.saturating_add(1) }
     }
 
     /// The rules of `id` (see [`named`](Self::named)) that OpenFlow sees and `chosen` picks.
@@ -115,11 +108,7 @@ impl Tables {
         for id in self.named(id) {
             let Some(table) = self.get(id) else { continue };
             let visible = table.rules.iter(self.version).map(|entry| entry.rule());
-            rules.extend(
-                visible
-                    .filter(|rule| !rule.is_hidden() && chosen(rule))
-                    .cloned(),
-            );
+            rules.extend(visible.filter(|rule| !rule.is_hidden() && chosen(rule)).cloned());
         }
         rules
     }

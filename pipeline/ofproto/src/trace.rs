@@ -66,13 +66,7 @@ impl Bridge {
 
     fn trace_one(&self, text: &mut String, flow: &Flow, start: Start<'_>) -> TranslateOut {
         let in_port = OfPort(flow.in_port());
-        let input = TranslateIn {
-            state: &self.state,
-            flow,
-            in_port,
-            start,
-            is_traced: true,
-        };
+        let input = TranslateIn { state: &self.state, flow, in_port, start, is_traced: true };
         let mut out = translate(&input);
         // Writing to a string cannot fail.
         let _ = writeln!(text, "Flow: {flow}");

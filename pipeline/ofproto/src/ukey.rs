@@ -156,11 +156,7 @@ impl Ukey {
     /// The last hit, or the installation.
     #[must_use]
     pub fn used(&self) -> Nanos {
-        self.stats()
-            .read()
-            .used
-            .unwrap_or(self.created)
-            .max(self.created)
+        self.stats().read().used.unwrap_or(self.created).max(self.created)
     }
 
     /// Packets and bytes since this was asked last, and the last hit.
@@ -169,11 +165,7 @@ impl Ukey {
         let (packets, bytes) = self.n_credited;
         self.n_credited = (read.packets, read.bytes);
         let used = read.used.unwrap_or(self.created);
-        (
-            read.packets.wrapping_sub(packets),
-            read.bytes.wrapping_sub(bytes),
-            used,
-        )
+        (read.packets.wrapping_sub(packets), read.bytes.wrapping_sub(bytes), used)
     }
 }
 
@@ -279,11 +271,7 @@ mod tests {
         ];
         for from in states {
             for to in states {
-                assert_eq!(
-                    from.may_become(to),
-                    edges.contains(&(from, to)),
-                    "{from:?} {to:?}"
-                );
+                assert_eq!(from.may_become(to), edges.contains(&(from, to)), "{from:?} {to:?}");
             }
         }
     }

@@ -38,10 +38,7 @@ impl ActionSet {
 
     /// The actions in the order of execution. A group takes the place of an output.
     pub(crate) fn into_ordered(mut self) -> Vec<Action> {
-        let has_group = self
-            .0
-            .iter()
-            .any(|action| matches!(action, Action::Group(_)));
+        let has_group = self.0.iter().any(|action| matches!(action, Action::Group(_)));
         if has_group {
             self.0.retain(|action| rank(action) != RANK_OUTPUT);
         }
@@ -128,15 +125,11 @@ mod tests {
     #[test]
     fn is_bounded() {
         let mut set = ActionSet::default();
-        let masked = |bit: u32| Action::SetField {
-            field: Field::Ipv6Src,
-            value: 0,
-            mask: 1 << bit,
-        };
+        let masked =
+            |bit: u32| Action::SetField { field: Field::Ipv6Src, value: 0, mask: 1 << bit };
         for bit in 0..100 {
             set.write(&masked(bit)).unwrap();
-            set.write(&Action::Note(vec![u8::try_from(bit).unwrap()]))
-                .unwrap();
+            set.write(&Action::Note(vec![u8::try_from(bit).unwrap()])).unwrap();
         }
         let mut outcome = Ok(());
         for _ in 0..100 {

@@ -40,10 +40,8 @@ impl Machine<'_> {
                 self.mask.set_exact(Field::SkbPriority);
                 self.flow.set_skb_priority(self.input.flow.skb_priority());
             }
-            Action::Group(group) => self.not_sent(
-                DropReason::GroupNoBucket,
-                format_args!("group {group} does not exist"),
-            ),
+            Action::Group(group) => self
+                .not_sent(DropReason::GroupNoBucket, format_args!("group {group} does not exist")),
             Action::SetVlanVid(vid) => self.set_vlan_vid(*vid),
             Action::SetVlanPcp(pcp) => self.set_vlan_pcp(*pcp),
             Action::PushVlan(tpid) => self.push_vlan(*tpid),
@@ -66,11 +64,7 @@ impl Machine<'_> {
             }
             Action::StackPop(dst) => {
                 if let Some(value) = self.stack.pop() {
-                    self.set_field(
-                        dst.field,
-                        (value & dst.max_value()) << dst.offset,
-                        dst.mask(),
-                    );
+                    self.set_field(dst.field, (value & dst.max_value()) << dst.offset, dst.mask());
                 }
             }
             Action::DecTtl(controllers) => return self.dec_ttl(controllers),
@@ -78,17 +72,9 @@ impl Machine<'_> {
             Action::Resubmit { port, table } => {
                 let current = OfPort(self.flow.in_port());
                 return Verdict::Call(Step::Lookup {
-                    table_id: if *table == 0xff {
-                        self.origin.table_id
-                    } else {
-                        *table
-                    },
+                    table_id: if *table == 0xff { self.origin.table_id } else { *table },
                     kind: LookupKind::Resubmit,
-                    in_port: if *port == OfPort::IN_PORT {
-                        current
-                    } else {
-                        *port
-                    },
+                    in_port: if *port == OfPort::IN_PORT { current } else { *port },
                 });
             }
             Action::Exit => return Verdict::Exit,
@@ -113,28 +99,19 @@ impl Machine<'_> {
         let is_miss = self.origin.is_table_miss
             && !self.origin.is_action_set
             && controller.reason == PacketInReason::Action;
-        let miss = if is_miss {
-            MissKind::Explicit
-        } else {
-            MissKind::None
-        };
+        let miss = if is_miss { MissKind::Explicit } else { MissKind::None };
         self.controller(controller, miss);
     }
 
     fn output_truncated(&mut self, port: OfPort, max_len: u32) {
-        let port = if port == OfPort::IN_PORT {
-            OfPort(self.flow.in_port())
-        } else {
-            port
-        };
+        let port = if port == OfPort::IN_PORT { OfPort(self.flow.in_port()) } else { port };
         let n_before = self.actions.len();
         self.commit();
         self.emit(DpAction::Truncate(max_len));
         let n_truncated = self.actions.len();
         self.send(port);
         if self.actions.len() == n_truncated {
-            self.actions
-                .truncate(n_truncated.saturating_sub(1).max(n_before));
+            self.actions.truncate(n_truncated.saturating_sub(1).max(n_before));
         }
     }
 }

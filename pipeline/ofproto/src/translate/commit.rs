@@ -52,35 +52,23 @@ impl Diff<'_> {
             return Masked { value: 0, mask: 0 };
         }
         let mask = self.mask.get(field);
-        Masked {
-            value: value & mask,
-            mask,
-        }
+        Masked { value: value & mask, mask }
     }
 
     fn u32(&self, field: Field) -> Masked<u32> {
         let Masked { value, mask } = self.of(field);
-        Masked {
-            value: low(value),
-            mask: low(mask),
-        }
+        Masked { value: low(value), mask: low(mask) }
     }
 
     fn u16(&self, field: Field) -> Masked<u16> {
         let Masked { value, mask } = self.of(field);
         let narrow = |n: u128| u16::try_from(n & 0xffff).unwrap_or(0);
-        Masked {
-            value: narrow(value),
-            mask: narrow(mask),
-        }
+        Masked { value: narrow(value), mask: narrow(mask) }
     }
 
     fn u8(&self, field: Field) -> Masked<u8> {
         let Masked { value, mask } = self.of(field);
-        Masked {
-            value: byte(value),
-            mask: byte(mask),
-        }
+        Masked { value: byte(value), mask: byte(mask) }
     }
 
     fn ether(&self, field: Field) -> Masked<[u8; 6]> {
@@ -89,19 +77,13 @@ impl Diff<'_> {
             let [.., a, b, c, d, e, f] = n.to_be_bytes();
             [a, b, c, d, e, f]
         };
-        Masked {
-            value: ether(value),
-            mask: ether(mask),
-        }
+        Masked { value: ether(value), mask: ether(mask) }
     }
 
     /// DSCP and ECN as the one byte that carries both.
     fn tos(&self) -> Masked<u8> {
         let (dscp, ecn) = (self.u8(Field::IpDscp), self.u8(Field::IpEcn));
-        Masked {
-            value: dscp.value | ecn.value,
-            mask: dscp.mask | ecn.mask,
-        }
+        Masked { value: dscp.value | ecn.value, mask: dscp.mask | ecn.mask }
     }
 }
 
@@ -115,10 +97,7 @@ fn byte(n: u128) -> u8 {
 
 fn set_ethernet(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpAction>) {
     let diff = Diff { base, flow, mask };
-    let set = SetEth {
-        src: diff.ether(Field::EthSrc),
-        dst: diff.ether(Field::EthDst),
-    };
+    let set = SetEth { src: diff.ether(Field::EthSrc), dst: diff.ether(Field::EthDst) };
     if set != SetEth::default() {
         actions.push(DpAction::SetEth(set));
     }
@@ -176,19 +155,13 @@ fn set_transport(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpActi
         return;
     }
     let diff = Diff { base, flow, mask };
-    let ports = SetPorts {
-        src: diff.u16(Field::TcpSrc),
-        dst: diff.u16(Field::TcpDst),
-    };
+    let ports = SetPorts { src: diff.u16(Field::TcpSrc), dst: diff.u16(Field::TcpDst) };
     if ports != SetPorts::default() {
         let narrow = |port: Masked<u16>| Masked {
             value: byte(u128::from(port.value)),
             mask: byte(u128::from(port.mask)),
         };
-        let icmp = SetIcmp {
-            kind: narrow(ports.src),
-            code: narrow(ports.dst),
-        };
+        let icmp = SetIcmp { kind: narrow(ports.src), code: narrow(ports.dst) };
         if Prereq::Tcp.holds(base) {
             actions.push(DpAction::SetTcp(ports));
         } else if Prereq::Udp.holds(base) {
@@ -224,26 +197,16 @@ fn mpls(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpAction>) {
             // The topmost entry that differs is rewritten rather than popped and pushed.
             let known = mask.mpls_lse(0);
             let lse = flow_stack.above_bottom(n_common);
-            actions.push(DpAction::SetMpls(Masked {
-                value: lse & known,
-                mask: known,
-            }));
+            actions.push(DpAction::SetMpls(Masked { value: lse & known, mask: known }));
             break;
         }
         n_base -= 1;
-        let inner = if n_base == 0 {
-            flow.eth_type()
-        } else {
-            base.eth_type()
-        };
+        let inner = if n_base == 0 { flow.eth_type() } else { base.eth_type() };
         actions.push(DpAction::PopMpls(inner));
     }
     for index in n_base..flow_stack.n {
         let lse = flow_stack.above_bottom(index);
-        actions.push(DpAction::PushMpls(PushMpls {
-            ethertype: flow.eth_type(),
-            lse,
-        }));
+        actions.push(DpAction::PushMpls(PushMpls { ethertype: flow.eth_type(), lse }));
     }
 }
 
@@ -255,10 +218,7 @@ struct LabelStack<'a> {
 
 impl<'a> LabelStack<'a> {
     fn of(flow: &'a Flow) -> Self {
-        Self {
-            flow,
-            n: n_labels(flow),
-        }
+        Self { flow, n: n_labels(flow) }
     }
 
     /// Entry `index` counted from the bottom of the stack (0).
@@ -315,10 +275,7 @@ impl Tags {
             2 => [(flow.vlan_tpid1(), flow.vlan_tci1()), outer],
             _ => [outer, (0, 0)],
         };
-        Self {
-            tags,
-            n: flow.n_vlans(),
-        }
+        Self { tags, n: flow.n_vlans() }
     }
 
     /// Tag `index` counted from the innermost (0).

@@ -43,11 +43,7 @@ impl Machine<'_> {
     pub(crate) fn move_field(&mut self, src: Subfield, dst: Subfield) {
         if self.has_field(src.field) && self.has_field(dst.field) {
             let value = self.read(src);
-            self.set_field(
-                dst.field,
-                (value & dst.max_value()) << dst.offset,
-                dst.mask(),
-            );
+            self.set_field(dst.field, (value & dst.max_value()) << dst.offset, dst.mask());
         }
     }
 
@@ -72,11 +68,7 @@ impl Machine<'_> {
             self.flow.set_nw_ttl(self.flow.nw_ttl() - 1);
             return Verdict::Next;
         }
-        for id in if controllers.is_empty() {
-            &[0]
-        } else {
-            controllers
-        } {
+        for id in if controllers.is_empty() { &[0] } else { controllers } {
             self.invalid_ttl(*id);
         }
         Verdict::Stop
@@ -100,11 +92,7 @@ impl Machine<'_> {
     fn invalid_ttl(&mut self, controller_id: u16) {
         if self.input.state.options.invalid_ttl_to_controllers {
             let reason = PacketInReason::InvalidTtl;
-            let action = ControllerAction {
-                reason,
-                controller_id,
-                ..Default::default()
-            };
+            let action = ControllerAction { reason, controller_id, ..Default::default() };
             self.controller(&action, MissKind::None);
         }
         self.not_sent(DropReason::TtlExceeded, format_args!("TTL exceeded"));

@@ -12,12 +12,7 @@ use flow::{Field, Flow, Mask, Prereq};
 /// The bits that every translation examines.
 pub(crate) fn initial_mask(flow: &Flow) -> Mask {
     let mut mask = Mask::ZERO;
-    for field in [
-        Field::RecircId,
-        Field::InPort,
-        Field::PacketType,
-        Field::EthType,
-    ] {
+    for field in [Field::RecircId, Field::InPort, Field::PacketType, Field::EthType] {
         mask.set_exact(field);
     }
     if flow.is_ip() {

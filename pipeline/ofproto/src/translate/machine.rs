@@ -30,7 +30,9 @@ use core::hash::{Hash, Hasher};
 use datapath::{DpAction, DropReason};
 use flow::layout::PORT;
 use flow::proto::FRAG_ANY;
+use flow::text::NoNames;
 use flow::{Field, Flow, Mask};
+use openflow::text::ActionsText;
 use openflow::{Action, ControllerAction, OfPort, PacketInReason, PortConfig};
 
 /// Lookups that may be nested.
@@ -116,27 +118,12 @@ impl PartialEq for Step {
             }
             (Step::Instructions(a), Step::Instructions(b)) => a.instructions == b.instructions,
             (
-                Step::Lookup {
-                    table_id: a,
-                    kind: k,
-                    in_port: p,
-                },
-                Step::Lookup {
-                    table_id: b,
-                    kind: l,
-                    in_port: q,
-                },
+                Step::Lookup { table_id: a, kind: k, in_port: p },
+                Step::Lookup { table_id: b, kind: l, in_port: q },
             ) => a == b && k == l && p == q,
-            (
-                Step::Return {
-                    origin: a,
-                    depth: d,
-                },
-                Step::Return {
-                    origin: b,
-                    depth: e,
-                },
-            ) => a == b && d == e,
+            (Step::Return { origin: a, depth: d }, Step::Return { origin: b, depth: e }) => {
+                a == b && d == e
+            }
             (Step::ActionSet, Step::ActionSet) => true,
             _ => false,
         }
@@ -226,12 +213,8 @@ impl<'a> Machine<'a> {
     pub(crate) fn new(input: &'a TranslateIn<'a>) -> Self {
         let mut flow = *input.flow;
         flow.set_in_port(input.in_port.0);
-        let origin = Origin {
-            table_id: 0,
-            cookie: u64::MAX,
-            is_table_miss: false,
-            is_action_set: false,
-        };
+        let origin =
+            Origin { table_id: 0, cookie: u64::MAX, is_table_miss: false, is_action_set: false };
         Self {
             input,
             flow,
@@ -296,11 +279,7 @@ impl<'a> Machine<'a> {
             const STP: u128 = 0x0180_c200_0000;
             self.mask.set_exact(Field::EthDst);
             let is_stp = self.flow.get(Field::EthDst) == STP;
-            if is_stp {
-                PortConfig::NO_RECV_STP
-            } else {
-                PortConfig::NO_RECV
-            }
+            if is_stp { PortConfig::NO_RECV_STP } else { PortConfig::NO_RECV }
         } else {
             PortConfig::NO_RECV
         };
@@ -319,10 +298,7 @@ impl<'a> Machine<'a> {
             }
             Start::Actions(actions) => {
                 self.steps.push(Step::ActionSet);
-                self.steps.push(Step::Actions {
-                    list: List::Own(Arc::from(actions)),
-                    next: 0,
-                });
+                self.steps.push(Step::Actions { list: List::Own(Arc::from(actions)), next: 0 });
             }
             Start::Resume(frozen) => {
                 for word in 0..PORT {
@@ -345,21 +321,19 @@ impl<'a> Machine<'a> {
         match step {
             Step::Actions { list, next } => self.run_list(list, next),
             Step::Instructions(rule) => self.instructions(&rule),
-            Step::Lookup {
-                table_id,
-                kind,
-                in_port,
-            } => self.lookup(table_id, kind, in_port),
+            Step::Lookup { table_id, kind, in_port } => self.lookup(table_id, kind, in_port),
             Step::Return { origin, depth } => {
                 self.origin = origin;
                 self.depth = depth;
-                self.report.close();
+                // The action set is told of below the first table, as Open vSwitch does.
+                if self.steps.len() > 1 {
+                    self.report.close();
+                }
             }
             Step::ActionSet => {
                 let set = core::mem::take(&mut self.action_set);
                 if !set.is_empty() {
-                    self.report
-                        .open(NodeKind::Table, format_args!("--. Executing action set:"));
+                    self.report.open(NodeKind::Table, format_args!("--. Executing action set:"));
                     self.origin.is_action_set = true;
                     let list = List::Own(Arc::from(set.into_ordered()));
                     self.steps.push(Step::Actions { list, next: 0 });
@@ -371,18 +345,14 @@ impl<'a> Machine<'a> {
     fn run_list(&mut self, list: List, first: usize) {
         for (index, action) in list.actions().iter().enumerate().skip(first) {
             if self.report.is_on() {
-                self.report
-                    .say(NodeKind::Action, format_args!("{action:?}"));
+                self.report.say(NodeKind::Action, format_args!("{action}"));
             }
             match self.act(action) {
                 Verdict::Next if self.error.is_none() => {}
                 Verdict::Next => return,
                 Verdict::Call(step) => {
                     if index + 1 < list.actions().len() {
-                        self.steps.push(Step::Actions {
-                            list: list.clone(),
-                            next: index + 1,
-                        });
+                        self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
                     }
                     self.steps.push(step);
                     return;
@@ -396,10 +366,7 @@ impl<'a> Machine<'a> {
                     return;
                 }
                 Verdict::Freeze => {
-                    self.steps.push(Step::Actions {
-                        list: list.clone(),
-                        next: index,
-                    });
+                    self.steps.push(Step::Actions { list: list.clone(), next: index });
                     self.freeze();
                     return;
                 }
@@ -410,13 +377,12 @@ impl<'a> Machine<'a> {
     fn instructions(&mut self, rule: &Rule) {
         let instructions = &rule.instructions;
         if instructions.clear {
-            self.report
-                .say(NodeKind::Action, format_args!("clear_actions"));
+            self.report.say(NodeKind::Action, format_args!("clear_actions"));
             self.action_set.clear();
         }
         if !instructions.write.is_empty() {
-            self.report
-                .say(NodeKind::Action, format_args!("write_actions"));
+            let list = ActionsText { actions: &instructions.write, ports: &NoNames };
+            self.report.say(NodeKind::Action, format_args!("write_actions({list})"));
             for action in &instructions.write {
                 if self.action_set.write(action).is_err() {
                     self.error = Some(TranslateError::TooManyActions);
@@ -424,17 +390,17 @@ impl<'a> Machine<'a> {
             }
         }
         if let Some((value, bits)) = instructions.metadata {
-            self.report.say(
-                NodeKind::Action,
-                format_args!("write_metadata:{value:#x}/{bits:#x}"),
-            );
+            if bits == u64::MAX {
+                self.report.say(NodeKind::Action, format_args!("write_metadata:{value:#x}"));
+            } else {
+                let text = format_args!("write_metadata:{value:#x}/{bits:#x}");
+                self.report.say(NodeKind::Action, text);
+            }
             self.mask.add(Field::Metadata, bits.into());
-            self.flow
-                .set_masked(Field::Metadata, value.into(), bits.into());
+            self.flow.set_masked(Field::Metadata, value.into(), bits.into());
         }
         if let Some(table_id) = instructions.goto_table {
-            self.report
-                .say(NodeKind::Action, format_args!("goto_table:{table_id}"));
+            self.report.say(NodeKind::Action, format_args!("goto_table:{table_id}"));
             self.steps.push(self.pipeline(table_id));
         }
     }
@@ -442,20 +408,12 @@ impl<'a> Machine<'a> {
     /// A lookup in the course of the pipeline.
     pub(crate) fn pipeline(&self, table_id: u8) -> Step {
         let in_port = OfPort(self.flow.in_port());
-        Step::Lookup {
-            table_id,
-            kind: LookupKind::Pipeline,
-            in_port,
-        }
+        Step::Lookup { table_id, kind: LookupKind::Pipeline, in_port }
     }
 
     fn lookup(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
         if self.is_stale {
-            self.steps.push(Step::Lookup {
-                table_id,
-                kind,
-                in_port,
-            });
+            self.steps.push(Step::Lookup { table_id, kind, in_port });
             self.freeze();
             return;
         }
@@ -492,10 +450,7 @@ impl<'a> Machine<'a> {
         }
         let version = state.tables.version();
         let found = table.rules.lookup(version, &key, Some(&mut self.mask));
-        self.credits.push(Credit::Table {
-            id: table_id,
-            matched: found.is_some(),
-        });
+        self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });
         match found {
             Some(rule) => self.enter(Arc::clone(rule), table_id),
             None => self.miss(table_id, kind, in_port),
@@ -516,10 +471,7 @@ impl<'a> Machine<'a> {
     fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
         self.report_rule(&rule, table_id);
         self.credits.push(Credit::Rule(Arc::clone(rule.stats())));
-        self.steps.push(Step::Return {
-            origin: self.origin,
-            depth: self.depth,
-        });
+        self.steps.push(Step::Return { origin: self.origin, depth: self.depth });
         if table_id <= self.origin.table_id && self.n_resubmits > 1 {
             self.depth += 1;
         }
@@ -535,10 +487,7 @@ impl<'a> Machine<'a> {
         }
         self.steps.push(Step::Instructions(Arc::clone(&rule)));
         if !rule.instructions.apply.is_empty() {
-            self.steps.push(Step::Actions {
-                list: List::Rule(rule),
-                next: 0,
-            });
+            self.steps.push(Step::Actions { list: List::Rule(rule), next: 0 });
         }
     }
 
@@ -575,8 +524,7 @@ impl<'a> Machine<'a> {
                 .get(in_port)
                 .is_none_or(|port| !port.config().contains(PortConfig::NO_PACKET_IN));
         if !is_asked {
-            self.report
-                .open(NodeKind::Table, format_args!("{table_id:2}. No match."));
+            self.report.open(NodeKind::Table, format_args!("{table_id:2}. No match."));
             self.report.say(NodeKind::Action, format_args!("drop"));
             self.report.close();
             self.drop.get_or_insert(DropReason::NoRule);
@@ -587,19 +535,9 @@ impl<'a> Machine<'a> {
             format_args!("{table_id:2}. No match, and a \"packet-in\" is called for."),
         );
         let origin = self.origin;
-        self.origin = Origin {
-            table_id,
-            cookie: u64::MAX,
-            ..origin
-        };
+        self.origin = Origin { table_id, cookie: u64::MAX, ..origin };
         let reason = PacketInReason::NoMatch;
-        self.controller(
-            &ControllerAction {
-                reason,
-                ..Default::default()
-            },
-            MissKind::Implicit,
-        );
+        self.controller(&ControllerAction { reason, ..Default::default() }, MissKind::Implicit);
         self.origin = origin;
         self.report.close();
     }
@@ -626,22 +564,14 @@ impl<'a> Machine<'a> {
             return;
         };
         self.frozen.push((id, Arc::new(frozen)));
-        self.report.say(
-            NodeKind::Detail,
-            format_args!("recirculating with id {id:#x}"),
-        );
+        self.report.say(NodeKind::Detail, format_args!("recirculating with id {id:#x}"));
         self.emit(DpAction::Recirc(id));
         self.has_output = true;
     }
 
     /// Brings the packet to what the flow says.
     pub(crate) fn commit(&mut self) {
-        commit(
-            &mut self.base,
-            &self.flow,
-            &mut self.mask,
-            &mut self.actions,
-        );
+        commit(&mut self.base, &self.flow, &mut self.mask, &mut self.actions);
         self.check_length();
     }
 

@@ -14,8 +14,7 @@ impl Machine<'_> {
     pub(crate) fn normal(&mut self) {
         self.mask.set_exact(Field::EthSrc);
         self.mask.set_exact(Field::EthDst);
-        self.mask
-            .add(Field::VlanTci, u128::from(VLAN_PRESENT | VLAN_VID_MASK));
+        self.mask.add(Field::VlanTci, u128::from(VLAN_PRESENT | VLAN_VID_MASK));
         self.uses_macs = true;
         let vlan = self.flow.vlan_vid();
         let in_port = OfPort(self.flow.in_port());
@@ -31,27 +30,15 @@ impl Machine<'_> {
             return;
         }
 
-        let source = Station {
-            vlan,
-            mac: self.flow.eth_src(),
-        };
+        let source = Station { vlan, mac: self.flow.eth_src() };
         if has_in_port && !source.mac.is_multicast() {
             self.learns.push((source, in_port));
-            self.credits.push(Credit::Mac {
-                station: source,
-                port: in_port,
-            });
+            self.credits.push(Credit::Mac { station: source, port: in_port });
         }
 
-        let destination = Station {
-            vlan,
-            mac: self.flow.eth_dst(),
-        };
+        let destination = Station { vlan, mac: self.flow.eth_dst() };
         if destination.mac.is_multicast() {
-            self.report.say(
-                NodeKind::Detail,
-                format_args!("multicast destination, flooding"),
-            );
+            self.report.say(NodeKind::Detail, format_args!("multicast destination, flooding"));
             self.flood_normal();
             return;
         }
@@ -61,8 +48,7 @@ impl Machine<'_> {
                 format_args!("learned port is input port, dropping"),
             ),
             Some(port) => {
-                self.report
-                    .say(NodeKind::Detail, format_args!("forwarding to learned port"));
+                self.report.say(NodeKind::Detail, format_args!("forwarding to learned port"));
                 self.send(port);
             }
             None => {
@@ -77,13 +63,7 @@ impl Machine<'_> {
 
     /// Where a station is, given what this very packet teaches.
     fn port_of(&self, station: Station) -> Option<OfPort> {
-        let learned = self
-            .learns
-            .iter()
-            .rev()
-            .find(|(learned, _)| *learned == station);
-        learned
-            .map(|(_, port)| *port)
-            .or_else(|| self.input.state.macs.lookup(station))
+        let learned = self.learns.iter().rev().find(|(learned, _)| *learned == station);
+        learned.map(|(_, port)| *port).or_else(|| self.input.state.macs.lookup(station))
     }
 }

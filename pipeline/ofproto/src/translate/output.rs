@@ -26,8 +26,7 @@ impl Machine<'_> {
             OfPort::NORMAL => {
                 if self.is_stale {
                     // Normal forwarding looks at Ethernet and VLAN alone, which are known.
-                    self.report
-                        .say(super::NodeKind::Detail, format_args!("headers are unknown"));
+                    self.report.say(super::NodeKind::Detail, format_args!("headers are unknown"));
                 }
                 self.normal();
             }
@@ -35,24 +34,14 @@ impl Machine<'_> {
             OfPort::ALL => self.flood(Flood::All),
             OfPort::CONTROLLER => {
                 let is_set = self.origin.is_action_set;
-                let reason = if is_set {
-                    PacketInReason::ActionSet
-                } else {
-                    PacketInReason::Action
-                };
+                let reason =
+                    if is_set { PacketInReason::ActionSet } else { PacketInReason::Action };
                 let miss = if self.origin.is_table_miss && !is_set {
                     MissKind::Explicit
                 } else {
                     MissKind::None
                 };
-                self.controller(
-                    &ControllerAction {
-                        max_len,
-                        reason,
-                        ..Default::default()
-                    },
-                    miss,
-                );
+                self.controller(&ControllerAction { max_len, reason, ..Default::default() }, miss);
             }
             OfPort::ANY | OfPort::UNSET => {}
             _ if port.0 == self.flow.in_port() => self.not_sent(
@@ -67,10 +56,7 @@ impl Machine<'_> {
     /// Sends to one port, whichever it is.
     pub(crate) fn send(&mut self, number: OfPort) {
         let Some(port) = self.input.state.ports.get(number) else {
-            self.not_sent(
-                DropReason::NoSuchPort,
-                format_args!("nonexistent output port"),
-            );
+            self.not_sent(DropReason::NoSuchPort, format_args!("nonexistent output port"));
             return;
         };
         if !port.may_send() {
@@ -83,10 +69,7 @@ impl Machine<'_> {
             return;
         }
         let Some(dp) = port.dp() else {
-            self.not_sent(
-                DropReason::NoSuchPort,
-                format_args!("nobody listens on this port"),
-            );
+            self.not_sent(DropReason::NoSuchPort, format_args!("nobody listens on this port"));
             return;
         };
         self.commit();

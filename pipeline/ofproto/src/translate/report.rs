@@ -52,10 +52,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     pub(crate) fn new(is_on: bool) -> Self {
-        Self {
-            is_on,
-            open: alloc::vec![Vec::new()],
-        }
+        Self { is_on, open: alloc::vec![Vec::new()] }
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -71,11 +68,7 @@ impl Reporter {
         // Writing to a string cannot fail.
         let _ = line.write_fmt(text);
         if let Some(list) = self.open.last_mut() {
-            list.push(Node {
-                kind,
-                text: line,
-                subs: Vec::new(),
-            });
+            list.push(Node { kind, text: line, subs: Vec::new() });
         }
     }
 

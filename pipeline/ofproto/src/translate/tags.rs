@@ -49,8 +49,7 @@ impl Machine<'_> {
     }
 
     fn set_tci(&mut self, value: u16, bits: u16) {
-        self.mask
-            .add(Field::VlanTci, u128::from(bits | VLAN_PRESENT));
+        self.mask.add(Field::VlanTci, u128::from(bits | VLAN_PRESENT));
         if self.flow.has_vlan() {
             self.flow.set_vlan_tci(self.flow.vlan_tci() & !bits | value);
         } else {
