@@ -111,11 +111,6 @@ impl BytePort {
         len
     }
 
-    /// Whether the device broke the rules and the channel is dead.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken
-    }
-
     /// Lets the device fill the input buffer.
     fn post_input(&mut self) {
         if self.is_broken {

@@ -1,12 +1,13 @@
-//! Glue: the runtime's memory as `virtio-drivers` wants it.
+//! Glue: the runtime's memory as `virtio` and `virtio-drivers` want it.
 
 use core::ptr::NonNull;
 
 use runtime::memory;
+use virtio::{Dma, DmaRegion};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 /// Devices see memory as the program does: identity mapped, no IOMMU, coherent.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct DeviceMemory;
 
 // SAFETY: `dma_alloc` gives zeroed pages of the heap that are its caller's alone; device registers
@@ -37,4 +38,15 @@ unsafe impl Hal for DeviceMemory {
     }
 
     unsafe fn unshare(_address: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
+}
+
+impl Dma for DeviceMemory {
+    fn alloc(&self, bytes: usize, align: usize) -> Option<DmaRegion> {
+        let pages = bytes.div_ceil(PAGE_SIZE);
+        let memory = memory::dma_alloc(pages, align.max(PAGE_SIZE))?;
+        let address = memory::device_address(memory);
+        // SAFETY: zeroed pages of the heap that are never given back, the caller's alone, where
+        // the device sees them too.
+        Some(unsafe { DmaRegion::new(memory, address, pages * PAGE_SIZE) })
+    }
 }

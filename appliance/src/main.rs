@@ -4,13 +4,13 @@
 
 extern crate alloc;
 
-use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
 use core::panic::PanicInfo;
 use core::ptr::NonNull;
 
 use runtime::acpi::AcpiFacts;
+use runtime::boot::command_line::CommandLine;
 use runtime::boot::{BootInfo, BootInfoError};
 use runtime::console::{self, Delivery};
 use runtime::memory::{self, MemoryError};
@@ -21,14 +21,12 @@ use runtime::{cpu, logger, pci, power, symbols, time};
 use spin::mutex::Mutex;
 use talc::TalcLock;
 use talc::source::Manual;
-use virtio_drivers::transport::DeviceType;
 
-use crate::console_port::BytePort;
-use crate::devices::Device;
-
+mod configure;
 mod console_port;
 mod devices;
 mod dma;
+mod switching;
 
 /// All memory that is not the image's own.
 #[global_allocator]
@@ -61,7 +59,12 @@ fn run(magic: u32, information: u32) -> Result<Infallible, StartError> {
     configure(&info);
     let acpi = AcpiFacts::collect(&info, &physical);
     let clock = time::init(acpi.power.timer_port);
-    log::info!("started by {}, clock {} MHz {}", info.protocol, clock.hertz / 1_000_000, clock.source);
+    log::info!(
+        "started by {}, clock {} MHz {}",
+        info.protocol,
+        clock.hertz / 1_000_000,
+        clock.source
+    );
 
     let image = image_layout();
     // SAFETY: the layout is the linker's, the memory map the loader's; the heap keeps what it gets,
@@ -84,62 +87,31 @@ fn run(magic: u32, information: u32) -> Result<Infallible, StartError> {
     for device in &devices {
         log::info!("{device}");
     }
-    let ports = open_consoles(devices);
-
-    for number in 1..cpu::count() {
-        // What a poll core does is the switch's to say.
-        let poll = move || loop {
-            cpu::wait(1_000_000_000);
-        };
-        if let Err(error) = cpu::start(number, poll) {
-            log::error!("cpu{number} does not start: {error}");
-        }
-    }
-    log::info!("{} of {} CPUs run", cpu::started(), cpu::count());
-
-    if let Some(test) = info.command_line.get("selftest").and_then(SelfTest::from_name) {
-        test.run();
-    }
-    if info.command_line.words().any(|word| word == "poweroff") {
-        log::info!("done");
-        console::flush_all();
-        power::off();
-    }
-    // The switch begins here: its control body takes over the boot CPU.
-    serve(ports)
+    let harm = Harm::from_command_line(&info.command_line);
+    let config = configure::find(&info)?;
+    configure::apply(&config);
+    let switch = switching::build(&config, devices)?;
+    switching::run(switch, harm)
 }
 
-/// Until there is a switch: moves the log out and answers each byte on the consoles with itself.
-fn serve(mut ports: Vec<BytePort>) -> ! {
-    loop {
-        let mut is_busy = console::flush(64);
-        for port in &mut ports {
-            let mut bytes = [0; 256];
-            let len = port.read(&mut bytes);
-            is_busy |= len > 0;
-            let mut left = bytes.get(..len).unwrap_or(&[]);
-            while !left.is_empty() && !port.is_broken() {
-                left = left.get(port.write(left)..).unwrap_or(&[]);
-            }
-        }
-        if !is_busy {
-            cpu::wait(10_000_000);
-        }
-    }
+/// The harm that `selftest=NAME` and `selftest-cpu=N` on the kernel command line ask for.
+#[derive(Clone, Copy, Debug)]
+struct Harm {
+    test: Option<SelfTest>,
+    cpu: usize,
 }
 
-/// Opens the byte channels among the devices.
-fn open_consoles(devices: Vec<Device>) -> Vec<BytePort> {
-    let consoles = devices.into_iter().filter(|device| device.kind() == DeviceType::Console);
-    consoles
-        .filter_map(|Device { location, transport }| match BytePort::new(transport) {
-            Ok(port) => Some(port),
-            Err(error) => {
-                log::warn!("console at {location}: {error}");
-                None
-            }
-        })
-        .collect()
+impl Harm {
+    fn from_command_line(line: &CommandLine) -> Self {
+        let cpu = line.get("selftest-cpu").and_then(|cpu| cpu.parse().ok()).unwrap_or(0);
+        Self { test: line.get("selftest").and_then(SelfTest::from_name), cpu }
+    }
+
+    fn do_on(self, cpu: usize) {
+        if let Some(test) = self.test.filter(|_| self.cpu == cpu) {
+            test.run();
+        }
+    }
 }
 
 /// What the kernel command line says about log and panics; the rest is the switch's configuration.
@@ -165,10 +137,12 @@ fn give_to_heap(memory: NonNull<u8>, len: usize) {
 }
 
 /// Why the image does not start.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum StartError {
     Boot(BootInfoError),
     Memory(MemoryError),
+    Config(configure::ConfigError),
+    Build(switching::BuildError),
 }
 
 impl fmt::Display for StartError {
@@ -176,6 +150,8 @@ impl fmt::Display for StartError {
         match self {
             Self::Boot(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::Build(error) => error.fmt(f),
         }
     }
 }
@@ -190,6 +166,25 @@ impl From<MemoryError> for StartError {
     fn from(error: MemoryError) -> Self {
         Self::Memory(error)
     }
+}
+
+impl From<configure::ConfigError> for StartError {
+    fn from(error: configure::ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<switching::BuildError> for StartError {
+    fn from(error: switching::BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+/// Bytes of the heap in use, and in all.
+fn heap_use() -> (usize, usize) {
+    let heap = HEAP.lock();
+    let counters = heap.counters();
+    (counters.allocated_bytes, counters.claimed_bytes)
 }
 
 #[panic_handler]

@@ -141,10 +141,7 @@ impl Default for BootConfig {
             fail_mode: FailMode::Standalone,
             controllers: Vec::new(),
             listen: Some(6653),
-            management: Some(Management {
-                nic: NicMatch::Index(0),
-                address: Address::Dhcp,
-            }),
+            management: Some(Management { nic: NicMatch::Index(0), address: Address::Dhcp }),
             ports: Vec::new(),
             mac_age_s: 300,
             mac_table_size: 8192,
@@ -270,12 +267,7 @@ impl NicMatch {
 
 impl Address {
     fn validate(&self) -> Result<(), Invalid> {
-        let Self::Static {
-            address,
-            prefix_len,
-            gateway,
-        } = self
-        else {
+        let Self::Static { address, prefix_len, gateway } = self else {
             return Ok(());
         };
         let host = |a: &Ipv4Addr| !a.is_unspecified() && !a.is_multicast() && !a.is_broadcast();
@@ -289,8 +281,6 @@ impl Address {
 
 fn check_name(name: &str) -> Result<(), Invalid> {
     let ok = (1..=MAX_NAME_BYTES).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if ok { Ok(()) } else { Err(Invalid::Name) }
 }

@@ -40,10 +40,6 @@ impl FromStr for Mac {
             }
             *byte = u8::from_str_radix(pair, 16).map_err(|_| MacError)?;
         }
-        if pairs.next().is_some() {
-            Err(MacError)
-        } else {
-            Ok(Self(bytes))
-        }
+        if pairs.next().is_some() { Err(MacError) } else { Ok(Self(bytes)) }
     }
 }

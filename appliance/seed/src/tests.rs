@@ -42,11 +42,7 @@ fn refused(mend: bool, damage: impl FnOnce(&mut Vec<u8>)) -> SeedError {
         for b in &blob[..body] {
             crc ^= u32::from(*b);
             for _ in 0..8 {
-                crc = if crc & 1 == 1 {
-                    (crc >> 1) ^ 0xedb8_8320
-                } else {
-                    crc >> 1
-                };
+                crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
             }
         }
         let crc = (!crc).to_le_bytes();
@@ -57,35 +53,17 @@ fn refused(mend: bool, damage: impl FnOnce(&mut Vec<u8>)) -> SeedError {
 
 #[test]
 fn each_damage_has_its_error() {
-    assert_eq!(
-        refused(false, |b| b.truncate(3)),
-        SeedError::Truncated { len: 3 }
-    );
-    assert_eq!(
-        refused(false, |b| b.truncate(13)),
-        SeedError::Truncated { len: 13 }
-    );
+    assert_eq!(refused(false, |b| b.truncate(3)), SeedError::Truncated { len: 3 });
+    assert_eq!(refused(false, |b| b.truncate(13)), SeedError::Truncated { len: 13 });
     assert_eq!(refused(false, |b| b[0] = b'X'), SeedError::NotASeed);
-    assert_eq!(
-        refused(false, |b| b[4] = 3),
-        SeedError::Version { found: 3 }
-    );
-    assert!(matches!(
-        refused(false, |b| b.push(0)),
-        SeedError::Length { .. }
-    ));
+    assert_eq!(refused(false, |b| b[4] = 3), SeedError::Version { found: 3 });
+    assert!(matches!(refused(false, |b| b.push(0)), SeedError::Length { .. }));
     assert_eq!(refused(false, |b| b[14] ^= 1), SeedError::Checksum);
     // The first payload byte is the length of the bridge's name.
     assert_eq!(refused(true, |b| b[12] = 0xff), SeedError::Malformed);
-    assert_eq!(
-        refused(true, |b| b[13] = b'/'),
-        SeedError::Invalid(Invalid::Name)
-    );
+    assert_eq!(refused(true, |b| b[13] = b'/'), SeedError::Invalid(Invalid::Name));
     let len = MAX_BLOB_BYTES + 1;
-    assert_eq!(
-        refused(false, |b| b.resize(len, 0)),
-        SeedError::TooLarge { len }
-    );
+    assert_eq!(refused(false, |b| b.resize(len, 0)), SeedError::TooLarge { len });
 }
 
 #[test]
@@ -112,10 +90,7 @@ fn text_of_the_default() {
 fn text_hands_back_what_is_not_ours() {
     let read =
         BootConfig::from_text("quiet virtio_mmio.device=512@0xfeb00000:5 listen=off").unwrap();
-    assert_eq!(
-        read.unknown,
-        ["quiet", "virtio_mmio.device=512@0xfeb00000:5"]
-    );
+    assert_eq!(read.unknown, ["quiet", "virtio_mmio.device=512@0xfeb00000:5"]);
     assert_eq!(read.config.listen, None);
     assert!(read.is_configured);
 }
@@ -123,83 +98,34 @@ fn text_hands_back_what_is_not_ours() {
 #[test]
 fn text_values_that_do_not_fit() {
     for (line, expect) in [
-        (
-            "dpid=1",
-            "command line: dpid=1: expected 16 hexadecimal digits",
-        ),
-        (
-            "fail-mode=safe",
-            "command line: fail-mode=safe: expected standalone or secure",
-        ),
-        (
-            "controller=10.0.0.1:1",
-            "command line: controller=10.0.0.1:1: expected tcp:ADDRESS:PORT",
-        ),
-        (
-            "listen=65536",
-            "command line: listen=65536: expected a TCP port or off",
-        ),
+        ("dpid=1", "command line: dpid=1: expected 16 hexadecimal digits"),
+        ("fail-mode=safe", "command line: fail-mode=safe: expected standalone or secure"),
+        ("controller=10.0.0.1:1", "command line: controller=10.0.0.1:1: expected tcp:ADDRESS:PORT"),
+        ("listen=65536", "command line: listen=65536: expected a TCP port or off"),
         ("listen=0", "command line: a TCP port must be 1 to 65535"),
-        (
-            "mgmt=eth0",
-            "command line: mgmt=eth0: expected mac:MAC, index:N or none",
-        ),
-        (
-            "ip=10.0.0.1",
-            "command line: ip=10.0.0.1: expected dhcp or ADDRESS/PREFIX",
-        ),
-        (
-            "ip=10.0.0.1/33",
-            "command line: not an address that a host can have",
-        ),
+        ("mgmt=eth0", "command line: mgmt=eth0: expected mac:MAC, index:N or none"),
+        ("ip=10.0.0.1", "command line: ip=10.0.0.1: expected dhcp or ADDRESS/PREFIX"),
+        ("ip=10.0.0.1/33", "command line: not an address that a host can have"),
         ("gw=10.0.0.1", "command line: gw= needs ip=ADDRESS/PREFIX"),
-        (
-            "mgmt=none ip=dhcp",
-            "command line: mgmt=none takes neither ip= nor gw=",
-        ),
+        ("mgmt=none ip=dhcp", "command line: mgmt=none takes neither ip= nor gw="),
         (
             "port=p1@52:54:00:00:00",
             "command line: port=p1@52:54:00:00:00: expected NAME@MAC or NAME@index:N, then #OFPORT",
         ),
-        (
-            "port=p1@index:1 port=p1@index:2",
-            "command line: two ports have the same name",
-        ),
+        ("port=p1@index:1 port=p1@index:2", "command line: two ports have the same name"),
         ("port=p1@index:0", "command line: one NIC is given two uses"),
         (
             "port=a@index:1#7 port=b@index:2#7",
             "command line: two ports have the same OpenFlow number",
         ),
-        (
-            "port=a@index:1#65280",
-            "command line: an OpenFlow port number must be 1 to 65279",
-        ),
-        (
-            "mgmt=mac:01:00:00:00:00:00",
-            "command line: a NIC cannot have a multicast MAC",
-        ),
-        (
-            "log=loud",
-            "command line: log=loud: expected off, error, warn, info, debug or trace",
-        ),
-        (
-            "on-panic=cry",
-            "command line: on-panic=cry: expected halt, reset or poweroff",
-        ),
-        (
-            "mac-age=0",
-            "command line: the MAC table needs an age from 1 s and 1 to 1000000 entries",
-        ),
-        (
-            "bridge=",
-            "command line: names take 1 to 15 letters, digits, '-', '_' or '.'",
-        ),
+        ("port=a@index:1#65280", "command line: an OpenFlow port number must be 1 to 65279"),
+        ("mgmt=mac:01:00:00:00:00:00", "command line: a NIC cannot have a multicast MAC"),
+        ("log=loud", "command line: log=loud: expected off, error, warn, info, debug or trace"),
+        ("on-panic=cry", "command line: on-panic=cry: expected halt, reset or poweroff"),
+        ("mac-age=0", "command line: the MAC table needs an age from 1 s and 1 to 1000000 entries"),
+        ("bridge=", "command line: names take 1 to 15 letters, digits, '-', '_' or '.'"),
     ] {
-        assert_eq!(
-            BootConfig::from_text(line).unwrap_err().to_string(),
-            expect,
-            "{line}"
-        );
+        assert_eq!(BootConfig::from_text(line).unwrap_err().to_string(), expect, "{line}");
     }
 }
 
@@ -219,11 +145,7 @@ fn any_address() -> impl Strategy<Value = Address> {
     prop_oneof![
         Just(Address::Dhcp),
         (host.clone(), 0u8..=32, proptest::option::of(host)).prop_map(
-            |(address, prefix_len, gateway)| Address::Static {
-                address,
-                prefix_len,
-                gateway
-            }
+            |(address, prefix_len, gateway)| Address::Static { address, prefix_len, gateway }
         ),
     ]
 }
@@ -255,16 +177,8 @@ fn any_config() -> impl Strategy<Value = BootConfig> {
         1u16..,
         1u32..=1_000_000,
         any::<u32>(),
-        prop_oneof![
-            Just(LogLevel::Off),
-            Just(LogLevel::Warn),
-            Just(LogLevel::Trace)
-        ],
-        prop_oneof![
-            Just(OnPanic::Halt),
-            Just(OnPanic::Reset),
-            Just(OnPanic::PowerOff)
-        ],
+        prop_oneof![Just(LogLevel::Off), Just(LogLevel::Warn), Just(LogLevel::Trace)],
+        prop_oneof![Just(OnPanic::Halt), Just(OnPanic::Reset), Just(OnPanic::PowerOff)],
     );
     (bridge, machine)
         .prop_map(|(b, m)| BootConfig {

@@ -70,20 +70,13 @@ impl BootConfig {
                 Ok(()) => is_configured = true,
                 Err(Refused::Unknown) => unknown.push(word),
                 Err(Refused::Expected(expected)) => {
-                    return Err(TextError::Value {
-                        word: word.to_owned(),
-                        expected,
-                    });
+                    return Err(TextError::Value { word: word.to_owned(), expected });
                 }
             }
         }
         let config = reader.finish()?;
         config.validate().map_err(TextError::Invalid)?;
-        Ok(FromText {
-            config,
-            unknown,
-            is_configured,
-        })
+        Ok(FromText { config, unknown, is_configured })
     }
 }
 
@@ -118,9 +111,9 @@ impl Reader {
             "mgmt" => self.mgmt = Some(fits(mgmt(value), "mac:MAC, index:N or none")?),
             "ip" => self.ip = Some(fits(ip(value), "dhcp or ADDRESS/PREFIX")?),
             "gw" => self.gateway = Some(fits(value.parse().ok(), "an IPv4 address")?),
-            "port" => config
-                .ports
-                .push(fits(port(value), "NAME@MAC or NAME@index:N, then #OFPORT")?),
+            "port" => {
+                config.ports.push(fits(port(value), "NAME@MAC or NAME@index:N, then #OFPORT")?)
+            }
             "mac-age" => config.mac_age_s = fits(value.parse().ok(), "seconds")?,
             "mac-table" => config.mac_table_size = fits(value.parse().ok(), "a number of entries")?,
             "self-check" => {
@@ -128,10 +121,8 @@ impl Reader {
                 config.self_check_one_in = one_in.unwrap_or(0);
             }
             "log" => {
-                config.log = fits(
-                    by_name(&LOG_LEVELS, value),
-                    "off, error, warn, info, debug or trace",
-                )?;
+                config.log =
+                    fits(by_name(&LOG_LEVELS, value), "off, error, warn, info, debug or trace")?;
             }
             "on-panic" => {
                 config.on_panic = fits(by_name(&ON_PANIC, value), "halt, reset or poweroff")?;
@@ -147,27 +138,16 @@ impl Reader {
         config.management = match (nic, self.ip, self.gateway) {
             (None, None, None) => None,
             (None, ..) => {
-                return Err(TextError::Conflict {
-                    why: "mgmt=none takes neither ip= nor gw=",
-                });
+                return Err(TextError::Conflict { why: "mgmt=none takes neither ip= nor gw=" });
             }
             (Some(nic), Some(Some((address, prefix_len))), gateway) => {
-                let address = Address::Static {
-                    address,
-                    prefix_len,
-                    gateway,
-                };
+                let address = Address::Static { address, prefix_len, gateway };
                 Some(Management { nic, address })
             }
             (Some(_), _, Some(_)) => {
-                return Err(TextError::Conflict {
-                    why: "gw= needs ip=ADDRESS/PREFIX",
-                });
+                return Err(TextError::Conflict { why: "gw= needs ip=ADDRESS/PREFIX" });
             }
-            (Some(nic), ..) => Some(Management {
-                nic,
-                address: Address::Dhcp,
-            }),
+            (Some(nic), ..) => Some(Management { nic, address: Address::Dhcp }),
         };
         Ok(config)
     }
@@ -177,10 +157,8 @@ fn fits<T>(value: Option<T>, expected: &'static str) -> Result<T, Refused> {
     value.ok_or(Refused::Expected(expected))
 }
 
-const FAIL_MODES: [(&str, FailMode); 2] = [
-    ("standalone", FailMode::Standalone),
-    ("secure", FailMode::Secure),
-];
+const FAIL_MODES: [(&str, FailMode); 2] =
+    [("standalone", FailMode::Standalone), ("secure", FailMode::Secure)];
 const LOG_LEVELS: [(&str, LogLevel); 6] = [
     ("off", LogLevel::Off),
     ("error", LogLevel::Error),
@@ -189,24 +167,15 @@ const LOG_LEVELS: [(&str, LogLevel); 6] = [
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),
 ];
-const ON_PANIC: [(&str, OnPanic); 3] = [
-    ("halt", OnPanic::Halt),
-    ("reset", OnPanic::Reset),
-    ("poweroff", OnPanic::PowerOff),
-];
+const ON_PANIC: [(&str, OnPanic); 3] =
+    [("halt", OnPanic::Halt), ("reset", OnPanic::Reset), ("poweroff", OnPanic::PowerOff)];
 
 fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
-    table
-        .iter()
-        .find(|(n, _)| *n == name)
-        .map(|(_, value)| *value)
+    table.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
 }
 
 fn name_of<T: Copy + PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
-    table
-        .iter()
-        .find(|(_, v)| *v == value)
-        .map_or("", |(name, _)| name)
+    table.iter().find(|(_, v)| *v == value).map_or("", |(name, _)| name)
 }
 
 impl FailMode {
@@ -242,11 +211,7 @@ impl OnPanic {
 
 fn dpid(value: &str) -> Option<u64> {
     let is_hex = value.len() == 16 && value.bytes().all(|b| b.is_ascii_hexdigit());
-    if is_hex {
-        u64::from_str_radix(value, 16).ok()
-    } else {
-        None
-    }
+    if is_hex { u64::from_str_radix(value, 16).ok() } else { None }
 }
 
 fn controller(value: &str) -> Option<Controller> {
@@ -255,18 +220,11 @@ fn controller(value: &str) -> Option<Controller> {
         Some(v6) => IpAddr::V6(v6.strip_suffix(']')?.parse().ok()?),
         None => IpAddr::V4(address.parse().ok()?),
     };
-    Some(Controller {
-        address,
-        port: port.parse().ok()?,
-    })
+    Some(Controller { address, port: port.parse().ok()? })
 }
 
 fn or_off<T: core::str::FromStr>(value: &str) -> Option<Option<T>> {
-    if value == "off" {
-        Some(None)
-    } else {
-        value.parse().ok().map(Some)
-    }
+    if value == "off" { Some(None) } else { value.parse().ok().map(Some) }
 }
 
 fn mgmt(value: &str) -> Option<Option<NicMatch>> {
@@ -296,11 +254,7 @@ fn port(value: &str) -> Option<PortSeed> {
         Some(index) => NicMatch::Index(index.parse().ok()?),
         None => NicMatch::Mac(place.parse::<Mac>().ok()?),
     };
-    Some(PortSeed {
-        nic,
-        name: name.to_owned(),
-        ofport,
-    })
+    Some(PortSeed { nic, name: name.to_owned(), ofport })
 }
 
 impl fmt::Display for Controller {
@@ -336,11 +290,7 @@ impl fmt::Display for BootConfig {
                 }
                 match address {
                     Address::Dhcp => f.write_str(" ip=dhcp")?,
-                    Address::Static {
-                        address,
-                        prefix_len,
-                        gateway,
-                    } => {
+                    Address::Static { address, prefix_len, gateway } => {
                         write!(f, " ip={address}/{prefix_len}")?;
                         if let Some(gateway) = gateway {
                             write!(f, " gw={gateway}")?;
@@ -359,20 +309,11 @@ impl fmt::Display for BootConfig {
                 write!(f, "#{number}")?;
             }
         }
-        write!(
-            f,
-            " mac-age={} mac-table={}",
-            self.mac_age_s, self.mac_table_size
-        )?;
+        write!(f, " mac-age={} mac-table={}", self.mac_age_s, self.mac_table_size)?;
         match self.self_check_one_in {
             0 => f.write_str(" self-check=off")?,
             n => write!(f, " self-check={n}")?,
         }
-        write!(
-            f,
-            " log={} on-panic={}",
-            self.log.name(),
-            self.on_panic.name()
-        )
+        write!(f, " log={} on-panic={}", self.log.name(), self.on_panic.name())
     }
 }

@@ -178,7 +178,7 @@ fn core(
         sample_one_in: parts.self_check_one_in,
     };
     let cache = PoolCache::new(parts.pool.clone());
-    let outlet = Outlet::new(cache, forwards, Some(upcalls), first_forward.clone());
+    let outlet = Outlet::new(cache, forwards, counters.clone(), upcalls, first_forward.clone());
     (PmdDatapath::new(config, counters.clone()), outlet)
 }
 

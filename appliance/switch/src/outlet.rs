@@ -12,7 +12,7 @@ use crate::rings::{Forward, ToHandler, TxRoute};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{Check, DropReason, Output, PortCounters, PortNo, Upcall};
+use datapath::{Check, CoreCounters, DropReason, Output, PortCounters, PortNo, Upcall};
 use netdev::{QueueFault, TxQueue};
 use packet::{Batch, Packet, PoolCache};
 use sync::counter::Gauge;
@@ -31,8 +31,10 @@ pub(crate) struct Outlet {
     dirty: Vec<PortNo>,
     /// Rings to the polling cores by index; none to itself.
     forwards: Vec<Option<Producer<Forward>>>,
-    /// Upcalls of this core. The control core, which is its own handler, has none.
-    upcalls: Option<Producer<ToHandler>>,
+    /// Where what has no port is counted.
+    core: Arc<CoreCounters>,
+    /// Upcalls of this core.
+    upcalls: Producer<ToHandler>,
     first_forward: Arc<FirstForward>,
     idle_polls: u32,
 }
@@ -78,7 +80,8 @@ impl Outlet {
     pub(crate) fn new(
         cache: PoolCache,
         forwards: Vec<Option<Producer<Forward>>>,
-        upcalls: Option<Producer<ToHandler>>,
+        core: Arc<CoreCounters>,
+        upcalls: Producer<ToHandler>,
         first_forward: Arc<FirstForward>,
     ) -> Self {
         Self {
@@ -86,6 +89,7 @@ impl Outlet {
             ports: Vec::new(),
             dirty: Vec::new(),
             forwards,
+            core,
             upcalls,
             first_forward,
             idle_polls: 0,
@@ -203,6 +207,7 @@ impl Output for Outlet {
         let egress = self.ports.get_mut(port.0 as usize).and_then(Option::as_mut);
         // The datapath asks for ports that exist only; a port without a way is one being removed.
         let Some(Egress { counters, way }) = egress else {
+            self.core.stray.dropped(DropReason::PortReset, 1);
             return self.cache.free(packet);
         };
         let (reason, packet) = match way {
@@ -238,10 +243,7 @@ impl Output for Outlet {
     }
 
     fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall> {
-        let Some(ring) = &mut self.upcalls else {
-            return Err(upcall);
-        };
-        ring.push(ToHandler::Upcall(upcall)).map_err(|back| match back {
+        self.upcalls.push(ToHandler::Upcall(upcall)).map_err(|back| match back {
             ToHandler::Upcall(upcall) => upcall,
             ToHandler::Check(_) => unreachable!("the ring gives back what was pushed"),
         })
@@ -249,12 +251,8 @@ impl Output for Outlet {
 
     fn check(&mut self, check: Check) -> bool {
         // Samples never take the room of a packet.
-        match &mut self.upcalls {
-            Some(ring) if ring.room() > ring.capacity() / 2 => {
-                ring.push(ToHandler::Check(check)).is_ok()
-            }
-            _ => false,
-        }
+        self.upcalls.room() > self.upcalls.capacity() / 2
+            && self.upcalls.push(ToHandler::Check(check)).is_ok()
     }
 
     fn cache(&mut self) -> &mut PoolCache {

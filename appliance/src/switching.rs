@@ -1,0 +1,329 @@
+//! From configuration and devices to a running switch.
+//!
+//! # Memory
+//! Packet buffers get half of the heap at the most, dealt evenly over the NICs: twice a ring for
+//! each, so that a full transmit ring does not starve reception. Little memory or many NICs make
+//! rings shorter, never the boot fail, down to [`MIN_RING`].
+//!
+//! # Processors
+//! With one, control and polling bodies alternate on it. With more, the boot processor has the
+//! control body and each other one a polling body.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use netdev::Netdev;
+use openflow::OfPort;
+use packet::{Pool, PoolConfig, PoolError, Region};
+use runtime::{console, cpu, entropy, memory, power, time};
+use seed::{Address, BootConfig, FailMode, Mac, NicMatch};
+use switch::{ByteChannel, Pmd, PortParts, Switch, SwitchParts, mgmt};
+use sync::time::Nanos;
+use virtio_drivers::PAGE_SIZE;
+use virtio_drivers::transport::{DeviceType, SomeTransport};
+use virtio_net::VirtioNet;
+
+use crate::Harm;
+use crate::console_port::BytePort;
+use crate::devices::Device;
+use crate::dma::DeviceMemory;
+
+/// Shortest rings that a boot gives: less would lose whole bursts.
+const MIN_RING: usize = 128;
+/// Longest rings that are asked for.
+const MAX_RING: usize = 1024;
+/// Jumbo buffers, at the least and at the most.
+const JUMBO: core::ops::RangeInclusive<usize> = 64..=1024;
+/// A body that had nothing to do for so long lets its processor rest between rounds.
+const RESTLESS: Nanos = Nanos::from_millis(2);
+/// How long it rests.
+const REST_NS: u64 = 20_000;
+/// Bytes of the log moved to the serial line in one round of the control body.
+const LOG_BYTES: usize = 16;
+
+/// Why no switch could be built.
+#[derive(Debug)]
+pub(crate) enum BuildError {
+    /// The configuration names a NIC that is not there.
+    NoSuchNic(NicMatch),
+    /// There is no room for packet buffers.
+    Memory { needed_bytes: usize },
+    /// The pool was refused.
+    Pool(PoolError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchNic(NicMatch::Mac(mac)) => {
+                write!(f, "no NIC has the address {mac} that the configuration names")
+            }
+            Self::NoSuchNic(NicMatch::Index(index)) => {
+                write!(f, "there is no NIC number {index} (the first is 0)")
+            }
+            Self::Memory { needed_bytes } => {
+                let mib = needed_bytes.div_ceil(1 << 20);
+                write!(f, "too little memory: packet buffers need {mib} MiB; give the VM more")
+            }
+            Self::Pool(error) => write!(f, "packet buffers: {error:?}"),
+        }
+    }
+}
+
+type Nic = VirtioNet<SomeTransport<'static>, DeviceMemory>;
+
+/// Builds the switch.
+pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch, BuildError> {
+    let (nics, channels) = open(devices);
+    let (heap_used, heap_total) = crate::heap_use();
+    let rings = Rings::plan(nics.len(), heap_total.saturating_sub(heap_used));
+    let pool = rings.pool()?;
+    let nics = nics.into_iter().map(|nic| nic.with_queue_size(rings.len));
+    let mut nics: Vec<Option<Nic>> = nics.map(Some).collect();
+
+    let management = match config.management {
+        None => None,
+        // The default takes the first NIC, if there is one at all.
+        Some(_) if nics.is_empty() => {
+            log::warn!("no NIC at all: the switch can be reached by its consoles only");
+            None
+        }
+        Some(management) => {
+            let nic = take(&mut nics, management.nic)?;
+            let netdev: Box<dyn Netdev> = Box::new(nic);
+            Some((netdev, address(management.address)))
+        }
+    };
+    let datapath_id = config.datapath_id.unwrap_or_else(|| {
+        let first = management.as_ref().map(|(netdev, _)| netdev.info().mac);
+        let any = || nics.iter().flatten().next().map(|nic| nic.info().mac);
+        let [a, b, c, d, e, f] = first.or_else(any).unwrap_or([2, 0, 0, 0, 0, 1]);
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    });
+    let ports = ports(config, &mut nics)?;
+    let random = entropy::seed();
+    let parts = SwitchParts {
+        bridge: ofproto::BridgeConfig {
+            name: config.bridge.clone(),
+            datapath_id,
+            fail_mode: match config.fail_mode {
+                FailMode::Standalone => ofproto::FailMode::Standalone,
+                FailMode::Secure => ofproto::FailMode::Secure,
+            },
+            mac_table_size: usize::try_from(config.mac_table_size).unwrap_or(usize::MAX),
+            mac_max_age: Nanos::from_secs(u64::from(config.mac_age_s)),
+            seed: random.rotate_left(17),
+            ..ofproto::BridgeConfig::default()
+        },
+        agent: agent::AgentConfig {
+            controllers: config
+                .controllers
+                .iter()
+                .map(|controller| SocketAddr::new(controller.address, controller.port))
+                .collect(),
+            ..agent::AgentConfig::default()
+        },
+        listen: config.listen.unwrap_or(0),
+        n_cores: cpu::count().saturating_sub(1).max(1),
+        ports,
+        management,
+        channels,
+        pool,
+        self_check_one_in: config.self_check_one_in,
+        random,
+        memory: crate::heap_use,
+    };
+    Ok(Switch::new(parts, now()))
+}
+
+/// Runs the switch on all processors; ends by switching the machine off.
+pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
+    let Switch { mut control, mut pmds } = switch;
+    if cpu::count() > 1 {
+        for (number, pmd) in (1..cpu::count()).zip(pmds.drain(..)) {
+            if let Err(error) = cpu::start(number, move || poll(pmd, harm, number)) {
+                log::error!("cpu{number} does not start ({error}); its queues stay silent");
+            }
+        }
+    }
+    log::info!("ready {} us after power on", now().as_micros());
+    harm.do_on(0);
+    let mut idle = Idle::default();
+    loop {
+        let mut worked = false;
+        for pmd in &mut pmds {
+            worked |= pmd.poll(now());
+        }
+        worked |= control.poll(now());
+        worked |= console::flush(LOG_BYTES);
+        if control.wants_exit() {
+            // The answer to the one who asked leaves first.
+            for _ in 0..100 {
+                control.poll(now());
+            }
+            log::info!("switched off on request");
+            console::flush_all();
+            power::off();
+        }
+        idle.after_round(worked);
+    }
+}
+
+/// What a polling processor does, for ever.
+fn poll(mut pmd: Pmd, harm: Harm, number: usize) -> ! {
+    harm.do_on(number);
+    let mut idle = Idle::default();
+    loop {
+        let worked = pmd.poll(now());
+        idle.after_round(worked);
+    }
+}
+
+/// Rest for a processor without work: none at first, then short sleeps, so that an idle switch does
+/// not heat its host while the first frame after a pause waits microseconds at the most.
+#[derive(Default)]
+struct Idle {
+    since: Option<Nanos>,
+}
+
+impl Idle {
+    fn after_round(&mut self, worked: bool) {
+        if worked {
+            self.since = None;
+            return;
+        }
+        let now = now();
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_sub(since) > RESTLESS {
+            cpu::wait(REST_NS);
+        } else {
+            cpu::pause();
+        }
+    }
+}
+
+fn now() -> Nanos {
+    Nanos(time::now())
+}
+
+/// Opens NICs and consoles; what cannot be opened is logged and left out.
+fn open(devices: Vec<Device>) -> (Vec<Nic>, Vec<Box<dyn ByteChannel>>) {
+    let mut nics = Vec::new();
+    let mut channels: Vec<Box<dyn ByteChannel>> = Vec::new();
+    for device in devices {
+        let kind = device.kind();
+        let Device { location, transport, .. } = device;
+        match kind {
+            DeviceType::Network => {
+                match VirtioNet::new(location.clone(), transport, DeviceMemory) {
+                    Ok(nic) => nics.push(nic),
+                    Err(error) => log::error!("NIC at {location} cannot be used: {error:?}"),
+                }
+            }
+            DeviceType::Console => match BytePort::new(transport) {
+                Ok(port) => channels.push(Box::new(port)),
+                Err(error) => log::warn!("console at {location} cannot be used: {error}"),
+            },
+            _ => log::debug!("device at {location} is not used"),
+        }
+    }
+    (nics, channels)
+}
+
+/// Takes the NIC that `wanted` names.
+fn take(nics: &mut [Option<Nic>], wanted: NicMatch) -> Result<Nic, BuildError> {
+    let found = nics.iter_mut().enumerate().find(|(index, nic)| {
+        nic.as_ref().is_some_and(|nic| wanted.matches(Mac(nic.info().mac), *index))
+    });
+    found.and_then(|(_, nic)| nic.take()).ok_or(BuildError::NoSuchNic(wanted))
+}
+
+/// The data ports: those that the configuration names, else every NIC that is left.
+fn ports(config: &BootConfig, nics: &mut [Option<Nic>]) -> Result<Vec<PortParts>, BuildError> {
+    let mut ports = Vec::new();
+    if config.ports.is_empty() {
+        for (nic, number) in nics.iter_mut().filter_map(Option::take).zip(1_u32..) {
+            let (name, netdev) = (alloc::format!("p{number}"), Box::new(nic));
+            ports.push(PortParts { name, of: OfPort(number), netdev });
+        }
+        return Ok(ports);
+    }
+    let asked: Vec<u32> =
+        config.ports.iter().filter_map(|port| port.ofport).map(u32::from).collect();
+    let mut free = (1_u32..).filter(|number| !asked.contains(number));
+    for port in &config.ports {
+        let nic = take(nics, port.nic)?;
+        // There are more numbers than ports.
+        let number = port.ofport.map(u32::from).or_else(|| free.next()).unwrap_or(u32::MAX);
+        let name: String = port.name.clone();
+        ports.push(PortParts { name, of: OfPort(number), netdev: Box::new(nic) });
+    }
+    Ok(ports)
+}
+
+fn address(address: Address) -> mgmt::Address {
+    match address {
+        Address::Dhcp => mgmt::Address::Dhcp,
+        Address::Static { address, prefix_len, gateway } => {
+            mgmt::Address::Static { address, prefix_len, gateway }
+        }
+    }
+}
+
+/// How long rings are and how many buffers there are.
+struct Rings {
+    len: u16,
+    buffers: PoolConfig,
+}
+
+impl Rings {
+    fn plan(n_nics: usize, free_bytes: usize) -> Self {
+        let n_nics = n_nics.max(1);
+        let budget = free_bytes / 2;
+        let jumbo = (budget / 4 / packet::JUMBO_BYTES).clamp(*JUMBO.start(), *JUMBO.end());
+        let per_nic = budget / 4 * 3 / packet::SMALL_BYTES / n_nics;
+        let ring = (per_nic / 2).clamp(MIN_RING, MAX_RING);
+        let ring = 1 << ring.ilog2();
+        let small = 2 * ring * n_nics + 256;
+        Self { len: u16::try_from(ring).unwrap_or(u16::MAX), buffers: PoolConfig { small, jumbo } }
+    }
+
+    fn pool(&self) -> Result<Arc<Pool>, BuildError> {
+        let needed_bytes = Pool::required_bytes(&self.buffers);
+        let memory = memory::dma_alloc(needed_bytes.div_ceil(PAGE_SIZE), PAGE_SIZE);
+        let memory = memory.ok_or(BuildError::Memory { needed_bytes })?;
+        let offset =
+            memory::device_address(memory).wrapping_sub(memory.as_ptr().expose_provenance() as u64);
+        // SAFETY: freshly allocated pages of at least this length, never freed and referred to by
+        // nothing else; the offset turns their addresses into the device's.
+        let region = unsafe { Region::new(memory, needed_bytes, offset) };
+        log::info!(
+            "{} packet buffers and {} jumbo ones in {} KiB, rings of {}",
+            self.buffers.small,
+            self.buffers.jumbo,
+            needed_bytes >> 10,
+            self.len,
+        );
+        Pool::new(self.buffers, region).map_err(BuildError::Pool)
+    }
+}
+
+impl fmt::Debug for BytePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BytePort")
+    }
+}
+
+impl ByteChannel for BytePort {
+    fn read(&mut self, into: &mut [u8]) -> usize {
+        Self::read(self, into)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        Self::write(self, bytes)
+    }
+}
