@@ -30,10 +30,7 @@ impl DmaRegion {
     pub unsafe fn new(ptr: NonNull<u8>, device_address: u64, len: usize) -> Self {
         // SAFETY: the caller's duties 1 and 2 are those of `Shared::new`.
         let memory = unsafe { Shared::new(ptr, len) };
-        Self {
-            memory,
-            device_address,
-        }
+        Self { memory, device_address }
     }
 
     /// Where the device finds it.
@@ -64,9 +61,7 @@ impl DmaRegion {
     /// beyond the end are left out.
     pub fn write(&self, offset: usize, bytes: &[u8]) {
         for (at, byte) in (offset..self.len()).zip(bytes) {
-            self.memory
-                .u8(at)
-                .store(*byte, core::sync::atomic::Ordering::Relaxed);
+            self.memory.u8(at).store(*byte, core::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -76,9 +71,7 @@ impl DmaRegion {
         if offset >= self.len() {
             return 0;
         }
-        self.memory
-            .u8(offset)
-            .load(core::sync::atomic::Ordering::Relaxed)
+        self.memory.u8(offset).load(core::sync::atomic::Ordering::Relaxed)
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -73,18 +73,13 @@ impl MmioDoorbells {
     pub unsafe fn new(header: NonNull<VirtIOHeader>) -> Self {
         // SAFETY: the register block is 0x100 bytes and mapped, says the caller.
         let notify = unsafe { header.cast::<u8>().add(Self::NOTIFY) };
-        Self {
-            notify: notify.cast(),
-        }
+        Self { notify: notify.cast() }
     }
 }
 
 impl Doorbells for MmioDoorbells {
     fn doorbell(&mut self, queue: u16) -> Option<Doorbell> {
-        Some(Doorbell {
-            register: Register::Word(self.notify),
-            queue,
-        })
+        Some(Doorbell { register: Register::Word(self.notify), queue })
     }
 }
 
@@ -164,12 +159,7 @@ impl PciDoorbells {
         let common = unsafe { H::mmio_phys_to_virt(common, common_len) };
         // SAFETY: as above.
         let area = unsafe { H::mmio_phys_to_virt(area, area_len) };
-        Some(Self {
-            common,
-            area,
-            area_len,
-            multiplier: usize::try_from(multiplier).ok()?,
-        })
+        Some(Self { common, area, area_len, multiplier: usize::try_from(multiplier).ok()? })
     }
 }
 
@@ -211,9 +201,6 @@ impl Doorbells for PciDoorbells {
         }
         // SAFETY: within the area, just checked.
         let register = unsafe { self.area.add(at) };
-        Some(Doorbell {
-            register: Register::Half(register.cast()),
-            queue,
-        })
+        Some(Doorbell { register: Register::Half(register.cast()), queue })
     }
 }

@@ -82,6 +82,5 @@ pub fn start<T: Transport>(transport: &mut T) {
     transport.set_status(FEATURES_OK | DeviceStatus::DRIVER_OK);
 }
 
-const FEATURES_OK: DeviceStatus = DeviceStatus::ACKNOWLEDGE
-    .union(DeviceStatus::DRIVER)
-    .union(DeviceStatus::FEATURES_OK);
+const FEATURES_OK: DeviceStatus =
+    DeviceStatus::ACKNOWLEDGE.union(DeviceStatus::DRIVER).union(DeviceStatus::FEATURES_OK);

@@ -31,10 +31,7 @@ macro_rules! field {
         #[inline]
         pub(crate) fn $name(&self, at: usize) -> &$atomic {
             let width = size_of::<$atomic>();
-            assert!(
-                at.checked_add(width).is_some_and(|end| end <= self.len),
-                "outside"
-            );
+            assert!(at.checked_add(width).is_some_and(|end| end <= self.len), "outside");
             // SAFETY: `at` is within the allocation (just checked).
             let field = unsafe { self.start.add(at) }.cast();
             assert!(field.is_aligned(), "misaligned");

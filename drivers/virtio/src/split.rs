@@ -110,11 +110,7 @@ impl Layout {
         let size = usize::from(size);
         let avail = (16 * size).next_multiple_of(64);
         let used = (avail + 6 + 2 * size).next_multiple_of(64);
-        Self {
-            avail,
-            used,
-            total: used + 6 + 8 * size,
-        }
+        Self { avail, used, total: used + 6 + 8 * size }
     }
 }
 
@@ -148,9 +144,7 @@ impl SplitQueue {
     /// `wanted`; `None` when the device has no such queue.
     #[must_use]
     pub fn choose_size(device_max: u32, wanted: u16) -> Option<u16> {
-        let most = device_max
-            .min(u32::from(wanted))
-            .min(u32::from(MAX_QUEUE_SIZE));
+        let most = device_max.min(u32::from(wanted)).min(u32::from(MAX_QUEUE_SIZE));
         let log = most.checked_ilog2()?;
         u16::try_from(1_u32 << log).ok()
     }
@@ -207,14 +201,8 @@ impl SplitQueue {
         for at in (0..self.layout.total / 2 * 2).step_by(2) {
             memory.u16(at).store(0, Ordering::Relaxed);
         }
-        let flags = if self.has_event_idx {
-            0
-        } else {
-            AVAIL_NO_INTERRUPT
-        };
-        memory
-            .u16(self.layout.avail)
-            .store(flags.to_le(), Ordering::Relaxed);
+        let flags = if self.has_event_idx { 0 } else { AVAIL_NO_INTERRUPT };
+        memory.u16(self.layout.avail).store(flags.to_le(), Ordering::Relaxed);
         self.suppress_interrupts();
     }
 
@@ -252,11 +240,7 @@ impl SplitQueue {
     #[must_use]
     pub fn device_addresses(&self) -> (u64, u64, u64) {
         let base = self.region.device_address();
-        (
-            base,
-            base + self.layout.avail as u64,
-            base + self.layout.used as u64,
-        )
+        (base, base + self.layout.avail as u64, base + self.layout.used as u64)
     }
 
     /// Adds a chain of one buffer; see [`add`](Self::add).
@@ -293,10 +277,7 @@ impl SplitQueue {
         slot.writable = writable;
 
         let entry = self.layout.avail + 4 + 2 * usize::from(self.next_avail & (self.size - 1));
-        self.region
-            .shared()
-            .u16(entry)
-            .store(head.to_le(), Ordering::Relaxed);
+        self.region.shared().u16(entry).store(head.to_le(), Ordering::Relaxed);
         self.next_avail = self.next_avail.wrapping_add(1);
         self.in_flight += 1;
         Some(head)
@@ -305,15 +286,9 @@ impl SplitQueue {
     fn write_descriptor(&self, at: u16, buffer: &Buffer, flags: u16, next: u16) {
         let memory = self.region.shared();
         let base = 16 * usize::from(at);
-        memory
-            .u64(base)
-            .store(buffer.device_address.to_le(), Ordering::Relaxed);
-        memory
-            .u32(base + 8)
-            .store(buffer.len.to_le(), Ordering::Relaxed);
-        memory
-            .u16(base + 12)
-            .store(flags.to_le(), Ordering::Relaxed);
+        memory.u64(base).store(buffer.device_address.to_le(), Ordering::Relaxed);
+        memory.u32(base + 8).store(buffer.len.to_le(), Ordering::Relaxed);
+        memory.u16(base + 12).store(flags.to_le(), Ordering::Relaxed);
         memory.u16(base + 14).store(next.to_le(), Ordering::Relaxed);
     }
 
@@ -325,9 +300,7 @@ impl SplitQueue {
             return false;
         }
         let memory = self.region.shared();
-        memory
-            .u16(self.layout.avail + 2)
-            .store(new.to_le(), Ordering::Release);
+        memory.u16(self.layout.avail + 2).store(new.to_le(), Ordering::Release);
         self.published = new;
         // Between our index and the device's wish; see "Memory ordering".
         fence(Ordering::SeqCst);
@@ -412,10 +385,7 @@ impl SplitQueue {
         if self.has_event_idx {
             let at = self.layout.avail + 4 + 2 * usize::from(self.size);
             let event = self.seen_used.wrapping_sub(1);
-            self.region
-                .shared()
-                .u16(at)
-                .store(event.to_le(), Ordering::Relaxed);
+            self.region.shared().u16(at).store(event.to_le(), Ordering::Relaxed);
         }
     }
 

@@ -24,11 +24,7 @@ pub struct FakeDma {
 macro_rules! atomic {
     ($self:ident, $atomic:ty, $int:ty, $address:ident) => {{
         let here: *mut $int = $self.here($address, size_of::<$int>() as u64).cast();
-        assert!(
-            here.is_aligned(),
-            "the driver gave the device {:#x}: misaligned",
-            $address
-        );
+        assert!(here.is_aligned(), "the driver gave the device {:#x}: misaligned", $address);
         // SAFETY: as in `byte`, and aligned.
         unsafe { <$atomic>::from_ptr(here) }
     }};
@@ -54,10 +50,7 @@ impl FakeDma {
     /// Memory that the device sees `device_offset` further up (wrapping).
     #[must_use]
     pub fn new(device_offset: u64) -> Self {
-        Self {
-            device_offset,
-            allowed: Arc::default(),
-        }
+        Self { device_offset, allowed: Arc::default() }
     }
 
     /// What the device adds to our addresses.
@@ -70,9 +63,26 @@ impl FakeDma {
     /// of a packet pool.
     pub fn allow(&self, start: NonNull<u8>, len: usize) {
         let start = (start.expose_provenance().get() as u64).wrapping_add(self.device_offset);
-        self.allowed
-            .lock()
-            .push((start, start.wrapping_add(len as u64)));
+        self.allowed.lock().push((start, start.wrapping_add(len as u64)));
+    }
+
+    /// What the device reads at an address: two bytes, a ring field.
+    ///
+    /// # Panics
+    ///
+    /// When nobody allowed the device to touch them.
+    #[must_use]
+    pub fn peek(&self, address: u64) -> [u8; 2] {
+        self.load_u16(address).to_le_bytes()
+    }
+
+    /// Writes bytes at an address, as the device might at any moment.
+    ///
+    /// # Panics
+    ///
+    /// When nobody allowed the device to touch them.
+    pub fn poke(&self, address: u64, bytes: &[u8]) {
+        self.write(address, bytes);
     }
 
     /// Our pointer to `len` bytes at a device address.
@@ -86,10 +96,7 @@ impl FakeDma {
             .lock()
             .iter()
             .any(|&(start, end)| start <= address && address.saturating_add(len) <= end);
-        assert!(
-            is_allowed,
-            "the driver gave the device {address:#x}, which is nobody's memory"
-        );
+        assert!(is_allowed, "the driver gave the device {address:#x}, which is nobody's memory");
         let here = usize::try_from(address.wrapping_sub(self.device_offset)).unwrap_or(0);
         core::ptr::with_exposed_provenance_mut(here)
     }
@@ -107,11 +114,7 @@ impl FakeDma {
     stores!(AtomicU32, u32, store_u32);
 
     pub(super) fn read_slice(&self, address: u64, into: &mut Vec<u8>, len: u32) {
-        into.extend(
-            (address..)
-                .take(len as usize)
-                .map(|at| self.byte(at).load(Ordering::Relaxed)),
-        );
+        into.extend((address..).take(len as usize).map(|at| self.byte(at).load(Ordering::Relaxed)));
     }
 
     pub(super) fn write(&self, address: u64, bytes: &[u8]) {

@@ -26,11 +26,7 @@ impl Transport for FakeTransport {
 
     fn max_queue_size(&mut self, queue: u16) -> u32 {
         let state = self.state.lock();
-        if usize::from(queue) < state.queues.len() {
-            state.config.queue_size_max
-        } else {
-            0
-        }
+        if usize::from(queue) < state.queues.len() { state.config.queue_size_max } else { 0 }
     }
 
     fn notify(&mut self, queue: u16) {
@@ -67,9 +63,7 @@ impl Transport for FakeTransport {
         driver_area: PhysAddr,
         device_area: PhysAddr,
     ) {
-        self.state
-            .lock()
-            .queue_set(queue, size, [descriptors, driver_area, device_area]);
+        self.state.lock().queue_set(queue, size, [descriptors, driver_area, device_area]);
     }
 
     fn queue_unset(&mut self, queue: u16) {
@@ -77,11 +71,7 @@ impl Transport for FakeTransport {
     }
 
     fn queue_used(&mut self, queue: u16) -> bool {
-        self.state
-            .lock()
-            .queues
-            .get(usize::from(queue))
-            .is_some_and(|queue| queue.size != 0)
+        self.state.lock().queues.get(usize::from(queue)).is_some_and(|queue| queue.size != 0)
     }
 
     fn ack_interrupt(&mut self) -> InterruptStatus {
@@ -94,11 +84,7 @@ impl Transport for FakeTransport {
 
     fn read_config_space<T: FromBytes + IntoBytes>(&self, offset: usize) -> Result<T, Error> {
         let state = self.state.lock();
-        let bytes = state
-            .config
-            .config_space
-            .get(offset..)
-            .ok_or(Error::ConfigSpaceTooSmall)?;
+        let bytes = state.config.config_space.get(offset..).ok_or(Error::ConfigSpaceTooSmall)?;
         let (value, _) = T::read_from_prefix(bytes).map_err(|_| Error::ConfigSpaceTooSmall)?;
         Ok(value)
     }
@@ -110,13 +96,9 @@ impl Transport for FakeTransport {
     ) -> Result<(), Error> {
         let mut state = self.state.lock();
         let bytes = value.as_bytes();
-        let room = state
-            .config
-            .config_space
-            .get_mut(offset..)
-            .and_then(|b| b.get_mut(..bytes.len()));
-        room.ok_or(Error::ConfigSpaceTooSmall)?
-            .copy_from_slice(bytes);
+        let room =
+            state.config.config_space.get_mut(offset..).and_then(|b| b.get_mut(..bytes.len()));
+        room.ok_or(Error::ConfigSpaceTooSmall)?.copy_from_slice(bytes);
         Ok(())
     }
 }
