@@ -23,13 +23,7 @@ pub struct Nic {
 impl Nic {
     /// A NIC with one queue pair and the usual MTU.
     pub fn new(id: impl Into<String>, mac: Mac, backend: Backend) -> Self {
-        Self {
-            id: id.into(),
-            mac,
-            backend,
-            mtu: None,
-            n_queue_pairs: 1,
-        }
+        Self { id: id.into(), mac, backend, mtu: None, n_queue_pairs: 1 }
     }
 }
 

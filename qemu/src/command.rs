@@ -34,12 +34,7 @@ impl Vm {
             line.with_path("-fw_cfg", "name=opt/uniswitch/config,file=", seed, "");
         }
         if let Some(qmp) = &self.qmp {
-            line.with_path(
-                "-chardev",
-                "socket,id=qmp,server=on,wait=off,path=",
-                qmp,
-                "",
-            );
+            line.with_path("-chardev", "socket,id=qmp,server=on,wait=off,path=", qmp, "");
             line.arg("-mon", "chardev=qmp,mode=control");
         }
         for (i, console) in self.consoles.iter().enumerate() {
@@ -54,18 +49,11 @@ impl Vm {
 
     fn machine(&self, line: &mut Line) {
         let mut machine = self.machine.name().to_owned();
-        if self
-            .nics
-            .iter()
-            .any(|nic| nic.backend.needs_shared_memory())
-        {
+        if self.nics.iter().any(|nic| nic.backend.needs_shared_memory()) {
             machine += ",memory-backend=mem";
             line.arg(
                 "-object",
-                format!(
-                    "memory-backend-memfd,id=mem,size={}M,share=on",
-                    self.memory_mib
-                ),
+                format!("memory-backend-memfd,id=mem,size={}M,share=on", self.memory_mib),
             );
         }
         line.arg("-machine", machine);
@@ -108,20 +96,9 @@ impl Vm {
             }
             _ => format!("pci,disable-legacy=on,addr={:#x}", FIRST_CONSOLE_SLOT + i),
         };
-        line.with_path(
-            "-chardev",
-            &format!("socket,id=ctl{i},server=on,wait=off,path="),
-            path,
-            "",
-        );
-        line.arg(
-            "-device",
-            format!("virtio-serial-{place},id=serial{i},max_ports=1"),
-        );
-        line.arg(
-            "-device",
-            format!("virtconsole,bus=serial{i}.0,chardev=ctl{i}"),
-        );
+        line.with_path("-chardev", &format!("socket,id=ctl{i},server=on,wait=off,path="), path, "");
+        line.arg("-device", format!("virtio-serial-{place},id=serial{i},max_ports=1"));
+        line.arg("-device", format!("virtconsole,bus=serial{i}.0,chardev=ctl{i}"));
     }
 
     fn nic(&self, line: &mut Line, i: usize, nic: &Nic) {
@@ -162,10 +139,7 @@ impl Vm {
                 let forwards = forwards
                     .iter()
                     .map(|f| format!(",hostfwd=tcp:{}:{}-:{}", f.address, f.host, f.guest));
-                line.arg(
-                    "-netdev",
-                    format!("user,id={id}{}", forwards.collect::<String>()),
-                );
+                line.arg("-netdev", format!("user,id={id}{}", forwards.collect::<String>()));
             }
             Backend::Tap { ifname } => line.arg(
                 "-netdev",
@@ -193,16 +167,8 @@ impl Vm {
                     Role::Server => "server=on".to_owned(),
                     Role::Client => self.version.reconnect_of_socket().to_owned(),
                 };
-                line.with_path(
-                    "-chardev",
-                    &format!("socket,id={id}-chr,{role},path="),
-                    path,
-                    "",
-                );
-                line.arg(
-                    "-netdev",
-                    format!("vhost-user,id={id},chardev={id}-chr{queues}"),
-                );
+                line.with_path("-chardev", &format!("socket,id={id}-chr,{role},path="), path, "");
+                line.arg("-netdev", format!("vhost-user,id={id},chardev={id}-chr{queues}"));
             }
         }
     }

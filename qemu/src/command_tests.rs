@@ -6,13 +6,7 @@ use crate::probe::Version;
 use crate::vm::DiskFormat;
 
 fn vm() -> Vm {
-    Vm::new(
-        Boot::Kernel {
-            path: "/i.elf".into(),
-            cmdline: String::new(),
-        },
-        Path::new("/d"),
-    )
+    Vm::new(Boot::Kernel { path: "/i.elf".into(), cmdline: String::new() }, Path::new("/d"))
 }
 
 fn nic(i: u8, backend: Backend) -> Nic {
@@ -52,10 +46,7 @@ fn the_whole_of_a_plain_machine() {
 
 #[test]
 fn machines() {
-    check(
-        |vm| vm.machine = Machine::Pc,
-        &["-machine pc -accel tcg -cpu max"],
-    );
+    check(|vm| vm.machine = Machine::Pc, &["-machine pc -accel tcg -cpu max"]);
     check(|vm| vm.accel = Accel::Kvm, &["-accel kvm -cpu host"]);
     check(|vm| vm.cpu = Some("Haswell".into()), &["-cpu Haswell"]);
     check(
@@ -77,19 +68,13 @@ fn boots() {
     check(
         |vm| {
             let cmdline = "log=debug listen=off".into();
-            vm.boot = Boot::Kernel {
-                path: "/a b".into(),
-                cmdline,
-            };
+            vm.boot = Boot::Kernel { path: "/a b".into(), cmdline };
         },
         &["-kernel '/a b' -append 'log=debug listen=off'"],
     );
     check(
         |vm| {
-            vm.boot = Boot::Disk {
-                path: "/a,b".into(),
-                format: DiskFormat::Qcow2,
-            };
+            vm.boot = Boot::Disk { path: "/a,b".into(), format: DiskFormat::Qcow2 };
             vm.seed = Some("/s".into());
         },
         &[
@@ -102,20 +87,9 @@ fn boots() {
 
 #[test]
 fn backends() {
-    let forward = Forward {
-        address: [127, 0, 0, 1].into(),
-        host: 6699,
-        guest: 6653,
-    };
+    let forward = Forward { address: [127, 0, 0, 1].into(), host: 6699, guest: 6653 };
     check(
-        |vm| {
-            vm.nics = vec![nic(
-                1,
-                Backend::User {
-                    forwards: vec![forward],
-                },
-            )]
-        },
+        |vm| vm.nics = vec![nic(1, Backend::User { forwards: vec![forward] })],
         &[
             "-netdev user,id=p1,hostfwd=tcp:127.0.0.1:6699-:6653",
             "-device virtio-net-pci,disable-legacy=on,addr=0x2,netdev=p1,id=p1-nic,\
@@ -124,12 +98,7 @@ fn backends() {
     );
     check(
         |vm| {
-            let mut tap = nic(
-                2,
-                Backend::Tap {
-                    ifname: "tap0".into(),
-                },
-            );
+            let mut tap = nic(2, Backend::Tap { ifname: "tap0".into() });
             tap.n_queue_pairs = 4;
             tap.mtu = Some(9000);
             vm.nics = vec![tap];
@@ -145,30 +114,14 @@ fn backends() {
         &["dgram,id=p3,local.type=unix,local.path=/l,remote.type=unix,remote.path=/r"],
     );
     check(
-        |vm| {
-            vm.nics = vec![nic(
-                4,
-                Backend::Stream {
-                    path: "/s".into(),
-                    role: Role::Server,
-                },
-            )]
-        },
+        |vm| vm.nics = vec![nic(4, Backend::Stream { path: "/s".into(), role: Role::Server })],
         &["stream,id=p4,server=on,addr.type=unix,addr.path=/s"],
     );
 }
 
 #[test]
 fn vhost_user_shares_the_memory() {
-    let vhost = |role| {
-        nic(
-            5,
-            Backend::VhostUser {
-                path: "/v".into(),
-                role,
-            },
-        )
-    };
+    let vhost = |role| nic(5, Backend::VhostUser { path: "/v".into(), role });
     check(
         |vm| vm.nics = vec![vhost(Role::Client)],
         &[
@@ -179,10 +132,7 @@ fn vhost_user_shares_the_memory() {
             "tx_queue_size=1024",
         ],
     );
-    check(
-        |vm| vm.nics = vec![vhost(Role::Server)],
-        &["socket,id=p5-chr,server=on,path=/v"],
-    );
+    check(|vm| vm.nics = vec![vhost(Role::Server)], &["socket,id=p5-chr,server=on,path=/v"]);
 }
 
 #[test]
@@ -192,37 +142,16 @@ fn newer_versions_spell_reconnect_differently() {
         |vm| {
             vm.version = Version { major: 9, minor: 2 };
             vm.nics = vec![
-                nic(
-                    1,
-                    Backend::VhostUser {
-                        path: path(),
-                        role: Role::Client,
-                    },
-                ),
-                nic(
-                    2,
-                    Backend::Stream {
-                        path: path(),
-                        role: Role::Client,
-                    },
-                ),
+                nic(1, Backend::VhostUser { path: path(), role: Role::Client }),
+                nic(2, Backend::Stream { path: path(), role: Role::Client }),
             ];
         },
-        &[
-            "p1-chr,reconnect-ms=1000,path=/s",
-            "server=off,reconnect-ms=1000,addr.type",
-        ],
+        &["p1-chr,reconnect-ms=1000,path=/s", "server=off,reconnect-ms=1000,addr.type"],
     );
     check(
         |vm| {
             vm.version = Version { major: 8, minor: 0 };
-            vm.nics = vec![nic(
-                2,
-                Backend::Stream {
-                    path: path(),
-                    role: Role::Client,
-                },
-            )];
+            vm.nics = vec![nic(2, Backend::Stream { path: path(), role: Role::Client })];
         },
         &["server=off,reconnect=1,addr.type"],
     );
@@ -231,23 +160,15 @@ fn newer_versions_spell_reconnect_differently() {
 #[test]
 fn nics_stand_in_order() {
     let line = line(|vm| {
-        vm.nics = (0..17)
-            .map(|i| nic(i, Backend::User { forwards: vec![] }))
-            .collect();
+        vm.nics = (0..17).map(|i| nic(i, Backend::User { forwards: vec![] })).collect();
     });
     for i in 0..17 {
-        assert!(
-            line.contains(&format!("addr={:#x},netdev=p{i},", i + 2)),
-            "{line}"
-        );
+        assert!(line.contains(&format!("addr={:#x},netdev=p{i},", i + 2)), "{line}");
     }
 }
 
 #[test]
 fn shell_quotes() {
     let words = ["a", "b c", "it's", "", "x=1,y:2", "$HOME"].map(OsString::from);
-    assert_eq!(
-        shell_quoted(&words),
-        r"a 'b c' 'it'\''s' '' x=1,y:2 '$HOME'"
-    );
+    assert_eq!(shell_quoted(&words), r"a 'b c' 'it'\''s' '' x=1,y:2 '$HOME'");
 }

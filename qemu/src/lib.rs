@@ -3,6 +3,9 @@
 
 pub mod backend;
 pub mod command;
+pub mod hosts;
+pub mod pcap;
+pub mod ports;
 pub mod probe;
 pub mod qmp;
 pub mod running;

@@ -24,19 +24,12 @@ impl Version {
     pub fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.split_once("version ")?;
         let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-        Some(Self {
-            major: numbers.next()?.ok()?,
-            minor: numbers.next()?.ok()?,
-        })
+        Some(Self { major: numbers.next()?.ok()?, minor: numbers.next()?.ok()? })
     }
 
     /// How a socket is told to connect again when it is lost.
     pub(crate) fn reconnect_of_socket(self) -> &'static str {
-        if self >= (Self { major: 9, minor: 2 }) {
-            "reconnect-ms=1000"
-        } else {
-            "reconnect=1"
-        }
+        if self >= (Self { major: 9, minor: 2 }) { "reconnect-ms=1000" } else { "reconnect=1" }
     }
 
     /// The same for `-netdev stream`, which learned it later.
@@ -116,9 +109,7 @@ pub fn find_qemu() -> Result<Qemu, NoQemu> {
 /// Looks for a program on the `PATH`.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// The accelerator that works here, and when it is not KVM, why.
@@ -132,16 +123,9 @@ pub fn accelerator() -> (Accel, Option<&'static str>) {
 fn accelerator_of(kvm: &Path, cpuinfo: &Path) -> (Accel, Option<&'static str>) {
     let has_feature = fs::read_to_string(cpuinfo).is_ok_and(|text| {
         let mut flags = text.lines().filter(|line| line.starts_with("flags"));
-        flags.any(|line| {
-            line.split_whitespace()
-                .any(|flag| flag == "vmx" || flag == "svm")
-        })
+        flags.any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
     });
-    let is_open = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(kvm)
-        .map(drop);
+    let is_open = fs::OpenOptions::new().read(true).write(true).open(kvm).map(drop);
     let why = match is_open {
         Err(why) if why.kind() == io::ErrorKind::NotFound => "this host has no /dev/kvm",
         Err(_) => "/dev/kvm cannot be opened (are you in group kvm?)",
@@ -158,18 +142,10 @@ mod tests {
     #[test]
     fn versions() {
         let version = |text| Version::parse(text).map(|v| (v.major, v.minor));
-        assert_eq!(
-            version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"),
-            Some((7, 2))
-        );
+        assert_eq!(version("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg)"), Some((7, 2)));
         assert_eq!(version("QEMU emulator version 10.0.0"), Some((10, 0)));
         assert_eq!(version("bash: qemu: command not found"), None);
-        assert!(
-            Version {
-                major: 10,
-                minor: 0
-            } > Version { major: 9, minor: 2 }
-        );
+        assert!(Version { major: 10, minor: 0 } > Version { major: 9, minor: 2 });
     }
 
     #[test]
@@ -177,10 +153,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (kvm, cpuinfo) = (dir.path().join("kvm"), dir.path().join("cpuinfo"));
         fs::write(&cpuinfo, "flags\t\t: fpu sse svm_lock\nbugs: svm\n").unwrap();
-        assert_eq!(
-            accelerator_of(&kvm, &cpuinfo).1,
-            Some("this host has no /dev/kvm")
-        );
+        assert_eq!(accelerator_of(&kvm, &cpuinfo).1, Some("this host has no /dev/kvm"));
         fs::write(&kvm, "").unwrap();
         assert_eq!(accelerator_of(&kvm, &cpuinfo).0, Accel::Tcg);
         fs::write(&cpuinfo, "flags\t\t: fpu svm sse\n").unwrap();

@@ -52,9 +52,7 @@ impl Qmp {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(timeout))?;
         stream.set_write_timeout(Some(timeout))?;
-        let mut qmp = Self {
-            stream: BufReader::new(stream),
-        };
+        let mut qmp = Self { stream: BufReader::new(stream) };
         if qmp.receive()?.get("QMP").is_none() {
             return Err(QmpError::Malformed);
         }
@@ -75,9 +73,7 @@ impl Qmp {
                 return Ok(result.take());
             }
             if let Some(error) = answer.get("error") {
-                return Err(QmpError::Refused(
-                    error["desc"].as_str().unwrap_or("error").into(),
-                ));
+                return Err(QmpError::Refused(error["desc"].as_str().unwrap_or("error").into()));
             }
             if answer.get("event").is_none() {
                 return Err(QmpError::Malformed);
@@ -90,8 +86,7 @@ impl Qmp {
     /// # Errors
     /// As [`Self::execute`].
     pub fn set_link(&mut self, nic_id: &str, is_up: bool) -> Result<(), QmpError> {
-        self.execute("set_link", json!({ "name": nic_id, "up": is_up }))
-            .map(drop)
+        self.execute("set_link", json!({ "name": nic_id, "up": is_up })).map(drop)
     }
 
     fn receive(&mut self) -> Result<Value, QmpError> {

@@ -107,16 +107,8 @@ impl Vm {
         }
         let started = Instant::now();
         let mut child = spawn::spawn(&self.command()).map_err(StartError::Spawn)?;
-        let serial = child
-            .stdout
-            .take()
-            .map(|pipe| Log::follow(pipe, tee))
-            .unwrap_or_default();
-        let said = child
-            .stderr
-            .take()
-            .map(|pipe| Log::follow(pipe, |_| ()))
-            .unwrap_or_default();
+        let serial = child.stdout.take().map(|pipe| Log::follow(pipe, tee)).unwrap_or_default();
+        let said = child.stderr.take().map(|pipe| Log::follow(pipe, |_| ())).unwrap_or_default();
         Ok(Running {
             child,
             status: None,
@@ -138,12 +130,7 @@ impl Vm {
             }
             Backend::User { .. } | Backend::Tap { .. } => None,
         });
-        self.consoles
-            .iter()
-            .chain(&self.qmp)
-            .chain(made_by_nics)
-            .cloned()
-            .collect()
+        self.consoles.iter().chain(&self.qmp).chain(made_by_nics).cloned().collect()
     }
 }
 
@@ -178,9 +165,7 @@ impl Running {
     /// # Errors
     /// When there is none, or QEMU does not listen on it.
     pub fn unixctl(&self) -> Result<Unixctl, UnixctlError> {
-        let path = self
-            .console(0)
-            .ok_or(UnixctlError::Io(io::ErrorKind::NotFound.into()))?;
+        let path = self.console(0).ok_or(UnixctlError::Io(io::ErrorKind::NotFound.into()))?;
         Unixctl::connect(path)
     }
 
@@ -189,10 +174,7 @@ impl Running {
     /// # Errors
     /// When there is none, or QEMU does not answer on it.
     pub fn qmp(&self) -> Result<Qmp, QmpError> {
-        let path = self
-            .qmp
-            .as_deref()
-            .ok_or(QmpError::Io(io::ErrorKind::NotFound.into()))?;
+        let path = self.qmp.as_deref().ok_or(QmpError::Io(io::ErrorKind::NotFound.into()))?;
         Qmp::connect(path, QUIT_ANSWER)
     }
 
@@ -222,17 +204,12 @@ impl Running {
         self.said.wait_until(Duration::from_secs(1), |_| false);
         let lines = self.said.tail(3);
         let plain = lines.iter().map(|line| {
-            line.split_once(": ")
-                .map_or(line.as_str(), |(program, rest)| {
-                    if program.contains("qemu") { rest } else { line }
-                })
+            line.split_once(": ").map_or(line.as_str(), |(program, rest)| {
+                if program.contains("qemu") { rest } else { line }
+            })
         });
         let text = plain.collect::<Vec<_>>().join("; ");
-        if text.is_empty() {
-            "it said nothing".into()
-        } else {
-            text
-        }
+        if text.is_empty() { "it said nothing".into() } else { text }
     }
 
     /// The exit status, once there is one.
@@ -260,17 +237,13 @@ impl Running {
         if self.try_wait().is_some() {
             return Ended::Guest;
         }
-        let asked = self
-            .unixctl()
-            .and_then(|mut ctl| ctl.call("exit", &[], EXIT_ANSWER));
+        let asked = self.unixctl().and_then(|mut ctl| ctl.call("exit", &[], EXIT_ANSWER));
         // An end in the middle of the answer is an end as well.
         let is_ending = matches!(asked, Ok(_) | Err(UnixctlError::Io(_)));
         if is_ending && self.wait(grace).is_some() {
             return Ended::Guest;
         }
-        let told = self
-            .qmp()
-            .and_then(|mut qmp| qmp.execute("quit", json!({})));
+        let told = self.qmp().and_then(|mut qmp| qmp.execute("quit", json!({})));
         if told.is_ok() && self.wait(QUIT_ANSWER).is_some() {
             return Ended::Quit;
         }

@@ -64,9 +64,7 @@ impl Log {
         let mut state = self.state();
         state.text.push_str(piece);
         if state.text.len() > KEPT_BYTES {
-            let half = (KEPT_BYTES / 2..)
-                .find(|at| state.text.is_char_boundary(*at))
-                .unwrap_or(0);
+            let half = (KEPT_BYTES / 2..).find(|at| state.text.is_char_boundary(*at)).unwrap_or(0);
             state.text.drain(..half);
             state.n_forgotten += half;
         }
@@ -87,10 +85,7 @@ impl Log {
     pub fn tail(&self, n: usize) -> Vec<String> {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
-        lines[lines.len().saturating_sub(n)..]
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        lines[lines.len().saturating_sub(n)..].iter().map(ToString::to_string).collect()
     }
 
     /// Waits until the log holds `needle`, at most `timeout`; false as well when the log ended
@@ -111,22 +106,15 @@ impl Log {
             if state.is_closed || left.is_zero() {
                 return false;
             }
-            state = self
-                .0
-                .grown
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state =
+                self.0.grown.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Whole lines since `cursor`, which moves past them.
     pub fn new_lines(&self, cursor: &mut Cursor) -> Vec<String> {
         let state = self.state();
-        let from = cursor
-            .0
-            .saturating_sub(state.n_forgotten)
-            .min(state.text.len());
+        let from = cursor.0.saturating_sub(state.n_forgotten).min(state.text.len());
         let Some(fresh) = state.text.get(from..) else {
             return Vec::new();
         };
@@ -148,10 +136,7 @@ mod tests {
     fn follows_a_pipe_to_its_end() {
         let log = Log::follow(&b"one\r\ntwo\nthr"[..], |_| ());
         assert!(log.wait_for("two", Duration::from_secs(10)));
-        assert!(
-            !log.wait_for("four", Duration::from_secs(10)),
-            "ended, so no waiting"
-        );
+        assert!(!log.wait_for("four", Duration::from_secs(10)), "ended, so no waiting");
         let mut cursor = Cursor::default();
         assert_eq!(log.new_lines(&mut cursor), ["one", "two", "thr"]);
         assert!(log.new_lines(&mut cursor).is_empty());
@@ -177,10 +162,7 @@ mod tests {
         }
         assert!(log.text().len() <= KEPT_BYTES);
         let lines = log.new_lines(&mut cursor);
-        assert_eq!(
-            lines.last().map(String::as_str),
-            Some("line               299999")
-        );
+        assert_eq!(lines.last().map(String::as_str), Some("line               299999"));
         log.append("next\n");
         assert_eq!(log.new_lines(&mut cursor), ["next"]);
     }

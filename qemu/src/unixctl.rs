@@ -57,11 +57,7 @@ impl Unixctl {
     pub fn connect(path: &Path) -> Result<Self, UnixctlError> {
         let stream = UnixStream::connect(path).map_err(UnixctlError::Io)?;
         let next_id = u64::from(std::process::id()) << 32;
-        Ok(Self {
-            stream,
-            received: Vec::new(),
-            next_id,
-        })
+        Ok(Self { stream, received: Vec::new(), next_id })
     }
 
     /// Calls a method and waits for its text.
@@ -78,9 +74,7 @@ impl Unixctl {
         let id = self.next_id;
         self.next_id += 1;
         let request = json!({ "id": id, "method": method, "params": params }).to_string();
-        self.stream
-            .set_write_timeout(Some(timeout))
-            .map_err(UnixctlError::Io)?;
+        self.stream.set_write_timeout(Some(timeout)).map_err(UnixctlError::Io)?;
         self.stream.write_all(request.as_bytes()).map_err(timed)?;
         loop {
             let answer = self.receive(deadline)?;
@@ -119,9 +113,7 @@ impl Unixctl {
             if left.is_zero() {
                 return Err(UnixctlError::TimedOut);
             }
-            self.stream
-                .set_read_timeout(Some(left))
-                .map_err(UnixctlError::Io)?;
+            self.stream.set_read_timeout(Some(left)).map_err(UnixctlError::Io)?;
             let mut bytes = [0; 16 * 1024];
             let n = self.stream.read(&mut bytes).map_err(timed)?;
             if n == 0 {

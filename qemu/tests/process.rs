@@ -20,13 +20,7 @@ fn stopped(dir: &Path) -> Option<Vm> {
     };
     let disk = dir.join("disk");
     std::fs::write(&disk, [0; 512]).unwrap();
-    let mut vm = Vm::new(
-        Boot::Disk {
-            path: disk,
-            format: qemu::DiskFormat::Raw,
-        },
-        dir,
-    );
+    let mut vm = Vm::new(Boot::Disk { path: disk, format: qemu::DiskFormat::Raw }, dir);
     (vm.qemu, vm.version) = (qemu.path, qemu.version);
     vm.machine = Machine::Pc;
     vm.extra = vec!["-S".into()];
@@ -44,11 +38,7 @@ fn answers_and_quits() {
         return;
     };
     let mut running = vm.start(PATIENCE).unwrap();
-    let status = running
-        .qmp()
-        .unwrap()
-        .execute("query-status", serde_json::json!({}))
-        .unwrap();
+    let status = running.qmp().unwrap().execute("query-status", serde_json::json!({})).unwrap();
     assert_eq!(status["running"], false);
     // The guest does not answer, so QEMU itself is told.
     assert_eq!(running.shutdown(Duration::from_secs(1)), Ended::Quit);
@@ -65,10 +55,8 @@ fn dropping_leaves_nothing() {
     assert!(is_alive(id));
     drop(running);
     assert!(!is_alive(id));
-    let left: Vec<_> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["disk"]);
 }
 
@@ -78,9 +66,7 @@ fn a_thread_that_ends_does_not_take_the_machine_along() {
     let Some(vm) = stopped(dir.path()) else {
         return;
     };
-    let mut running = std::thread::spawn(move || vm.start(PATIENCE).unwrap())
-        .join()
-        .unwrap();
+    let mut running = std::thread::spawn(move || vm.start(PATIENCE).unwrap()).join().unwrap();
     assert!(running.qmp().is_ok());
     assert!(running.try_wait().is_none());
 }
@@ -95,10 +81,7 @@ fn what_qemu_refuses_is_said_in_a_line() {
     let why = vm.start(PATIENCE).unwrap_err();
     assert!(matches!(why, StartError::Exited(_)));
     let line = why.to_string();
-    assert!(
-        line.contains("no-such-option") && !line.contains('\n'),
-        "{line}"
-    );
+    assert!(line.contains("no-such-option") && !line.contains('\n'), "{line}");
 }
 
 #[test]
