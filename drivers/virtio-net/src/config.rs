@@ -49,11 +49,7 @@ const NAMES: [(u64, &str); 9] = [
 
 /// Names of the features in `bits` that this driver knows.
 pub(crate) fn names(bits: u64) -> Vec<&'static str> {
-    NAMES
-        .iter()
-        .filter(|(bit, _)| bits & bit != 0)
-        .map(|&(_, name)| name)
-        .collect()
+    NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|&(_, name)| name).collect()
 }
 
 /// Smallest MTU that a device may name: IPv4's (§5.1.4.1).
@@ -117,11 +113,7 @@ impl Config {
         } else {
             1
         };
-        Ok(Self {
-            mac,
-            mtu,
-            max_pairs,
-        })
+        Ok(Self { mac, mtu, max_pairs })
     }
 }
 
@@ -138,11 +130,6 @@ pub(crate) fn link<T: Transport>(transport: &T, features: u64) -> (bool, Option<
         None
     };
     // §5.1.4: a speed above 0x7fffffff is unknown.
-    let speed = speed
-        .map(u32::from_le)
-        .filter(|&mbps| mbps != 0 && mbps <= 0x7fff_ffff);
-    (
-        status.is_none_or(|status| u16::from_le(status) & 1 != 0),
-        speed,
-    )
+    let speed = speed.map(u32::from_le).filter(|&mbps| mbps != 0 && mbps <= 0x7fff_ffff);
+    (status.is_none_or(|status| u16::from_le(status) & 1 != 0), speed)
 }

@@ -19,7 +19,7 @@ pub(crate) const SIZE: u16 = 4;
 /// Rounds to wait for an answer, each with one status read, which lets the device's side run.
 const ROUNDS: u32 = 20_000;
 /// Looks at the ring in each round.
-const SPINS: u32 = 1_000;
+const SPINS: u32 = 200;
 
 /// The control queue.
 #[derive(Debug)]
@@ -50,16 +50,8 @@ impl Control {
         let base = self.memory.device_address();
         let len = u32::try_from(command.len()).map_err(|_| OpenError::CommandFailed)?;
         let chain = [
-            Buffer {
-                device_address: base,
-                len,
-                is_device_written: false,
-            },
-            Buffer {
-                device_address: base + ANSWER as u64,
-                len: 1,
-                is_device_written: true,
-            },
+            Buffer { device_address: base, len, is_device_written: false },
+            Buffer { device_address: base + ANSWER as u64, len: 1, is_device_written: true },
         ];
         self.ring.add(&chain).ok_or(OpenError::CommandFailed)?;
         if self.ring.publish() {
@@ -73,10 +65,7 @@ impl Control {
                     Ok(None) => core::hint::spin_loop(),
                 }
             }
-            if transport
-                .get_status()
-                .contains(virtio::DeviceStatus::DEVICE_NEEDS_RESET)
-            {
+            if transport.get_status().contains(virtio::DeviceStatus::DEVICE_NEEDS_RESET) {
                 break;
             }
         }

@@ -143,10 +143,7 @@ where
         // From here on the device may come to own memory.
         shared.is_stopped.store(false, Ordering::Release);
 
-        let rx_config = RxConfig {
-            is_mergeable: self.has(feature::MRG_RXBUF),
-            mtu: self.info.mtu,
-        };
+        let rx_config = RxConfig { is_mergeable: self.has(feature::MRG_RXBUF), mtu: self.info.mtu };
         let mut cache = PoolCache::new(pool.clone());
         for pair in 0..n_pairs {
             // §5.1.2: receive queues are even, transmit queues odd.
@@ -180,38 +177,19 @@ where
         transport: &mut T,
     ) -> Result<PacketQueue<T>, OpenError> {
         let ring = self.ring(number, self.queue_size, transport)?;
-        let doorbell = self
-            .doorbells
-            .as_mut()
-            .and_then(|doorbells| doorbells.doorbell(number));
-        Ok(PacketQueue::new(
-            ring,
-            number,
-            doorbell,
-            self.shared.clone(),
-        ))
+        let doorbell = self.doorbells.as_mut().and_then(|doorbells| doorbells.doorbell(number));
+        Ok(PacketQueue::new(ring, number, doorbell, self.shared.clone()))
     }
 
     fn control_queue(&mut self, transport: &mut T) -> Result<Control, OpenError> {
         // §5.1.2: after the last possible pair.
-        let number = 2 * if self.has(feature::MQ) {
-            self.max_pairs
-        } else {
-            1
-        };
+        let number = 2 * if self.has(feature::MQ) { self.max_pairs } else { 1 };
         let memory = match self.control_memory.take() {
             Some(memory) => memory,
-            None => self
-                .dma
-                .alloc(control::BYTES, 64)
-                .ok_or(OpenError::NoDmaMemory)?,
+            None => self.dma.alloc(control::BYTES, 64).ok_or(OpenError::NoDmaMemory)?,
         };
         let ring = self.ring(number, control::SIZE, transport)?;
-        Ok(Control {
-            ring,
-            memory,
-            number,
-        })
+        Ok(Control { ring, memory, number })
     }
 
     fn ring(&self, number: u16, wanted: u16, transport: &mut T) -> Result<SplitQueue, OpenError> {
@@ -242,12 +220,7 @@ where
         }
         self.shared.is_stopped.store(true, Ordering::Release);
         self.state = State::Closed;
-        if let Some(Control {
-            ring,
-            memory,
-            number,
-        }) = self.control.take()
-        {
+        if let Some(Control { ring, memory, number }) = self.control.take() {
             self.shared.rings.lock().push((number, ring.into_region()));
             self.control_memory = Some(memory);
         }
@@ -289,10 +262,7 @@ where
             return Err(error);
         }
         self.state = State::Open;
-        let pair = |(rx, tx): (Rx<T>, Tx<T>)| QueuePair {
-            rx: Box::new(rx),
-            tx: Box::new(tx),
-        };
+        let pair = |(rx, tx): (Rx<T>, Tx<T>)| QueuePair { rx: Box::new(rx), tx: Box::new(tx) };
         Ok(rx.into_iter().zip(tx).map(pair).collect())
     }
 

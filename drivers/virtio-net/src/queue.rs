@@ -46,14 +46,7 @@ impl<T: Transport> PacketQueue<T> {
     ) -> Self {
         shared.live.fetch_add(1, Ordering::AcqRel);
         let packets = (0..ring.size()).map(|_| None).collect();
-        Self {
-            ring: Some(ring),
-            packets,
-            number,
-            doorbell,
-            shared,
-            fault: None,
-        }
+        Self { ring: Some(ring), packets, number, doorbell, shared, fault: None }
     }
 
     pub(crate) fn size(&self) -> u16 {
@@ -70,10 +63,7 @@ impl<T: Transport> PacketQueue<T> {
 
     /// Kills the queue.
     pub(crate) fn kill(&mut self, kind: FaultKind) -> QueueFault {
-        let fault = QueueFault {
-            kind,
-            queue: self.number,
-        };
+        let fault = QueueFault { kind, queue: self.number };
         self.fault = Some(fault);
         fault
     }
@@ -88,11 +78,7 @@ impl<T: Transport> PacketQueue<T> {
         is_device_written: bool,
     ) -> Result<(), Packet> {
         let device_address = packet.buffer_device_address();
-        let buffer = Buffer {
-            device_address,
-            len,
-            is_device_written,
-        };
+        let buffer = Buffer { device_address, len, is_device_written };
         let Some(id) = self.ring.as_mut().and_then(|ring| ring.add_one(buffer)) else {
             return Err(packet);
         };
@@ -139,10 +125,7 @@ impl<T: Transport> Drop for PacketQueue<T> {
     fn drop(&mut self) {
         if self.shared.is_stopped.load(Ordering::Acquire) {
             if let Some(ring) = self.ring.take() {
-                self.shared
-                    .rings
-                    .lock()
-                    .push((self.number, ring.into_region()));
+                self.shared.rings.lock().push((self.number, ring.into_region()));
             }
         } else {
             // The device may still write to all of it: leave it to the device for good.

@@ -64,12 +64,7 @@ struct Gather {
 
 impl<T: Transport> Rx<T> {
     pub(crate) fn new(queue: PacketQueue<T>, config: RxConfig) -> Self {
-        Self {
-            queue,
-            config,
-            gather: None,
-            stats: RxStats::default(),
-        }
+        Self { queue, config, gather: None, stats: RxStats::default() }
     }
 
     /// Posts buffers until the ring is full or the pool dry, and publishes them; how many, and
@@ -122,11 +117,7 @@ impl<T: Transport> Rx<T> {
         if let Some(gather) = self.gather.take() {
             return Ok(self.gather_more(gather, packet, cache));
         }
-        let n_buffers = if self.config.is_mergeable {
-            num_buffers(&packet)
-        } else {
-            Some(1)
-        };
+        let n_buffers = if self.config.is_mergeable { num_buffers(&packet) } else { Some(1) };
         if !packet.pull_front(HEADER_LEN) {
             self.stats.malformed += 1;
             cache.free(packet);
@@ -137,10 +128,7 @@ impl<T: Transport> Rx<T> {
             // §5.1.6.4: at least one; and the device cannot have more than the ring holds.
             Some(n) if n != 0 && n <= self.queue.size() => {
                 let whole = self.start_gather(packet, cache);
-                self.gather = Some(Gather {
-                    packet: whole,
-                    left: n - 1,
-                });
+                self.gather = Some(Gather { packet: whole, left: n - 1 });
                 Ok(None)
             }
             _ => {
@@ -151,13 +139,9 @@ impl<T: Transport> Rx<T> {
     }
 
     fn start_gather(&mut self, first: Packet, cache: &mut PoolCache) -> Option<Packet> {
-        let whole = cache.alloc_jumbo().and_then(|mut whole| {
-            if whole.extend(first.data()) {
-                Some(whole)
-            } else {
-                None
-            }
-        });
+        let whole = cache
+            .alloc_jumbo()
+            .and_then(|mut whole| if whole.extend(first.data()) { Some(whole) } else { None });
         if whole.is_none() {
             self.stats.no_buffer += 1;
         }
@@ -212,11 +196,7 @@ impl<T: Transport> Rx<T> {
 }
 
 fn num_buffers(packet: &Packet) -> Option<u16> {
-    packet
-        .data()
-        .get(NUM_BUFFERS..)?
-        .first_chunk()
-        .map(|bytes| u16::from_le_bytes(*bytes))
+    packet.data().get(NUM_BUFFERS..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
 impl<T: Transport + Send + core::fmt::Debug> RxQueue for Rx<T> {

@@ -23,11 +23,7 @@ pub(crate) struct Tx<T: Transport> {
 impl<T: Transport> Tx<T> {
     pub(crate) fn new(queue: PacketQueue<T>, mtu: u16) -> Self {
         let max_frame = usize::from(mtu) + FRAME_OVERHEAD;
-        Self {
-            queue,
-            max_frame,
-            stats: TxStats::default(),
-        }
+        Self { queue, max_frame, stats: TxStats::default() }
     }
 
     fn collect(&mut self, most: usize, cache: &mut PoolCache) -> Result<(), QueueFault> {
