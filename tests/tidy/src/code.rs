@@ -15,11 +15,7 @@ pub fn blanked(source: &str) -> String {
             at += next;
         } else {
             let end = (at + len).min(bytes.len());
-            code.extend(
-                source[at..end]
-                    .chars()
-                    .map(|c| if c == '\n' { '\n' } else { ' ' }),
-            );
+            code.extend(source[at..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
             at = end;
         }
     }
@@ -96,10 +92,7 @@ fn raw_string_len(raw: &str) -> Option<usize> {
     let n_hashes = raw.bytes().take_while(|&byte| byte == b'#').count();
     let text = raw[n_hashes..].strip_prefix('"')?;
     let end = format!("\"{}", &raw[..n_hashes]);
-    Some(
-        text.find(&end)
-            .map_or(raw.len(), |len| n_hashes + 1 + len + end.len()),
-    )
+    Some(text.find(&end).map_or(raw.len(), |len| n_hashes + 1 + len + end.len()))
 }
 
 /// Whether the quote begins a character and not a lifetime.
@@ -127,9 +120,7 @@ pub fn without_test_module(code: &str) -> &str {
     for (at, attribute) in code.match_indices("#[cfg(test)]") {
         let item = code[at + attribute.len()..].trim_start();
         let is_module = item.starts_with("mod ") || item.starts_with("pub mod ");
-        let opens = item
-            .find(['{', ';'])
-            .is_some_and(|end| item[end..].starts_with('{'));
+        let opens = item.find(['{', ';']).is_some_and(|end| item[end..].starts_with('{'));
         if is_module && opens {
             return &code[..at];
         }
@@ -145,23 +136,14 @@ mod tests {
     fn comments_and_literals_are_blanked() {
         let check = |source: &str, expected: &str| {
             let code = blanked(source);
-            assert_eq!(
-                code.split_whitespace().collect::<Vec<_>>().join(" "),
-                expected
-            );
+            assert_eq!(code.split_whitespace().collect::<Vec<_>>().join(" "), expected);
             assert_eq!(code.lines().count(), source.lines().count());
         };
         check("a // unsafe\nb", "a b");
         check("a /* x /* unsafe */ y */ b", "a b");
         check(r#"f("unsafe \" // x") g"#, "f( ) g");
-        check(
-            r##"f(r#"un"safe"#, br"\", 'x', '\'', b'"') g"##,
-            "f( , , , , ) g",
-        );
-        check(
-            "fn f<'a>(x: &'a str) -> char { 'a' }",
-            "fn f<'a>(x: &'a str) -> char { }",
-        );
+        check(r##"f(r#"un"safe"#, br"\", 'x', '\'', b'"') g"##, "f( , , , , ) g");
+        check("fn f<'a>(x: &'a str) -> char { 'a' }", "fn f<'a>(x: &'a str) -> char { }");
         check("let for_r = r; \"unsafe\"", "let for_r = r;");
         check("\"two\nlines\" x", "x");
     }
@@ -175,10 +157,7 @@ mod tests {
 
     #[test]
     fn test_modules_are_cut_off() {
-        assert_eq!(
-            without_test_module("a\n#[cfg(test)]\nmod tests {\nb }"),
-            "a\n"
-        );
+        assert_eq!(without_test_module("a\n#[cfg(test)]\nmod tests {\nb }"), "a\n");
         let own_file = "a\n#[cfg(test)]\nmod tests;\nb";
         assert_eq!(without_test_module(own_file), own_file);
         let import = "#[cfg(test)]\nextern crate std;\nfn f() {}";

@@ -66,11 +66,7 @@ pub fn check_readme(workspace: &Workspace) -> Vec<String> {
 #[must_use]
 pub fn check_no_std(workspace: &Workspace) -> Vec<String> {
     let mut wrong = Vec::new();
-    for package in workspace
-        .members
-        .values()
-        .filter(|package| package.is_in_image())
-    {
+    for package in workspace.members.values().filter(|package| package.is_in_image()) {
         for root in package.roots() {
             let code = blanked(&read(&root));
             let is_no_std = code
@@ -101,10 +97,7 @@ pub fn check_lints(workspace: &Workspace) -> Vec<String> {
     (workspace.members.values())
         .filter(|package| !inherits_lints(&read(&package.dir.join("Cargo.toml"))))
         .map(|package| {
-            format!(
-                "{}/Cargo.toml: add `[lints]` with `workspace = true`.",
-                package.path
-            )
+            format!("{}/Cargo.toml: add `[lints]` with `workspace = true`.", package.path)
         })
         .collect()
 }
@@ -143,13 +136,9 @@ mod tests {
 
     #[test]
     fn lints_are_inherited_by_their_own_section() {
-        assert!(inherits_lints(
-            "[package]\n\n[lints]\n# ours\nworkspace = true\n"
-        ));
+        assert!(inherits_lints("[package]\n\n[lints]\n# ours\nworkspace = true\n"));
         assert!(!inherits_lints("[package]\nworkspace = true\n"));
-        assert!(!inherits_lints(
-            "[lints]\n[dependencies]\nworkspace = true\n"
-        ));
+        assert!(!inherits_lints("[lints]\n[dependencies]\nworkspace = true\n"));
     }
 
     #[test]

@@ -12,29 +12,15 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     // What runs.
     (
         "appliance",
-        &[
-            "switch",
-            "runtime",
-            "virtio-net",
-            "virtio",
-            "netdev",
-            "packet",
-            "sync",
-            "seed",
-        ],
+        &["switch", "runtime", "virtio-net", "virtio", "netdev", "packet", "sync", "seed"],
     ),
     (
         "switch",
         // `flow` because the datapath interface that it implements speaks of flows.
-        &[
-            "agent", "ofproto", "datapath", "netdev", "packet", "flow", "sync", "seed",
-        ],
+        &["agent", "ofproto", "datapath", "netdev", "packet", "flow", "sync", "seed"],
     ),
     // `datapath` for the datapath interface, which it hands through to the bridge.
-    (
-        "agent",
-        &["ofproto", "openflow", "ovsdb", "datapath", "flow", "sync"],
-    ),
+    ("agent", &["ofproto", "openflow", "ovsdb", "datapath", "flow", "sync"]),
     ("ovsdb", &["sync"]),
     ("runtime", &[]),
     // Shared with the launcher, so it knows nobody.
@@ -44,17 +30,7 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("virtio", &[]),
     ("virtio-net", &["virtio", "netdev", "packet"]),
     // What the switch does.
-    (
-        "ofproto",
-        &[
-            "datapath",
-            "classifier",
-            "openflow",
-            "flow",
-            "packet",
-            "sync",
-        ],
-    ),
+    ("ofproto", &["datapath", "classifier", "openflow", "flow", "packet", "sync"]),
     ("datapath", &["flow", "packet", "sync"]),
     ("classifier", &["flow", "sync"]),
     ("openflow", &["flow"]),
@@ -68,32 +44,16 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Words that the code of a crate must not contain: absences that no `Cargo.toml` shows.
 pub const MUST_NOT_NAME: &[(&str, &str, &str)] = &[
-    (
-        "ofproto",
-        "PmdDatapath",
-        "ofproto reaches the datapath only through `datapath::dpif`",
-    ),
-    (
-        "datapath",
-        "PacketIn",
-        "the datapath knows no OpenFlow: say what happened in an `Upcall`",
-    ),
-    (
-        "classifier",
-        "Instructions",
-        "the classifier holds any `R`; what a rule does is ofproto's",
-    ),
+    ("ofproto", "PmdDatapath", "ofproto reaches the datapath only through `datapath::dpif`"),
+    ("datapath", "PacketIn", "the datapath knows no OpenFlow: say what happened in an `Upcall`"),
+    ("classifier", "Instructions", "the classifier holds any `R`; what a rule does is ofproto's"),
 ];
 
 /// The edges that [`MAY_USE`] does not have.
 #[must_use]
 pub fn check_edges(workspace: &Workspace) -> Vec<String> {
     let mut wrong = Vec::new();
-    for package in workspace
-        .members
-        .values()
-        .filter(|package| !is_test_crate(package))
-    {
+    for package in workspace.members.values().filter(|package| !is_test_crate(package)) {
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == package.name) else {
             wrong.push(format!(
                 "{}: unknown to tests/tidy/src/direction.rs. Say there what it may use, and in \
@@ -102,11 +62,7 @@ pub fn check_edges(workspace: &Workspace) -> Vec<String> {
             ));
             continue;
         };
-        for used in package
-            .uses
-            .iter()
-            .filter(|used| workspace.members.contains_key(*used))
-        {
+        for used in package.uses.iter().filter(|used| workspace.members.contains_key(*used)) {
             if !allowed.contains(&used.as_str()) {
                 wrong.push(format!(
                     "{}: may not use `{used}`. Remove the dependency, or move the code to a crate \
@@ -123,12 +79,7 @@ pub fn check_edges(workspace: &Workspace) -> Vec<String> {
 #[must_use]
 pub fn check_names(workspace: &Workspace) -> Vec<String> {
     (workspace.members.values())
-        .filter(|package| {
-            package
-                .dir
-                .file_name()
-                .is_none_or(|dir| *dir != *package.name)
-        })
+        .filter(|package| package.dir.file_name().is_none_or(|dir| *dir != *package.name))
         .map(|package| {
             format!(
                 "{}: the package is named `{}`. Give both one name.",

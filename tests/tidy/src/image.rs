@@ -21,9 +21,7 @@ pub fn check_dependencies(workspace: &Workspace, list: &str) -> Vec<String> {
     }
     for name in reviewed.keys() {
         if !workspace.image_dependencies.contains(*name) {
-            wrong.push(format!(
-                "{LIST}: `{name}` is not in the image any more. Remove its line."
-            ));
+            wrong.push(format!("{LIST}: `{name}` is not in the image any more. Remove its line."));
         }
     }
     wrong
@@ -37,19 +35,13 @@ fn parse(list: &str) -> (BTreeMap<&str, &str>, Vec<String>) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match line
-            .split_once(':')
-            .map(|(name, reason)| (name.trim(), reason.trim()))
-        {
+        match line.split_once(':').map(|(name, reason)| (name.trim(), reason.trim())) {
             Some((name, reason)) if reason.len() > 10 => {
                 if reviewed.insert(name, reason).is_some() {
                     wrong.push(format!("{LIST}:{}: `{name}` is listed twice.", n + 1));
                 }
             }
-            _ => wrong.push(format!(
-                "{LIST}:{}: write `name: reason`, with a reason.",
-                n + 1
-            )),
+            _ => wrong.push(format!("{LIST}:{}: write `name: reason`, with a reason.", n + 1)),
         }
     }
     (reviewed, wrong)

@@ -86,12 +86,7 @@ impl Workspace {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
-            .args([
-                "metadata",
-                "--format-version=1",
-                "--filter-platform",
-                IMAGE_TARGET,
-            ])
+            .args(["metadata", "--format-version=1", "--filter-platform", IMAGE_TARGET])
             .arg("--manifest-path")
             .arg(manifest)
             .output()
@@ -115,50 +110,33 @@ impl Workspace {
             }
             let dir = PathBuf::from(text(&package["manifest_path"]));
             let dir = dir.parent().expect("a manifest is in a folder").to_owned();
-            let path = dir
-                .strip_prefix(&root)
-                .expect("members are in the workspace");
+            let path = dir.strip_prefix(&root).expect("members are in the workspace");
             let path = path.to_string_lossy().replace('\\', "/");
             let uses = list(&package["dependencies"])
                 .filter(|dependency| dependency["kind"].is_null())
                 .map(|dependency| text(&dependency["name"]).to_owned())
                 .collect();
             let name = text(&package["name"]).to_owned();
-            members.insert(
-                name.clone(),
-                Package {
-                    name,
-                    dir,
-                    path,
-                    uses,
-                },
-            );
+            members.insert(name.clone(), Package { name, dir, path, uses });
         }
         let image_dependencies = image_dependencies(metadata, &member_ids);
-        Self {
-            root,
-            members,
-            image_dependencies,
-        }
+        Self { root, members, image_dependencies }
     }
 }
 
 /// The names of the registry packages that are linked below `appliance`: procedural macros and build
 /// scripts run on the host and are left out, with what only they need.
 fn image_dependencies(metadata: &Value, members: &BTreeSet<&str>) -> BTreeSet<String> {
-    let packages: BTreeMap<&str, &Value> = list(&metadata["packages"])
-        .map(|package| (text(&package["id"]), package))
-        .collect();
-    let nodes: BTreeMap<&str, &Value> = list(&metadata["resolve"]["nodes"])
-        .map(|node| (text(&node["id"]), node))
-        .collect();
+    let packages: BTreeMap<&str, &Value> =
+        list(&metadata["packages"]).map(|package| (text(&package["id"]), package)).collect();
+    let nodes: BTreeMap<&str, &Value> =
+        list(&metadata["resolve"]["nodes"]).map(|node| (text(&node["id"]), node)).collect();
     let is_macro = |id: &str| {
         list(&packages[id]["targets"])
             .any(|target| list(&target["kind"]).any(|kind| text(kind) == "proc-macro"))
     };
-    let mut to_visit: Vec<&str> = (members.iter().copied())
-        .filter(|id| text(&packages[id]["name"]) == "appliance")
-        .collect();
+    let mut to_visit: Vec<&str> =
+        (members.iter().copied()).filter(|id| text(&packages[id]["name"]) == "appliance").collect();
     let mut seen = BTreeSet::new();
     while let Some(id) = to_visit.pop() {
         if is_macro(id) || !seen.insert(id) {
@@ -181,8 +159,5 @@ fn text(value: &Value) -> &str {
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value
-        .as_array()
-        .expect("cargo metadata has a list here")
-        .iter()
+    value.as_array().expect("cargo metadata has a list here").iter()
 }

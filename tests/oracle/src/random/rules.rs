@@ -124,7 +124,7 @@ impl World {
         let is_last = table_id + 1 >= options.n_tables;
         if is_last || !rng.one_in(4) {
             for _ in 0..rng.below(4) {
-                instructions.apply.extend(self.change(rng, options, &mut known));
+                instructions.apply.extend(self.change(rng, options, table_id, &mut known));
                 if rng.one_in(2) {
                     instructions.apply.push(self.output(rng, options));
                 }
@@ -141,9 +141,8 @@ impl World {
         }
         instructions.clear = rng.one_in(8);
         if rng.one_in(3) {
-            let changes = self.change(rng, options, &mut known);
-            let set_is_order_free = |action: &Action| matches!(action, Action::SetField { .. });
-            instructions.write.extend(changes.filter(set_is_order_free));
+            // Set-fields only: the order of the others in a set is not that of writing.
+            instructions.write.extend(self.set_field(rng, &known));
             instructions.write.push(self.output(rng, options));
         }
         Rule { table_id, priority, match_, instructions, cookie: 0 }
@@ -162,29 +161,35 @@ impl World {
         Action::Output { port, max_len }
     }
 
-    /// An action that changes a packet of which `known` is known, or none; updates `known`.
+    /// Actions that change a packet of which `known` is known, or none; updates `known`.
     fn change(
         &self,
         rng: &mut Rng,
         options: &RuleOptions,
+        table_id: u8,
         known: &mut Flow,
-    ) -> std::option::IntoIter<Action> {
-        let action = match rng.below(8) {
-            // One tag is the most that frames come with, so there are never more than two.
-            0 if !known.has_vlan() && known.eth_type() != 0 => {
+    ) -> Vec<Action> {
+        match rng.below(8) {
+            // Frames come with one tag at most and only table 0 adds one, so there are never more
+            // than the two that a key holds. A tag gets an id: what NORMAL does to one without is
+            // nobody's business here.
+            0 if table_id == 0 && !known.has_vlan() && known.eth_type() != 0 => {
                 known.push_vlan(ethertype::VLAN, 0);
-                Some(Action::PushVlan(ethertype::VLAN))
+                let id = VLAN_PRESENT | rng.pick(&self.vlans);
+                vec![
+                    Action::PushVlan(ethertype::VLAN),
+                    Action::set_field(Field::VlanVid, id.into()),
+                ]
             }
             1 if known.has_vlan() => {
                 known.pop_vlan();
-                Some(Action::PopVlan)
+                vec![Action::PopVlan]
             }
-            2 if options.mpls => mpls_change(rng, known),
-            3 if known.is_ip() => Some(Action::DecTtl(vec![0])),
-            3 if known.is_mpls() => Some(Action::DecMplsTtl),
-            _ => self.set_field(rng, known),
-        };
-        action.into_iter()
+            2 if options.mpls => mpls_change(rng, known).into_iter().collect(),
+            3 if known.is_ip() => vec![Action::DecTtl(vec![0])],
+            3 if known.is_mpls() => vec![Action::DecMplsTtl],
+            _ => self.set_field(rng, known).into_iter().collect(),
+        }
     }
 
     fn set_field(&self, rng: &mut Rng, known: &Flow) -> Option<Action> {
