@@ -294,10 +294,11 @@ impl Rings {
 
     fn pool(&self) -> Result<Arc<Pool>, BuildError> {
         let needed_bytes = Pool::required_bytes(&self.buffers);
-        let memory = memory::dma_alloc(needed_bytes.div_ceil(PAGE_SIZE), PAGE_SIZE);
+        let memory = memory::dma_alloc_uncleared(needed_bytes.div_ceil(PAGE_SIZE), PAGE_SIZE);
         let memory = memory.ok_or(BuildError::Memory { needed_bytes })?;
         let offset =
             memory::device_address(memory).wrapping_sub(memory.as_ptr().expose_provenance() as u64);
+        // Buffers are written before they are read, and clearing them would cost boot time.
         // SAFETY: freshly allocated pages of at least this length, never freed and referred to by
         // nothing else; the offset turns their addresses into the device's.
         let region = unsafe { Region::new(memory, needed_bytes, offset) };
