@@ -83,75 +83,62 @@ impl Workspace {
     /// When cargo does not answer as documented: the checks cannot run then.
     #[must_use]
     pub fn load() -> Self {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args(["metadata", "--format-version=1", "--filter-platform", IMAGE_TARGET])
-            .arg("--manifest-path")
-            .arg(manifest)
-            .output()
-            .expect("cargo starts");
-        assert!(
-            output.status.success(),
-            "cargo metadata failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let metadata = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
-        Self::from_metadata(&metadata)
-    }
-
-    fn from_metadata(metadata: &Value) -> Self {
-        let root = PathBuf::from(text(&metadata["workspace_root"]));
-        let member_ids: BTreeSet<&str> = list(&metadata["workspace_members"]).map(text).collect();
-        let mut members = BTreeMap::new();
-        for package in list(&metadata["packages"]) {
-            if !member_ids.contains(text(&package["id"])) {
-                continue;
-            }
-            let dir = PathBuf::from(text(&package["manifest_path"]));
-            let dir = dir.parent().expect("a manifest is in a folder").to_owned();
-            let path = dir.strip_prefix(&root).expect("members are in the workspace");
-            let path = path.to_string_lossy().replace('\\', "/");
-            let uses = list(&package["dependencies"])
-                .filter(|dependency| dependency["kind"].is_null())
-                .map(|dependency| text(&dependency["name"]).to_owned())
-                .collect();
-            let name = text(&package["name"]).to_owned();
-            members.insert(name.clone(), Package { name, dir, path, uses });
-        }
-        let image_dependencies = image_dependencies(metadata, &member_ids);
+        let metadata =
+            cargo(&["metadata", "--format-version=1", "--filter-platform", IMAGE_TARGET]);
+        let metadata = serde_json::from_str(&metadata).expect("cargo metadata is JSON");
+        let (root, members) = members(&metadata);
+        let image_dependencies = image_dependencies(&members);
         Self { root, members, image_dependencies }
     }
 }
 
-/// The names of the registry packages that are linked below `appliance`: procedural macros and build
-/// scripts run on the host and are left out, with what only they need.
-fn image_dependencies(metadata: &Value, members: &BTreeSet<&str>) -> BTreeSet<String> {
-    let packages: BTreeMap<&str, &Value> =
-        list(&metadata["packages"]).map(|package| (text(&package["id"]), package)).collect();
-    let nodes: BTreeMap<&str, &Value> =
-        list(&metadata["resolve"]["nodes"]).map(|node| (text(&node["id"]), node)).collect();
-    let is_macro = |id: &str| {
-        list(&packages[id]["targets"])
-            .any(|target| list(&target["kind"]).any(|kind| text(kind) == "proc-macro"))
-    };
-    let mut to_visit: Vec<&str> =
-        (members.iter().copied()).filter(|id| text(&packages[id]["name"]) == "appliance").collect();
-    let mut seen = BTreeSet::new();
-    while let Some(id) = to_visit.pop() {
-        if is_macro(id) || !seen.insert(id) {
+fn members(metadata: &Value) -> (PathBuf, BTreeMap<String, Package>) {
+    let root = PathBuf::from(text(&metadata["workspace_root"]));
+    let member_ids: BTreeSet<&str> = list(&metadata["workspace_members"]).map(text).collect();
+    let mut members = BTreeMap::new();
+    for package in list(&metadata["packages"]) {
+        if !member_ids.contains(text(&package["id"])) {
             continue;
         }
-        for dependency in list(&nodes[id]["deps"]) {
-            if list(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null()) {
-                to_visit.push(text(&dependency["pkg"]));
-            }
-        }
+        let dir = PathBuf::from(text(&package["manifest_path"]));
+        let dir = dir.parent().expect("a manifest is in a folder").to_owned();
+        let path = dir.strip_prefix(&root).expect("members are in the workspace");
+        let path = path.to_string_lossy().replace('\\', "/");
+        let uses = list(&package["dependencies"])
+            .filter(|dependency| dependency["kind"].is_null())
+            .map(|dependency| text(&dependency["name"]).to_owned())
+            .collect();
+        let name = text(&package["name"]).to_owned();
+        members.insert(name.clone(), Package { name, dir, path, uses });
     }
-    (seen.iter())
-        .filter(|id| !members.contains(*id))
-        .map(|id| text(&packages[id]["name"]).to_owned())
+    (root, members)
+}
+
+/// The names of the registry packages that are linked below `appliance`. Procedural macros and build
+/// scripts run on the host and are left out, with what only they need. (`cargo tree` tells, because
+/// `cargo metadata` lists packages too that only features of other members would ask for.)
+fn image_dependencies(members: &BTreeMap<String, Package>) -> BTreeSet<String> {
+    let edges = ["tree", "--package=appliance", "--edges=normal,no-proc-macro"];
+    let format = ["--prefix=none", "--format={p}", "--target", IMAGE_TARGET];
+    cargo(&[&edges[..], &format].concat())
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| !members.contains_key(*name))
+        .map(str::to_owned)
         .collect()
+}
+
+/// What a cargo command prints.
+fn cargo(arguments: &[&str]) -> String {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?} failed:\n{errors}");
+    String::from_utf8(output.stdout).expect("cargo prints text")
 }
 
 fn text(value: &Value) -> &str {
