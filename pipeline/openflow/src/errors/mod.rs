@@ -23,6 +23,7 @@ pub const ONF: u32 = 0x4f4e_4600;
 pub(crate) const TYPE_EXPERIMENTER: u16 = 0xffff;
 /// Type and code of Nicira's container for errors in OpenFlow 1.0 and 1.1.
 pub(crate) const TYPE_NICIRA: u16 = 0xb0c2;
+pub(crate) const CODE_NICIRA: u16 = 0;
 
 /// What an error message says in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

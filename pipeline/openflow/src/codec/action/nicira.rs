@@ -98,7 +98,6 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
             Action::Load { dst, value }
         }
         REG_LOAD2 => {
-            must_be_zero(r, 6)?;
             let (field, value, mask) = oxm::read_set_field(r)?;
             Action::SetField { field, value, mask }
         }
@@ -255,7 +254,6 @@ pub(crate) fn put_nicira(out: &mut Vec<u8>, subtype: u16, body: impl FnOnce(&mut
 
 fn put_set_field(out: &mut Vec<u8>, field: Field, value: u128, mask: u128, version: Version) {
     put_nicira(out, REG_LOAD2, |out| {
-        out.zeros(6);
         oxm::put_entry(out, field, value, mask, flavour(version));
     });
 }

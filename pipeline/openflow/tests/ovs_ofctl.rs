@@ -1,0 +1,175 @@
+//! The stock tool reads what we write, and we read what it writes.
+//!
+//! `golden/*.txt` holds messages as bytes and as the text that `ovs-ofctl ofp-print` makes of them,
+//! so that the first test means something without the tool too. `UPDATE_GOLDEN=1 cargo test` with the
+//! tool at hand writes them anew.
+
+mod common;
+
+#[path = "ovs_ofctl/messages.rs"]
+mod messages;
+#[path = "ovs_ofctl/switch.rs"]
+mod switch;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flow::text::NoNames;
+use openflow::*;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+/// Whether the tool is there; says so when it is not.
+fn has_tool() -> bool {
+    let has = Command::new("ovs-ofctl").arg("--version").output().is_ok();
+    if !has {
+        eprintln!("skipped: ovs-ofctl is not installed (package openvswitch-common)");
+    }
+    has
+}
+
+/// What `ovs-ofctl` prints for these messages.
+fn print_with_tool(bytes: &[u8]) -> String {
+    static N_FILES: AtomicUsize = AtomicUsize::new(0);
+    let number = N_FILES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("uniswitch-openflow-{}-{number}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, bytes).expect("a temporary file");
+    let output = Command::new("ovs-ofctl").arg("ofp-parse").arg(&path).output().expect("it runs");
+    let _ = std::fs::remove_file(&path);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn encode(message: &Message, version: Version) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message.encode(version, 2, &mut bytes).expect("short enough");
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.chunks(32).fold(String::new(), |mut text, line| {
+        line.iter().for_each(|byte| write!(text, "{byte:02x}").expect("a string takes it"));
+        text + "\n"
+    })
+}
+
+/// A golden file: for each message its name, its bytes, and what the tool prints.
+fn golden_text(version: Version) -> String {
+    let mut text = String::new();
+    for (name, message) in messages::all(version) {
+        let bytes = encode(&message, version);
+        let printed = print_with_tool(&bytes);
+        write!(text, "# {name}\n{}{printed}\n", hex(&bytes)).expect("a string takes it");
+    }
+    text
+}
+
+fn golden_path(version: Version) -> PathBuf {
+    let name = format!("tests/ovs_ofctl/{version}.txt").to_lowercase();
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn check_golden(version: Version) {
+    let path = golden_path(version);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, golden_text(version)).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(&path).expect("the golden file is there");
+    for (name, message) in messages::all(version) {
+        let bytes = encode(&message, version);
+        let entry = format!("# {name}\n{}", hex(&bytes));
+        assert!(golden.contains(&entry), "{version} {name} is encoded in another way:\n{entry}");
+        let (_, decoded) = decode(&bytes).expect("our own message");
+        assert_eq!(decoded, message, "{version} {name}");
+    }
+}
+
+#[test]
+fn golden_v10() {
+    check_golden(Version::V10);
+}
+
+#[test]
+fn golden_v13() {
+    check_golden(Version::V13);
+}
+
+/// The tool still prints what the golden files say. Other versions of it may print otherwise; that is
+/// worth seeing.
+#[test]
+fn tool_agrees_with_golden() {
+    if !has_tool() {
+        return;
+    }
+    for version in Version::SPOKEN {
+        let golden = std::fs::read_to_string(golden_path(version)).expect("the golden file");
+        assert_eq!(golden, golden_text(version));
+    }
+}
+
+/// The tool finds nothing wrong with whatever we write.
+#[test]
+fn tool_reads_arbitrary_messages() {
+    if !has_tool() {
+        return;
+    }
+    let mut runner = TestRunner::deterministic();
+    for version in Version::SPOKEN {
+        let strategy =
+            common::message(version).prop_filter("the tool knows it", messages::is_known);
+        let mut bytes = Vec::new();
+        let mut all = Vec::new();
+        for _ in 0..400 {
+            let message = strategy.new_tree(&mut runner).expect("a message").current();
+            bytes.extend(encode(&message, version));
+            all.push(message);
+        }
+        let printed = print_with_tool(&bytes);
+        for (line_no, line) in printed.lines().enumerate() {
+            assert!(
+                !line.contains("***decode error") && !line.contains("***"),
+                "{version} line {line_no}: {line}"
+            );
+        }
+        let n_messages = printed.lines().filter(|line| line.contains("(xid=0x2)")).count();
+        assert_eq!(n_messages, all.len());
+    }
+}
+
+/// Flow-mods that the tool sends mean what the same text means to us.
+#[test]
+fn tool_and_text_agree() {
+    if !has_tool() {
+        return;
+    }
+    for version in Version::SPOKEN {
+        let switch = switch::Switch::start(version);
+        for text in messages::FLOWS {
+            let is_mine = match version {
+                Version::V10 => !text.contains("@13"),
+                _ => !text.contains("@10"),
+            };
+            let text = text.trim_start_matches("@10 ").trim_start_matches("@13 ");
+            if !is_mine {
+                continue;
+            }
+            let sent = switch.add_flow(text);
+            let read = text::parse_flow(text, FlowModCommand::Add).expect(text);
+            assert_eq!(sent.match_, read.match_, "{version} {text}: match");
+            let ports = &NoNames;
+            let words = |instructions: &Instructions| {
+                text::InstructionsText { instructions, ports }.to_string()
+            };
+            let (sent_text, read_text) = (words(&sent.instructions), words(&read.instructions));
+            assert_eq!(sent_text, read_text, "{version} {text}: actions");
+            assert_eq!(
+                (sent.priority, sent.new_cookie, sent.idle_timeout, sent.hard_timeout),
+                (read.priority, read.new_cookie, read.idle_timeout, read.hard_timeout),
+                "{version} {text}"
+            );
+        }
+    }
+}
