@@ -113,6 +113,7 @@ macro_rules! entry_point {
             ".section .text.entry, \"ax\", @progbits",
             ".code32",
             ".global _start",
+            ".type _start, @function",
             "_start:",
             "cli",
             "cld",
