@@ -237,7 +237,12 @@ impl Agent {
             worked = true;
             if connection.dialect.is_none() {
                 if let Some(version) = connection.handshake(&message, shared.config.versions) {
-                    log::info!("tcp:{}: connected, {version}", connection.peer);
+                    // Tools come and go all the time; a configured controller is news.
+                    let level = match connection.remote {
+                        Some(_) => log::Level::Info,
+                        None => log::Level::Debug,
+                    };
+                    log::log!(level, "tcp:{}: connected, {version}", connection.peer);
                 }
                 continue;
             }
