@@ -26,6 +26,9 @@ fuzz! {
     frame: 4_000;
     actions: 10_000;
     flow_text: 10_000;
+    flow_line: 5_000;
+    openflow_message: 5_000;
+    unixctl: 5_000;
     seed_blob: 5_000;
     boot_text: 5_000;
     ring: 3_000;

@@ -25,8 +25,8 @@ use crate::{Behaviour, behaviour};
 const N_PORTS: u32 = 4;
 
 thread_local! {
-    /// Its memory is never given back, so there is one.
-    static DATAPATH: RefCell<LocalDpif> = RefCell::new(datapath());
+    /// Empty until needed, and after a law was broken.
+    static DATAPATH: RefCell<Option<LocalDpif>> = const { RefCell::new(None) };
 }
 
 fn datapath() -> LocalDpif {
@@ -46,7 +46,10 @@ pub fn actions(data: &[u8]) -> Behaviour {
     let mut bytes = Bytes::new(data);
     let program = program(&mut bytes, 0);
     let frame = bytes.rest();
-    DATAPATH.with_borrow_mut(|dpif| run(dpif, &program, frame))
+    let mut dpif = DATAPATH.take().unwrap_or_else(datapath);
+    let behaviour = run(&mut dpif, &program, frame);
+    DATAPATH.set(Some(dpif));
+    behaviour
 }
 
 fn run(dpif: &mut LocalDpif, program: &[DpAction], frame: &[u8]) -> Behaviour {

@@ -2,15 +2,19 @@
 
 mod actions;
 mod frame;
+mod openflow;
 mod ring;
 mod seed_blob;
 mod text;
+mod unixctl;
 
 pub use actions::actions;
 pub use frame::frame;
+pub use openflow::{flow_line, openflow_message};
 pub use ring::ring;
 pub use seed_blob::{boot_text, seed_blob};
 pub use text::flow_text;
+pub use unixctl::unixctl;
 
 use crate::Behaviour;
 use crate::corpus::Input;
@@ -35,6 +39,21 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frame", run: frame, repair: leave, words: frame::WORDS, more: frame::golden },
     Target { name: "actions", run: actions, repair: leave, words: frame::WORDS, more: nothing },
     Target { name: "flow_text", run: flow_text, repair: leave, words: text::WORDS, more: nothing },
+    Target {
+        name: "flow_line",
+        run: flow_line,
+        repair: leave,
+        words: openflow::FLOW_WORDS,
+        more: nothing,
+    },
+    Target {
+        name: "openflow_message",
+        run: openflow_message,
+        repair: openflow::repair,
+        words: openflow::WORDS,
+        more: openflow::encoded,
+    },
+    Target { name: "unixctl", run: unixctl, repair: leave, words: unixctl::WORDS, more: nothing },
     Target {
         name: "seed_blob",
         run: seed_blob,

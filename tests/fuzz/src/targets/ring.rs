@@ -36,32 +36,33 @@ struct Rig {
 }
 
 thread_local! {
-    static RIGS: RefCell<[Rig; 4]> = RefCell::new([0, 1, 2, 3].map(Rig::new));
+    /// Empty until needed, and after a law was broken.
+    static RIGS: RefCell<[Option<Rig>; 4]> = const { RefCell::new([const { None }; 4]) };
 }
 
 /// Runs the target.
 pub fn ring(data: &[u8]) -> Behaviour {
     let mut script = Bytes::new(data);
-    let kind = usize::from(script.u8() % 4);
-    RIGS.with_borrow_mut(|rigs| {
-        let rig = &mut rigs[kind];
-        let pairs = rig.netdev.open(1, &rig.pool).expect("opens");
-        let mut run = Run::new(rig, pairs);
-        for _ in 0..MAX_STEPS {
-            if script.is_empty() {
-                break;
-            }
-            run.step(&mut script);
+    let kind = script.u8() % 4;
+    let slot = usize::from(kind);
+    let mut rig = RIGS.with_borrow_mut(|rigs| rigs[slot].take()).unwrap_or_else(|| Rig::new(kind));
+    let pairs = rig.netdev.open(1, &rig.pool).expect("opens");
+    let mut run = Run::new(&rig, pairs);
+    for _ in 0..MAX_STEPS {
+        if script.is_empty() {
+            break;
         }
-        let (pairs, seen) = run.finish();
-        assert_eq!(rig.netdev.reset(pairs), Ok(()));
-        assert_eq!(rig.pool.available(), rig.at_start, "buffers were lost");
-        behaviour(&[kind as u64, seen])
-    })
+        run.step(&mut script);
+    }
+    let (pairs, seen) = run.finish();
+    assert_eq!(rig.netdev.reset(pairs), Ok(()));
+    assert_eq!(rig.pool.available(), rig.at_start, "buffers were lost");
+    RIGS.with_borrow_mut(|rigs| rigs[slot] = Some(rig));
+    behaviour(&[kind.into(), seen])
 }
 
 impl Rig {
-    fn new(kind: u64) -> Self {
+    fn new(kind: u8) -> Self {
         let mut features = feature::VERSION_1 | feature::MTU | feature::MAC | feature::STATUS;
         if kind & 1 != 0 {
             features |= feature::MRG_RXBUF;
@@ -336,8 +337,12 @@ impl Run {
         };
         let bytes = self.device.read(&chain);
         self.device.push(TX, &chain, 0);
-        assert_eq!(bytes[..HEADER_LEN], [0; HEADER_LEN]);
-        assert_eq!(Some(&bytes[HEADER_LEN..]), self.leaving.pop_front().as_deref());
+        let expected = self.leaving.pop_front();
+        // A device that returned what it did not have may find something else there.
+        if self.is_honest {
+            assert_eq!(bytes[..HEADER_LEN], [0; HEADER_LEN]);
+            assert_eq!(Some(&bytes[HEADER_LEN..]), expected.as_deref());
+        }
     }
 
     fn reclaim(&mut self) {
