@@ -15,6 +15,7 @@
 //! same; the next one misses again.
 
 use crate::bridge::{Bridge, BridgeState};
+use crate::mac_learning::Learned;
 use crate::port::Port;
 use crate::revalidator::Changes;
 use crate::translate::{Start, TranslateIn, TranslateOut, translate};
@@ -79,7 +80,7 @@ impl Bridge {
         if out.error.is_some() {
             self.stats.translation_errors += 1;
         }
-        credit(&mut self.state, &mut self.changes, &out.credits, 1, n_bytes, now, now);
+        credit(&mut self.state, &mut self.changes, &out.credits, 1, n_bytes, Seen::Now(now));
     }
 
     /// Installs a conclusion, drawn at change `seq`, unless it is there or there is no room.
@@ -112,16 +113,27 @@ impl Bridge {
     }
 }
 
-/// Credits packets to what they passed, the last of them seen at `used`.
+/// When packets that are credited were seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen {
+    /// At this moment, by the handler.
+    Now(Nanos),
+    /// By a cached flow, the last of them at `used`.
+    Earlier { used: Nanos, now: Nanos },
+}
+
+/// Credits packets to what they passed.
 pub(crate) fn credit(
     state: &mut BridgeState,
     changes: &mut Changes,
     credits: &[Credit],
     n_packets: u64,
     n_bytes: u64,
-    used: Nanos,
-    now: Nanos,
+    seen: Seen,
 ) {
+    let used = match seen {
+        Seen::Now(used) | Seen::Earlier { used, .. } => used,
+    };
     for credit in credits {
         match credit {
             Credit::Rule(stats) => stats.credit(n_packets, n_bytes, used),
@@ -134,8 +146,14 @@ pub(crate) fn credit(
                 }
             }
             Credit::Mac { station, port } => {
-                let is_port = state.ports.get(*port).is_some();
-                if is_port && state.macs.observe(*station, *port, used, now) {
+                if state.ports.get(*port).is_none() {
+                    continue;
+                }
+                let learned = match seen {
+                    Seen::Now(now) => state.macs.learn(*station, *port, now),
+                    Seen::Earlier { used, now } => state.macs.observe(*station, *port, used, now),
+                };
+                if learned == Learned::Changed {
                     changes.macs_changed();
                 }
             }

@@ -57,7 +57,7 @@ pub enum Learned {
     Refreshed,
     /// It is new, or moved here from another port: conclusions drawn from the table may be stale.
     Changed,
-    /// The address cannot be learned (it is a group address).
+    /// Nothing: it is a group address, or younger knowledge contradicts.
     Refused,
 }
 
@@ -136,14 +136,14 @@ impl MacTable {
         outcome
     }
 
-    /// Notes that a cached flow saw `station` on `port` at `used`, a while ago. What was learned on
-    /// another port since then stands. Returns whether the table changed.
-    pub fn observe(&mut self, station: Station, port: OfPort, used: Nanos, now: Nanos) -> bool {
-        let is_late = self
-            .entries
-            .get(&station)
-            .is_some_and(|entry| entry.port != port && entry.used >= used && entry.used < now);
-        !is_late && self.learn(station, port, now) == Learned::Changed
+    /// Notes that a cached flow saw `station` on `port` at `used`, which is learned of only now.
+    /// What was seen on another port at that time or later stands.
+    pub fn observe(&mut self, station: Station, port: OfPort, used: Nanos, now: Nanos) -> Learned {
+        let entry = self.entries.get(&station);
+        if entry.is_some_and(|entry| entry.port != port && entry.used >= used) {
+            return Learned::Refused;
+        }
+        self.learn(station, port, now)
     }
 
     /// Removes up to `limit` entries that have aged out; returns how many.
@@ -333,6 +333,16 @@ mod tests {
         assert_eq!(macs.lookup(station(2)), Some(OfPort(1)));
         assert_eq!(macs.lookup(station(199)), Some(OfPort(2)));
         assert_eq!(macs.stats().evicted, 182);
+    }
+
+    #[test]
+    fn late_news_do_not_move_a_station() {
+        let mut macs = table();
+        macs.learn(station(1), OfPort(1), T(10));
+        assert_eq!(macs.observe(station(1), OfPort(2), T(10), T(11)), Learned::Refused);
+        assert_eq!(macs.observe(station(1), OfPort(1), T(9), T(11)), Learned::Refreshed);
+        assert_eq!(macs.observe(station(1), OfPort(2), T(12), T(13)), Learned::Changed);
+        assert_eq!(macs.observe(station(2), OfPort(2), T(1), T(13)), Learned::Changed);
     }
 
     #[test]

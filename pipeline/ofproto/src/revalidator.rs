@@ -30,7 +30,7 @@
 //! A task on the control core; the datapath's statistics are its only shared words.
 
 use crate::bridge::{Bridge, BridgeConfig};
-use crate::handler::credit;
+use crate::handler::{Seen, credit};
 use crate::translate::{Start, TranslateIn, translate};
 use crate::ukey::{Names, Slot, Ukey, UkeyState};
 use alloc::collections::VecDeque;
@@ -567,6 +567,7 @@ fn credit_ukey(
 ) {
     let (n_packets, n_bytes, used) = ukey.take_delta();
     if n_packets > 0 {
-        credit(state, changes, &ukey.credits, n_packets, n_bytes, used, now);
+        let seen = Seen::Earlier { used, now };
+        credit(state, changes, &ukey.credits, n_packets, n_bytes, seen);
     }
 }

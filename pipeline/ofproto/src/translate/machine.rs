@@ -42,6 +42,10 @@ const MAX_RESUBMITS: u32 = 4096;
 /// Datapath actions in one translation (the datapath's own limit, less what one flood can add).
 const MAX_ACTIONS: usize = 4096;
 
+/// Recirculations of one packet: fewer than the datapath can nest, so that it makes no difference
+/// whether they are cached.
+const MAX_RECIRCULATIONS: u8 = datapath::MAX_DEPTH - 1;
+
 /// A list of actions to run.
 #[derive(Clone, Debug)]
 pub(crate) enum List {
@@ -141,6 +145,7 @@ pub struct Frozen {
     origin: Origin,
     depth: u32,
     n_resubmits: u32,
+    n_recirculations: u8,
     /// Metadata, registers and OpenFlow ingress port.
     metadata: Flow,
 }
@@ -196,6 +201,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) origin: Origin,
     depth: u32,
     n_resubmits: u32,
+    n_recirculations: u8,
     /// The flow no longer tells the packet's network headers; see the module.
     pub(crate) is_stale: bool,
     pub(crate) has_output: bool,
@@ -227,6 +233,7 @@ impl<'a> Machine<'a> {
             origin,
             depth: 0,
             n_resubmits: 0,
+            n_recirculations: 0,
             is_stale: false,
             has_output: false,
             drop: None,
@@ -312,6 +319,7 @@ impl<'a> Machine<'a> {
                 self.origin = frozen.origin;
                 self.depth = frozen.depth;
                 self.n_resubmits = frozen.n_resubmits;
+                self.n_recirculations = frozen.n_recirculations;
                 self.report.open(NodeKind::Thaw, format_args!("thaw"));
             }
         }
@@ -544,6 +552,10 @@ impl<'a> Machine<'a> {
 
     /// Stops here; the packet is extracted anew and goes on from the steps that are left.
     fn freeze(&mut self) {
+        if self.n_recirculations >= MAX_RECIRCULATIONS {
+            self.error = Some(TranslateError::TooDeep);
+            return;
+        }
         self.commit();
         let mut metadata = Flow::ZERO;
         for word in 0..PORT {
@@ -557,6 +569,7 @@ impl<'a> Machine<'a> {
             origin: self.origin,
             depth: self.depth,
             n_resubmits: self.n_resubmits,
+            n_recirculations: self.n_recirculations + 1,
             metadata,
         };
         let Some(id) = self.input.state.frozen.propose(&frozen, &self.frozen) else {

@@ -124,6 +124,13 @@ impl Lab {
         sent.map(|(port, frame)| (port.0 - DP_OFFSET, frame)).collect()
     }
 
+    /// Deletes every cached flow behind the bridge's back; it notices and forgets them.
+    pub(crate) fn forget_cached(&mut self) {
+        self.dpif.apply(datapath::Command::FlowFlush);
+        self.advance(Nanos::from_millis(600));
+        assert!(self.bridge.ukeys().is_empty());
+    }
+
     /// All rules in table order.
     pub(crate) fn rules(&mut self) -> Vec<Arc<Rule>> {
         self.bridge.flow_stats(&everything(), self.now).unwrap()

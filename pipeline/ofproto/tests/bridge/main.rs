@@ -8,5 +8,6 @@ mod lab;
 mod normal;
 mod packet_io;
 mod ports;
+mod soundness;
 mod timeouts;
 mod tracing;
