@@ -106,10 +106,11 @@ impl Frame {
 
     // ---- Tags and labels ----
 
-    /// Puts a tag with id and priority zero in front (as Open vSwitch: OpenFlow 1.3.5 §5.12.1 would
-    /// copy them from the tag that was outermost).
+    /// Puts a tag in front: a copy of the one that was outermost, or one with id and priority zero
+    /// (OpenFlow 1.3.5 §5.12.1; Open vSwitch has zero in both cases).
     pub(crate) fn push_vlan(&mut self, tpid: u16) {
-        self.tags.insert(0, Tag { tpid, tci: 0 });
+        let tci = self.tags.first().map_or(0, |outer| outer.tci);
+        self.tags.insert(0, Tag { tpid, tci });
     }
 
     /// Takes the outer tag off, if there is one.

@@ -159,7 +159,8 @@ fn vlan_tags_are_pushed_and_popped() {
     };
     check(&[Action::PushVlan(ethertype::VLAN)], &bare, &tag(0, &bare));
     check(&[Action::PushVlan(ethertype::VLAN), vid(5)], &bare, &tag(5, &bare));
-    check(&[Action::PushVlan(ethertype::VLAN)], &tag(7, &bare), &tag(0, &tag(7, &bare)));
+    let push = [Action::PushVlan(ethertype::VLAN)];
+    check(&push, &tag(0x6007, &bare), &tag(0x6007, &tag(0x6007, &bare)));
     check(&[Action::PopVlan], &tag(7, &tag(8, &bare)), &tag(8, &bare));
     check(&[Action::PopVlan], &bare, &bare);
     // Setting a field of a tag that is not there does nothing; OpenFlow 1.0's action adds it.
