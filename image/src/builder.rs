@@ -9,14 +9,25 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use runtime::symbols;
 
 use crate::{StripError, environment, gate, strip};
 
 /// The target whose `core` every stable toolchain on this platform has.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// How often a build looks whether it is to be given up.
+const LOOK: Duration = Duration::from_millis(100);
 /// Lines of the compiler's output that an error shows.
 const SHOWN_LINES: usize = 40;
 
@@ -29,6 +40,8 @@ pub struct BuildOptions {
     pub cargo: PathBuf,
     /// Largest stripped image that passes.
     pub budget_bytes: usize,
+    /// Becomes true when the build is to be given up.
+    pub cancel: Arc<AtomicBool>,
 }
 
 impl Default for BuildOptions {
@@ -39,6 +52,7 @@ impl Default for BuildOptions {
             root: here.parent().unwrap_or(here).to_path_buf(),
             cargo: std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from),
             budget_bytes: gate::BUDGET_BYTES,
+            cancel: Arc::default(),
         }
     }
 }
@@ -73,6 +87,8 @@ pub struct Built {
     pub debug_elf: PathBuf,
     /// Size of `elf` in bytes.
     pub stripped_size: usize,
+    /// Functions that the image knows by name, for its backtraces.
+    pub n_symbols: usize,
     /// What the gate saw.
     pub report: gate::Report,
 }
@@ -84,6 +100,8 @@ pub enum BuildError {
     NoWorkspace(PathBuf),
     /// Cargo did not start.
     NoCargo(io::Error),
+    /// It was given up.
+    Cancelled,
     /// Cargo failed; the end of what it said.
     Compile(String),
     /// Cargo succeeded but named no executable.
@@ -92,6 +110,8 @@ pub enum BuildError {
     File(PathBuf, io::Error),
     /// The image is not what it must be.
     Gate(Vec<gate::Failure>),
+    /// The names of its functions could not be put into it.
+    Symbols(symbols::EmbedError),
     /// The image could not be stripped.
     Strip(StripError),
 }
@@ -105,20 +125,17 @@ impl fmt::Display for BuildError {
                 root.display()
             ),
             Self::NoCargo(why) => {
-                write!(
-                    f,
-                    "cargo did not start ({why}): install Rust from https://rustup.rs"
-                )
+                write!(f, "cargo did not start ({why}): install Rust from https://rustup.rs")
             }
+            Self::Cancelled => f.write_str("the build was given up"),
             Self::Compile(output) => write!(f, "the image does not compile:\n{output}"),
             Self::NoExecutable => f.write_str("cargo built no executable called appliance"),
             Self::File(path, why) => write!(f, "{}: {why}", path.display()),
             Self::Gate(failures) => {
                 f.write_str("the image failed its gate:")?;
-                failures
-                    .iter()
-                    .try_for_each(|failure| write!(f, "\n  {failure}"))
+                failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
             }
+            Self::Symbols(why) => write!(f, "the image gets no names for backtraces: {why}"),
             Self::Strip(why) => write!(f, "the image cannot be stripped: {why}"),
         }
     }
@@ -141,16 +158,21 @@ pub fn build(
     let _lock = lock(&target_dir, progress)?;
     let executable = compile(options, &target_dir, progress)?;
     progress(Progress::Checking);
-    let elf = fs::read(&executable).map_err(|why| BuildError::File(executable.clone(), why))?;
+    let mut elf = fs::read(&executable).map_err(|why| BuildError::File(executable.clone(), why))?;
+    let symbols = symbols::embed(&mut elf, |name| format!("{:#}", rustc_demangle::demangle(name)));
     let stripped = strip(&elf).map_err(BuildError::Strip)?;
+    // The gate speaks first: what it refuses may well have no room for symbols.
     let report =
         gate::check(&elf, stripped.len(), options.budget_bytes).map_err(BuildError::Gate)?;
-    let place = target_dir.join("uniswitch.elf");
+    let symbols = symbols.map_err(BuildError::Symbols)?;
+    let (place, debug_elf) = (target_dir.join("uniswitch.elf"), target_dir.join("uniswitch.debug"));
     put(&place, &stripped)?;
+    put(&debug_elf, &elf)?;
     Ok(Built {
         elf: place,
-        debug_elf: executable,
+        debug_elf,
         stripped_size: stripped.len(),
+        n_symbols: symbols.kept,
         report,
     })
 }
@@ -174,21 +196,8 @@ fn compile(
 ) -> Result<PathBuf, BuildError> {
     let mut child = Command::new(&options.cargo)
         .current_dir(&options.root)
-        .args([
-            "build",
-            "--package",
-            "appliance",
-            "--bin",
-            "appliance",
-            "--profile",
-            "image",
-        ])
-        .args([
-            "--target",
-            TARGET,
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["build", "--package", "appliance", "--bin", "appliance", "--profile", "image"])
+        .args(["--target", TARGET, "--message-format", "json-render-diagnostics"])
         .args(["--color", "never"])
         .arg("--target-dir")
         .arg(target_dir)
@@ -197,10 +206,12 @@ fn compile(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // A group of its own, so that the compilers under it can be ended with it.
+        .process_group(0)
         .spawn()
         .map_err(BuildError::NoCargo)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (lines, said) = std::sync::mpsc::channel();
+    let (lines, said) = mpsc::channel();
     let errors = lines.clone();
     // Both pipes are read at once: a full pipe would stop cargo.
     let readers = [
@@ -210,7 +221,17 @@ fn compile(
     let mut executable = None;
     let mut n_done = 0;
     let mut tail = VecDeque::new();
-    for said in said {
+    loop {
+        if options.cancel.load(Ordering::Acquire) {
+            let _ = kill_process_group(Pid::from_child(&child), Signal::TERM);
+            let _ = child.wait();
+            return Err(BuildError::Cancelled);
+        }
+        let said = match said.recv_timeout(LOOK) {
+            Ok(said) => said,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
         match said {
             Said::Message(line) => {
                 if let Some(artifact) = Artifact::parse(&line) {
@@ -221,10 +242,7 @@ fn compile(
             }
             Said::Status(line) => {
                 if let Some((verb, what)) = status(&line) {
-                    progress(Progress::Cargo {
-                        verb: verb.into(),
-                        what: what.into(),
-                    });
+                    progress(Progress::Cargo { verb: verb.into(), what: what.into() });
                 }
                 if tail.len() == SHOWN_LINES {
                     tail.pop_front();
@@ -275,9 +293,7 @@ impl Artifact {
         if message["reason"] != "compiler-artifact" {
             return None;
         }
-        Some(Self {
-            executable: message["executable"].as_str().map(PathBuf::from),
-        })
+        Some(Self { executable: message["executable"].as_str().map(PathBuf::from) })
     }
 }
 
@@ -320,15 +336,10 @@ mod tests {
 
     #[test]
     fn an_absent_tree_is_said() {
-        let options = BuildOptions {
-            root: "/nonexistent/uniswitch".into(),
-            ..BuildOptions::default()
-        };
+        let options =
+            BuildOptions { root: "/nonexistent/uniswitch".into(), ..BuildOptions::default() };
         let why = build(&options, &mut |_| ()).unwrap_err();
-        assert!(
-            why.to_string()
-                .starts_with("no source tree at /nonexistent/uniswitch")
-        );
+        assert!(why.to_string().starts_with("no source tree at /nonexistent/uniswitch"));
     }
 
     #[test]
@@ -342,15 +353,9 @@ mod tests {
             "[package]\nname = \"appliance\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
         )
         .unwrap();
-        fs::write(
-            dir.path().join("appliance/src/main.rs"),
-            "fn main() { no_such_thing }\n",
-        )
-        .unwrap();
-        let options = BuildOptions {
-            root: dir.path().into(),
-            ..BuildOptions::default()
-        };
+        fs::write(dir.path().join("appliance/src/main.rs"), "fn main() { no_such_thing }\n")
+            .unwrap();
+        let options = BuildOptions { root: dir.path().into(), ..BuildOptions::default() };
         let mut seen = Vec::new();
         let why = build(&options, &mut |p| seen.push(p)).unwrap_err();
         assert!(
@@ -358,26 +363,15 @@ mod tests {
             "{why}"
         );
         assert!(
-            seen.iter()
-                .any(|p| matches!(p, Progress::Cargo { verb, .. } if verb == "Compiling"))
+            seen.iter().any(|p| matches!(p, Progress::Cargo { verb, .. } if verb == "Compiling"))
         );
 
         // An ordinary hosted program compiles, and fails the gate by name.
-        fs::write(
-            dir.path().join("appliance/src/main.rs"),
-            "fn main() { println!(\"hello\") }\n",
-        )
-        .unwrap();
+        fs::write(dir.path().join("appliance/src/main.rs"), "fn main() { println!(\"hello\") }\n")
+            .unwrap();
         let why = build(&options, &mut |_| ()).unwrap_err();
-        let BuildError::Gate(failures) = &why else {
-            panic!("{why}")
-        };
-        assert!(
-            failures
-                .iter()
-                .any(|f| matches!(f, gate::Failure::HostSymbols(_))),
-            "{why}"
-        );
+        let BuildError::Gate(failures) = &why else { panic!("{why}") };
+        assert!(failures.iter().any(|f| matches!(f, gate::Failure::HostSymbols(_))), "{why}");
         assert!(failures.contains(&gate::Failure::NoPvhNote));
     }
 

@@ -80,16 +80,10 @@ impl fmt::Display for DiskError {
             ),
             Self::GrubMkimage(said) => write!(f, "grub-mkimage failed: {said}"),
             Self::CoreTooLarge(bytes) => {
-                write!(
-                    f,
-                    "GRUB's core has {bytes} bytes and does not fit before 1 MiB"
-                )
+                write!(f, "GRUB's core has {bytes} bytes and does not fit before 1 MiB")
             }
             Self::ImageTooLarge(bytes) => {
-                write!(
-                    f,
-                    "the image has {bytes} bytes and does not fit into the disk"
-                )
+                write!(f, "the image has {bytes} bytes and does not fit into the disk")
             }
             Self::Cmdline(c) => write!(f, "the command line of a disk cannot hold {c:?}"),
             Self::Fat(why) => write!(f, "the boot partition cannot be written: {why}"),
@@ -195,38 +189,21 @@ mod tests {
     fn the_partition_holds_what_was_given() {
         let elf = vec![0x5a; 1_000_000];
         let mut bytes = file_system(&elf, "boot\n").unwrap();
-        assert_eq!(
-            bytes,
-            file_system(&elf, "boot\n").unwrap(),
-            "same input, same bytes"
-        );
+        assert_eq!(bytes, file_system(&elf, "boot\n").unwrap(), "same input, same bytes");
         let files = FileSystem::new(Cursor::new(&mut bytes[..]), FsOptions::new()).unwrap();
         assert_eq!(files.fat_type(), FatType::Fat16);
         let mut read = Vec::new();
-        files
-            .root_dir()
-            .open_file("boot/appliance")
-            .unwrap()
-            .read_to_end(&mut read)
-            .unwrap();
+        files.root_dir().open_file("boot/appliance").unwrap().read_to_end(&mut read).unwrap();
         assert!(read == elf);
         let mut cfg = String::new();
-        files
-            .root_dir()
-            .open_file("boot/grub/grub.cfg")
-            .unwrap()
-            .read_to_string(&mut cfg)
-            .unwrap();
+        files.root_dir().open_file("boot/grub/grub.cfg").unwrap().read_to_string(&mut cfg).unwrap();
         assert_eq!(cfg, "boot\n");
     }
 
     #[test]
     fn an_image_that_does_not_fit_is_refused() {
         let elf = vec![0; DISK_BYTES];
-        assert!(matches!(
-            file_system(&elf, ""),
-            Err(DiskError::ImageTooLarge(_))
-        ));
+        assert!(matches!(file_system(&elf, ""), Err(DiskError::ImageTooLarge(_))));
     }
 
     #[test]
@@ -245,35 +222,17 @@ mod tests {
     fn grub_gets_the_command_line_and_no_syntax() {
         let cfg = grub_cfg("listen=6653 port=p1@index:1#1").unwrap();
         assert!(cfg.contains("\nmultiboot2 /boot/appliance listen=6653 port=p1@index:1#1\n"));
-        assert!(
-            grub_cfg("")
-                .unwrap()
-                .contains("\nmultiboot2 /boot/appliance\n")
-        );
-        for (bad, odd) in [
-            ("a;reboot", ';'),
-            ("a\nreboot", '\n'),
-            ("$x", '$'),
-            ("#a", '#'),
-        ] {
-            assert!(
-                matches!(grub_cfg(bad), Err(DiskError::Cmdline(c)) if c == odd),
-                "{bad}"
-            );
+        assert!(grub_cfg("").unwrap().contains("\nmultiboot2 /boot/appliance\n"));
+        for (bad, odd) in [("a;reboot", ';'), ("a\nreboot", '\n'), ("$x", '$'), ("#a", '#')] {
+            assert!(matches!(grub_cfg(bad), Err(DiskError::Cmdline(c)) if c == odd), "{bad}");
         }
     }
 
     #[test]
     fn missing_grub_is_said_with_what_to_do() {
-        let options = DiskOptions {
-            grub_dir: "/nonexistent".into(),
-            ..DiskOptions::default()
-        };
+        let options = DiskOptions { grub_dir: "/nonexistent".into(), ..DiskOptions::default() };
         let why = raw(b"", &options).unwrap_err();
-        assert!(
-            why.to_string().contains("apt-get install grub-pc-bin"),
-            "{why}"
-        );
+        assert!(why.to_string().contains("apt-get install grub-pc-bin"), "{why}");
     }
 
     /// Runs where GRUB is installed; elsewhere the test above covers what the user sees.

@@ -19,13 +19,8 @@ const RUST_FLAGS: [&str; 2] = [
 ];
 
 /// Settings of cargo that belong to the machine and its user, not to the outer build.
-const KEPT_PREFIXES: [&str; 5] = [
-    "CARGO_NET_",
-    "CARGO_HTTP_",
-    "CARGO_REGISTR",
-    "CARGO_TERM_",
-    "CARGO_SOURCE_",
-];
+const KEPT_PREFIXES: [&str; 5] =
+    ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TERM_", "CARGO_SOURCE_"];
 
 /// Names that shape a build but do not start with `CARGO`.
 const DROPPED: [&str; 12] = [
@@ -106,15 +101,9 @@ mod tests {
 
     #[test]
     fn the_flags_are_ours_alone() {
-        let outer = [
-            ("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-cpu=native"),
-            ("PATH", "/bin"),
-        ];
+        let outer = [("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-cpu=native"), ("PATH", "/bin")];
         let all: Vec<_> = clean(outer.into_iter().map(|(n, v)| (n.into(), v.into()))).collect();
         assert_eq!(all.len(), 2);
-        assert_eq!(
-            all[1].1,
-            "-Crelocation-model=static\x1f-Cforce-frame-pointers=yes"
-        );
+        assert_eq!(all[1].1, "-Crelocation-model=static\x1f-Cforce-frame-pointers=yes");
     }
 }

@@ -161,16 +161,9 @@ pub fn check(elf: &[u8], stripped_size: usize, budget: usize) -> Result<Report, 
     let mut report = image.check_segments(&mut failures);
     report.pvh_entry = image.check_boot_headers(&mut failures).unwrap_or_default();
     if stripped_size > budget {
-        failures.push(Failure::TooLarge {
-            bytes: stripped_size,
-            budget,
-        });
+        failures.push(Failure::TooLarge { bytes: stripped_size, budget });
     }
-    if failures.is_empty() {
-        Ok(report)
-    } else {
-        Err(failures)
-    }
+    if failures.is_empty() { Ok(report) } else { Err(failures) }
 }
 
 struct Image<'a> {
@@ -188,15 +181,9 @@ impl<'a> Image<'a> {
         if header.e_type.get(LE) != elf::ET_EXEC && header.e_type.get(LE) != elf::ET_DYN {
             return Err("not linked".into());
         }
-        let segments = header
-            .program_headers(LE, bytes)
-            .map_err(|e| e.to_string())?;
+        let segments = header.program_headers(LE, bytes).map_err(|e| e.to_string())?;
         let sections = header.sections(LE, bytes).map_err(|e| e.to_string())?;
-        Ok(Self {
-            bytes,
-            segments,
-            sections,
-        })
+        Ok(Self { bytes, segments, sections })
     }
 
     fn check_symbols(&self, failures: &mut Vec<Failure>) {
@@ -226,10 +213,9 @@ impl<'a> Image<'a> {
         if n_symbols == 0 {
             failures.push(Failure::NoSymbols);
         }
-        for (mut names, failure) in [
-            (undefined, Failure::Undefined as fn(_) -> _),
-            (host, Failure::HostSymbols),
-        ] {
+        for (mut names, failure) in
+            [(undefined, Failure::Undefined as fn(_) -> _), (host, Failure::HostSymbols)]
+        {
             names.sort_unstable();
             names.dedup();
             if !names.is_empty() {
@@ -239,13 +225,8 @@ impl<'a> Image<'a> {
     }
 
     fn check_segments(&self, failures: &mut Vec<Failure>) -> Report {
-        let mut report = Report {
-            pvh_entry: 0,
-            text_bytes: 0,
-            rodata_bytes: 0,
-            data_bytes: 0,
-            bss_bytes: 0,
-        };
+        let mut report =
+            Report { pvh_entry: 0, text_bytes: 0, rodata_bytes: 0, data_bytes: 0, bss_bytes: 0 };
         for segment in self.segments {
             let flags = segment.p_flags(LE);
             match segment.p_type(LE) {
@@ -323,9 +304,9 @@ impl<'a> Image<'a> {
     fn multiboot1(&self) -> Option<usize> {
         let searched = &self.bytes[..self.bytes.len().min(MULTIBOOT1_SEARCH_BYTES)];
         (0..searched.len()).step_by(4).find(|&at| {
-            let sum = [0, 4, 8].iter().try_fold(0_u32, |sum, i| {
-                Some(sum.wrapping_add(word(searched, at + i)?))
-            });
+            let sum = [0, 4, 8]
+                .iter()
+                .try_fold(0_u32, |sum, i| Some(sum.wrapping_add(word(searched, at + i)?)));
             word(searched, at) == Some(MULTIBOOT1_MAGIC) && sum == Some(0)
         })
     }
@@ -337,10 +318,7 @@ impl<'a> Image<'a> {
             let words = [0, 4, 8, 12].map(|i| word(searched, at + i));
             words[0] == Some(MULTIBOOT2_MAGIC)
                 && words[1] == Some(0)
-                && words
-                    .iter()
-                    .try_fold(0_u32, |sum, w| Some(sum.wrapping_add((*w)?)))
-                    == Some(0)
+                && words.iter().try_fold(0_u32, |sum, w| Some(sum.wrapping_add((*w)?))) == Some(0)
         })
     }
 }

@@ -42,9 +42,7 @@ pub fn strip(elf: &[u8]) -> Result<Vec<u8>, StripError> {
     let segments = header.program_headers(LE, elf).map_err(not_elf)?;
     let table = header.e_phoff.get(LE)
         + u64::from(header.e_phentsize.get(LE)) * u64::from(header.e_phnum.get(LE));
-    let ends = segments
-        .iter()
-        .map(|s| s.p_offset(LE).saturating_add(s.p_filesz(LE)));
+    let ends = segments.iter().map(|s| s.p_offset(LE).saturating_add(s.p_filesz(LE)));
     let end = ends.fold(table, u64::max);
     let kept = usize::try_from(end).ok().and_then(|end| elf.get(..end));
     let mut kept = kept.ok_or(StripError::Truncated)?.to_vec();
@@ -71,25 +69,16 @@ mod tests {
         // Only the three header fields that named the section headers differ.
         let fields = [(40, 8), (60, 2), (62, 2)];
         for (at, (new, old)) in stripped.iter().zip(&elf).enumerate() {
-            let is_field = fields
-                .iter()
-                .any(|(from, len)| (*from..from + len).contains(&at));
+            let is_field = fields.iter().any(|(from, len)| (*from..from + len).contains(&at));
             assert!(is_field || new == old, "byte {at:#x}");
         }
-        assert_eq!(
-            strip(&stripped).as_ref(),
-            Ok(&stripped),
-            "stripping twice changes nothing"
-        );
+        assert_eq!(strip(&stripped).as_ref(), Ok(&stripped), "stripping twice changes nothing");
     }
 
     #[test]
     fn refuses_what_is_not_whole() {
         assert!(matches!(strip(b"#!/bin/sh\n"), Err(StripError::NotElf(_))));
         let stripped = strip(&Elf::good().build()).unwrap();
-        assert_eq!(
-            strip(&stripped[..stripped.len() - 1]),
-            Err(StripError::Truncated)
-        );
+        assert_eq!(strip(&stripped[..stripped.len() - 1]), Err(StripError::Truncated));
     }
 }

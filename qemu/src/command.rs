@@ -13,8 +13,10 @@ use crate::vm::{Accel, Boot, Machine, Vm};
 const FIRST_NIC_SLOT: usize = 2;
 const FIRST_CONSOLE_SLOT: usize = 0x1b;
 const DISK_SLOT: usize = 0x1e;
-/// Transports of microvm: 24, of which the last are for consoles.
-const FIRST_CONSOLE_TRANSPORT: usize = 22;
+/// Transports of microvm are given out from the last down, as QEMU itself does it when asked for no
+/// place: so the guest's order is ours. The lowest are for consoles.
+const FIRST_NIC_TRANSPORT: usize = 23;
+const FIRST_CONSOLE_TRANSPORT: usize = 1;
 /// The largest receive ring that QEMU offers; its default of 256 loses bursts.
 const RING_SIZE: u16 = 1024;
 
@@ -92,7 +94,7 @@ impl Vm {
     fn console(&self, line: &mut Line, i: usize, path: &Path) {
         let place = match self.machine {
             Machine::Microvm => {
-                format!("device,bus=virtio-mmio-bus.{}", FIRST_CONSOLE_TRANSPORT + i)
+                format!("device,bus=virtio-mmio-bus.{}", FIRST_CONSOLE_TRANSPORT - i)
             }
             _ => format!("pci,disable-legacy=on,addr={:#x}", FIRST_CONSOLE_SLOT + i),
         };
@@ -104,8 +106,9 @@ impl Vm {
     fn nic(&self, line: &mut Line, i: usize, nic: &Nic) {
         self.netdev(line, nic);
         let place = match self.machine {
-            Machine::Microvm => format!("device,bus=virtio-mmio-bus.{i}"),
-            _ => format!("pci,disable-legacy=on,addr={:#x}", FIRST_NIC_SLOT + i),
+            Machine::Microvm => format!("device,bus=virtio-mmio-bus.{}", FIRST_NIC_TRANSPORT - i),
+            // Network boot is nobody's wish here, and its ROM is in a package that may be missing.
+            _ => format!("pci,disable-legacy=on,romfile=,addr={:#x}", FIRST_NIC_SLOT + i),
         };
         let mut device = format!(
             "virtio-net-{place},netdev={id},id={id}-nic,mac={mac},mrg_rxbuf=on,rx_queue_size={RING_SIZE}",

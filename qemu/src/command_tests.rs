@@ -57,8 +57,8 @@ fn machines() {
         &[
             "-machine microvm ",
             "-global virtio-mmio.force-legacy=false",
-            "virtio-serial-device,bus=virtio-mmio-bus.22,id=serial0",
-            "virtio-net-device,bus=virtio-mmio-bus.0,netdev=p1",
+            "virtio-serial-device,bus=virtio-mmio-bus.1,id=serial0",
+            "virtio-net-device,bus=virtio-mmio-bus.23,netdev=p1",
         ],
     );
 }
@@ -92,7 +92,7 @@ fn backends() {
         |vm| vm.nics = vec![nic(1, Backend::User { forwards: vec![forward] })],
         &[
             "-netdev user,id=p1,hostfwd=tcp:127.0.0.1:6699-:6653",
-            "-device virtio-net-pci,disable-legacy=on,addr=0x2,netdev=p1,id=p1-nic,\
+            "-device virtio-net-pci,disable-legacy=on,romfile=,addr=0x2,netdev=p1,id=p1-nic,\
              mac=02:00:00:00:00:01,mrg_rxbuf=on,rx_queue_size=1024",
         ],
     );

@@ -112,7 +112,7 @@ impl Reader {
             "ip" => self.ip = Some(fits(ip(value), "dhcp or ADDRESS/PREFIX")?),
             "gw" => self.gateway = Some(fits(value.parse().ok(), "an IPv4 address")?),
             "port" => {
-                config.ports.push(fits(port(value), "NAME@MAC or NAME@index:N, then #OFPORT")?)
+                config.ports.push(fits(port(value), "NAME@MAC or NAME@index:N, then #OFPORT")?);
             }
             "mac-age" => config.mac_age_s = fits(value.parse().ok(), "seconds")?,
             "mac-table" => config.mac_table_size = fits(value.parse().ok(), "a number of entries")?,

@@ -19,17 +19,8 @@ const DRIVE_CHECK: usize = 0x66;
 const NOP: u8 = 0x90;
 
 /// What it takes to read a FAT partition of an MBR disk, to talk and to boot.
-const MODULES: [&str; 9] = [
-    "biosdisk",
-    "part_msdos",
-    "fat",
-    "normal",
-    "multiboot2",
-    "boot",
-    "serial",
-    "terminal",
-    "echo",
-];
+const MODULES: [&str; 9] =
+    ["biosdisk", "part_msdos", "fat", "normal", "multiboot2", "boot", "serial", "terminal", "echo"];
 
 pub(super) struct Grub {
     pub(super) boot_code: Vec<u8>,
@@ -44,10 +35,7 @@ pub(super) fn assemble(options: &DiskOptions) -> Result<Grub, DiskError> {
     }
     boot_code.truncate(BOOT_CODE_BYTES);
     boot_code[DRIVE_CHECK..DRIVE_CHECK + 2].fill(NOP);
-    Ok(Grub {
-        boot_code,
-        core: core(options)?,
-    })
+    Ok(Grub { boot_code, core: core(options)? })
 }
 
 fn core(options: &DiskOptions) -> Result<Vec<u8>, DiskError> {
@@ -64,9 +52,7 @@ fn core(options: &DiskOptions) -> Result<Vec<u8>, DiskError> {
         .output()
         .map_err(|_| DiskError::NoGrub(options.grub_mkimage.clone()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .replace('\n', "; ");
+        let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
         return Err(DiskError::GrubMkimage(said));
     }
     fs::read(out.path()).map_err(said)

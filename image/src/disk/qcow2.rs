@@ -107,11 +107,7 @@ mod tests {
         raw[5 * CLUSTER_BYTES + 511] = 3;
         let file = qcow2(&raw);
         assert!(read(&file) == raw);
-        assert_eq!(
-            file.len(),
-            (5 + 3) * CLUSTER_BYTES,
-            "zero clusters take no room"
-        );
+        assert_eq!(file.len(), (5 + 3) * CLUSTER_BYTES, "zero clusters take no room");
     }
 
     #[test]
@@ -121,11 +117,7 @@ mod tests {
         let counts = be64(&file, table);
         let n = file.len() / CLUSTER_BYTES;
         for (i, count) in file[counts..counts + CLUSTER_BYTES].chunks(2).enumerate() {
-            assert_eq!(
-                u16::from_be_bytes([count[0], count[1]]),
-                u16::from(i < n),
-                "cluster {i}"
-            );
+            assert_eq!(u16::from_be_bytes([count[0], count[1]]), u16::from(i < n), "cluster {i}");
         }
     }
 }

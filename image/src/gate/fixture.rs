@@ -106,18 +106,8 @@ impl Elf {
             let words = [0x1bad_b002_u32, 0, 0_u32.wrapping_sub(0x1bad_b002)];
             put(&mut file, 0x150, &words.map(u32::to_le_bytes).concat());
         }
-        let note = [
-            4,
-            4,
-            self.note_type,
-            u32::from_le_bytes(*b"Xen\0"),
-            self.note_entry,
-        ];
-        put(
-            &mut file,
-            usize::try_from(NOTE).unwrap(),
-            &note.map(u32::to_le_bytes).concat(),
-        );
+        let note = [4, 4, self.note_type, u32::from_le_bytes(*b"Xen\0"), self.note_entry];
+        put(&mut file, usize::try_from(NOTE).unwrap(), &note.map(u32::to_le_bytes).concat());
         file
     }
 }

@@ -22,10 +22,7 @@ fn each_failure_is_found_alone() {
         failures(
             |e| e.undefined = vec!["memcmp", "_ZN4core3fmt5Write9write_str17h0123456789abcdefE"]
         ),
-        [Failure::Undefined(names(&[
-            "core::fmt::Write::write_str",
-            "memcmp"
-        ]))]
+        [Failure::Undefined(names(&["core::fmt::Write::write_str", "memcmp"]))]
     );
     assert_eq!(
         failures(|e| e.defined.extend([
@@ -33,48 +30,21 @@ fn each_failure_is_found_alone() {
             "_RNvNtNtCs1234_3std2io5stdio6_print",
             "__libc_start_main",
         ])),
-        [Failure::HostSymbols(names(&[
-            "__libc_start_main",
-            "std::io::stdio::_print"
-        ]))]
+        [Failure::HostSymbols(names(&["__libc_start_main", "std::io::stdio::_print"]))]
     );
-    assert_eq!(
-        failures(|e| e.extra_segment = Some(elf::PT_TLS)),
-        [Failure::Tls]
-    );
-    assert_eq!(
-        failures(|e| e.extra_segment = Some(elf::PT_INTERP)),
-        [Failure::Dynamic]
-    );
+    assert_eq!(failures(|e| e.extra_segment = Some(elf::PT_TLS)), [Failure::Tls]);
+    assert_eq!(failures(|e| e.extra_segment = Some(elf::PT_INTERP)), [Failure::Dynamic]);
     assert_eq!(failures(|e| e.note_type = 17), [Failure::NoPvhNote]);
-    assert_eq!(
-        failures(|e| e.note_entry = 0x20_0010),
-        [Failure::PvhEntry(0x20_0010)]
-    );
-    assert_eq!(
-        failures(|e| e.multiboot1 = true),
-        [Failure::Multiboot1(0x150)]
-    );
+    assert_eq!(failures(|e| e.note_entry = 0x20_0010), [Failure::PvhEntry(0x20_0010)]);
+    assert_eq!(failures(|e| e.multiboot1 = true), [Failure::Multiboot1(0x150)]);
     assert_eq!(failures(|e| e.multiboot2 = false), [Failure::NoMultiboot2]);
-    assert_eq!(
-        failures(|e| e.text_flags |= elf::PF_W),
-        [Failure::WritableCode(0x20_1000)]
-    );
-    assert!(matches!(
-        failures(|e| e.machine = elf::EM_AARCH64)[..],
-        [Failure::NotElf(_)]
-    ));
+    assert_eq!(failures(|e| e.text_flags |= elf::PF_W), [Failure::WritableCode(0x20_1000)]);
+    assert!(matches!(failures(|e| e.machine = elf::EM_AARCH64)[..], [Failure::NotElf(_)]));
     let stripped = crate::strip(&Elf::good().build()).unwrap();
-    assert_eq!(
-        check(&stripped, 1000, 2000).unwrap_err(),
-        [Failure::NoSymbols]
-    );
+    assert_eq!(check(&stripped, 1000, 2000).unwrap_err(), [Failure::NoSymbols]);
     assert_eq!(
         check(&Elf::good().build(), 2001, 2000).unwrap_err(),
-        [Failure::TooLarge {
-            bytes: 2001,
-            budget: 2000
-        }]
+        [Failure::TooLarge { bytes: 2001, budget: 2000 }]
     );
 }
 
