@@ -216,11 +216,14 @@ fn open(devices: Vec<Device>) -> (Vec<Nic>, Vec<Box<dyn ByteChannel>>) {
     let mut channels: Vec<Box<dyn ByteChannel>> = Vec::new();
     for device in devices {
         let kind = device.kind();
-        let Device { location, transport, .. } = device;
+        let Device { location, transport, doorbells } = device;
         match kind {
             DeviceType::Network => {
                 match VirtioNet::new(location.clone(), transport, DeviceMemory) {
-                    Ok(nic) => nics.push(nic),
+                    Ok(nic) => nics.push(match doorbells {
+                        Some(doorbells) => nic.with_doorbells(doorbells),
+                        None => nic,
+                    }),
                     Err(error) => log::error!("NIC at {location} cannot be used: {error:?}"),
                 }
             }

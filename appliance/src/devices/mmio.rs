@@ -1,11 +1,13 @@
 //! virtio over MMIO (virtio 1.2 §4.2): windows of registers at known addresses.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use runtime::boot::command_line::CommandLine;
 use runtime::memory;
+use virtio::MmioDoorbells;
 use virtio_drivers::transport::mmio::{MmioTransport, MmioVersion, VirtIOHeader};
 
 use super::Device;
@@ -70,7 +72,13 @@ fn open(address: u64, len: usize) -> Option<Device> {
             None
         }
         Ok(transport) => {
-            Some(Device { location: format!("mmio {address:#x}"), transport: transport.into() })
+            // SAFETY: the window is mapped for good.
+            let doorbells = unsafe { MmioDoorbells::new(window.cast()) };
+            Some(Device {
+                location: format!("mmio {address:#x}"),
+                transport: transport.into(),
+                doorbells: Some(Box::new(doorbells)),
+            })
         }
         Err(error) => {
             log::warn!("virtio-mmio window {address:#x}: {error}");

@@ -9,12 +9,14 @@ mod bars;
 mod mmio;
 mod pci;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use runtime::acpi::AcpiFacts;
 use runtime::boot::BootInfo;
+use virtio::Doorbells;
 use virtio_drivers::transport::{DeviceType, SomeTransport, Transport};
 
 /// A virtio device that answers.
@@ -23,6 +25,8 @@ pub(crate) struct Device {
     pub(crate) location: String,
     /// The way to it.
     pub(crate) transport: SomeTransport<'static>,
+    /// The short way to notify it, where there is one.
+    pub(crate) doorbells: Option<Box<dyn Doorbells>>,
 }
 
 impl Device {

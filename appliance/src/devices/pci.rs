@@ -1,5 +1,6 @@
 //! virtio over PCI (virtio 1.2 §4.1): enumeration, address windows, transports.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
@@ -8,8 +9,10 @@ use runtime::acpi::{AcpiFacts, PciConfigSpace};
 use runtime::boot::memory_map::{MemoryMap, PhysicalRange};
 use runtime::memory;
 use runtime::pci::{self, Location};
+use virtio::{Doorbells, PciDoorbells};
 use virtio_drivers::transport::pci::bus::{Command, DeviceFunction, PciRoot};
 use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};
+use virtio_drivers::transport::{DeviceType, Transport};
 
 use super::Device;
 use super::bars::{Bars, Configuration};
@@ -57,9 +60,10 @@ pub(super) fn find(ram: &MemoryMap, acpi: &AcpiFacts) -> Vec<Device> {
     let mut devices = Vec::new();
     for location in functions.into_iter().filter(is_virtio) {
         match open(location, &mut free) {
-            Ok(transport) => devices.push(Device {
+            Ok((transport, doorbells)) => devices.push(Device {
                 location: format!("pci {}", Name(location)),
                 transport: transport.into(),
+                doorbells,
             }),
             Err(error) => log::warn!("virtio device at pci {}: {error}", Name(location)),
         }
@@ -155,7 +159,10 @@ impl From<VirtioPciError> for OpenError {
 }
 
 /// Gives the device addresses where it has none, maps its registers, switches it on.
-fn open(location: Location, free: &mut FreeAddresses) -> Result<PciTransport, OpenError> {
+fn open(
+    location: Location,
+    free: &mut FreeAddresses,
+) -> Result<(PciTransport, Option<Box<dyn Doorbells>>), OpenError> {
     let function =
         DeviceFunction { bus: location.bus, device: location.device, function: location.function };
     let mut bars = Bars::read(location);
@@ -168,7 +175,14 @@ fn open(location: Location, free: &mut FreeAddresses) -> Result<PciTransport, Op
     let mut root = PciRoot::new(Configuration { bars });
     let (_, command) = root.get_status_command(function);
     root.set_command(function, command | Command::MEMORY_SPACE | Command::BUS_MASTER);
-    Ok(PciTransport::new::<DeviceMemory, _>(&mut root, function)?)
+    let transport = PciTransport::new::<DeviceMemory, _>(&mut root, function)?;
+    if transport.device_type() != DeviceType::Network {
+        // Others notify seldom; each register read of theirs would cost boot time.
+        return Ok((transport, None));
+    }
+    // SAFETY: the windows have addresses and are mapped.
+    let found = unsafe { PciDoorbells::new::<DeviceMemory, _>(&Configuration { bars }, function) };
+    Ok((transport, found.map(|doorbells| Box::new(doorbells) as Box<dyn Doorbells>)))
 }
 
 /// Addresses below 4 GiB that no one uses, for windows that no firmware placed.
