@@ -174,8 +174,10 @@ impl Pair {
         told
     }
 
-    /// Counters of all rules, once the caches have told theirs.
-    fn check_counters(&mut self) -> Result<(), String> {
+    /// Counters of all rules, once the caches have told theirs. After a label was popped the frame
+    /// is taken in anew and counts with the length that it has then, so with labels only packets
+    /// are compared.
+    fn check_counters(&mut self, has_labels: bool) -> Result<(), String> {
         self.advance();
         let everything = FlowStatsRequest {
             table_id: TABLE_ALL,
@@ -191,7 +193,7 @@ impl Pair {
         for rule in rules {
             let counted = (rule.stats().packets(), rule.stats().bytes());
             let expected = self.counts.get(&rule.cookie).copied().unwrap_or_default();
-            if counted != expected {
+            if counted.0 != expected.0 || counted.1 != expected.1 && !has_labels {
                 return Err(format!("rule {}: {counted:?}, not {expected:?}", rule.cookie));
             }
         }
@@ -264,10 +266,12 @@ fn run(seed: u64, options: &RuleOptions, n_frames: usize) -> Result<usize, Strin
         assert!(!verdict.is_ambiguous);
         n_sent += verdict.outputs.len();
         // Where a station is becomes known to the caches at the next round of the revalidator, also
-        // when a packet told it that met a cached flow.
-        pair.advance();
+        // when a packet told it that met a cached flow. Everything else holds at once.
+        if options.normal {
+            pair.advance();
+        }
     }
-    pair.check_counters().map_err(|error| format!("seed {seed}: {error}"))?;
+    pair.check_counters(options.mpls).map_err(|error| format!("seed {seed}: {error}"))?;
     Ok(n_sent)
 }
 
@@ -305,4 +309,9 @@ fn several_tables() {
 #[test]
 fn labels_and_all() {
     compare(2000..2060, &RuleOptions::default());
+}
+
+#[test]
+fn caches_are_right_at_every_instant() {
+    compare(3000..3060, &RuleOptions { normal: false, ..RuleOptions::default() });
 }
