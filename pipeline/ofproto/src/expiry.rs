@@ -68,14 +68,14 @@ impl Farewells {
 const BATCH: usize = 1024;
 
 impl Bridge {
-    /// Removes the rules whose time is over. Statistics are known as of `stats_as_of`. Returns
-    /// whether a rule waits for younger statistics.
-    pub(crate) fn expire_rules(&mut self, stats_as_of: Nanos, now: Nanos) -> bool {
+    /// Removes the rules whose time is over. Statistics are known as of `stats_as_of`: a rule
+    /// whose idle time was over later than that waits for the next round.
+    pub(crate) fn expire_rules(&mut self, stats_as_of: Nanos, now: Nanos) {
         let mut due = Vec::new();
         while due.len() < BATCH && self.timeouts.next().is_some_and(|deadline| deadline <= now) {
             due.extend(self.timeouts.by_deadline.pop_first().map(|(_, rule)| rule));
         }
-        let (mut hard, mut idle, mut is_waiting) = (Vec::new(), Vec::new(), false);
+        let (mut hard, mut idle) = (Vec::new(), Vec::new());
         for rule in due {
             let idle_deadline = rule.idle_deadline();
             if rule.hard_deadline() <= now {
@@ -83,13 +83,11 @@ impl Bridge {
             } else if idle_deadline <= stats_as_of {
                 idle.push(rule);
             } else {
-                is_waiting |= idle_deadline <= now;
                 self.timeouts.insert(&rule);
             }
         }
         self.remove_rules(&hard, FlowRemovedReason::HardTimeout, now);
         self.remove_rules(&idle, FlowRemovedReason::IdleTimeout, now);
-        is_waiting
     }
 
     /// Reports the removed rules whose counts are final.

@@ -6,6 +6,9 @@ use openflow::{
     GroupMod, GroupModCommand, MeterMod, MeterModCommand, OfErrorKind, TABLE_ALL, TableMod,
 };
 
+/// `OFPTC_DEPRECATED_MASK`.
+const DEPRECATED_CONFIG: u32 = 3;
+
 impl Bridge {
     /// Changes a group.
     ///
@@ -31,16 +34,16 @@ impl Bridge {
         }
     }
 
-    /// Changes a table's configuration (1.3.5 §7.3.3): there is nothing to change.
+    /// Changes a table's configuration (1.3.5 §7.3.3): the only bits are deprecated and mean nothing.
     ///
     /// # Errors
-    /// No such table, or a configuration other than none.
+    /// No such table, or a bit that is not defined.
     pub fn table_mod(&mut self, table_mod: &TableMod) -> Result<(), OfErrorKind> {
         let is_known =
             table_mod.table_id == TABLE_ALL || table_mod.table_id < self.state.tables.n_tables();
         if !is_known {
             Err(OfErrorKind::TableModBadTable)
-        } else if table_mod.config != 0 {
+        } else if table_mod.config & !DEPRECATED_CONFIG != 0 {
             Err(OfErrorKind::TableModBadConfig)
         } else {
             Ok(())

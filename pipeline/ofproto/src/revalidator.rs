@@ -144,8 +144,6 @@ pub struct Revalidator {
     flow_limit: usize,
     dump_seq: u64,
     last_duration: Nanos,
-    /// A rule waits for statistics younger than those of the last round.
-    is_awaited: bool,
     stats: RevalidatorStats,
 }
 
@@ -162,7 +160,6 @@ impl Revalidator {
             flow_limit: FIRST_FLOW_LIMIT.min(config.flow_limit),
             dump_seq: 0,
             last_duration: Nanos::ZERO,
-            is_awaited: false,
             stats: RevalidatorStats::default(),
         }
     }
@@ -214,7 +211,7 @@ impl Bridge {
         }
         self.state.frozen.run(now);
         self.state.packet_ins.run(now);
-        self.reval.is_awaited = self.expire_rules(self.reval.stats_as_of, now);
+        self.expire_rules(self.reval.stats_as_of, now);
         self.revalidate(dpif, now);
         self.fence_leaving(dpif);
         self.finish_retiring(dpif, now);
@@ -227,9 +224,11 @@ impl Bridge {
             && self.reval.fencing.is_empty()
             && self.reval.retiring.is_empty();
         match self.reval.phase {
-            Phase::Resting { until } if is_settled && !self.reval.is_awaited => {
+            Phase::Resting { until } if is_settled => {
                 let macs = self.state.macs.next_expiry().unwrap_or(Nanos::MAX);
-                let rules = self.timeouts.next().unwrap_or(Nanos::MAX);
+                // A rule whose idle time is over waits for the statistics of the next round.
+                let rules = self.timeouts.next().filter(|deadline| *deadline > now);
+                let rules = rules.unwrap_or(Nanos::MAX);
                 until.min(macs).min(rules).max(now)
             }
             _ => now,
@@ -253,7 +252,7 @@ impl Bridge {
         if let Phase::Resting { until } = self.reval.phase {
             let last_target =
                 self.reval.fencing.back().map_or(self.reval.in_force, |round| round.0);
-            if now < until && last_target == self.changes.seq && !self.reval.is_awaited {
+            if now < until && last_target == self.changes.seq {
                 return;
             }
             self.reval.dump_seq += 1;
@@ -289,7 +288,7 @@ impl Bridge {
         let until = started + self.config.max_revalidator.min(self.config.max_idle);
         self.reval.phase = Phase::Resting { until };
         self.pass_fences(dpif);
-        self.reval.is_awaited = self.expire_rules(started, now);
+        self.expire_rules(started, now);
     }
 
     /// Lets the flow limit follow the time that a round takes (ovs-facts E7, with OVS's numbers).
@@ -408,7 +407,7 @@ impl Bridge {
             }
             Judgement::Delete => self.discredit(slot, dpif),
             Judgement::Modify => {
-                let core = ukey.core;
+                let (core, used) = (ukey.core, ukey.used());
                 let key = ukey.megaflow.key;
                 let megaflow =
                     Arc::new(Megaflow::new(&key, ukey.megaflow.mask, out.actions.clone()));
@@ -420,7 +419,8 @@ impl Bridge {
                     return Err(());
                 }
                 let credits = out.credits.into();
-                let ukey = Ukey::new(core, megaflow, credits, out.uses_macs, seq, names, now);
+                // Other actions are no use of the flow: it goes on idling.
+                let ukey = Ukey::new(core, megaflow, credits, out.uses_macs, seq, names, used);
                 if let Some(mut old) = self.ukeys.replace(slot, ukey) {
                     old.transition(UkeyState::Evicting);
                     self.reval.leaving.push(old);

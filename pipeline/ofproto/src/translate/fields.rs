@@ -3,7 +3,7 @@
 use super::machine::{Machine, Verdict};
 use crate::events::MissKind;
 use datapath::DropReason;
-use flow::proto::VLAN_PRESENT;
+use flow::proto::{VLAN_PRESENT, VLAN_VID_MASK};
 use flow::{Field, Prereq};
 use openflow::{ControllerAction, PacketInReason, Subfield};
 
@@ -13,11 +13,9 @@ impl Machine<'_> {
         if !self.has_field(field) {
             return;
         }
+        // A set-field of the VLAN id says that there is a tag, and changes only the id.
+        let mask = if field == Field::VlanVid { mask & u128::from(VLAN_VID_MASK) } else { mask };
         self.mask.add(field, mask);
-        if field == Field::InPort {
-            self.flow.set_masked(field, value, mask);
-            return;
-        }
         self.flow.set_masked(field, value, mask);
         if field == Field::VlanTci {
             self.settle_tag();

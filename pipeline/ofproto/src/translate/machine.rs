@@ -42,6 +42,8 @@ const MAX_RESUBMITS: u32 = 4096;
 /// Datapath actions in one translation (the datapath's own limit, less what one flood can add).
 const MAX_ACTIONS: usize = 4096;
 
+/// Actions done in one translation: what bounds its time, where a long list resubmits to others.
+const MAX_DONE: u32 = 1 << 16;
 /// Recirculations of one packet: fewer than the datapath can nest, so that it makes no difference
 /// whether they are cached.
 const MAX_RECIRCULATIONS: u8 = datapath::MAX_DEPTH - 1;
@@ -202,6 +204,7 @@ pub(crate) struct Machine<'a> {
     depth: u32,
     n_resubmits: u32,
     n_recirculations: u8,
+    n_done: u32,
     /// The flow no longer tells the packet's network headers; see the module.
     pub(crate) is_stale: bool,
     pub(crate) has_output: bool,
@@ -234,6 +237,7 @@ impl<'a> Machine<'a> {
             depth: 0,
             n_resubmits: 0,
             n_recirculations: 0,
+            n_done: 0,
             is_stale: false,
             has_output: false,
             drop: None,
@@ -352,8 +356,11 @@ impl<'a> Machine<'a> {
 
     fn run_list(&mut self, list: List, first: usize) {
         for (index, action) in list.actions().iter().enumerate().skip(first) {
-            if self.report.is_on() {
-                self.report.say(NodeKind::Action, format_args!("{action}"));
+            self.report.say(NodeKind::Action, format_args!("{action}"));
+            self.n_done += 1;
+            if self.n_done > MAX_DONE {
+                self.error = Some(TranslateError::TooManyActions);
+                return;
             }
             match self.act(action) {
                 Verdict::Next if self.error.is_none() => {}

@@ -23,13 +23,7 @@ impl Machine<'_> {
         match port {
             OfPort::IN_PORT => self.send(OfPort(self.flow.in_port())),
             OfPort::TABLE => return Verdict::Call(self.pipeline(0)),
-            OfPort::NORMAL => {
-                if self.is_stale {
-                    // Normal forwarding looks at Ethernet and VLAN alone, which are known.
-                    self.report.say(super::NodeKind::Detail, format_args!("headers are unknown"));
-                }
-                self.normal();
-            }
+            OfPort::NORMAL => self.normal(),
             OfPort::FLOOD => self.flood(Flood::Floodable),
             OfPort::ALL => self.flood(Flood::All),
             OfPort::CONTROLLER => {

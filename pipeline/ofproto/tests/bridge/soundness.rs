@@ -8,8 +8,8 @@ use crate::lab::{DP_OFFSET, Lab};
 use flow::text::NoNames;
 use flow::{FLOW_WORDS, Flow, FlowMeta, compose, extract};
 use ofproto::translate::{Start, TranslateIn, TranslateOut, translate};
-use openflow::text::parse_flow_line;
-use openflow::{FlowModCommand, OfPort, Version};
+use openflow::text::parse_instructions;
+use openflow::{FlowMod, FlowModCommand, OfPort, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -48,7 +48,7 @@ const MATCHES: [&str; 30] = [
     "reg0=0x7",
 ];
 
-const ACTIONS: [&str; 40] = [
+const ACTIONS: [&str; 39] = [
     "output:1",
     "output:2",
     "output:3",
@@ -57,7 +57,6 @@ const ACTIONS: [&str; 40] = [
     "FLOOD",
     "NORMAL",
     "CONTROLLER:100",
-    "drop_nothing",
     "mod_vlan_vid:5",
     "mod_vlan_vid:9",
     "mod_vlan_pcp:3",
@@ -118,18 +117,16 @@ const PACKETS: [&str; 16] = [
     "mpls,mpls_label=7,mpls_bos=0,mpls_ttl=1",
 ];
 
-/// A rule as `ovs-ofctl` would be given it.
-fn rule() -> impl Strategy<Value = String> {
-    let program =
-        (vec(select(&ACTIONS[..]), 1..5), proptest::option::of(select(&INSTRUCTIONS[..])));
-    (0..3_u8, 0..4_u16, select(&MATCHES[..]), program).prop_map(
-        |(table, priority, match_, (actions, last))| {
-            let list = actions.into_iter().filter(|action| *action != "drop_nothing").chain(last);
-            let list: Vec<&str> = list.collect();
-            let list = if list.is_empty() { "drop".to_owned() } else { list.join(",") };
-            format!("table={table},priority={priority},{match_} actions={list}")
-        },
-    )
+/// Table, priority, match and actions.
+type RuleText = (u8, u16, &'static str, String);
+
+fn rule() -> impl Strategy<Value = RuleText> {
+    let last = proptest::option::of(select(&INSTRUCTIONS[..]));
+    let actions = (vec(select(&ACTIONS[..]), 0..5), last).prop_map(|(actions, last)| {
+        let list: Vec<&str> = actions.into_iter().chain(last).collect();
+        if list.is_empty() { "drop".to_owned() } else { list.join(",") }
+    });
+    (0..3_u8, 0..4_u16, select(&MATCHES[..]), actions)
 }
 
 /// A flow as the datapath would extract it from some frame.
@@ -147,7 +144,7 @@ fn legal(flow: &Flow, port: u32) -> Flow {
     extract(&compose(flow, 46), &FlowMeta::of_port(port + DP_OFFSET)).flow
 }
 
-fn lab_with(rules: &[String]) -> Lab {
+fn lab_with(rules: &[RuleText]) -> Lab {
     let mut lab = Lab::secure(3);
     for text in rules {
         add(&mut lab, text);
@@ -157,10 +154,11 @@ fn lab_with(rules: &[String]) -> Lab {
 }
 
 /// Adds a rule, if it is one.
-fn add(lab: &mut Lab, text: &str) {
-    let flow_mod = match parse_flow_line(text, &NoNames) {
-        Ok(flow_mod) => flow_mod,
-        Err(error) => panic!("{text}: {error:?}"),
+fn add(lab: &mut Lab, (table_id, priority, match_, actions): &RuleText) {
+    let flow_mod = FlowMod {
+        table_id: *table_id,
+        instructions: parse_instructions(actions, &NoNames).unwrap(),
+        ..crate::lab::add(*priority, match_)
     };
     // A goto backwards is refused, for instance; that leaves a switch with fewer rules.
     let _ = lab.bridge.flow_mod(&flow_mod, Version::V10, lab.now);
@@ -198,10 +196,10 @@ proptest! {
             for other in &packets {
                 // Everything not examined from another packet, or at random.
                 let (mut mixed, mut noisy) = (*flow, *flow);
-                for word in 0..FLOW_WORDS {
+                for (word, bits) in noise.iter().enumerate() {
                     let mask = out.mask.word(word);
                     mixed.set_word(word, flow.word(word) & mask | other.word(word) & !mask);
-                    noisy.set_word(word, flow.word(word) & mask | noise[word] & !mask);
+                    noisy.set_word(word, flow.word(word) & mask | bits & !mask);
                 }
                 others.extend([mixed, noisy]);
             }
@@ -234,10 +232,7 @@ proptest! {
         for (change, is_deletion, packets) in &changes {
             for lab in [&mut cached, &mut fresh] {
                 if *is_deletion {
-                    let (match_, _) = change.split_once(" actions").unwrap();
-                    let (_, match_) = match_.split_once(',').unwrap();
-                    let (_, match_) = match_.split_once(',').unwrap_or(("", ""));
-                    lab.flow_mod(&crate::lab::change(FlowModCommand::Delete, match_)).unwrap();
+                    lab.flow_mod(&crate::lab::change(FlowModCommand::Delete, change.2)).unwrap();
                 } else {
                     add(lab, change);
                 }

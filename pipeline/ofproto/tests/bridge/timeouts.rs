@@ -145,7 +145,7 @@ fn many_rules_end_in_time() {
 fn a_clock_that_jumps_loses_nothing_but_cache() {
     let mut lab = Lab::standalone(2);
     lab.send(1, &ether(1, 2));
-    lab.now = lab.now + S(1_000_000);
+    lab.now += S(1_000_000);
     lab.dpif.set_now(lab.now);
     lab.settle();
     assert_eq!(lab.bridge.ukeys().len(), 0);
