@@ -298,7 +298,10 @@ impl Artifact {
 }
 
 /// Writes a file in one step for all who look, and not at all when it is there already.
-pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+///
+/// # Errors
+/// When the file or its folder cannot be written.
+pub fn put(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

@@ -8,5 +8,5 @@ mod builder;
 mod environment;
 mod strip;
 
-pub use builder::{BuildError, BuildOptions, Built, Progress, build};
+pub use builder::{BuildError, BuildOptions, Built, Progress, build, put};
 pub use strip::{StripError, strip};

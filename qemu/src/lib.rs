@@ -10,6 +10,7 @@ pub mod probe;
 pub mod qmp;
 pub mod running;
 pub mod serial;
+pub mod telemetry;
 pub mod unixctl;
 pub mod vm;
 

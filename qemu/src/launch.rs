@@ -1,0 +1,239 @@
+//! The launcher's story: check, get QEMU, build, describe the VM, run it, end it.
+
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use image::{BuildError, BuildOptions, Built, Progress, disk};
+use qemu::backend::Forward;
+use qemu::ports::{Plan, PortError, guest_mac};
+use qemu::probe::{self, Qemu};
+use qemu::{Backend, Boot, DiskFormat, Machine, Nic, Vm, command};
+use seed::{Address, BootConfig, Management, NicMatch, OnPanic};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::install;
+use crate::session;
+use crate::ui::{Event, Ui};
+
+/// OpenFlow's port inside the guest.
+const GUEST_OPENFLOW: u16 = 6653;
+
+/// Why the launcher ends early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A line that says what is wrong and what to do.
+    Failed(String),
+    /// A signal asked for it.
+    Asked,
+}
+
+impl<E: Display> From<E> for Stop {
+    fn from(why: E) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+/// Does what the options say.
+pub(crate) fn run(cli: &Cli, ui: &mut Ui) -> Result<(), Stop> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    match &cli.command {
+        Some(Command::Image { out }) => make_images(out.as_deref(), ui, &stop),
+        None => run_vm(&cli.run, ui, &stop),
+    }
+}
+
+fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Stop> {
+    args.check()?;
+    let specs = args.port_specs()?;
+    let (controllers, notes) = args.controllers()?;
+    let machine = Machine::from(args.machine);
+    let dir = StateDir::new(args)?;
+    let plan = Plan::new(&specs, dir.path());
+    check_count(&plan, machine)?;
+    plan.check()?;
+    if !args.print {
+        check_listen(args.listen)?;
+    }
+    let qemu = install::qemu(ui)?;
+    let built = build(ui, stop)?;
+    let boot = boot(args, &built)?;
+    notes.into_iter().for_each(|text| ui.show(&Event::Note { text }));
+
+    let mut vm = describe(args, &qemu, boot, &plan, dir.path());
+    if vm.accel == qemu::Accel::Tcg
+        && let Some(why) = probe::accelerator().1
+    {
+        ui.show(&Event::Note { text: format!("no KVM, {why}: running under TCG, which is slow") });
+    }
+    let config = BootConfig {
+        fail_mode: args.fail_mode.into(),
+        controllers,
+        listen: Some(GUEST_OPENFLOW),
+        management: Some(Management {
+            nic: NicMatch::Mac(guest_mac(0)),
+            // What QEMU's DHCP server would say, without the time to ask.
+            address: Address::Static {
+                address: Ipv4Addr::new(10, 0, 2, 15),
+                prefix_len: 24,
+                gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            },
+        }),
+        ports: plan.seeds.clone(),
+        self_check_one_in: args.self_check,
+        log: args.log.into(),
+        on_panic: OnPanic::PowerOff,
+        ..BootConfig::default()
+    };
+    vm.write_seed(&config, dir.path())?;
+    if args.print {
+        ui.show(&Event::Command { line: command::shell_quoted(&vm.command()) });
+        return Ok(());
+    }
+    session::run(args, &vm, &plan, ui, stop)
+}
+
+fn check_count(plan: &Plan, machine: Machine) -> Result<(), PortError> {
+    // One NIC is management.
+    let max = machine.max_nics() - 1;
+    if plan.nics.len() > max {
+        return Err(PortError::TooMany { n: plan.nics.len(), max, machine: machine.name() });
+    }
+    Ok(())
+}
+
+/// QEMU would refuse as well, but later and in other words.
+fn check_listen(port: u16) -> Result<(), String> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+            Err(format!("port {port} needs root: choose one from 1024 on with --listen PORT"))
+        }
+        Err(_) => {
+            Err(format!("port {port} of 127.0.0.1 is in use: choose another with --listen PORT"))
+        }
+    }
+}
+
+fn describe(args: &RunArgs, qemu: &Qemu, boot: Boot, plan: &Plan, dir: &Path) -> Vm {
+    let mut vm = Vm::new(boot, dir);
+    vm.qemu.clone_from(&qemu.path);
+    vm.version = qemu.version;
+    vm.name.clone_from(&args.name);
+    vm.machine = args.machine.into();
+    vm.smp = args.smp;
+    vm.memory_mib = args.memory;
+    vm.cpu.clone_from(&args.cpu);
+    vm.accel = probe::accelerator().0;
+    let forward =
+        Forward { address: Ipv4Addr::LOCALHOST, host: args.listen, guest: GUEST_OPENFLOW };
+    let management = Backend::User { forwards: vec![forward] };
+    vm.nics.push(Nic::new("mgmt", guest_mac(0), management));
+    vm.nics.extend(plan.nics.iter().cloned());
+    vm
+}
+
+fn build(ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<Built, Stop> {
+    let options = BuildOptions { cancel: stop.clone(), ..BuildOptions::default() };
+    let built = image::build(&options, &mut |progress| {
+        let what = match progress {
+            Progress::Waiting => "waiting for another build of the image".to_owned(),
+            Progress::Cargo { verb, what } => format!("{verb} {what}"),
+            Progress::Checking => "checking the image".to_owned(),
+            // The status lines say it already.
+            Progress::Compiled { .. } => return,
+        };
+        ui.show(&Event::Building { what });
+    });
+    match built {
+        Ok(built) => {
+            let elf = built.elf.display().to_string();
+            let (bytes, symbols) = (built.stripped_size, built.n_symbols);
+            ui.show(&Event::Built { elf, bytes, symbols });
+            Ok(built)
+        }
+        Err(BuildError::Cancelled) => Err(Stop::Asked),
+        Err(why) if stop.load(Ordering::Acquire) => {
+            drop(why);
+            Err(Stop::Asked)
+        }
+        Err(why) => Err(why.into()),
+    }
+}
+
+fn boot(args: &RunArgs, built: &Built) -> Result<Boot, Stop> {
+    let Some(format) = args.disk.map(DiskFormat::from) else {
+        return Ok(Boot::Kernel { path: built.elf.clone(), cmdline: String::new() });
+    };
+    let path = built.elf.with_extension(format.name());
+    write(&path, &disk_bytes(built, format)?)?;
+    Ok(Boot::Disk { path, format })
+}
+
+fn disk_bytes(built: &Built, format: DiskFormat) -> Result<Vec<u8>, Stop> {
+    let elf = fs::read(&built.elf).map_err(|why| format!("{}: {why}", built.elf.display()))?;
+    let raw = disk::raw(&elf, &disk::DiskOptions::default())?;
+    Ok(match format {
+        DiskFormat::Raw => raw,
+        DiskFormat::Qcow2 => disk::qcow2(&raw),
+    })
+}
+
+fn make_images(out: Option<&Path>, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Stop> {
+    let built = build(ui, stop)?;
+    let folder = out.or(built.elf.parent()).unwrap_or(Path::new(".")).to_path_buf();
+    fs::create_dir_all(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+    let elf = fs::read(&built.elf).map_err(|why| format!("{}: {why}", built.elf.display()))?;
+    let files = [
+        ("elf", elf),
+        ("raw", disk_bytes(&built, DiskFormat::Raw)?),
+        ("qcow2", disk_bytes(&built, DiskFormat::Qcow2)?),
+    ];
+    for (kind, bytes) in files {
+        let path = folder.join(format!("uniswitch.{kind}"));
+        write(&path, &bytes)?;
+        ui.show(&Event::Wrote { path: path.display().to_string(), bytes: bytes.len() });
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    image::put(path, bytes).map_err(|why| why.to_string())
+}
+
+/// Where the VM's sockets and seed stand.
+enum StateDir {
+    /// Removed with the launcher.
+    Temporary(tempfile::TempDir),
+    /// Stays, since a printed command line refers to it.
+    Kept(PathBuf),
+}
+
+impl StateDir {
+    fn new(args: &RunArgs) -> Result<Self, String> {
+        if args.print {
+            let path = BuildOptions::default().root.join(".uniswitch").join(&args.name);
+            fs::create_dir_all(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+            return Ok(Self::Kept(path));
+        }
+        let made = tempfile::Builder::new().prefix(&format!("{}-", args.name)).tempdir();
+        made.map(Self::Temporary).map_err(|why| {
+            format!("{}: {why}: set TMPDIR to a folder of yours", std::env::temp_dir().display())
+        })
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(dir) => dir.path(),
+            Self::Kept(path) => path,
+        }
+    }
+}
