@@ -85,10 +85,11 @@ where
             driver: "virtio-net",
             features: config::names(features),
         };
+        let [a, b, c, d, e, f] = info.mac;
         log::info!(
-            "{}: virtio-net {:02x?} mtu {} pairs {} features {:?} (offered {offered:#x})",
+            "{}: virtio-net {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} mtu {} pairs {} \
+             features {:?} (offered {offered:#x})",
             info.name,
-            info.mac,
             info.mtu,
             info.max_queue_pairs,
             info.features
