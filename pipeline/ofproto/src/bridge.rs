@@ -14,13 +14,14 @@
 //! A bridge is owned by the control core and does nothing by itself: all time comes in as an
 //! argument, and each call does a bounded amount of work.
 
+use crate::changes::Changes;
 use crate::events::{BridgeEvent, Events};
 use crate::expiry::{Farewells, Timeouts};
 use crate::intern::Interned;
 use crate::mac_learning::{self, MacTable};
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
-use crate::revalidator::{Changes, Revalidator};
+use crate::revalidator::Revalidator;
 use crate::table::Tables;
 use crate::translate::Frozen;
 use crate::ukey::Ukeys;

@@ -15,9 +15,9 @@
 //! same; the next one misses again.
 
 use crate::bridge::{Bridge, BridgeState};
+use crate::changes::Changes;
 use crate::mac_learning::Learned;
 use crate::port::Port;
-use crate::revalidator::Changes;
 use crate::translate::{Start, TranslateIn, TranslateOut, translate};
 use crate::ukey::{Credit, Ukey};
 use alloc::sync::Arc;

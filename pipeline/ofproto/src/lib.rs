@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod bridge;
+mod changes;
 mod check;
 mod events;
 mod expiry;
@@ -14,11 +15,13 @@ mod fail_mode;
 mod flow_mod;
 mod handler;
 mod intern;
+mod judge;
 pub mod mac_learning;
 mod packet_in;
 mod packet_out;
 mod port;
 mod refused;
+mod retire;
 mod revalidator;
 mod rule;
 mod self_check;
@@ -30,10 +33,13 @@ pub mod translate;
 mod ukey;
 
 pub use bridge::{Bridge, BridgeConfig, BridgeState, BridgeStats, FailMode, Fragments, Options};
+pub use changes::SyncTicket;
 pub use events::{BridgeEvent, MissKind, PacketInEvent};
+/// The number of a port, as everyone above a bridge needs it.
+pub use openflow::OfPort;
 pub use packet_in::PacketInSpec;
 pub use port::{Link, Port, PortError, PortSpec, Ports};
-pub use revalidator::{BATCH as REVALIDATE_BATCH, Revalidator, RevalidatorStats, SyncTicket};
+pub use revalidator::{BATCH as REVALIDATE_BATCH, Revalidator, RevalidatorStats};
 pub use rule::{CompactMatch, MAX_PRIORITY, Rule, RuleStats};
 pub use self_check::CheckResult;
 pub use table::{MAX_RULES, Table, Tables};

@@ -72,12 +72,13 @@ impl Bridge {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "events:{} macs:{} packet-in-ids:{} ports:{} recirculation-ids:{} rules:{} udpif keys:{}",
+            "events:{} macs:{} packet-in-ids:{} ports:{} recirculation-ids:{} retiring:{} rules:{} udpif keys:{}",
             self.n_events(),
             state.macs.len(),
             state.packet_ins.len(),
             state.ports.len(),
             state.frozen.len(),
+            self.reval.n_retiring,
             state.tables.n_rules(),
             self.ukeys.len()
         );

@@ -1,7 +1,8 @@
 //! What each OpenFlow action does to a translation (OpenFlow 1.0.1 §3.3 and §5.2.4, 1.3.5 §5.12
 //! and §7.2.5, and Nicira's extensions).
 
-use super::machine::{LookupKind, Machine, Step, Verdict};
+use super::machine::Machine;
+use super::step::{LookupKind, Step, Verdict};
 use crate::events::MissKind;
 use datapath::{DpAction, DropReason};
 use flow::Field;

@@ -1,6 +1,7 @@
 //! Actions that write fields, and TTLs.
 
-use super::machine::{Machine, Verdict};
+use super::machine::Machine;
+use super::step::Verdict;
 use crate::events::MissKind;
 use datapath::DropReason;
 use flow::proto::{VLAN_PRESENT, VLAN_VID_MASK};

@@ -16,9 +16,8 @@ use super::action_set::ActionSet;
 use super::commit::commit;
 use super::finish::initial_mask;
 use super::report::{NodeKind, Reporter};
+use super::step::{Frozen, List, Origin, Step, Verdict};
 use super::{Start, TranslateError, TranslateIn, TranslateOut};
-use crate::bridge::Fragments;
-use crate::events::MissKind;
 use crate::intern::Named;
 use crate::mac_learning::Station;
 use crate::packet_in::PacketInSpec;
@@ -26,167 +25,20 @@ use crate::rule::Rule;
 use crate::ukey::Credit;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::{Hash, Hasher};
 use datapath::{DpAction, DropReason};
 use flow::layout::PORT;
-use flow::proto::FRAG_ANY;
 use flow::text::NoNames;
 use flow::{Field, Flow, Mask};
 use openflow::text::ActionsText;
-use openflow::{Action, ControllerAction, OfPort, PacketInReason, PortConfig};
+use openflow::{OfPort, PortConfig};
 
-/// Lookups that may be nested.
-const MAX_DEPTH: u32 = 64;
-/// Lookups in one translation.
-const MAX_RESUBMITS: u32 = 4096;
-/// Datapath actions in one translation (the datapath's own limit, less what one flood can add).
+/// Datapath actions in one translation: as many as the datapath takes.
 const MAX_ACTIONS: usize = 4096;
-
 /// Actions done in one translation: what bounds its time, where a long list resubmits to others.
 const MAX_DONE: u32 = 1 << 16;
 /// Recirculations of one packet: fewer than the datapath can nest, so that it makes no difference
 /// whether they are cached.
 const MAX_RECIRCULATIONS: u8 = datapath::MAX_DEPTH - 1;
-
-/// A list of actions to run.
-#[derive(Clone, Debug)]
-pub(crate) enum List {
-    /// A rule's apply-actions.
-    Rule(Arc<Rule>),
-    /// A packet-out's, or an action set in order.
-    Own(Arc<[Action]>),
-}
-
-impl List {
-    fn actions(&self) -> &[Action] {
-        match self {
-            List::Rule(rule) => &rule.instructions.apply,
-            List::Own(actions) => actions,
-        }
-    }
-}
-
-impl PartialEq for List {
-    fn eq(&self, other: &Self) -> bool {
-        self.actions() == other.actions()
-    }
-}
-
-impl Eq for List {}
-
-/// How a lookup came about, which decides what a miss does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LookupKind {
-    /// The first one, a goto, or a packet-out to the tables: a miss is a table miss.
-    Pipeline,
-    /// A resubmit: a miss does nothing.
-    Resubmit,
-}
-
-/// Which rule speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub(crate) table_id: u8,
-    pub(crate) cookie: u64,
-    /// Whether it is the table-miss entry.
-    pub(crate) is_table_miss: bool,
-    /// Whether the action set speaks for it.
-    pub(crate) is_action_set: bool,
-}
-
-/// One thing that the machine has yet to do; see the module.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    Actions {
-        list: List,
-        next: usize,
-    },
-    /// The instructions of a rule after its actions: clear, write, metadata (1.3.5 §5.9).
-    Instructions(Arc<Rule>),
-    /// A lookup as if the packet had come in on `in_port`, which is pretended for the lookup alone.
-    Lookup {
-        table_id: u8,
-        kind: LookupKind,
-        in_port: OfPort,
-    },
-    Return {
-        origin: Origin,
-        depth: u32,
-    },
-    ActionSet,
-}
-
-impl PartialEq for Step {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Step::Actions { list: a, next: n }, Step::Actions { list: b, next: m }) => {
-                n == m && a == b
-            }
-            (Step::Instructions(a), Step::Instructions(b)) => a.instructions == b.instructions,
-            (
-                Step::Lookup { table_id: a, kind: k, in_port: p },
-                Step::Lookup { table_id: b, kind: l, in_port: q },
-            ) => a == b && k == l && p == q,
-            (Step::Return { origin: a, depth: d }, Step::Return { origin: b, depth: e }) => {
-                a == b && d == e
-            }
-            (Step::ActionSet, Step::ActionSet) => true,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Step {}
-
-/// A translation that stopped in the middle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frozen {
-    steps: Vec<Step>,
-    action_set: ActionSet,
-    stack: Vec<u128>,
-    origin: Origin,
-    depth: u32,
-    n_resubmits: u32,
-    n_recirculations: u8,
-    /// Metadata, registers and OpenFlow ingress port.
-    metadata: Flow,
-}
-
-impl Hash for Frozen {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Equality compares all; a hash of what differs most often is enough.
-        state.write_usize(self.steps.len());
-        state.write_u64(self.origin.cookie);
-        state.write_u64(u64::from(self.origin.table_id));
-        for step in &self.steps {
-            match step {
-                Step::Actions { list, next } => {
-                    state.write_usize(list.actions().len());
-                    state.write_usize(*next);
-                }
-                Step::Lookup { table_id, .. } => state.write_u64(u64::from(*table_id)),
-                Step::Return { .. } | Step::Instructions(_) | Step::ActionSet => {}
-            }
-        }
-        for word in 0..=PORT {
-            state.write_u64(self.metadata.word(word));
-        }
-    }
-}
-
-/// What an action asks the machine to do next.
-pub(crate) enum Verdict {
-    /// Go on with the list.
-    Next,
-    /// Do this first, then go on with the list.
-    Call(Step),
-    /// The rest of this rule is not executed.
-    Stop,
-    /// Nothing but the action set is executed.
-    Exit,
-    /// Freeze, and do this action again afterwards.
-    Freeze,
-}
 
 /// The state of a translation.
 pub(crate) struct Machine<'a> {
@@ -197,12 +49,12 @@ pub(crate) struct Machine<'a> {
     pub(crate) base: Flow,
     pub(crate) mask: Mask,
     pub(crate) actions: Vec<DpAction>,
-    steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     pub(crate) action_set: ActionSet,
     pub(crate) stack: Vec<u128>,
     pub(crate) origin: Origin,
-    depth: u32,
-    n_resubmits: u32,
+    pub(crate) depth: u32,
+    pub(crate) n_resubmits: u32,
     n_recirculations: u8,
     n_done: u32,
     /// The flow no longer tells the packet's network headers; see the module.
@@ -420,145 +272,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A lookup in the course of the pipeline.
-    pub(crate) fn pipeline(&self, table_id: u8) -> Step {
-        let in_port = OfPort(self.flow.in_port());
-        Step::Lookup { table_id, kind: LookupKind::Pipeline, in_port }
-    }
-
-    fn lookup(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
-        if self.is_stale {
-            self.steps.push(Step::Lookup { table_id, kind, in_port });
-            self.freeze();
-            return;
-        }
-        if let Some(error) = self.exhausted() {
-            self.error = Some(error);
-            return;
-        }
-        self.n_resubmits += 1;
-        let state = self.input.state;
-        let Some(table) = state.tables.get(table_id) else {
-            self.miss(table_id, kind, in_port);
-            return;
-        };
-        let mut key = self.flow;
-        key.set_in_port(in_port.0);
-        if key.nw_frag() & FRAG_ANY != 0 {
-            match state.options.fragments {
-                Fragments::NxMatch => {}
-                Fragments::Normal => {
-                    key.set_tp_src(0);
-                    key.set_tp_dst(0);
-                }
-                Fragments::Drop => {
-                    self.drop.get_or_insert(DropReason::FragmentDropped);
-                    self.report.say(
-                        NodeKind::Table,
-                        format_args!(
-                            "{table_id:2}. Packets are IP fragments and the fragment handling mode is \"drop\"."
-                        ),
-                    );
-                    return;
-                }
-            }
-        }
-        let version = state.tables.version();
-        let found = table.rules.lookup(version, &key, Some(&mut self.mask));
-        self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });
-        match found {
-            Some(rule) => self.enter(Arc::clone(rule), table_id),
-            None => self.miss(table_id, kind, in_port),
-        }
-    }
-
-    fn exhausted(&self) -> Option<TranslateError> {
-        if self.depth >= MAX_DEPTH {
-            Some(TranslateError::TooDeep)
-        } else if self.n_resubmits >= MAX_RESUBMITS {
-            Some(TranslateError::TooManyResubmits)
-        } else {
-            None
-        }
-    }
-
-    /// Begins the execution of a rule.
-    fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
-        self.report_rule(&rule, table_id);
-        self.credits.push(Credit::Rule(Arc::clone(rule.stats())));
-        self.steps.push(Step::Return { origin: self.origin, depth: self.depth });
-        if table_id <= self.origin.table_id && self.n_resubmits > 1 {
-            self.depth += 1;
-        }
-        self.origin = Origin {
-            table_id,
-            cookie: rule.cookie,
-            is_table_miss: rule.is_table_miss(),
-            is_action_set: false,
-        };
-        if rule.instructions.is_empty() {
-            self.report.say(NodeKind::Action, format_args!("drop"));
-            return;
-        }
-        self.steps.push(Step::Instructions(Arc::clone(&rule)));
-        if !rule.instructions.apply.is_empty() {
-            self.steps.push(Step::Actions { list: List::Rule(rule), next: 0 });
-        }
-    }
-
-    fn report_rule(&mut self, rule: &Rule, table_id: u8) {
-        if !self.report.is_on() {
-            return;
-        }
-        let match_ = alloc::string::ToString::to_string(&rule.match_.expand());
-        let comma = if match_.is_empty() { "" } else { ", " };
-        let priority = rule.priority;
-        if rule.cookie == 0 {
-            self.report.open(
-                NodeKind::Table,
-                format_args!("{table_id:2}. {match_}{comma}priority {priority}"),
-            );
-        } else {
-            let cookie = rule.cookie;
-            self.report.open(
-                NodeKind::Table,
-                format_args!(
-                    "{table_id:2}. {match_}{comma}priority {priority}, cookie {cookie:#x}"
-                ),
-            );
-        }
-    }
-
-    /// No rule matched (OpenFlow 1.3.5 §5.4, 1.0.1 §3.4).
-    fn miss(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
-        let state = self.input.state;
-        let is_asked = state.options.miss_to_controllers
-            && kind == LookupKind::Pipeline
-            && state
-                .ports
-                .get(in_port)
-                .is_none_or(|port| !port.config().contains(PortConfig::NO_PACKET_IN));
-        if !is_asked {
-            self.report.open(NodeKind::Table, format_args!("{table_id:2}. No match."));
-            self.report.say(NodeKind::Action, format_args!("drop"));
-            self.report.close();
-            self.drop.get_or_insert(DropReason::NoRule);
-            return;
-        }
-        self.report.open(
-            NodeKind::Table,
-            format_args!("{table_id:2}. No match, and a \"packet-in\" is called for."),
-        );
-        let origin = self.origin;
-        self.origin = Origin { table_id, cookie: u64::MAX, ..origin };
-        let reason = PacketInReason::NoMatch;
-        self.controller(&ControllerAction { reason, ..Default::default() }, MissKind::Implicit);
-        self.origin = origin;
-        self.report.close();
-    }
-
     /// Stops here; the packet is extracted anew and goes on from the steps that are left.
-    fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         if self.n_recirculations >= MAX_RECIRCULATIONS {
             self.error = Some(TranslateError::TooDeep);
             return;
@@ -610,12 +325,5 @@ impl<'a> Machine<'a> {
     pub(crate) fn not_sent(&mut self, reason: DropReason, why: core::fmt::Arguments<'_>) {
         self.report.say(NodeKind::Detail, why);
         self.drop.get_or_insert(reason);
-    }
-}
-
-impl Step {
-    /// Whether a rule's own steps end above this one.
-    fn ends_rule(&self) -> bool {
-        matches!(self, Step::Return { .. } | Step::ActionSet)
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! # How
 //! OpenFlow's pipeline calls itself (resubmit, goto, packet-out to the tables). Here it does so on an
-//! explicit stack of [`Step`]s (`machine.rs`), so depth costs heap and not the stack of a core with
+//! explicit stack of steps (`machine.rs`, `step.rs`), so depth costs heap and not the stack of a core with
 //! a guard page, and *freezing* a translation in the middle, to go on after a recirculation, is
 //! keeping that stack.
 //!
@@ -27,10 +27,12 @@ mod actions;
 mod commit;
 mod fields;
 mod finish;
+mod lookup;
 mod machine;
 mod normal;
 mod output;
 mod report;
+mod step;
 mod tags;
 
 use crate::bridge::BridgeState;
@@ -45,8 +47,8 @@ use datapath::{DpAction, DropReason};
 use flow::{Flow, Mask};
 use openflow::{Action, OfPort};
 
-pub use machine::Frozen;
 pub use report::{Node, NodeKind, print};
+pub use step::Frozen;
 
 /// Where a translation begins.
 #[derive(Clone, Copy, Debug)]

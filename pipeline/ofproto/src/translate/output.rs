@@ -1,7 +1,8 @@
 //! Outputs: to a port, to many, to controllers, back into the tables.
 
 use super::TranslateError;
-use super::machine::{Machine, Verdict};
+use super::machine::Machine;
+use super::step::Verdict;
 use crate::events::MissKind;
 use crate::packet_in::PacketInSpec;
 use alloc::sync::Arc;

@@ -1,0 +1,127 @@
+//! Old conclusions: credited to the last packet, then forgotten; and the numbers that they name.
+
+use crate::bridge::{Bridge, BridgeState};
+use crate::changes::Changes;
+use crate::handler::{Seen, credit};
+use crate::intern::Full;
+use crate::translate::TranslateOut;
+use crate::ukey::{Names, Slot, Ukey, UkeyState};
+use alloc::vec::Vec;
+use datapath::Dpif;
+use sync::time::Nanos;
+
+/// An old conclusion that packets may still hit.
+#[derive(Debug)]
+pub(crate) struct Retiring {
+    pub(crate) fence: u64,
+    pub(crate) ukeys: Vec<Ukey>,
+}
+
+impl Bridge {
+    /// Draws a fence behind those that left since the last one.
+    pub(crate) fn fence_leaving(&mut self, dpif: &mut dyn Dpif) {
+        if !self.reval.leaving.is_empty() {
+            let ukeys = core::mem::take(&mut self.reval.leaving);
+            self.reval.n_retiring += ukeys.len();
+            self.reval.retiring.push_back(Retiring { fence: dpif.fence(), ukeys });
+        }
+    }
+
+    pub(crate) fn finish_retiring(&mut self, dpif: &mut dyn Dpif, now: Nanos) {
+        while self.reval.retiring.front().is_some_and(|front| dpif.fence_passed(front.fence)) {
+            let Some(Retiring { ukeys, .. }) = self.reval.retiring.pop_front() else {
+                break;
+            };
+            self.reval.n_retiring -= ukeys.len();
+            for mut ukey in ukeys {
+                credit_ukey(&mut self.state, &mut self.changes, &mut ukey, now);
+                ukey.transition(UkeyState::Evicted);
+                let names = core::mem::take(&mut ukey.names);
+                self.release_names(&names, now);
+                ukey.transition(UkeyState::Deleted);
+            }
+        }
+        self.pass_fences(dpif);
+    }
+
+    pub(crate) fn pass_fences(&mut self, dpif: &dyn Dpif) {
+        while let Some(&(target, fence)) = self.reval.fencing.front()
+            && dpif.fence_passed(fence)
+        {
+            // Everything retired before this fence was credited, or is at once: its fence is older.
+            let is_behind = self.reval.retiring.front().is_some_and(|front| front.fence <= fence);
+            if is_behind {
+                break;
+            }
+            self.reval.in_force = self.reval.in_force.max(target);
+            self.reval.fencing.pop_front();
+        }
+    }
+
+    // ---- Statistics ----
+
+    /// Credits what all cached flows counted up to now.
+    pub fn credit_cached(&mut self, now: Nanos) {
+        for ukey in self.ukeys.iter_mut() {
+            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
+        }
+        for ukey in self.reval.leaving.iter_mut() {
+            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
+        }
+        for ukey in self.reval.retiring.iter_mut().flat_map(|retiring| &mut retiring.ukeys) {
+            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
+        }
+    }
+
+    pub(crate) fn credit_slot(&mut self, slot: Slot, now: Nanos) {
+        if let Some(ukey) = self.ukeys.get_mut(slot) {
+            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
+        }
+    }
+
+    // ---- Names ----
+
+    /// Takes references to the numbers that a translation's actions and its key name.
+    pub(crate) fn hold_names(
+        &mut self,
+        out: &TranslateOut,
+        recirc_id: u32,
+        now: Nanos,
+    ) -> Result<Names, Full> {
+        let mut names = Names::default();
+        let own = self.state.frozen.get(recirc_id).cloned().map(|frozen| (recirc_id, frozen));
+        for (id, frozen) in out.frozen.iter().chain(own.as_ref()) {
+            if self.state.frozen.acquire(*id, frozen).is_err() {
+                self.release_names(&names, now);
+                return Err(Full);
+            }
+            names.frozen.push(*id);
+        }
+        for (id, spec) in &out.packet_ins {
+            if self.state.packet_ins.acquire(*id, spec).is_err() {
+                self.release_names(&names, now);
+                return Err(Full);
+            }
+            names.packet_ins.push(*id);
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn release_names(&mut self, names: &Names, now: Nanos) {
+        for id in &names.frozen {
+            self.state.frozen.release(*id, now);
+        }
+        for id in &names.packet_ins {
+            self.state.packet_ins.release(*id, now);
+        }
+    }
+}
+
+/// Credits what a cached flow counted since the last time.
+fn credit_ukey(state: &mut BridgeState, changes: &mut Changes, ukey: &mut Ukey, now: Nanos) {
+    let (n_packets, n_bytes, used) = ukey.take_delta();
+    if n_packets > 0 {
+        let seen = Seen::Earlier { used, now };
+        credit(state, changes, &ukey.credits, n_packets, n_bytes, seen);
+    }
+}

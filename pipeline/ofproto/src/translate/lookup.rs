@@ -1,0 +1,159 @@
+//! Lookups: which rule speaks, and what happens when none does.
+
+use super::TranslateError;
+use super::machine::Machine;
+use super::report::NodeKind;
+use super::step::{List, LookupKind, Origin, Step};
+use crate::bridge::Fragments;
+use crate::events::MissKind;
+use crate::rule::Rule;
+use crate::ukey::Credit;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use datapath::DropReason;
+use flow::proto::FRAG_ANY;
+use openflow::{ControllerAction, OfPort, PacketInReason, PortConfig};
+
+/// Lookups that may be nested.
+const MAX_DEPTH: u32 = 64;
+/// Lookups in one translation.
+const MAX_RESUBMITS: u32 = 4096;
+
+impl Machine<'_> {
+    /// A lookup in the course of the pipeline.
+    pub(crate) fn pipeline(&self, table_id: u8) -> Step {
+        let in_port = OfPort(self.flow.in_port());
+        Step::Lookup { table_id, kind: LookupKind::Pipeline, in_port }
+    }
+
+    pub(crate) fn lookup(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
+        if self.is_stale {
+            self.steps.push(Step::Lookup { table_id, kind, in_port });
+            self.freeze();
+            return;
+        }
+        if let Some(error) = self.exhausted() {
+            self.error = Some(error);
+            return;
+        }
+        self.n_resubmits += 1;
+        let state = self.input.state;
+        let Some(table) = state.tables.get(table_id) else {
+            self.miss(table_id, kind, in_port);
+            return;
+        };
+        let mut key = self.flow;
+        key.set_in_port(in_port.0);
+        if key.nw_frag() & FRAG_ANY != 0 {
+            match state.options.fragments {
+                Fragments::NxMatch => {}
+                Fragments::Normal => {
+                    key.set_tp_src(0);
+                    key.set_tp_dst(0);
+                }
+                Fragments::Drop => {
+                    self.drop.get_or_insert(DropReason::FragmentDropped);
+                    self.report.say(
+                        NodeKind::Table,
+                        format_args!(
+                            "{table_id:2}. Packets are IP fragments and the fragment handling mode is \"drop\"."
+                        ),
+                    );
+                    return;
+                }
+            }
+        }
+        let version = state.tables.version();
+        let found = table.rules.lookup(version, &key, Some(&mut self.mask));
+        self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });
+        match found {
+            Some(rule) => self.enter(Arc::clone(rule), table_id),
+            None => self.miss(table_id, kind, in_port),
+        }
+    }
+
+    fn exhausted(&self) -> Option<TranslateError> {
+        if self.depth >= MAX_DEPTH {
+            Some(TranslateError::TooDeep)
+        } else if self.n_resubmits >= MAX_RESUBMITS {
+            Some(TranslateError::TooManyResubmits)
+        } else {
+            None
+        }
+    }
+
+    /// Begins the execution of a rule.
+    fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
+        self.report_rule(&rule, table_id);
+        self.credits.push(Credit::Rule(Arc::clone(rule.stats())));
+        self.steps.push(Step::Return { origin: self.origin, depth: self.depth });
+        if table_id <= self.origin.table_id && self.n_resubmits > 1 {
+            self.depth += 1;
+        }
+        self.origin = Origin {
+            table_id,
+            cookie: rule.cookie,
+            is_table_miss: rule.is_table_miss(),
+            is_action_set: false,
+        };
+        if rule.instructions.is_empty() {
+            self.report.say(NodeKind::Action, format_args!("drop"));
+            return;
+        }
+        self.steps.push(Step::Instructions(Arc::clone(&rule)));
+        if !rule.instructions.apply.is_empty() {
+            self.steps.push(Step::Actions { list: List::Rule(rule), next: 0 });
+        }
+    }
+
+    fn report_rule(&mut self, rule: &Rule, table_id: u8) {
+        if !self.report.is_on() {
+            return;
+        }
+        let match_ = rule.match_.expand().to_string();
+        let comma = if match_.is_empty() { "" } else { ", " };
+        let priority = rule.priority;
+        if rule.cookie == 0 {
+            self.report.open(
+                NodeKind::Table,
+                format_args!("{table_id:2}. {match_}{comma}priority {priority}"),
+            );
+        } else {
+            let cookie = rule.cookie;
+            self.report.open(
+                NodeKind::Table,
+                format_args!(
+                    "{table_id:2}. {match_}{comma}priority {priority}, cookie {cookie:#x}"
+                ),
+            );
+        }
+    }
+
+    /// No rule matched (OpenFlow 1.3.5 §5.4, 1.0.1 §3.4).
+    fn miss(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
+        let state = self.input.state;
+        let is_asked = state.options.miss_to_controllers
+            && kind == LookupKind::Pipeline
+            && state
+                .ports
+                .get(in_port)
+                .is_none_or(|port| !port.config().contains(PortConfig::NO_PACKET_IN));
+        if !is_asked {
+            self.report.open(NodeKind::Table, format_args!("{table_id:2}. No match."));
+            self.report.say(NodeKind::Action, format_args!("drop"));
+            self.report.close();
+            self.drop.get_or_insert(DropReason::NoRule);
+            return;
+        }
+        self.report.open(
+            NodeKind::Table,
+            format_args!("{table_id:2}. No match, and a \"packet-in\" is called for."),
+        );
+        let origin = self.origin;
+        self.origin = Origin { table_id, cookie: u64::MAX, ..origin };
+        let reason = PacketInReason::NoMatch;
+        self.controller(&ControllerAction { reason, ..Default::default() }, MissKind::Implicit);
+        self.origin = origin;
+        self.report.close();
+    }
+}
