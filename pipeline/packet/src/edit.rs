@@ -2,7 +2,7 @@
 //!
 //! # What
 //! Each function changes one thing in a packet's frame and keeps every checksum that covers it
-//! true. Where the layers begin comes in as [`Offsets`]; functions that move bytes keep them true.
+//! true. Where the layers begin comes in as [`Offsets`](crate::Offsets); functions that move bytes keep them true.
 //!
 //! # Failing
 //! `false` (or `None`) means that the header is not there or there is no room, and that nothing was
