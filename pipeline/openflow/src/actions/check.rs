@@ -1,8 +1,8 @@
 //! Whether a rule's actions can be done to the packets that it matches.
 //!
 //! A set-field of `tcp_dst` in a rule for all packets is an error from OpenFlow 1.1 on
-//! (`OFPBAC_MATCH_INCONSISTENT`, 1.3.5 §7.2.5.7). In 1.0 it is legal and does nothing where there is no
-//! TCP, and as all versions share the tables, translation checks prerequisites again for each packet.
+//! (`OFPBAC_MATCH_INCONSISTENT`, 1.3.5 §7.2.5.7). In 1.0 `SET_TP_DST` is legal there and does nothing
+//! where there is no TCP, and as all versions share the tables, translation checks prerequisites again for each packet.
 //!
 //! What the actions do to the packet is followed as far as it matters: tags and MPLS entries that are
 //! pushed and popped, and the protocol that a set-field changes.
@@ -14,7 +14,7 @@ use crate::{Action, Instructions, METER_MAX, OfErrorKind, OfPort, Subfield, Vers
 /// How strict to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckContext {
-    /// Whether a missing prerequisite is an error.
+    /// Whether a missing prerequisite is an error for every action.
     pub needs_prerequisites: bool,
 }
 
@@ -63,12 +63,45 @@ pub fn check_actions(actions: &[Action], match_: &Match, context: CheckContext) 
 fn check_list(actions: &[Action], packet: &mut Flow, context: CheckContext) -> Result<()> {
     for action in actions {
         match check_action(action, packet) {
-            Err(OfErrorKind::ActionMatchInconsistent) if !context.needs_prerequisites => {}
+            Err(OfErrorKind::ActionMatchInconsistent)
+                if !context.needs_prerequisites && is_lenient_in_v10(action) => {}
             result => result?,
         }
         follow(action, packet);
     }
     Ok(())
+}
+
+/// Whether OpenFlow 1.0 lets the action do nothing where its prerequisite is missing. Its own actions
+/// do; those that Nicira added for any field are as strict as later versions.
+fn is_lenient_in_v10(action: &Action) -> bool {
+    match action {
+        Action::SetField { field, mask, .. } => {
+            let has_v10_action = matches!(
+                field,
+                Field::Ipv4Src
+                    | Field::Ipv4Dst
+                    | Field::IpDscp
+                    | Field::IpDscpShifted
+                    | Field::IpEcn
+                    | Field::TcpSrc
+                    | Field::TcpDst
+                    | Field::UdpSrc
+                    | Field::UdpDst
+                    | Field::SctpSrc
+                    | Field::SctpDst
+                    | Field::MplsLabel
+                    | Field::MplsTc
+            );
+            has_v10_action && *mask == field.ones()
+        }
+        Action::Load { .. }
+        | Action::Move { .. }
+        | Action::StackPush(_)
+        | Action::StackPop(_)
+        | Action::OutputReg { .. } => false,
+        _ => true,
+    }
 }
 
 fn check_action(action: &Action, packet: &Flow) -> Result<()> {
@@ -117,6 +150,7 @@ fn check_action(action: &Action, packet: &Flow) -> Result<()> {
             needs(Prereq::Mpls, packet)
         }
         Action::SetNwTtl(_) | Action::DecTtl(_) => needs(Prereq::Ip, packet),
+        Action::FinTimeout { .. } => needs(Prereq::Tcp, packet),
         Action::Group(group) if *group > crate::GROUP_MAX => Err(OfErrorKind::ActionBadOutGroup),
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use super::port;
 use super::wire::{Put, Reader, Result};
 use crate::{
     Capabilities, ControllerRole, FeaturesReply, Hello, OfErrorKind, Origin, Role, SwitchConfig,
-    TableMod, Version,
+    TableMod, Version, frag,
 };
 
 /// The hello element that holds versions (1.3.5 §7.5.1).
@@ -84,8 +84,17 @@ pub(super) fn put_features(out: &mut Vec<u8>, features: &FeaturesReply, version:
 }
 
 /// 1.3.5 §7.3.2.
-pub(super) fn read_switch_config(r: &mut Reader<'_>) -> Result<SwitchConfig> {
-    Ok(SwitchConfig { flags: r.u16()?, miss_send_len: r.u16()? })
+pub(super) fn read_switch_config(r: &mut Reader<'_>, version: Version) -> Result<SwitchConfig> {
+    let flags = r.u16()?;
+    // Frames with invalid TTL are a matter of the asynchronous configuration from 1.3 on.
+    let known = match version {
+        Version::V13 | Version::V14 | Version::V15 => frag::MASK,
+        _ => frag::MASK | frag::INVALID_TTL_TO_CONTROLLER,
+    };
+    if flags & !known != 0 {
+        return Err(OfErrorKind::ConfigBadFlags);
+    }
+    Ok(SwitchConfig { flags, miss_send_len: r.u16()? })
 }
 
 pub(super) fn put_switch_config(out: &mut Vec<u8>, config: SwitchConfig) {

@@ -172,8 +172,10 @@ impl Dialect {
             Kind::FeaturesRequest => Message::FeaturesRequest,
             Kind::FeaturesReply => Message::FeaturesReply(config::read_features(r, version)?),
             Kind::GetConfigRequest => Message::GetConfigRequest,
-            Kind::GetConfigReply => Message::GetConfigReply(config::read_switch_config(r)?),
-            Kind::SetConfig => Message::SetConfig(config::read_switch_config(r)?),
+            Kind::GetConfigReply => {
+                Message::GetConfigReply(config::read_switch_config(r, version)?)
+            }
+            Kind::SetConfig => Message::SetConfig(config::read_switch_config(r, version)?),
             Kind::PacketIn => Message::PacketIn(Box::new(packet::read_in(r, version)?)),
             Kind::FlowRemoved => Message::FlowRemoved(Box::new(flow_removed::read(r, version)?)),
             Kind::PortStatus => Message::PortStatus(port::read_status(r, version)?),

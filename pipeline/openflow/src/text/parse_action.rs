@@ -67,8 +67,11 @@ pub fn parse_instructions(text: &str, ports: &dyn PortNames) -> Result<Instructi
 fn parse_action(key: &str, value: &str, ports: &dyn PortNames) -> Result<Action> {
     let lower = key.to_ascii_lowercase();
     let field = |field: Field| -> Result<Action> {
-        let (value, mask) = parse_value(field, value, ports)?;
-        Ok(Action::SetField { field, value, mask: mask & field.ones() })
+        let (number, mask) = parse_value(field, value, ports)?;
+        if mask & field.ones() != field.ones() {
+            return Err(bad(value, "an address without a mask"));
+        }
+        Ok(Action::set_field(field, number))
     };
     Ok(match lower.as_str() {
         "output" => parse_output(value, ports)?,

@@ -157,7 +157,9 @@ fn set_field(fields: &'static [Field]) -> impl Strategy<Value = Action> {
         // The type and code of ICMP have 16 bits in a flow, 8 on the wire.
         .prop_map(|(field, value)| {
             let wire = (1u128 << (8 * u32::from(field.spec().n_bytes) - 1) << 1).wrapping_sub(1);
-            Action::set_field(field, value & wire)
+            // A VLAN id is set in a tag.
+            let present = if field == Field::VlanVid { 0x1000 } else { 0 };
+            Action::set_field(field, value & wire | present)
         })
 }
 
@@ -198,12 +200,13 @@ fn common_action() -> BoxedStrategy<Action> {
         (port(), any::<u8>()).prop_map(|(port, table)| Action::Resubmit { port, table }),
         (0usize..4, any::<u8>()).prop_map(|(n, byte)| Action::Note(vec![byte; 6 + 8 * n])),
         Just(Action::Exit),
-        any::<(u16, u16)>().prop_map(|(idle_timeout, hard_timeout)| Action::FinTimeout {
-            idle_timeout,
-            hard_timeout
-        }),
     ]
     .boxed()
+}
+
+fn fin_timeout() -> impl Strategy<Value = Action> {
+    any::<(u16, u16)>()
+        .prop_map(|(idle_timeout, hard_timeout)| Action::FinTimeout { idle_timeout, hard_timeout })
 }
 
 fn controller() -> impl Strategy<Value = ControllerAction> {
@@ -230,14 +233,15 @@ pub(crate) fn free_action(version: Version) -> BoxedStrategy<Action> {
     match version {
         Version::V10 => prop_oneof![
             8 => common_action(),
+            1 => fin_timeout(),
             1 => (real_port(), any::<u32>())
                 .prop_map(|(port, queue)| Action::Enqueue { port, queue }),
             1 => (0u16..4096).prop_map(Action::SetVlanVid),
             1 => (0u8..8).prop_map(Action::SetVlanPcp),
             1 => Just(Action::PopVlan),
             1 => prop_oneof![Just(vec![0]), vec(any::<u16>(), 2..5)].prop_map(Action::DecTtl),
-            1 => set_field(&[Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp, Field::Ipv6Src]),
-            1 => set_field(&[Field::MplsLabel, Field::MplsTc, Field::VlanVid]),
+            1 => set_field(&[Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp]),
+            1 => set_field(&[Field::MplsLabel, Field::MplsTc]),
             1 => any::<u8>().prop_map(Action::SetMplsTtl),
             1 => Just(Action::DecMplsTtl),
             1 => any::<u16>().prop_map(Action::PopMpls),
@@ -262,10 +266,12 @@ pub(crate) fn action(version: Version) -> BoxedStrategy<Action> {
             8 => free_action(version),
             1 => any::<u16>().prop_map(Action::SetTpSrc),
             1 => any::<u16>().prop_map(Action::SetTpDst),
+            1 => set_field(&[Field::Ipv6Src, Field::VlanVid, Field::ArpOp]),
         ]
         .boxed(),
         _ => prop_oneof![
             8 => free_action(version),
+            1 => fin_timeout(),
             1 => Just(Action::PopVlan),
             1 => any::<u8>().prop_map(Action::SetNwTtl),
             1 => any::<u8>().prop_map(Action::SetMplsTtl),
@@ -738,7 +744,7 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         },
     );
     let config = any::<(u16, u16)>()
-        .prop_map(|(flags, miss_send_len)| SwitchConfig { flags, miss_send_len });
+        .prop_map(|(flags, miss_send_len)| SwitchConfig { flags: flags & 3, miss_send_len });
     let packet_out = (option::of(0..u32::MAX), real_port(), vec(action(version), 0..5), bytes())
         .prop_map(|(buffer_id, in_port, actions, data)| {
             Message::PacketOut(PacketOut { buffer_id, in_port, actions, data })
@@ -752,7 +758,7 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
             advertise: desc.advertised,
         })
     });
-    let queue_config = (real_port(), vec((any::<u32>(), option::of(any::<u16>())), 0..3)).prop_map(
+    let queue_config = (real_port(), vec((any::<u32>(), option::of(0u16..1000)), 0..3)).prop_map(
         |(port, queues)| {
             let queue = |(queue_id, rate)| QueueConfig { queue_id, min_rate: rate, max_rate: rate };
             let queues = queues.into_iter().map(queue).collect();
@@ -791,7 +797,7 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         packet_out,
         port_mod,
         queue_config,
-        real_port().prop_map(Message::QueueGetConfigRequest),
+        (1u32..0xff00).prop_map(|port| Message::QueueGetConfigRequest(OfPort(port))),
         role(version).prop_map(Message::RoleRequest),
         role(version).prop_map(Message::RoleReply),
         async_config(version).prop_map(Message::SetAsync),

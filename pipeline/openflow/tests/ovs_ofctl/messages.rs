@@ -450,11 +450,23 @@ fn only13() -> Vec<(&'static str, Message)> {
     all
 }
 
-/// Whether Open vSwitch has such a message at all: it lacks copy-TTL, PBB and remark bands' details,
-/// and checks some statistics against each other.
+/// Whether Open vSwitch reads such a message at all: it lacks copy-TTL and PBB, wants table features
+/// that go together, and the refused message in an arbitrary error is nonsense.
 pub(crate) fn is_known(message: &Message) -> bool {
+    if matches!(message, Message::Error(_)) {
+        return false;
+    }
     let text = format!("{message:?}");
-    let unknown = ["CopyTtl", "Pbb", "UnknownError", "Experimenter", "NxSetAsync2", "Bundle"];
+    let unknown = [
+        "CopyTtl",
+        "Pbb",
+        "UnknownError",
+        "Experimenter",
+        "NxSetAsync2",
+        "Bundle",
+        "TableFeatures",
+        "NxSetFlowFormat",
+    ];
     !unknown.iter().any(|word| text.contains(word))
 }
 

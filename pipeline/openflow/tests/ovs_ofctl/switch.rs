@@ -84,7 +84,12 @@ fn answer(
                 // The tool asks for the names of tables and ports first.
                 Message::MultipartRequest(request) => {
                     let body = match request {
-                        MultipartRequest::Table => MultipartBody::Table(Vec::new()),
+                        MultipartRequest::Table => {
+                            MultipartBody::Table(vec![TableStats::default()])
+                        }
+                        MultipartRequest::TableFeatures(_) => {
+                            MultipartBody::TableFeatures(vec![table_features()])
+                        }
                         _ => MultipartBody::PortDesc(Vec::new()),
                     };
                     Message::MultipartReply(MultipartReply { more: false, body })
@@ -104,4 +109,20 @@ fn send(stream: &mut TcpStream, dialect: Dialect, message: &Message, xid: u32) {
     let mut bytes = Vec::new();
     dialect.encode(message, xid, &mut bytes).expect("short enough");
     let _ = stream.write_all(&bytes);
+}
+
+/// A table with the properties that every table must have, all empty.
+fn table_features() -> TableFeatures {
+    let rule = RuleKind::Regular;
+    let properties = vec![
+        TableProperty::Instructions(rule, Vec::new()),
+        TableProperty::NextTables(rule, Vec::new()),
+        TableProperty::WriteActions(rule, Vec::new()),
+        TableProperty::ApplyActions(rule, Vec::new()),
+        TableProperty::Match(Vec::new()),
+        TableProperty::Wildcards(Vec::new()),
+        TableProperty::WriteSetField(rule, Vec::new()),
+        TableProperty::ApplySetField(rule, Vec::new()),
+    ];
+    TableFeatures { properties, ..TableFeatures::default() }
 }

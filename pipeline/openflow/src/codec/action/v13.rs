@@ -49,14 +49,7 @@ pub(super) fn read(kind: u16, r: &mut Reader<'_>) -> Result<Action> {
         GROUP => Action::Group(r.u32()?),
         SET_NW_TTL => Action::SetNwTtl(r.u8()?),
         DEC_NW_TTL => Action::DecTtl(Vec::from([0])),
-        SET_FIELD => {
-            let (field, value, mask) = oxm::read_set_field(r)?;
-            // Masks came with 1.5 (§7.2.5.7 of 1.3.5: "has_mask is invalid").
-            if mask != field.ones() {
-                return Err(OfErrorKind::ActionBadSetMask);
-            }
-            Action::SetField { field, value, mask }
-        }
+        SET_FIELD => read_set_field(r)?,
         PUSH_PBB => match r.u16()? {
             PBB_TYPE => Action::PushPbb(PBB_TYPE),
             _ => return Err(OfErrorKind::ActionBadArgument),
@@ -64,6 +57,20 @@ pub(super) fn read(kind: u16, r: &mut Reader<'_>) -> Result<Action> {
         POP_PBB => Action::PopPbb,
         _ => return Err(OfErrorKind::ActionBadType),
     })
+}
+
+/// §7.2.5.7: no mask (those came with 1.5), not the ingress port, a VLAN id only with its present bit,
+/// zeros as padding.
+fn read_set_field(r: &mut Reader<'_>) -> Result<Action> {
+    let (field, value, mask) = oxm::read_set_field(r)?;
+    if mask != field.ones() {
+        return Err(OfErrorKind::ActionBadSetMask);
+    }
+    let has_tag = value & u128::from(proto::VLAN_PRESENT) != 0;
+    if field == Field::InPort || field == Field::VlanVid && !has_tag || !r.zeros(r.len())? {
+        return Err(OfErrorKind::ActionBadSetArgument);
+    }
+    Ok(Action::SetField { field, value, mask })
 }
 
 pub(super) fn put(out: &mut Vec<u8>, action: &Action, packet: Packet) {
