@@ -1,0 +1,105 @@
+//! What a test boots.
+
+use std::net::Ipv4Addr;
+
+use qemu::{Accel, Machine};
+use seed::{Address, BootConfig, Management, NicMatch, OnPanic};
+
+/// What a data port is plugged into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plug {
+    /// A pair of Unix datagram sockets, one of which the bench reads and writes.
+    Bench,
+    /// Something that the test brings.
+    Other(qemu::Backend),
+}
+
+/// A machine and what it is told at birth.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Machine type.
+    pub machine: Machine,
+    /// vCPUs.
+    pub smp: u16,
+    /// Memory.
+    pub memory_mib: u32,
+    /// One for each data port: `p1`, `p2`, ….
+    pub ports: Vec<Plug>,
+    /// MTU offered on each data port.
+    pub mtu: Option<u16>,
+    /// The configuration, handed over as a firmware item. Its management address is where the user-mode
+    /// network forwards to.
+    pub seed: BootConfig,
+    /// Whether the bench adds a management NIC on QEMU's user-mode network, as the first one.
+    pub has_management: bool,
+    /// What is booted; none is the tree's image, with no command line.
+    pub boot: Option<qemu::Boot>,
+    /// Further arguments for QEMU.
+    pub extra: Vec<String>,
+}
+
+impl Config {
+    /// A q35 with `n_ports` data ports on the bench, one vCPU and 128 MiB.
+    #[must_use]
+    pub fn new(n_ports: usize) -> Self {
+        let address = Address::Static {
+            address: Ipv4Addr::new(10, 0, 2, 15),
+            prefix_len: 24,
+            gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+        };
+        let seed = BootConfig {
+            management: Some(Management { nic: NicMatch::Index(0), address }),
+            on_panic: OnPanic::PowerOff,
+            ..BootConfig::default()
+        };
+        Self {
+            machine: Machine::Q35,
+            smp: 1,
+            memory_mib: 128,
+            ports: vec![Plug::Bench; n_ports],
+            mtu: None,
+            seed,
+            has_management: true,
+            boot: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// With so many vCPUs.
+    #[must_use]
+    pub fn smp(mut self, n: u16) -> Self {
+        self.smp = n;
+        self
+    }
+
+    /// On such a machine.
+    #[must_use]
+    pub fn machine(mut self, machine: Machine) -> Self {
+        self.machine = machine;
+        self
+    }
+
+    /// With so much memory.
+    #[must_use]
+    pub fn memory(mut self, mib: u32) -> Self {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// With this MTU on the data ports.
+    #[must_use]
+    pub fn mtu(mut self, mtu: u16) -> Self {
+        self.mtu = Some(mtu);
+        self
+    }
+
+    /// With a seed changed by `change`.
+    #[must_use]
+    pub fn seed(mut self, change: impl FnOnce(&mut BootConfig)) -> Self {
+        change(&mut self.seed);
+        self
+    }
+}
+
+/// The only accelerator that is the same on every host.
+pub(crate) const ACCEL: Accel = Accel::Tcg;
