@@ -84,6 +84,9 @@ pub(crate) struct RunArgs {
     /// Print events as JSON lines, for scripts.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Boot this ELF instead of building the image first.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Option<PathBuf>,
     /// Boot from a disk image by BIOS instead of giving QEMU the kernel.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) disk: Option<DiskArg>,

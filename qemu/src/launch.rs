@@ -64,8 +64,11 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         check_listen(args.listen)?;
     }
     let qemu = install::qemu(ui)?;
-    let built = build(ui, stop)?;
-    let boot = boot(args, &built)?;
+    let elf = match &args.image {
+        Some(path) => checked(path)?,
+        None => build(ui, stop)?.elf,
+    };
+    let boot = boot(args, elf, dir.path())?;
     notes.into_iter().for_each(|text| ui.show(&Event::Note { text }));
 
     let mut vm = describe(args, &qemu, boot, &plan, dir.path());
@@ -169,17 +172,24 @@ fn build(ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<Built, Stop> {
     }
 }
 
-fn boot(args: &RunArgs, built: &Built) -> Result<Boot, Stop> {
+/// A file that is given instead of a built image must at least be an ELF.
+fn checked(path: &Path) -> Result<PathBuf, String> {
+    let elf = fs::read(path).map_err(|why| format!("--image {}: {why}", path.display()))?;
+    image::strip(&elf).map_err(|why| format!("--image {}: {why}", path.display()))?;
+    Ok(path.to_path_buf())
+}
+
+fn boot(args: &RunArgs, elf: PathBuf, dir: &Path) -> Result<Boot, Stop> {
     let Some(format) = args.disk.map(DiskFormat::from) else {
-        return Ok(Boot::Kernel { path: built.elf.clone(), cmdline: String::new() });
+        return Ok(Boot::Kernel { path: elf, cmdline: String::new() });
     };
-    let path = built.elf.with_extension(format.name());
-    write(&path, &disk_bytes(built, format)?)?;
+    let path = dir.join("disk").with_extension(format.name());
+    write(&path, &disk_bytes(&elf, format)?)?;
     Ok(Boot::Disk { path, format })
 }
 
-fn disk_bytes(built: &Built, format: DiskFormat) -> Result<Vec<u8>, Stop> {
-    let elf = fs::read(&built.elf).map_err(|why| format!("{}: {why}", built.elf.display()))?;
+fn disk_bytes(elf: &Path, format: DiskFormat) -> Result<Vec<u8>, Stop> {
+    let elf = fs::read(elf).map_err(|why| format!("{}: {why}", elf.display()))?;
     let raw = disk::raw(&elf, &disk::DiskOptions::default())?;
     Ok(match format {
         DiskFormat::Raw => raw,
@@ -194,8 +204,8 @@ fn make_images(out: Option<&Path>, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Resul
     let elf = fs::read(&built.elf).map_err(|why| format!("{}: {why}", built.elf.display()))?;
     let files = [
         ("elf", elf),
-        ("raw", disk_bytes(&built, DiskFormat::Raw)?),
-        ("qcow2", disk_bytes(&built, DiskFormat::Qcow2)?),
+        ("raw", disk_bytes(&built.elf, DiskFormat::Raw)?),
+        ("qcow2", disk_bytes(&built.elf, DiskFormat::Qcow2)?),
     ];
     for (kind, bytes) in files {
         let path = folder.join(format!("uniswitch.{kind}"));

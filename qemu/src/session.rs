@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 /// After so long QEMU waits for somebody.
 const START_PATIENCE: Duration = Duration::from_secs(2);
+/// Links that are not up after so long are down for a reason.
+const LINK_PATIENCE: Duration = Duration::from_secs(2);
 /// What an answer of the image may take.
 const ANSWER: Duration = Duration::from_secs(2);
 const TELEMETRY_EVERY: Duration = Duration::from_secs(1);
@@ -70,7 +72,7 @@ pub(crate) fn run(
         n_replayed: 0,
     };
     session.wait_for_qemu(vm, &mut running, stop)?;
-    let poller = Poller::start(&running, sender);
+    let poller = Poller::start(&running, session.go.clone(), sender);
     let ending = session.follow(&mut running, &messages, stop);
     // The console takes one connection at a time; the shutdown needs it.
     drop(poller);
@@ -188,9 +190,16 @@ impl Session<'_> {
     }
 
     fn telemetry(&mut self, running: &Running, now: Telemetry) {
-        if self.ready.is_none() {
-            self.ready = Some(Instant::now());
+        let is_first = self.ready.is_none();
+        let ready = *self.ready.get_or_insert_with(Instant::now);
+        // Hosts that talk into a port without a link lose their first words.
+        let is_linked = now.ports.len() >= self.plan.nics.len() && now.ports.iter().all(|p| p.link);
+        if is_linked || ready.elapsed() > LINK_PATIENCE {
             self.go.store(true, Ordering::Release);
+        } else if !is_first {
+            return;
+        }
+        if is_first {
             let appctl = running.console(1).unwrap_or(Path::new("")).display().to_string();
             self.ui.show(&Event::Ready {
                 qemu_us: micros(running.started().elapsed()),
@@ -314,7 +323,7 @@ struct Poller {
 }
 
 impl Poller {
-    fn start(running: &Running, sender: Sender<Message>) -> Self {
+    fn start(running: &Running, go: Arc<AtomicBool>, sender: Sender<Message>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let is_stopped = stop.clone();
         let path = running.console(0).map(Path::to_path_buf);
@@ -334,8 +343,13 @@ impl Poller {
                     // Not up yet, or busy: ask again.
                     Err(_) => continue,
                 }
-                while begin.elapsed() < TELEMETRY_EVERY && !is_stopped.load(Ordering::Acquire) {
+                // Until the ports are up it is asked more often.
+                let is_due = || begin.elapsed() >= TELEMETRY_EVERY || !go.load(Ordering::Acquire);
+                loop {
                     thread::sleep(LOOK);
+                    if is_due() || is_stopped.load(Ordering::Acquire) {
+                        break;
+                    }
                 }
             }
         });

@@ -182,11 +182,11 @@ impl Host {
         // The first question of each host comes at its own time, so that reports do not clump.
         let share = self.traffic.ping_every * u32::try_from(self.index).unwrap_or(0)
             / u32::try_from(n).unwrap_or(1);
-        let is_first = self.next_probe.is_zero();
-        self.next_probe = now + if is_first { share } else { self.traffic.ping_every };
-        if is_first && !share.is_zero() {
+        if self.next_probe.is_zero() && !share.is_zero() {
+            self.next_probe = now + share;
             return;
         }
+        self.next_probe = now + self.traffic.ping_every;
         let to = (self.index + 1 + usize::from(self.n_probes) % (n - 1)) % n;
         let seq = self.n_probes;
         self.n_probes = self.n_probes.wrapping_add(1);
