@@ -131,7 +131,12 @@ fn check_action(action: &Action, packet: &Flow) -> Result<()> {
         Action::PopVlan => needs(Prereq::Vlan, packet),
         Action::PushVlan(ethertype) => {
             let is_vlan = matches!(*ethertype, proto::eth_type::VLAN | proto::eth_type::QINQ);
-            if is_vlan { Ok(()) } else { Err(OfErrorKind::ActionBadArgument) }
+            let is_full = packet.get(Field::VlanTci1) & u128::from(proto::VLAN_PRESENT) != 0;
+            match (is_vlan, is_full) {
+                (false, _) => Err(OfErrorKind::ActionBadArgument),
+                (_, true) => Err(OfErrorKind::ActionBadTag),
+                _ => Ok(()),
+            }
         }
         Action::PushMpls(ethertype) => {
             let is_mpls =
@@ -179,10 +184,18 @@ fn needs(prereq: Prereq, packet: &Flow) -> Result<()> {
 /// Does to the packet what matters to the actions after this one.
 fn follow(action: &Action, packet: &mut Flow) {
     match action {
-        Action::SetVlanVid(_) | Action::SetVlanPcp(_) | Action::PushVlan(_) => {
+        Action::SetVlanVid(_) | Action::SetVlanPcp(_) => {
             packet.set_vlan_tci(packet.vlan_tci() | proto::VLAN_PRESENT);
         }
-        Action::PopVlan => packet.set_vlan_tci(0),
+        // Two tags are followed, as many as a flow has.
+        Action::PushVlan(_) => {
+            packet.set(Field::VlanTci1, packet.vlan_tci().into());
+            packet.set_vlan_tci(proto::VLAN_PRESENT);
+        }
+        Action::PopVlan => {
+            packet.set(Field::VlanTci, packet.get(Field::VlanTci1));
+            packet.set(Field::VlanTci1, 0);
+        }
         Action::PushMpls(ethertype) => packet.set(Field::EthType, (*ethertype).into()),
         Action::PopMpls(ethertype) => packet.set(Field::EthType, (*ethertype).into()),
         _ => {

@@ -82,13 +82,14 @@ impl core::error::Error for OfErrorKind {}
 pub struct OfError {
     /// Why.
     pub kind: OfErrorKind,
-    /// At least the first 64 bytes of the refused message, or text for a failed hello.
+    /// The refused message, up to [`ERROR_DATA_BYTES`] of it, or text for a failed hello.
     pub data: Vec<u8>,
 }
 
 /// The most bytes of a refused message that an error carries back. The specification asks for 64
-/// at least (1.3.5 §7.5.4); more would let a peer make us send as much as it sends.
-pub const ERROR_DATA_BYTES: usize = 64;
+/// at least (1.3.5 §7.5.4). This is room for all that people write: `ovs-ofctl` prints the request
+/// that an error quotes, but only when it has the whole of it.
+pub const ERROR_DATA_BYTES: usize = 2048;
 
 impl OfError {
     /// The error that refuses `message` (the whole of it, from its header on).

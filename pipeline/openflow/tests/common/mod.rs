@@ -359,6 +359,10 @@ fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {
                 instructions,
             }
         })
+        .prop_filter("a flow-mod that is no error", move |flow_mod: &FlowMod| {
+            let context = CheckContext::for_version(version);
+            check_instructions(&flow_mod.instructions, &flow_mod.match_, context).is_ok()
+        })
         .boxed()
 }
 
