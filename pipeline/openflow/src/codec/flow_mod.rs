@@ -48,8 +48,7 @@ pub(super) fn read_match13(r: &mut Reader<'_>, unknown: Unknown) -> Result<Match
 /// `body` bytes and the padding that rounds `len` up to 8.
 fn sub_padded<'a>(r: &mut Reader<'a>, body: usize, len: usize) -> Result<Reader<'a>> {
     let padding = len.next_multiple_of(8) - len;
-    let bytes = r.take(body + padding).map_err(|_| OfErrorKind::MatchBadLen)?;
-    Ok(Reader::new(bytes, OfErrorKind::MatchBadLen))
+    r.sub(body + padding, OfErrorKind::MatchBadLen)
 }
 
 pub(super) fn put_match13(out: &mut Vec<u8>, match_: &Match, version: Version) {
@@ -184,8 +183,9 @@ fn read_v13(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
         (flow_mod.cookie, flow_mod.cookie_mask) = (0, 0);
     }
     if !flow_mod.command.is_delete() {
-        // All tables can be meant by a delete only.
-        if table_id == TABLE_ALL {
+        // All tables are for deletes, says 1.3.5 §7.3.4.1; Open vSwitch takes them in modifies too,
+        // and `ovs-ofctl mod-flows` without a table sends them.
+        if table_id == TABLE_ALL && flow_mod.command == FlowModCommand::Add {
             return Err(OfErrorKind::FlowModBadTableId);
         }
         (flow_mod.out_port, flow_mod.out_group) = (OfPort::ANY, GROUP_ANY);

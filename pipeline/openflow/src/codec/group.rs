@@ -82,7 +82,7 @@ fn read_buckets(r: &mut Reader<'_>, version: Version) -> Result<Vec<Bucket>> {
         if len < BUCKET_BYTES || len % 8 != 0 {
             return Err(bad_bucket);
         }
-        let mut bucket = r.take(len).map(|bytes| Reader::new(bytes, bad_bucket))?;
+        let mut bucket = r.sub(len, bad_bucket)?;
         bucket.skip(2)?;
         let weight = bucket.u16()?;
         let watch_port = OfPort(bucket.u32()?);

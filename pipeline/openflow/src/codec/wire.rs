@@ -52,9 +52,11 @@ impl<'a> Reader<'a> {
         Ok(front)
     }
 
-    /// Takes `n` bytes to be read on their own, with their own error.
+    /// Takes `n` bytes to be read on their own, with their own error, which is also that of there being
+    /// fewer than `n`: then the length that led here is wrong.
     pub(crate) fn sub(&mut self, n: usize, short: OfErrorKind) -> Result<Reader<'a>> {
-        self.take(n).map(|bytes| Reader { bytes, short })
+        let bytes = self.take(n).map_err(|_| short)?;
+        Ok(Reader { bytes, short })
     }
 
     /// Leaves out `n` bytes of padding.
