@@ -10,18 +10,15 @@
 //! control body and each other one a polling body.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
 
 use netdev::Netdev;
-use openflow::OfPort;
 use packet::{Pool, PoolConfig, PoolError, Region};
 use runtime::{console, cpu, entropy, memory, power, time};
-use seed::{Address, BootConfig, FailMode, Mac, NicMatch};
-use switch::{ByteChannel, Pmd, PortParts, Switch, SwitchParts, mgmt};
+use seed::BootConfig;
+use switch::{ByteChannel, Machine, NoSuchNic, Pmd, Switch, SwitchParts};
 use sync::time::Nanos;
 use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
@@ -49,7 +46,7 @@ const LOG_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) enum BuildError {
     /// The configuration names a NIC that is not there.
-    NoSuchNic(NicMatch),
+    Nic(NoSuchNic),
     /// There is no room for packet buffers.
     Memory { needed_bytes: usize },
     /// The pool was refused.
@@ -59,12 +56,7 @@ pub(crate) enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchNic(NicMatch::Mac(mac)) => {
-                write!(f, "no NIC has the address {mac} that the configuration names")
-            }
-            Self::NoSuchNic(NicMatch::Index(index)) => {
-                write!(f, "there is no NIC number {index} (the first is 0)")
-            }
+            Self::Nic(error) => error.fmt(f),
             Self::Memory { needed_bytes } => {
                 let mib = needed_bytes.div_ceil(1 << 20);
                 write!(f, "too little memory: packet buffers need {mib} MiB; give the VM more")
@@ -82,61 +74,17 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
     let (heap_used, heap_total) = crate::heap_use();
     let rings = Rings::plan(nics.len(), heap_total.saturating_sub(heap_used));
     let pool = rings.pool()?;
-    let nics = nics.into_iter().map(|nic| nic.with_queue_size(rings.len));
-    let mut nics: Vec<Option<Nic>> = nics.map(Some).collect();
-
-    let management = match config.management {
-        None => None,
-        // The default takes the first NIC, if there is one at all.
-        Some(_) if nics.is_empty() => {
-            log::warn!("no NIC at all: the switch can be reached by its consoles only");
-            None
-        }
-        Some(management) => {
-            let nic = take(&mut nics, management.nic)?;
-            let netdev: Box<dyn Netdev> = Box::new(nic);
-            Some((netdev, address(management.address)))
-        }
-    };
-    let datapath_id = config.datapath_id.unwrap_or_else(|| {
-        let first = management.as_ref().map(|(netdev, _)| netdev.info().mac);
-        let any = || nics.iter().flatten().next().map(|nic| nic.info().mac);
-        let [a, b, c, d, e, f] = first.or_else(any).unwrap_or([2, 0, 0, 0, 0, 1]);
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
-    });
-    let ports = ports(config, &mut nics)?;
-    let random = entropy::seed();
-    let parts = SwitchParts {
-        bridge: ofproto::BridgeConfig {
-            name: config.bridge.clone(),
-            datapath_id,
-            fail_mode: match config.fail_mode {
-                FailMode::Standalone => ofproto::FailMode::Standalone,
-                FailMode::Secure => ofproto::FailMode::Secure,
-            },
-            mac_table_size: usize::try_from(config.mac_table_size).unwrap_or(usize::MAX),
-            mac_max_age: Nanos::from_secs(u64::from(config.mac_age_s)),
-            seed: random.rotate_left(17),
-            ..ofproto::BridgeConfig::default()
-        },
-        agent: agent::AgentConfig {
-            controllers: config
-                .controllers
-                .iter()
-                .map(|controller| SocketAddr::new(controller.address, controller.port))
-                .collect(),
-            ..agent::AgentConfig::default()
-        },
-        listen: config.listen.unwrap_or(0),
-        n_cores: cpu::count().saturating_sub(1).max(1),
-        ports,
-        management,
+    let nics =
+        nics.into_iter().map(|nic| -> Box<dyn Netdev> { Box::new(nic.with_queue_size(rings.len)) });
+    let machine = Machine {
+        nics: nics.collect(),
         channels,
         pool,
-        self_check_one_in: config.self_check_one_in,
-        random,
+        n_cores: cpu::count().saturating_sub(1).max(1),
+        random: entropy::seed(),
         memory: crate::heap_use,
     };
+    let parts = SwitchParts::from_seed(config, machine).map_err(BuildError::Nic)?;
     Ok(Switch::new(parts, now()))
 }
 
@@ -235,46 +183,6 @@ fn open(devices: Vec<Device>) -> (Vec<Nic>, Vec<Box<dyn ByteChannel>>) {
         }
     }
     (nics, channels)
-}
-
-/// Takes the NIC that `wanted` names.
-fn take(nics: &mut [Option<Nic>], wanted: NicMatch) -> Result<Nic, BuildError> {
-    let found = nics.iter_mut().enumerate().find(|(index, nic)| {
-        nic.as_ref().is_some_and(|nic| wanted.matches(Mac(nic.info().mac), *index))
-    });
-    found.and_then(|(_, nic)| nic.take()).ok_or(BuildError::NoSuchNic(wanted))
-}
-
-/// The data ports: those that the configuration names, else every NIC that is left.
-fn ports(config: &BootConfig, nics: &mut [Option<Nic>]) -> Result<Vec<PortParts>, BuildError> {
-    let mut ports = Vec::new();
-    if config.ports.is_empty() {
-        for (nic, number) in nics.iter_mut().filter_map(Option::take).zip(1_u32..) {
-            let (name, netdev) = (alloc::format!("p{number}"), Box::new(nic));
-            ports.push(PortParts { name, of: OfPort(number), netdev });
-        }
-        return Ok(ports);
-    }
-    let asked: Vec<u32> =
-        config.ports.iter().filter_map(|port| port.ofport).map(u32::from).collect();
-    let mut free = (1_u32..).filter(|number| !asked.contains(number));
-    for port in &config.ports {
-        let nic = take(nics, port.nic)?;
-        // There are more numbers than ports.
-        let number = port.ofport.map(u32::from).or_else(|| free.next()).unwrap_or(u32::MAX);
-        let name: String = port.name.clone();
-        ports.push(PortParts { name, of: OfPort(number), netdev: Box::new(nic) });
-    }
-    Ok(ports)
-}
-
-fn address(address: Address) -> mgmt::Address {
-    match address {
-        Address::Dhcp => mgmt::Address::Dhcp,
-        Address::Static { address, prefix_len, gateway } => {
-            mgmt::Address::Static { address, prefix_len, gateway }
-        }
-    }
 }
 
 /// How long rings are and how many buffers there are.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use datapath::{CoreCounters, Dpif, DropReason};
 use log::LevelFilter;
-use openflow::OfPort;
+use ofproto::OfPort;
 use sync::time::Nanos;
 
 /// Megaflows in one answer; more would not fit a client's patience.
@@ -58,7 +58,7 @@ const COMMANDS: &[Command] = &[
 pub(crate) fn run(method: &str, params: &[String], control: &mut Control, now: Nanos) -> Outcome {
     let Some(command) = COMMANDS.iter().find(|command| command.name == method) else {
         return Err(format!(
-            "\"{method}\" is not a valid command (use list-commands to see a list of valid commands)"
+            "\"{method}\" is not a valid command (use \"list-commands\" to see a list of valid commands)"
         ));
     };
     let Command { name, usage, n_params, run } = command;
@@ -126,7 +126,10 @@ fn trace(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
         [bridge, _, ..] if !bridge.contains('=') => (Some(bridge), params.get(1..).unwrap_or(&[])),
         all => (None, all),
     };
-    our_bridge(control, bridge)?;
+    our_bridge(control, bridge).map_err(|_| match bridge {
+        Some(name) => format!("{name}: unknown bridge"),
+        None => "no such bridge".to_string(),
+    })?;
     let [what, frame @ ..] = rest else {
         return Err("no flow to trace".to_string());
     };

@@ -16,6 +16,7 @@ mod outlet;
 mod pmd;
 mod ports;
 mod rings;
+mod seeded;
 mod telemetry;
 
 pub use assemble::{PortParts, Switch, SwitchParts};
@@ -24,3 +25,4 @@ pub use control::Control;
 pub use dpif::RingDpif;
 pub use outlet::FirstForward;
 pub use pmd::Pmd;
+pub use seeded::{Machine, NoSuchNic};

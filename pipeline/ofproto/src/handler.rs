@@ -23,7 +23,7 @@ use crate::ukey::{Credit, Ukey};
 use alloc::sync::Arc;
 use datapath::{CoreId, Dpif, DropReason, Megaflow, PortNo, Upcall, UpcallReason};
 use flow::Flow;
-use openflow::OfPort;
+use openflow::{OfPort, PortState};
 use sync::time::Nanos;
 
 impl Bridge {
@@ -146,7 +146,10 @@ pub(crate) fn credit(
                 }
             }
             Credit::Mac { station, port } => {
-                if state.ports.get(*port).is_none() {
+                let Some(owner) = state.ports.get(*port) else { continue };
+                // What is credited late must not bring back what the lost link made forget.
+                let has_link = !owner.state().contains(PortState::LINK_DOWN);
+                if matches!(seen, Seen::Earlier { .. }) && !has_link {
                     continue;
                 }
                 let learned = match seen {

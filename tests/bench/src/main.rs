@@ -1,1 +1,75 @@
-fn main() {}
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod boot;
+mod machine;
+mod rate;
+mod report;
+
+use clap::{Parser, ValueEnum};
+use machine::Machine;
+use report::Report;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures the image: size, boot, memory, frames a second.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Run only this case; may be repeated.
+    #[arg(long = "case", value_enum)]
+    cases: Vec<Case>,
+    /// Boots per figure; the median is printed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    runs: u16,
+    /// Seconds of traffic for the rate.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Write the figures to this file as JSON, too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    Size,
+    Boot,
+    Memory,
+    Rate,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let wants = |case| options.cases.is_empty() || options.cases.contains(&case);
+    let machine = Machine::prepare()?;
+    let mut report = Report::new(&machine);
+    if wants(Case::Size) {
+        let kib = machine.image_bytes.div_ceil(1024);
+        report.add("image, stripped ELF", kib as f64, "KiB");
+    }
+    if wants(Case::Boot) {
+        boot::first_frame(&machine, options.runs, &mut report)?;
+    }
+    if wants(Case::Memory) {
+        boot::memory(&machine, 4, 64, &mut report)?;
+        boot::memory(&machine, 16, 128, &mut report)?;
+    }
+    if wants(Case::Rate) {
+        rate::vhost_user(&machine, options.seconds, &mut report)?;
+    }
+    print!("{report}");
+    if let Some(path) = &options.json {
+        std::fs::write(path, report.to_json())
+            .map_err(|why| format!("{}: {why}", path.display()))?;
+    }
+    Ok(())
+}

@@ -31,7 +31,7 @@ pub(crate) fn fill_table() {
     let stubs = (&raw const runtime_trap_stubs).addr();
     // SAFETY: the boot CPU runs alone, and the hardware does not read the table yet.
     let entries = unsafe { &mut *TABLE.0.get() };
-    for (vector, entry) in (0_u8..).zip(entries.iter_mut()) {
+    for (entry, vector) in entries.iter_mut().zip(0_u8..=u8::MAX) {
         let handler = (stubs + usize::from(vector) * STUB_BYTES) as u64;
         *entry = gate(handler, stack_of(vector).slot());
     }

@@ -1,0 +1,231 @@
+//! From the seed to the parts of a switch: which NIC is what, and how bridge and agent are made.
+
+use crate::assemble::{PortParts, SwitchParts};
+use crate::channel::ByteChannel;
+use crate::mgmt;
+use agent::AgentConfig;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use netdev::Netdev;
+use ofproto::{BridgeConfig, OfPort};
+use packet::Pool;
+use seed::{Address, BootConfig, FailMode, Mac, NicMatch};
+use sync::time::Nanos;
+
+/// What the machine contributes to a switch.
+#[derive(Debug)]
+pub struct Machine {
+    /// All NICs, in location order.
+    pub nics: Vec<Box<dyn Netdev>>,
+    /// Channels on which unixctl is served.
+    pub channels: Vec<Box<dyn ByteChannel>>,
+    /// Where packets live.
+    pub pool: Arc<Pool>,
+    /// Cores that will poll, at least one.
+    pub n_cores: usize,
+    /// A number that nobody can guess.
+    pub random: u64,
+    /// Bytes of memory in use and in all.
+    pub memory: fn() -> (usize, usize),
+}
+
+/// The seed names a NIC that the machine does not have (or names it twice).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoSuchNic(pub NicMatch);
+
+impl fmt::Display for NoSuchNic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NicMatch::Mac(mac) => {
+                write!(f, "no NIC has the address {mac} that the configuration names")
+            }
+            NicMatch::Index(index) => {
+                write!(f, "there is no NIC number {index} (the first is 0)")
+            }
+        }
+    }
+}
+
+impl SwitchParts {
+    /// The parts of the switch that `config` describes, on this machine.
+    ///
+    /// # Errors
+    /// When the configuration names a NIC that is not there.
+    pub fn from_seed(config: &BootConfig, machine: Machine) -> Result<Self, NoSuchNic> {
+        let mut nics: Vec<_> = machine.nics.into_iter().map(Some).collect();
+        let management = match config.management {
+            None => None,
+            // The default names the first NIC, if there is one at all.
+            Some(_) if nics.is_empty() => {
+                log::warn!("no NIC at all: the switch can be reached by its consoles only");
+                None
+            }
+            Some(wanted) => Some((take(&mut nics, wanted.nic)?, address(wanted.address))),
+        };
+        let datapath_id = config.datapath_id.unwrap_or_else(|| {
+            let named = management.as_ref().map(|(netdev, _)| netdev.info().mac);
+            let first = || nics.iter().flatten().next().map(|nic| nic.info().mac);
+            let [a, b, c, d, e, f] = named.or_else(first).unwrap_or([2, 0, 0, 0, 0, 1]);
+            u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        });
+        Ok(Self {
+            bridge: bridge(config, datapath_id, machine.random),
+            agent: agent(config),
+            listen: config.listen.unwrap_or(0),
+            n_cores: machine.n_cores,
+            ports: ports(config, &mut nics)?,
+            management,
+            channels: machine.channels,
+            pool: machine.pool,
+            self_check_one_in: config.self_check_one_in,
+            random: machine.random,
+            memory: machine.memory,
+        })
+    }
+}
+
+fn bridge(config: &BootConfig, datapath_id: u64, random: u64) -> BridgeConfig {
+    BridgeConfig {
+        name: config.bridge.clone(),
+        datapath_id,
+        fail_mode: match config.fail_mode {
+            FailMode::Standalone => ofproto::FailMode::Standalone,
+            FailMode::Secure => ofproto::FailMode::Secure,
+        },
+        mac_table_size: usize::try_from(config.mac_table_size).unwrap_or(usize::MAX),
+        mac_max_age: Nanos::from_secs(u64::from(config.mac_age_s)),
+        seed: random.rotate_left(17),
+        ..BridgeConfig::default()
+    }
+}
+
+fn agent(config: &BootConfig) -> AgentConfig {
+    let targets = config.controllers.iter();
+    let controllers = targets.map(|target| SocketAddr::new(target.address, target.port)).collect();
+    AgentConfig { controllers, ..AgentConfig::default() }
+}
+
+/// Takes the NIC that `wanted` names.
+fn take(
+    nics: &mut [Option<Box<dyn Netdev>>],
+    wanted: NicMatch,
+) -> Result<Box<dyn Netdev>, NoSuchNic> {
+    let found = nics.iter_mut().enumerate().find(|(index, nic)| {
+        nic.as_ref().is_some_and(|nic| wanted.matches(Mac(nic.info().mac), *index))
+    });
+    found.and_then(|(_, nic)| nic.take()).ok_or(NoSuchNic(wanted))
+}
+
+/// The data ports: those that the configuration names, else every NIC that is left.
+fn ports(
+    config: &BootConfig,
+    nics: &mut [Option<Box<dyn Netdev>>],
+) -> Result<Vec<PortParts>, NoSuchNic> {
+    let mut ports = Vec::new();
+    if config.ports.is_empty() {
+        for (netdev, number) in nics.iter_mut().filter_map(Option::take).zip(1_u32..) {
+            ports.push(PortParts { name: format!("p{number}"), of: OfPort(number), netdev });
+        }
+        return Ok(ports);
+    }
+    let asked: Vec<u32> =
+        config.ports.iter().filter_map(|port| port.ofport).map(u32::from).collect();
+    let mut free = (1_u32..).filter(|number| !asked.contains(number));
+    for port in &config.ports {
+        let netdev = take(nics, port.nic)?;
+        // There are more numbers than ports.
+        let number = port.ofport.map(u32::from).or_else(|| free.next()).unwrap_or(u32::MAX);
+        ports.push(PortParts { name: port.name.clone(), of: OfPort(number), netdev });
+    }
+    Ok(ports)
+}
+
+fn address(address: Address) -> mgmt::Address {
+    match address {
+        Address::Dhcp => mgmt::Address::Dhcp,
+        Address::Static { address, prefix_len, gateway } => {
+            mgmt::Address::Static { address, prefix_len, gateway }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+    use netdev::fake::Replay;
+    use packet::PoolConfig;
+    use seed::{Management, PortSeed};
+
+    fn machine(n_nics: u8) -> Machine {
+        let nic = |k: u8| -> Box<dyn Netdev> {
+            Box::new(Replay::new(&format!("nic{k}"), [2, 0, 0, 0, 0, k], Vec::new()).0)
+        };
+        Machine {
+            nics: (0..n_nics).map(nic).collect(),
+            channels: Vec::new(),
+            pool: Pool::on_heap(PoolConfig { small: 256, jumbo: 16 }),
+            n_cores: 1,
+            random: 7,
+            memory: || (0, 0),
+        }
+    }
+
+    /// Management NIC, then the ports: name, number, NIC.
+    fn plan(config: &BootConfig, n_nics: u8) -> (Option<String>, Vec<(String, u32, String)>) {
+        let parts = SwitchParts::from_seed(config, machine(n_nics)).expect("NICs are there");
+        let management = parts.management.map(|(nic, _)| nic.info().name.clone());
+        let port = |port: PortParts| (port.name, port.of.0, port.netdev.info().name.clone());
+        (management, parts.ports.into_iter().map(port).collect())
+    }
+
+    fn port(nic: NicMatch, name: &str, ofport: Option<u16>) -> PortSeed {
+        PortSeed { nic, name: name.into(), ofport }
+    }
+
+    #[test]
+    fn by_default_the_first_nic_is_management_and_the_others_are_ports() {
+        let (management, ports) = plan(&BootConfig::default(), 3);
+        assert_eq!(management.as_deref(), Some("nic0"));
+        let want = [("p1".into(), 1, "nic1".into()), ("p2".into(), 2, "nic2".into())];
+        assert_eq!(ports, want);
+        assert_eq!(plan(&BootConfig::default(), 0), (None, Vec::new()));
+    }
+
+    #[test]
+    fn named_ports_get_their_nics_and_the_lowest_free_numbers() {
+        let config = BootConfig {
+            management: None,
+            ports: alloc::vec![
+                port(NicMatch::Mac(Mac([2, 0, 0, 0, 0, 2])), "uplink", None),
+                port(NicMatch::Index(0), "vm", Some(1)),
+            ],
+            ..BootConfig::default()
+        };
+        let (management, ports) = plan(&config, 3);
+        assert_eq!(management, None);
+        assert_eq!(ports, [("uplink".into(), 2, "nic2".into()), ("vm".into(), 1, "nic0".into())]);
+    }
+
+    #[test]
+    fn a_nic_that_is_not_there_is_named() {
+        let missing = NicMatch::Index(5);
+        let management = Some(Management { nic: missing, address: Address::Dhcp });
+        let config = BootConfig { management, ..BootConfig::default() };
+        let refused = SwitchParts::from_seed(&config, machine(2)).err();
+        assert_eq!(refused, Some(NoSuchNic(missing)));
+    }
+
+    #[test]
+    fn the_datapath_id_is_made_of_the_management_address() {
+        let parts = SwitchParts::from_seed(&BootConfig::default(), machine(2)).expect("NICs");
+        assert_eq!(parts.bridge.datapath_id, 0x0000_0200_0000_0000);
+        let config = BootConfig { datapath_id: Some(5), ..BootConfig::default() };
+        let parts = SwitchParts::from_seed(&config, machine(2)).expect("NICs");
+        assert_eq!(parts.bridge.datapath_id, 5);
+    }
+}
