@@ -14,13 +14,13 @@ use clap::Parser as _;
 
 use cli::Cli;
 use launch::Stop;
-use ui::{Event, Ui};
+use ui::{Event, Output, Ui};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(why) if why.use_stderr() => {
-            Ui::new(false).show(&Event::Error { text: cli::one_line(&why) });
+            Ui::new(Output::Stdout).show(&Event::Error { text: cli::one_line(&why) });
             return ExitCode::from(2);
         }
         // Help and version are answers.
@@ -29,7 +29,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let mut ui = Ui::new(cli.run.json);
+    let mut ui = match &cli.run {
+        run if run.json => Ui::Json,
+        run if run.print => Ui::new(Output::Stderr),
+        _ => Ui::new(Output::Stdout),
+    };
     match launch::run(&cli, &mut ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Asked) => {

@@ -68,7 +68,11 @@ impl core::fmt::Display for NoQemu {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Missing => f.write_str("qemu-system-x86_64 is not installed"),
-            Self::Broken(path, why) => write!(f, "{} does not run: {why}", path.display()),
+            Self::Broken(path, why) => write!(
+                f,
+                "{} does not run ({why}): set QEMU to one that does, or unset it",
+                path.display()
+            ),
             Self::Unknown(path) => write!(f, "{} tells no version", path.display()),
             Self::TooOld(v) => write!(
                 f,
@@ -95,7 +99,6 @@ pub fn find_qemu() -> Result<Qemu, NoQemu> {
         None => find_program("qemu-system-x86_64").ok_or(NoQemu::Missing)?,
     };
     let output = match Command::new(&path).arg("--version").output() {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Err(NoQemu::Missing),
         Err(why) => return Err(NoQemu::Broken(path, why)),
         Ok(output) => output,
     };

@@ -36,7 +36,7 @@ pub struct Cursor(usize);
 
 impl Log {
     /// A log of what `pipe` says until it ends. Each piece is also given to `tee`.
-    pub(crate) fn follow(
+    pub fn follow(
         pipe: impl Read + Send + 'static,
         mut tee: impl FnMut(&str) + Send + 'static,
     ) -> Self {

@@ -240,7 +240,7 @@ impl Session<'_> {
     fn serial(&mut self, running: &Running) {
         if self.args.serial {
             for line in running.serial().new_lines(&mut self.cursor) {
-                self.ui.show(&Event::Serial { line });
+                self.ui.show(&Event::Serial { line: plain(&line) });
             }
         }
     }
@@ -307,9 +307,24 @@ impl Session<'_> {
             return self.serial(running);
         }
         for line in running.serial().tail(SHOWN_LINES) {
-            self.ui.show(&Event::Serial { line });
+            self.ui.show(&Event::Serial { line: plain(&line) });
         }
     }
+}
+
+/// A line without what would move a terminal's cursor: boot loaders clear the screen.
+fn plain(line: &str) -> String {
+    let mut out = String::new();
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            // ESC [ parameters letter
+            let _ = chars.by_ref().skip(1).find(char::is_ascii_alphabetic);
+        } else if !c.is_control() || c == '\t' {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn after<'a>(line: &'a str, mark: &str) -> &'a str {

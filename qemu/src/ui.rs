@@ -8,6 +8,7 @@ use std::io::Write as _;
 use qemu::telemetry::Telemetry;
 use serde::Serialize;
 
+pub(crate) use screen::Output;
 use screen::Screen;
 use table::Table;
 
@@ -72,11 +73,8 @@ pub(crate) struct TextUi {
 }
 
 impl Ui {
-    pub(crate) fn new(is_json: bool) -> Self {
-        if is_json {
-            return Self::Json;
-        }
-        Self::Text(Box::new(TextUi { screen: Screen::new(), table: Table::default() }))
+    pub(crate) fn new(output: Output) -> Self {
+        Self::Text(Box::new(TextUi { screen: Screen::new(output), table: Table::default() }))
     }
 
     pub(crate) fn show(&mut self, event: &Event) {

@@ -7,8 +7,18 @@ use std::io::{self, IsTerminal as _, Write as _};
 /// Columns of a terminal that tells no size.
 const DEFAULT_WIDTH: usize = 80;
 
+/// Where text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Usually.
+    Stdout,
+    /// When standard output is for a result that another program reads.
+    Stderr,
+}
+
 #[derive(Debug)]
 pub(super) struct Screen {
+    output: Output,
     is_terminal: bool,
     bottom: Vec<String>,
     /// Lines of `bottom` that are on the screen.
@@ -16,8 +26,12 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new() -> Self {
-        Self { is_terminal: io::stdout().is_terminal(), bottom: Vec::new(), n_drawn: 0 }
+    pub(super) fn new(output: Output) -> Self {
+        let is_terminal = match output {
+            Output::Stdout => io::stdout().is_terminal(),
+            Output::Stderr => io::stderr().is_terminal(),
+        };
+        Self { output, is_terminal, bottom: Vec::new(), n_drawn: 0 }
     }
 
     /// A line that stays.
@@ -54,7 +68,7 @@ impl Screen {
     /// What a command was run for: alone on standard output, fit for a pipe.
     pub(super) fn result(&mut self, text: &str) {
         self.clear();
-        self.put(&format!("{text}\n"));
+        let _ = writeln!(io::stdout(), "{text}");
     }
 
     /// What went wrong, on standard error.
@@ -89,7 +103,10 @@ impl Screen {
 
     /// A reader that went away is no reason to stop.
     fn put(&self, text: &str) {
-        let mut out = io::stdout().lock();
+        let mut out: Box<dyn io::Write> = match self.output {
+            Output::Stdout => Box::new(io::stdout()),
+            Output::Stderr => Box::new(io::stderr()),
+        };
         let _ = out.write_all(text.as_bytes());
         let _ = out.flush();
     }
