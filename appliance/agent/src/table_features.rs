@@ -1,6 +1,6 @@
 //! What every table can do (OpenFlow 1.3.5 §7.3.5.5): the same for all of them, and the truth.
 
-use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use flow::{Field, Maskable, WireId};
 use ofproto::Tables;
@@ -41,7 +41,8 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
         properties.push(TableProperty::Wildcards(wildcards.clone()));
         TableFeatures {
             table_id: id,
-            name: if id == 0 { "classifier".into() } else { format!("table{id}") },
+            // As Open vSwitch: tables have no names until somebody names them.
+            name: String::new(),
             metadata_match: u64::MAX,
             metadata_write: u64::MAX,
             config: 0,

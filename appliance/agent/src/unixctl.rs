@@ -127,8 +127,8 @@ impl Unixctl {
 
     fn answer(&mut self, id: &Value, outcome: Result<String, String>) {
         let message = match outcome {
-            Ok(result) => json!({"id": id, "result": result, "error": null}),
-            Err(error) => json!({"id": id, "result": null, "error": error}),
+            Ok(result) => json!({"id": id, "result": whole_lines(result), "error": null}),
+            Err(error) => json!({"id": id, "result": null, "error": whole_lines(error)}),
         };
         self.output.extend_from_slice(message.to_string().as_bytes());
     }
@@ -149,6 +149,14 @@ impl Unixctl {
         self.input.clear();
         self.scan = Scan::default();
     }
+}
+
+/// `ovs-appctl` prints a text as it comes and goes on with words of its own.
+fn whole_lines(mut text: String) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 fn request(value: &Value) -> Result<Request, String> {
@@ -204,7 +212,7 @@ mod tests {
         let answers = core::str::from_utf8(channel.output()).expect("text");
         assert_eq!(
             answers,
-            r#"{"error":null,"id":7,"result":"1.0\n"}{"error":"no","id":7,"result":null}"#
+            r#"{"error":null,"id":7,"result":"1.0\n"}{"error":"no\n","id":7,"result":null}"#
         );
     }
 

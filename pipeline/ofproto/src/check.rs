@@ -20,7 +20,8 @@ pub(crate) fn check_instructions(
 ) -> Result<(), OfErrorKind> {
     let instructions = &flow_mod.instructions;
     if instructions.meter.is_some() {
-        return Err(OfErrorKind::MeterModUnknownMeter);
+        // There are none (1.3.5 §7.5.4.13: "Meter specified is invalid").
+        return Err(OfErrorKind::MeterModInvalidMeter);
     }
     let mut checker = Checker { flow: *flow_mod.match_.flow(), version };
     checker.list(&instructions.apply)?;

@@ -7,7 +7,7 @@
 use crate::bridge::Bridge;
 use crate::port::Port;
 use crate::rule::Rule;
-use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -59,7 +59,8 @@ impl Bridge {
         let tables = self.state.tables.iter();
         let stats = tables.map(|(id, table)| TableStats {
             table_id: id,
-            name: if id == 0 { "classifier".into() } else { format!("table{id}") },
+            // As Open vSwitch: tables have no names until somebody names them.
+            name: String::new(),
             wildcards: OFPFW10_ALL,
             max_entries: u32::try_from(table.max_rules).unwrap_or(u32::MAX),
             active_count: u32::try_from(table.n_rules()).unwrap_or(u32::MAX),

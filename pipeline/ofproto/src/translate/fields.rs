@@ -94,6 +94,6 @@ impl Machine<'_> {
             let action = ControllerAction { reason, controller_id, ..Default::default() };
             self.controller(&action, MissKind::None);
         }
-        self.not_sent(DropReason::TtlExceeded, format_args!("TTL exceeded"));
+        self.not_sent(DropReason::TtlExceeded, format_args!("decrement TTL exception"));
     }
 }

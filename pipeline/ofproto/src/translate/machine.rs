@@ -323,7 +323,7 @@ impl<'a> Machine<'a> {
 
     /// Notes why nothing was sent, in case that nothing else is; the first reason counts.
     pub(crate) fn not_sent(&mut self, reason: DropReason, why: core::fmt::Arguments<'_>) {
-        self.report.say(NodeKind::Detail, why);
+        self.report.say(NodeKind::Warn, why);
         self.drop.get_or_insert(reason);
     }
 }

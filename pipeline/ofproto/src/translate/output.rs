@@ -51,7 +51,7 @@ impl Machine<'_> {
     /// Sends to one port, whichever it is.
     pub(crate) fn send(&mut self, number: OfPort) {
         let Some(port) = self.input.state.ports.get(number) else {
-            self.not_sent(DropReason::NoSuchPort, format_args!("nonexistent output port"));
+            self.not_sent(DropReason::NoSuchPort, format_args!("Nonexistent output port"));
             return;
         };
         if !port.may_send() {

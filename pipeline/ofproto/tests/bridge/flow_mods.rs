@@ -256,7 +256,7 @@ fn bad_instructions_are_refused_and_change_nothing() {
         ),
         (
             Instructions { meter: Some(1), ..Instructions::default() },
-            OfErrorKind::MeterModUnknownMeter,
+            OfErrorKind::MeterModInvalidMeter,
         ),
         (
             Instructions { goto_table: Some(0), ..Instructions::default() },
