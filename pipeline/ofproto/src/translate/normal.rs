@@ -4,6 +4,7 @@ use super::NodeKind;
 use super::machine::Machine;
 use crate::mac_learning::{Station, is_reserved};
 use crate::ukey::Credit;
+use core::fmt::Arguments;
 use datapath::DropReason;
 use flow::Field;
 use flow::proto::{VLAN_PRESENT, VLAN_VID_MASK};
@@ -23,7 +24,7 @@ impl Machine<'_> {
 
         // A packet-out may inject any frame; only what comes from a port is held to the rules.
         if has_in_port && !state.options.forward_bpdu && is_reserved(self.flow.eth_dst()) {
-            self.not_sent(
+            self.not_forwarded(
                 DropReason::ReservedMulticast,
                 format_args!("packet has reserved destination MAC, dropping"),
             );
@@ -43,7 +44,7 @@ impl Machine<'_> {
             return;
         }
         match self.port_of(destination) {
-            Some(port) if port == in_port => self.not_sent(
+            Some(port) if port == in_port => self.not_forwarded(
                 DropReason::MacOnInPort,
                 format_args!("learned port is input port, dropping"),
             ),
@@ -59,6 +60,12 @@ impl Machine<'_> {
                 self.flood_normal();
             }
         }
+    }
+
+    /// As [`not_sent`](Self::not_sent), for what is a bridge's ordinary business and no warning.
+    fn not_forwarded(&mut self, reason: DropReason, why: Arguments<'_>) {
+        self.report.say(NodeKind::Detail, why);
+        self.drop.get_or_insert(reason);
     }
 
     /// Where a station is, given what this very packet teaches.

@@ -241,6 +241,20 @@ fn headers_that_come_to_light_can_be_matched() {
 }
 
 #[test]
+fn recirculation_without_end_ends_cached_or_not() {
+    let mut lab = Lab::secure(2);
+    let pop = vec![output(2), Action::PopMpls(0x8847), resubmit(0)];
+    lab.rule(1, "mpls", pop);
+    let mut labels = frame("mpls,mpls_label=7,mpls_bos=1,mpls_ttl=9");
+    labels.truncate(14);
+    labels.extend([0, 0, 0x10, 9].repeat(40));
+    let n_first = lab.ports(1, &labels).len();
+    assert!(n_first > 1 && n_first < 40, "{n_first}");
+    assert_eq!(lab.ports(1, &labels).len(), n_first);
+    assert_eq!(lab.drops(DropReason::TranslationError), 2);
+}
+
+#[test]
 fn ttl_that_runs_out_ends_the_rule() {
     let dying = "udp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=1,tp_src=1,tp_dst=2";
     let mut lab = Lab::secure(3);

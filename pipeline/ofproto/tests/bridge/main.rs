@@ -8,6 +8,7 @@ mod lab;
 mod normal;
 mod packet_io;
 mod ports;
+mod rings;
 mod soundness;
 mod timeouts;
 mod tracing;
