@@ -139,6 +139,8 @@ pub struct BridgeStats {
     pub upcalls: u64,
     /// Packet-ins made.
     pub packet_ins: u64,
+    /// Packets for controllers that outlived the flow which sent them, and so had nothing to say.
+    pub packet_ins_orphaned: u64,
     /// Megaflows installed.
     pub installed: u64,
     /// Conclusions not installed, for want of room.

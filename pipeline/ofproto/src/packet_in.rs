@@ -74,6 +74,7 @@ impl Bridge {
     pub(crate) fn packet_in(&mut self, frame: &[u8], action: &UpcallAction) {
         let id = u32::try_from(action.cookie).unwrap_or(0);
         let Some(spec) = self.state.packet_ins.get(id).map(Arc::clone) else {
+            self.stats.packet_ins_orphaned += 1;
             return;
         };
         self.stats.packet_ins += 1;
