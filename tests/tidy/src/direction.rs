@@ -38,7 +38,8 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("packet", &[]),
     ("sync", &[]),
     // How it is made and run.
-    ("image", &[]),
+    // The symbol section is written as `runtime` reads it: the format has one home.
+    ("image", &["runtime"]),
     ("qemu", &["image", "seed"]),
 ];
 
