@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::config::{ACCEL, Config, Plug};
 use crate::port::{Arrivals, Port, mac};
+use crate::spawned::Spawned;
 use crate::tool;
 
 /// Upper bound for everything that is waited for. Reaching it is a failure.
@@ -59,7 +60,7 @@ pub struct Refused(pub String);
 pub struct Bench {
     running: RefCell<Running>,
     console: RefCell<Option<Unixctl>>,
-    ports: Vec<Option<Port>>,
+    ports: RefCell<Vec<Option<Port>>>,
     /// Frames sent, for [`Self::settle`].
     n_sent: Cell<u64>,
     case: RefCell<String>,
@@ -149,7 +150,7 @@ impl Bench {
                 (Plug::Bench, None) => unreachable!("made above"),
             };
             let mut nic = Nic::new(format!("p{number}"), mac(number), backend);
-            nic.mtu = config.mtu;
+            nic.mtu = config.mtus.get(&number).copied();
             vm.nics.push(nic);
             ports.push(port);
         }
@@ -158,7 +159,7 @@ impl Bench {
         Ok(Self {
             running: RefCell::new(running),
             console: RefCell::new(None),
-            ports,
+            ports: RefCell::new(ports),
             n_sent: Cell::new(0),
             case: RefCell::new(String::from("start")),
             openflow,
@@ -186,7 +187,8 @@ impl Bench {
     /// Puts a frame on port `port` (from 1).
     #[track_caller]
     pub fn send(&self, port: usize, frame: &[u8]) {
-        let Some(Some(wire)) = self.ports.get(port) else {
+        let ports = self.ports.borrow();
+        let Some(Some(wire)) = ports.get(port) else {
             self.fail(format!("port {port} is not the bench's"));
         };
         if let Err(why) = wire.send(frame, WAIT) {
@@ -205,26 +207,28 @@ impl Bench {
         let n_sent = self.n_sent.get();
         let is_settled = self.wait_until(|| {
             last = self.telemetry();
+            let n_ports = self.ports.borrow().len();
             books_close(&last["accounting"], n_sent)
-                && (1..self.ports.len()).all(|port| self.has_arrived(port, &last))
+                && (1..n_ports).all(|port| self.has_arrived(port, &last))
         });
         if !is_settled {
             self.fail(format!(
                 "{n_sent} frames sent, and the books do not close: {} {}; arrived: {:?}",
                 last["accounting"],
                 last["ports"],
-                (1..self.ports.len()).map(|port| self.n_arrived(port)).collect::<Vec<_>>(),
+                self.port_numbers().iter().map(|&port| self.n_arrived(port)).collect::<Vec<_>>(),
             ));
         }
     }
 
     fn has_arrived(&self, port: usize, state: &Value) -> bool {
-        self.ports[port].is_none()
-            || state["ports"][port - 1]["tx_packets"].as_u64() == Some(self.n_arrived(port))
+        let ports = self.ports.borrow();
+        let said = state["ports"][port - 1]["tx_packets"].as_u64();
+        ports[port].as_ref().is_none_or(|port| said == Some(port.n_before + port.arrivals.total()))
     }
 
     fn n_arrived(&self, port: usize) -> u64 {
-        self.ports[port].as_ref().map_or(0, |port| port.arrivals.total())
+        self.ports.borrow()[port].as_ref().map_or(0, |port| port.arrivals.total())
     }
 
     /// Waits until all is settled; then exactly these frames must have come out, on these ports, in
@@ -232,10 +236,7 @@ impl Bench {
     #[track_caller]
     pub fn expect(&self, expected: &[(usize, &[u8])]) {
         self.settle();
-        for port in 1..self.ports.len() {
-            if self.ports[port].is_none() {
-                continue;
-            }
+        for port in self.port_numbers() {
             let arrived = self.arrivals(port).take();
             let wanted: Vec<&[u8]> =
                 expected.iter().filter(|(p, _)| *p == port).map(|(_, frame)| *frame).collect();
@@ -265,15 +266,42 @@ impl Bench {
     /// When the port is not the bench's.
     #[track_caller]
     pub fn arrivals(&self, port: usize) -> Arrivals {
-        match self.ports.get(port) {
+        match self.ports.borrow().get(port) {
             Some(Some(port)) => port.arrivals.clone(),
             _ => self.fail(format!("port {port} is not the bench's")),
         }
     }
 
     /// Numbers of the ports on the bench.
-    pub fn port_numbers(&self) -> impl Iterator<Item = usize> {
-        (1..self.ports.len()).filter(|&port| self.ports[port].is_some())
+    #[must_use]
+    pub fn port_numbers(&self) -> Vec<usize> {
+        let ports = self.ports.borrow();
+        (1..ports.len()).filter(|&port| ports[port].is_some()).collect()
+    }
+
+    /// Takes the bench's end of a port away, socket and all. What QEMU sends there is lost.
+    #[track_caller]
+    pub fn unplug(&self, port: usize) {
+        match self.ports.borrow_mut().get_mut(port).and_then(Option::take) {
+            Some(port) => {
+                fs::remove_file(&port.ours).unwrap_or_else(|why| self.fail(why.to_string()));
+            }
+            None => self.fail(format!("port {port} is not plugged in")),
+        }
+    }
+
+    /// Puts the bench's end of a port back.
+    #[track_caller]
+    pub fn replug(&self, port: usize) {
+        let mut new = Port::new(port, self.dir()).unwrap_or_else(|why| self.fail(why.to_string()));
+        let sent = &self.telemetry()["ports"][port - 1]["tx_packets"];
+        new.n_before = sent.as_u64().unwrap_or(0);
+        self.ports.borrow_mut()[port] = Some(new);
+    }
+
+    /// Tells [`Self::settle`] of frames that came in by another way than [`Self::send`].
+    pub fn sent_besides(&self, n: u64) {
+        self.n_sent.set(self.n_sent.get() + n);
     }
 
     // Asking the switch.
@@ -385,6 +413,13 @@ impl Bench {
         run.args(["-O", version, "--timeout=60", command, &self.target()]).args(args);
         run.stdin(Stdio::null()).env("OVS_RUNDIR", self.dir.path());
         run
+    }
+
+    /// The same with OpenFlow 1.3, started and left running.
+    #[track_caller]
+    pub fn spawn_ofctl(&self, command_and_args: &[&str]) -> Spawned {
+        let (command, args) = command_and_args.split_first().expect("a command");
+        Spawned::new(self.ofctl_command("OpenFlow13", command, args))
     }
 
     /// Replaces all flows by `flows`, in force when this returns.

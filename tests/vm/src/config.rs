@@ -1,5 +1,6 @@
 //! What a test boots.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use qemu::{Accel, Machine};
@@ -25,8 +26,8 @@ pub struct Config {
     pub memory_mib: u32,
     /// One for each data port: `p1`, `p2`, ….
     pub ports: Vec<Plug>,
-    /// MTU offered on each data port.
-    pub mtu: Option<u16>,
+    /// MTUs offered on data ports, where they are not the usual one.
+    pub mtus: BTreeMap<usize, u16>,
     /// The configuration, handed over as a firmware item. Its management address is where the user-mode
     /// network forwards to.
     pub seed: BootConfig,
@@ -57,7 +58,7 @@ impl Config {
             smp: 1,
             memory_mib: 128,
             ports: vec![Plug::Bench; n_ports],
-            mtu: None,
+            mtus: BTreeMap::new(),
             seed,
             has_management: true,
             boot: None,
@@ -86,10 +87,39 @@ impl Config {
         self
     }
 
-    /// With this MTU on the data ports.
+    /// With this MTU offered on data port `port` (from 1).
     #[must_use]
-    pub fn mtu(mut self, mtu: u16) -> Self {
-        self.mtu = Some(mtu);
+    pub fn mtu(mut self, port: usize, mtu: u16) -> Self {
+        self.mtus.insert(port, mtu);
+        self
+    }
+
+    /// With data port `port` (from 1) plugged into something that the test brings.
+    #[must_use]
+    pub fn plug(mut self, port: usize, backend: qemu::Backend) -> Self {
+        self.ports[port - 1] = Plug::Other(backend);
+        self
+    }
+
+    /// Booting this instead of the tree's image.
+    #[must_use]
+    pub fn boot(mut self, boot: qemu::Boot) -> Self {
+        self.boot = Some(boot);
+        self
+    }
+
+    /// Without a management NIC.
+    #[must_use]
+    pub fn unmanaged(mut self) -> Self {
+        self.has_management = false;
+        self.seed.management = None;
+        self
+    }
+
+    /// With further arguments for QEMU.
+    #[must_use]
+    pub fn extra(mut self, args: &[&str]) -> Self {
+        self.extra.extend(args.iter().map(ToString::to_string));
         self
     }
 

@@ -2,11 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod client;
 mod config;
 pub mod frame;
+mod masked;
 mod port;
+mod spawned;
 pub mod tool;
 
 pub use bench::{Bench, Refused, WAIT, elf};
+pub use client::Client;
 pub use config::{Config, Plug};
+pub use masked::masked;
 pub use port::{Arrivals, mac};
+pub use spawned::Spawned;

@@ -105,6 +105,8 @@ pub(crate) struct Port {
     /// Where QEMU sends.
     pub(crate) ours: PathBuf,
     pub(crate) arrivals: Arrivals,
+    /// Frames that the switch sent before this end was there.
+    pub(crate) n_before: u64,
 }
 
 impl Port {
@@ -113,7 +115,7 @@ impl Port {
         let (ours, qemu) = (dir.join(format!("p{number}")), dir.join(format!("q{number}")));
         let socket = UnixDatagram::bind(&ours)?;
         let arrivals = Arrivals::on(socket.try_clone()?);
-        Ok(Self { socket, qemu, ours, arrivals })
+        Ok(Self { socket, qemu, ours, arrivals, n_before: 0 })
     }
 
     pub(crate) fn send(&self, frame: &[u8], timeout: Duration) -> io::Result<()> {

@@ -36,8 +36,8 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .or_else(|| folders.into_iter().map(|dir| dir.join(name)).find(|file| file.is_file()))
 }
 
-/// Installs without asking anybody anything; what went wrong shows in the program's absence.
-fn install(package: &str) {
+/// Installs a package without asking anybody anything; what went wrong shows in the program's absence.
+pub fn install(package: &str) {
     let is_root = output("id", &["-u"]).is_some_and(|id| id.trim() == "0");
     let mut words = if is_root { Vec::new() } else { vec!["sudo", "-n"] };
     words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
