@@ -28,6 +28,7 @@ fuzz! {
     flow_text: 10_000;
     flow_line: 5_000;
     openflow_message: 5_000;
+    controller: 1_000;
     unixctl: 5_000;
     seed_blob: 5_000;
     boot_text: 5_000;

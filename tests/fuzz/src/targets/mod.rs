@@ -1,6 +1,7 @@
 //! The targets: plain functions over any bytes.
 
 mod actions;
+mod controller;
 mod frame;
 mod openflow;
 mod ring;
@@ -9,6 +10,7 @@ mod text;
 mod unixctl;
 
 pub use actions::actions;
+pub use controller::controller;
 pub use frame::frame;
 pub use openflow::{flow_line, openflow_message};
 pub use ring::ring;
@@ -52,6 +54,13 @@ pub const TARGETS: &[Target] = &[
         repair: openflow::repair,
         words: openflow::WORDS,
         more: openflow::encoded,
+    },
+    Target {
+        name: "controller",
+        run: controller,
+        repair: controller::repair,
+        words: openflow::WORDS,
+        more: controller::messages,
     },
     Target { name: "unixctl", run: unixctl, repair: leave, words: unixctl::WORDS, more: nothing },
     Target {
