@@ -122,6 +122,8 @@ impl Switch {
             }
             ports.add(number, port.netdev, &mut dpif, now);
         }
+        // Ports begin with the links that they have, not with a change from down to up.
+        ports.run(&mut dpif, &mut bridge, now);
         let management = parts.management.and_then(|(netdev, address)| {
             open_management(netdev, address, &parts.pool, parts.random, parts.listen, now)
         });

@@ -21,7 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use netdev::Netdev;
-use ofproto::{Bridge, Link};
+use ofproto::Bridge;
 use packet::Pool;
 use sync::spsc::Consumer;
 use sync::time::Nanos;
@@ -118,13 +118,7 @@ impl Control {
         worked |= self.take_reports(now);
         worked |= self.serve_channels(now);
         self.bridge.run(&mut self.dpif, now);
-        let Self { ports, dpif, bridge, .. } = self;
-        ports.run(dpif, now, |port, link| {
-            let number = bridge.state().ports.by_dp(port).map(|port| port.number());
-            if let Some(number) = number {
-                bridge.port_changed(number, Link { up: link.up, speed_mbps: link.speed_mbps });
-            }
-        });
+        self.ports.run(&mut self.dpif, &mut self.bridge, now);
         worked
     }
 

@@ -16,6 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::PortNo;
 use netdev::{LinkState, Netdev, QueueFault, QueuePair, RxQueue, TxQueue};
+use ofproto::{Bridge, Link};
 use packet::Pool;
 use sync::time::Nanos;
 
@@ -89,14 +90,9 @@ impl Ports {
         }
     }
 
-    /// Opens what is due to be opened, and looks at the links now and then. `changed` hears of each
-    /// port whose link changed.
-    pub(crate) fn run(
-        &mut self,
-        dpif: &mut RingDpif,
-        now: Nanos,
-        mut changed: impl FnMut(PortNo, LinkState),
-    ) {
+    /// Opens what is due to be opened, and looks at the links now and then: the bridge hears of
+    /// each port whose link changed.
+    pub(crate) fn run(&mut self, dpif: &mut RingDpif, bridge: &mut Bridge, now: Nanos) {
         let check_links = now >= self.next_link_check;
         if check_links {
             self.next_link_check = now.saturating_add(LINK_INTERVAL);
@@ -114,7 +110,10 @@ impl Ports {
             };
             if link != entry.link {
                 entry.link = link;
-                changed(entry.port, link);
+                let number = bridge.state().ports.by_dp(entry.port).map(|port| port.number());
+                if let Some(number) = number {
+                    bridge.port_changed(number, Link { up: link.up, speed_mbps: link.speed_mbps });
+                }
             }
         }
     }
