@@ -181,14 +181,21 @@ fn set_config(
     bridge: &mut Bridge,
 ) -> Result<(), OfErrorKind> {
     if connection.role != ControllerRole::Secondary {
-        bridge.set_fragments(match config.flags & frag::MASK {
-            frag::NORMAL => Fragments::Normal,
-            frag::DROP => Fragments::Drop,
-            frag::NX_MATCH => Fragments::NxMatch,
-            // Nothing reassembles here, and the features reply does not say so.
+        let fragments = match config.flags & frag::MASK {
+            frag::NORMAL => Some(Fragments::Normal),
+            frag::DROP => Some(Fragments::Drop),
+            frag::NX_MATCH => Some(Fragments::NxMatch),
+            // Nothing reassembles here, and the features reply does not say so. OpenFlow 1.0 has no
+            // error for it: there the get-config reply tells that nothing changed.
+            _ if connection.version() == Some(Version::V10) => None,
             _ => return Err(OfErrorKind::ConfigBadFlags),
-        });
-        shared.config_flags = config.flags & (frag::MASK | frag::INVALID_TTL_TO_CONTROLLER);
+        };
+        let mut kept = frag::INVALID_TTL_TO_CONTROLLER;
+        if let Some(fragments) = fragments {
+            bridge.set_fragments(fragments);
+            kept |= frag::MASK;
+        }
+        shared.config_flags = shared.config_flags & !kept | config.flags & kept;
     }
     let invalid_ttl = 1 << openflow::PacketInReason::InvalidTtl as u8;
     if config.flags & frag::INVALID_TTL_TO_CONTROLLER != 0 {

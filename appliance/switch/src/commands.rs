@@ -113,8 +113,10 @@ fn fdb_show(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
     Ok(control.bridge.fdb_show(now))
 }
 
-fn fdb_flush(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
+fn fdb_flush(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
     our_bridge(control, params.first())?;
+    // Else packets from before the flush, counted after it, would teach their addresses anew.
+    control.bridge.credit_cached(now);
     control.bridge.fdb_flush();
     Ok("table successfully flushed\n".to_string())
 }

@@ -20,7 +20,7 @@ pub(crate) fn check_instructions(
 ) -> Result<(), OfErrorKind> {
     let instructions = &flow_mod.instructions;
     if instructions.meter.is_some() {
-        // There are none (1.3.5 §7.5.4.13: "Meter specified is invalid").
+        // There are none (1.3.5 §7.5.4: "Meter specified is invalid").
         return Err(OfErrorKind::MeterModInvalidMeter);
     }
     let mut checker = Checker { flow: *flow_mod.match_.flow(), version };
