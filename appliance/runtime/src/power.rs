@@ -50,8 +50,21 @@ pub fn off() -> ! {
     if facts.is_none_or(|facts| facts.control_ports == [None, None]) {
         CUSTOMARY.into_iter().for_each(|port| out16(port, PM1_SLEEP_ENABLE));
     }
+    wait_for_power_to_go();
     // A machine that cannot be switched off is at least not left running.
     reset()
+}
+
+/// Gives the machine time to follow: a hypervisor may let the CPU run on for a while, and a reset
+/// that overtakes would boot again. Each access leaves the guest, so this is seconds at the least on
+/// machines that stay on, and no code runs after it on those that do not.
+fn wait_for_power_to_go() {
+    /// The port of power-on self tests: reading it does nothing.
+    const POST: u16 = 0x80;
+    const ACCESSES: u32 = 1 << 21;
+    for _ in 0..ACCESSES {
+        in8(POST);
+    }
 }
 
 /// Resets the machine.
