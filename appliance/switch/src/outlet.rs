@@ -186,20 +186,25 @@ impl Outlet {
     }
 }
 
-/// One burst; counts what the device took.
+/// One burst; counts what the device took and what cannot be sent. Gives how many left the batch.
 fn send(
     queue: &mut dyn TxQueue,
     staged: &mut Batch,
     cache: &mut PoolCache,
     counters: &PortCounters,
 ) -> Result<usize, QueueFault> {
-    let before: usize = staged.iter().map(Packet::len).sum();
-    let n = queue.transmit(staged, cache)?;
-    let after: usize = staged.iter().map(Packet::len).sum();
-    if n > 0 {
-        counters.transmitted(n as u64, before.saturating_sub(after) as u64);
+    let before = queue.stats();
+    let outcome = queue.transmit(staged, cache);
+    let after = queue.stats();
+    counters.transmitted(after.frames - before.frames, after.bytes - before.bytes);
+    let lost = [
+        (DropReason::MtuExceeded, after.too_long - before.too_long),
+        (DropReason::NoHeadroom, after.refused - before.refused),
+    ];
+    for (reason, n) in lost.into_iter().filter(|&(_, n)| n > 0) {
+        counters.dropped(reason, n);
     }
-    Ok(n)
+    outcome
 }
 
 impl Output for Outlet {

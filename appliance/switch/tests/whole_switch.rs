@@ -148,3 +148,26 @@ fn a_device_that_breaks_the_protocol_is_reset_and_no_other_port_notices() {
     let _ = bench.ports[2].captured();
     assert!(!bench.send(3, &frame(3, 2)).is_empty());
 }
+
+#[test]
+fn what_is_too_long_for_a_port_is_dropped_under_its_reason() {
+    for n_cores in [1, 2] {
+        let mut handles = Vec::new();
+        let ports = [9000, 9000, 1500].iter().zip(1..).map(|(&mtu, k)| {
+            let name = format!("p{k}");
+            let (netdev, handle) = Replay::new(&name, [2, 0, 0, 0, 0, 1], Vec::new());
+            handles.push(handle);
+            PortParts { name, of: OfPort(k), netdev: Box::new(netdev.with_mtu(mtu)) }
+        });
+        let switch = Switch::new(parts(n_cores, ports.collect()), Nanos::ZERO);
+        let mut bench = Bench { switch, ports: handles, now: Nanos::ZERO };
+        bench.settle();
+        let mut long = frame(1, 2);
+        long.resize(4000, 0);
+        assert_eq!(bench.send(1, &long), [2]);
+        assert_eq!(bench.send(1, &frame(1, 2)), [2, 3]);
+        bench.assert_accounted();
+        let sums = bench.switch.control.accounting();
+        assert_eq!((sums.transmitted, sums.dropped), (3, 1));
+    }
+}

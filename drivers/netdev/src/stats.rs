@@ -36,7 +36,9 @@ pub struct TxStats {
     pub bytes: u64,
     /// Times packets were left in the batch because the ring was full.
     pub full: u64,
-    /// Frames that cannot be sent at all (empty), freed and not counted as sent.
+    /// Frames longer than the MTU allows, freed and not counted as sent.
+    pub too_long: u64,
+    /// Frames that cannot be sent for another reason (empty), freed and not counted as sent.
     pub refused: u64,
     /// Times the device was notified.
     pub notifies: u64,

@@ -44,7 +44,8 @@ impl<T: Transport> Tx<T> {
     fn send(&mut self, packet: Packet, cache: &mut PoolCache) {
         let len = packet.len();
         if packet.is_empty() || len > self.max_frame {
-            self.stats.refused += 1;
+            let count = if len == 0 { &mut self.stats.refused } else { &mut self.stats.too_long };
+            *count += 1;
             cache.free(packet);
             return;
         }

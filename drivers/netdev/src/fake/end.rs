@@ -148,6 +148,7 @@ impl Netdev for End {
             }),
             tx: Box::new(EndTx {
                 line: self.outbound.clone(),
+                max_frame,
                 stats: TxStats::default(),
                 _live: Live::new(&self.live),
             }),
@@ -226,6 +227,7 @@ impl RxQueue for EndRx {
 #[derive(Debug)]
 struct EndTx {
     line: SharedLine,
+    max_frame: usize,
     stats: TxStats,
     _live: Live,
 }
@@ -237,6 +239,8 @@ impl TxQueue for EndTx {
         for packet in from.iter() {
             if packet.is_empty() {
                 self.stats.refused += 1;
+            } else if packet.len() > self.max_frame {
+                self.stats.too_long += 1;
             } else if line.send(packet.data()) {
                 self.stats.frames += 1;
                 self.stats.bytes += packet.len() as u64;
