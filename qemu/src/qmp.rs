@@ -14,6 +14,37 @@ pub struct Qmp {
     stream: BufReader<UnixStream>,
 }
 
+/// A connection that QEMU has not greeted yet.
+#[derive(Debug)]
+pub(crate) struct Dialled {
+    stream: BufReader<UnixStream>,
+    line: Vec<u8>,
+}
+
+impl Dialled {
+    /// Waits for the greeting so long; when it does not come, the connection can be asked again.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Result<(), QmpError> {
+        self.stream.get_ref().set_read_timeout(Some(timeout))?;
+        if self.stream.read_until(b'\n', &mut self.line)? == 0 {
+            return Err(QmpError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(())
+    }
+
+    fn greeted(mut self, timeout: Duration) -> Result<Qmp, QmpError> {
+        self.wait(timeout)?;
+        self.stream.get_ref().set_write_timeout(Some(timeout))?;
+        let greeting: Value =
+            serde_json::from_slice(&self.line).map_err(|_| QmpError::Malformed)?;
+        if greeting.get("QMP").is_none() {
+            return Err(QmpError::Malformed);
+        }
+        let mut qmp = Qmp { stream: self.stream };
+        qmp.execute("qmp_capabilities", json!({}))?;
+        Ok(qmp)
+    }
+}
+
 /// Why a command had no result.
 #[derive(Debug)]
 pub enum QmpError {
@@ -49,15 +80,13 @@ impl Qmp {
     /// # Errors
     /// When nobody listens or nobody answers in time.
     pub fn connect(path: &Path, timeout: Duration) -> Result<Self, QmpError> {
-        let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(timeout))?;
-        stream.set_write_timeout(Some(timeout))?;
-        let mut qmp = Self { stream: BufReader::new(stream) };
-        if qmp.receive()?.get("QMP").is_none() {
-            return Err(QmpError::Malformed);
-        }
-        qmp.execute("qmp_capabilities", json!({}))?;
-        Ok(qmp)
+        Self::dial(path)?.greeted(timeout)
+    }
+
+    /// Connects without waiting for QEMU to notice: until all its devices are there it does not,
+    /// and connections beyond its backlog would block.
+    pub(crate) fn dial(path: &Path) -> Result<Dialled, QmpError> {
+        Ok(Dialled { stream: BufReader::new(UnixStream::connect(path)?), line: Vec::new() })
     }
 
     /// Runs a command, passing over events.

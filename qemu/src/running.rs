@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::backend::Backend;
-use crate::qmp::{Qmp, QmpError};
+use crate::qmp::{Dialled, Qmp, QmpError};
 use crate::serial::Log;
 use crate::spawn;
 use crate::unixctl::{Unixctl, UnixctlError};
@@ -76,6 +76,9 @@ pub struct Running {
     said: Log,
     consoles: Vec<PathBuf>,
     qmp: Option<PathBuf>,
+    /// The connection on which the end of the start is awaited.
+    dialled: Option<Dialled>,
+    is_ready: bool,
     /// Sockets that QEMU made and leaves behind when it is killed.
     sockets: Vec<PathBuf>,
     started: Instant,
@@ -116,6 +119,8 @@ impl Vm {
             said,
             consoles: self.consoles.clone(),
             qmp: self.qmp.clone(),
+            dialled: None,
+            is_ready: false,
             sockets,
             started,
         })
@@ -178,7 +183,7 @@ impl Running {
         Qmp::connect(path, QUIT_ANSWER)
     }
 
-    /// Waits until QEMU answers on its control socket, which it does once all devices are there.
+    /// Waits until QEMU has answered once on its control socket, which it does once all devices are there.
     ///
     /// # Errors
     /// When it ends before, or `timeout` passes.
@@ -188,7 +193,7 @@ impl Running {
             if self.try_wait().is_some() {
                 return Err(StartError::Exited(self.last_words()));
             }
-            if self.qmp.is_none() || self.qmp().is_ok() {
+            if self.is_greeted() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -196,6 +201,22 @@ impl Running {
             }
             thread::sleep(POLL);
         }
+    }
+
+    /// Looks for QEMU's greeting for a moment, on one connection that is kept until it comes.
+    fn is_greeted(&mut self) -> bool {
+        let Some(path) = &self.qmp else { return true };
+        if self.is_ready {
+            return true;
+        }
+        if self.dialled.is_none() {
+            self.dialled = Qmp::dial(path).ok();
+        }
+        self.is_ready = self.dialled.as_mut().is_some_and(|dialled| dialled.wait(POLL).is_ok());
+        if self.is_ready {
+            self.dialled = None;
+        }
+        self.is_ready
     }
 
     /// The end of what QEMU said, in one line.
@@ -236,6 +257,11 @@ impl Running {
     pub fn shutdown(&mut self, grace: Duration) -> Ended {
         if self.try_wait().is_some() {
             return Ended::Guest;
+        }
+        if self.wait_ready(QUIT_ANSWER).is_err() {
+            // Still waiting for a back end: nobody is there to be asked.
+            self.kill();
+            return Ended::Killed;
         }
         let asked = self.unixctl().and_then(|mut ctl| ctl.call("exit", &[], EXIT_ANSWER));
         // An end in the middle of the answer is an end as well.

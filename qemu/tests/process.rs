@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use qemu::{Boot, Ended, Machine, StartError, Vm, probe};
+use qemu::{Backend, Boot, Ended, Machine, Nic, Role, StartError, Vm, probe};
+use seed::Mac;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -93,4 +94,18 @@ fn a_socket_path_that_is_too_long_is_said() {
     vm.qmp = Some(dir.path().join("x".repeat(120)));
     let why = vm.start(PATIENCE).unwrap_err().to_string();
     assert!(why.contains("use a shorter path"), "{why}");
+}
+
+#[test]
+fn a_machine_that_waits_for_its_back_end_can_still_be_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut vm) = stopped(dir.path()) else { return };
+    let backend = Backend::VhostUser { path: dir.path().join("v"), role: Role::Server };
+    vm.nics = vec![Nic::new("p1", Mac([2, 0, 0, 0, 0, 1]), backend)];
+    let mut running = vm.spawn(|_| ()).unwrap();
+    // Asking again and again must not fill QEMU's backlog and block.
+    for _ in 0..20 {
+        assert!(matches!(running.wait_ready(Duration::ZERO), Err(StartError::Silent)));
+    }
+    assert_eq!(running.shutdown(Duration::from_secs(1)), Ended::Killed);
 }
