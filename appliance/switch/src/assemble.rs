@@ -15,7 +15,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{CoreCounters, CoreId, PmdConfig, PmdDatapath, PortNo, TableLimits};
+use datapath::{CoreCounters, CoreId, EmcConfig, PmdConfig, PmdDatapath, PortNo, TableLimits};
 use flow::EtherAddr;
 use netdev::Netdev;
 use ofproto::{Bridge, BridgeConfig, Link, OfPort, PortSpec};
@@ -175,6 +175,7 @@ fn core(
     let config = PmdConfig {
         core: CoreId(u16::try_from(k).unwrap_or(u16::MAX)),
         limits: TableLimits::default(),
+        emc: EmcConfig { seed: parts.random.wrapping_add(k as u64), ..EmcConfig::default() },
         hash_basis: u32::try_from(parts.random >> 32).unwrap_or(0),
         sample_one_in: parts.self_check_one_in,
     };

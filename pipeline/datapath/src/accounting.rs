@@ -30,6 +30,16 @@ pub struct CoreCounters {
     pub hits: Counter,
     /// Packets that hit none.
     pub misses: Counter,
+    /// Packets that hit in the exact-match cache; they are among `hits`.
+    pub emc_hits: Counter,
+    /// Packets that the exact-match cache did not know.
+    pub emc_misses: Counter,
+    /// Packets for which it was not asked, because there is none or it did not pay.
+    pub emc_skipped: Counter,
+    /// Entries that it took in.
+    pub emc_inserts: Counter,
+    /// Entries that it took in in place of others.
+    pub emc_replaces: Counter,
     /// Subtables probed, once for each packet.
     pub subtable_probes: Counter,
     /// Upcalls accepted, of all kinds.

@@ -1,7 +1,7 @@
 //! The life of a packet in one core's datapath, in one page.
 //!
 //! ```text
-//! batch of a port -> count -> extract -> [EMC's place] -> megaflow of the port
+//! batch of a port -> count -> extract -> exact match -> megaflow of the port
 //!                                ^                          |            |
 //!                                |                         hit          miss
 //!                                |                          v            v
@@ -29,7 +29,7 @@ use crate::{
     ids::PortNo,
     output::Output,
     pmd::PmdDatapath,
-    table::{Hits, Slot},
+    table::{Hit, Hits, Slot},
     upcall::{Check, Upcall, UpcallReason},
 };
 
@@ -75,7 +75,6 @@ impl PmdDatapath {
         out: &mut impl Output,
     ) {
         self.extract_all(batch);
-        // The exact-match cache's place: what it hits needs no lookup.
         let hits = self.lookup_all(port);
         let mut waiting = Waiting::new();
         waiting.extend(batch.drain(..).map(Some));
@@ -89,13 +88,16 @@ impl PmdDatapath {
         self.keys.extend(batch.iter().map(|packet| extract(packet.data(), &meta_of(packet))));
     }
 
-    /// Finds the megaflows of all keys.
+    /// Finds the megaflows of all keys: in the exact-match cache, and what it does not know in the
+    /// port's table.
     fn lookup_all(&mut self, port: PortNo) -> Hits {
         let mut hits = [None; BATCH];
+        self.emc.lookup(&self.keys, &self.flows, self.hash_basis, &mut hits, &self.counters);
         if let Some(port) = self.ports.get_mut(port) {
             let flows = self.keys.iter().map(|key| &key.flow);
             let n_probes = port.table.lookup(flows, self.hash_basis, &mut hits);
             self.counters.subtable_probes.add(n_probes);
+            self.emc.insert_found(&self.keys, &self.flows, &hits, &self.counters);
         }
         hits
     }
@@ -123,11 +125,11 @@ impl PmdDatapath {
         let mut group = Group::new();
         let mut n_hits = 0;
         for (first, hit) in hits.iter().enumerate() {
-            let Some(slot) = hit else { continue };
-            let Some(installed) = self.flows.get(*slot) else {
+            let Some(Hit { slot, .. }) = *hit else { continue };
+            let Some(installed) = self.flows.get(slot) else {
                 continue;
             };
-            let totals = take_group(*slot, first, hits, waiting, &self.keys, &mut group);
+            let totals = take_group(slot, first, hits, waiting, &self.keys, &mut group);
             if group.is_empty() {
                 // An earlier packet's group took it along.
                 continue;
@@ -189,7 +191,7 @@ fn take_group(
 ) -> Totals {
     let mut totals = Totals::default();
     for ((hit, place), key) in hits.iter().zip(waiting.iter_mut()).zip(keys).skip(first) {
-        if *hit != Some(slot) {
+        if hit.is_none_or(|hit| hit.slot != slot) {
             continue;
         }
         let Some(packet) = place.take() else { continue };

@@ -13,6 +13,7 @@ pub mod action;
 mod dpif;
 mod drop_reason;
 mod dump;
+mod emc;
 mod execute;
 mod ids;
 mod input;
@@ -33,6 +34,7 @@ pub use action::{
 pub use dpif::{Command, Dpif, Execute};
 pub use drop_reason::{DropCounters, DropReason, Drops};
 pub use dump::{DumpLine, KeyText, UfidShown};
+pub use emc::EmcConfig;
 pub use ids::{CoreId, PortNo, Ufid};
 pub use input::MAX_DEPTH;
 pub use local::{LocalConfig, LocalDpif};

@@ -17,6 +17,7 @@ use crate::{
     action::DpAction,
     dpif::{Command, Dpif, Execute},
     drop_reason::DropReason,
+    emc::EmcConfig,
     ids::{CoreId, PortNo, Ufid},
     megaflow::{Megaflow, PutError},
     output::Output,
@@ -33,6 +34,8 @@ pub struct LocalConfig {
     pub pool: PoolConfig,
     /// Megaflows and masks.
     pub limits: TableLimits,
+    /// The exact-match cache.
+    pub emc: EmcConfig,
     /// Upcalls that may wait.
     pub upcall_queue_len: usize,
     /// One in so many hits is sampled for the self check; 0 is none.
@@ -44,6 +47,7 @@ impl Default for LocalConfig {
         Self {
             pool: PoolConfig { small: 512, jumbo: 64 },
             limits: TableLimits::default(),
+            emc: EmcConfig::default(),
             upcall_queue_len: 256,
             sample_one_in: 0,
         }
@@ -74,6 +78,7 @@ impl LocalDpif {
         let pmd_config = PmdConfig {
             core: CoreId(0),
             limits: config.limits,
+            emc: config.emc,
             hash_basis: 0,
             sample_one_in: config.sample_one_in,
         };

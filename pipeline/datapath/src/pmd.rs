@@ -18,6 +18,7 @@ use crate::{
     action::{DpAction, validate},
     dpif::{Command, Execute},
     drop_reason::DropReason,
+    emc::{Emc, EmcConfig},
     execute::{Executor, Group, Live},
     ids::{CoreId, PortNo, Ufid},
     input::meta_of,
@@ -38,6 +39,8 @@ pub struct PmdConfig {
     pub core: CoreId,
     /// How much it holds.
     pub limits: TableLimits,
+    /// Its exact-match cache.
+    pub emc: EmcConfig,
     /// Secret seed of its hash tables: who does not know it cannot aim at one bucket.
     pub hash_basis: u32,
     /// One in so many hit packets is sampled for the self check; 0 is none.
@@ -50,6 +53,7 @@ pub struct PmdDatapath {
     pub(crate) core: CoreId,
     pub(crate) counters: Arc<CoreCounters>,
     pub(crate) ports: Ports,
+    pub(crate) emc: Emc,
     pub(crate) flows: Flows,
     pub(crate) stage: Stage,
     /// The keys of the batch in hand.
@@ -68,6 +72,7 @@ impl PmdDatapath {
             core: config.core,
             counters,
             ports: Ports::default(),
+            emc: Emc::new(config.emc),
             flows: Flows::default(),
             stage: Stage::new(),
             keys: Vec::with_capacity(packet::BATCH),
@@ -129,9 +134,12 @@ impl PmdDatapath {
             let port = self.ports.get_mut(megaflow.in_port()).ok_or(PutError::NoSuchPort)?;
             port.table.put(&mut self.flows, megaflow, self.hash_basis, self.limits)
         });
-        if result.is_err() {
-            stats.set_fate(Fate::Refused);
-            self.counters.puts_refused.add(1);
+        match result {
+            Ok(()) => self.emc.make_ready(),
+            Err(_) => {
+                stats.set_fate(Fate::Refused);
+                self.counters.puts_refused.add(1);
+            }
         }
         result
     }

@@ -56,6 +56,16 @@ impl Default for TableLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
+impl Slot {
+    /// None that there is.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
+
+/// Which installation of all that a core ever made; from 1 on. Slots are used again, generations
+/// are not: 64 bits never wrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Generation(u64);
+
 /// A megaflow in force.
 #[derive(Debug)]
 pub(crate) struct Installed {
@@ -66,6 +76,7 @@ pub(crate) struct Installed {
     pub(crate) stats: Arc<FlowStats>,
     /// Its row in its subtable.
     row: u32,
+    generation: Generation,
 }
 
 /// All megaflows of a core, by slot and by ufid.
@@ -75,6 +86,8 @@ pub(crate) struct Flows {
     free: Vec<Slot>,
     /// Slots, hashed by the low half of the ufid.
     by_ufid: HashTable<Slot>,
+    /// Of the latest installation.
+    generation: Generation,
 }
 
 impl Flows {
@@ -85,6 +98,12 @@ impl Flows {
     #[inline]
     pub(crate) fn get(&self, slot: Slot) -> Option<&Installed> {
         self.slots.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// What tells the megaflow in `slot` from all that were or will be there.
+    #[inline]
+    pub(crate) fn generation(&self, slot: Slot) -> Option<Generation> {
+        self.get(slot).map(|installed| installed.generation)
     }
 
     pub(crate) fn find(&self, ufid: Ufid) -> Option<Slot> {
@@ -111,7 +130,16 @@ impl Flows {
         self.get(slot).is_some_and(|installed| installed.megaflow.ufid == ufid)
     }
 
-    fn add(&mut self, installed: Installed) -> Option<Slot> {
+    fn add(
+        &mut self,
+        megaflow: Arc<Megaflow>,
+        actions: Arc<[DpAction]>,
+        stats: Arc<FlowStats>,
+        row: u32,
+    ) -> Option<Slot> {
+        self.generation.0 += 1;
+        let generation = self.generation;
+        let installed = Installed { megaflow, actions, stats, row, generation };
         let ufid = installed.megaflow.ufid;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -158,23 +186,29 @@ pub(crate) struct PortTable {
     subtables: Vec<Subtable>,
 }
 
-/// The result of a batch lookup: for each packet the slot that it hit, and how many probes it all
-/// took.
-pub(crate) type Hits = [Option<Slot>; packet::BATCH];
+/// What a packet has hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) slot: Slot,
+    /// Subtables that were probed for it; 0 if the exact-match cache knew it.
+    pub(crate) n_probes: u32,
+}
+
+/// The result of a batch lookup, for each packet.
+pub(crate) type Hits = [Option<Hit>; packet::BATCH];
 
 impl PortTable {
-    /// Finds the megaflows of up to 32 packets, and counts hits for the order of subtables. Returns
-    /// the number of probes.
+    /// Finds the megaflows of those of up to 32 packets that have not hit, and counts hits for the
+    /// order of subtables. Returns the number of probes.
     pub(crate) fn lookup<'a>(
         &mut self,
         packets: impl Iterator<Item = &'a Flow> + Clone,
         basis: u32,
         hits: &mut Hits,
     ) -> u64 {
-        *hits = [None; packet::BATCH];
-        let mut n_missing = packets.clone().count();
+        let mut n_missing = packets.clone().zip(&*hits).filter(|(_, hit)| hit.is_none()).count();
         let mut n_probes = 0;
-        for subtable in &mut self.subtables {
+        for (rank, subtable) in (1..).zip(&mut self.subtables) {
             if n_missing == 0 {
                 break;
             }
@@ -183,7 +217,7 @@ impl PortTable {
                     continue;
                 }
                 n_probes += 1;
-                *hit = subtable.lookup(flow, basis);
+                *hit = subtable.lookup(flow, basis).map(|slot| Hit { slot, n_probes: rank });
                 if hit.is_some() {
                     subtable.n_hits += 1;
                     n_missing -= 1;
@@ -229,9 +263,7 @@ impl PortTable {
         let actions = megaflow.actions.clone();
         let stats = megaflow.stats.clone();
         let row = subtable.reserve_row().ok_or(PutError::TableFull)?;
-        let slot = flows
-            .add(Installed { megaflow, actions, stats: stats.clone(), row })
-            .ok_or(PutError::TableFull)?;
+        let slot = flows.add(megaflow, actions, stats.clone(), row).ok_or(PutError::TableFull)?;
         subtable.fill(row, &key, slot, basis);
         stats.set_fate(Fate::Installed);
         Ok(())
@@ -354,7 +386,7 @@ impl Subtable {
             return Some(row);
         }
         let row = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot(u32::MAX));
+        self.slots.push(Slot::NONE);
         self.keys.resize(self.keys.len() + self.words.len(), 0);
         Some(row)
     }
