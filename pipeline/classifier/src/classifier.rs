@@ -177,8 +177,7 @@ impl<R> Classifier<R> {
         flow: &Flow,
         wildcards: Option<&mut Mask>,
     ) -> Option<&Arc<R>> {
-        self.lookup_entry(version, flow, wildcards)
-            .map(|entry| entry.rule())
+        self.lookup_entry(version, flow, wildcards).map(|entry| entry.rule())
     }
 
     /// As [`lookup`](Self::lookup), with the rule's match and priority.
@@ -316,9 +315,7 @@ impl<R> Classifier<R> {
         wanted: impl Fn(crate::version::Lifetime) -> bool,
     ) -> Option<Place> {
         let subtable = self.subtable_of(match_.mask())?;
-        let slot = self
-            .subtable(subtable)?
-            .find(match_.flow(), priority, wanted)?;
+        let slot = self.subtable(subtable)?.find(match_.flow(), priority, wanted)?;
         Some(Place { subtable, slot })
     }
 
@@ -326,8 +323,7 @@ impl<R> Classifier<R> {
     fn subtable_of(&self, mask: &Mask) -> Option<u32> {
         let hash = self.hash_mask(mask);
         let has_mask = |&index: &u32| {
-            self.subtable(index)
-                .is_some_and(|subtable| subtable.shape().is_of(mask))
+            self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(mask))
         };
         self.by_mask.find(hash, has_mask).copied()
     }
@@ -351,9 +347,7 @@ impl<R> Classifier<R> {
             return Err(InsertError::Full);
         };
         let before = subtable.max_priority();
-        subtable
-            .insert(match_.flow(), priority, version, rule)
-            .ok_or(InsertError::Full)?;
+        subtable.insert(match_.flow(), priority, version, rule).ok_or(InsertError::Full)?;
         let after = subtable.max_priority();
         let lens = subtable.lens;
         self.tries.insert(lens, match_.flow());
@@ -404,12 +398,7 @@ impl<R> Classifier<R> {
         };
         self.subtables[index as usize] = Some(Box::new(Subtable::new(mask, self.seed)));
         let hash = self.hash_mask(mask);
-        let Self {
-            by_mask,
-            subtables,
-            seed,
-            ..
-        } = self;
+        let Self { by_mask, subtables, seed, .. } = self;
         by_mask.insert_unique(hash, index, |&other| {
             subtables[other as usize].as_ref().map_or(0, |subtable| {
                 Shape::hash_key(subtable.shape().to_mask().words().iter().copied(), *seed)
@@ -436,25 +425,14 @@ impl<R> Classifier<R> {
         }
         let key = |rank: &Rank| (Reverse(rank.max_priority), rank.subtable);
         if let Some(max_priority) = before
-            && let Ok(at) = self.order.binary_search_by_key(
-                &key(&Rank {
-                    max_priority,
-                    subtable,
-                }),
-                key,
-            )
+            && let Ok(at) =
+                self.order.binary_search_by_key(&key(&Rank { max_priority, subtable }), key)
         {
             self.order.remove(at);
         }
         if let Some(max_priority) = after {
-            let rank = Rank {
-                max_priority,
-                subtable,
-            };
-            let at = self
-                .order
-                .binary_search_by_key(&key(&rank), key)
-                .unwrap_or_else(|at| at);
+            let rank = Rank { max_priority, subtable };
+            let at = self.order.binary_search_by_key(&key(&rank), key).unwrap_or_else(|at| at);
             self.order.insert(at, rank);
         }
     }

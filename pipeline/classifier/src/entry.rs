@@ -65,14 +65,10 @@ impl<'a, R> Entry<'a, R> {
 
     /// Whether some packet matches both this rule and `other`.
     pub(crate) fn overlaps(&self, other: &Match) -> bool {
-        self.shape
-            .words()
-            .iter()
-            .zip(self.key)
-            .all(|(word, &value)| {
-                let common = word.bits & other.mask().word(word.index);
-                (value ^ other.flow().word(word.index)) & common == 0
-            })
+        self.shape.words().iter().zip(self.key).all(|(word, &value)| {
+            let common = word.bits & other.mask().word(word.index);
+            (value ^ other.flow().word(word.index)) & common == 0
+        })
     }
 }
 

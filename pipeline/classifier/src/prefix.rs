@@ -23,14 +23,8 @@ enum Place {
 }
 
 const PLACES: [Place; N_TRIES] = [
-    Place::Half {
-        word: NW_ADDR,
-        shift: 32,
-    },
-    Place::Half {
-        word: NW_ADDR,
-        shift: 0,
-    },
+    Place::Half { word: NW_ADDR, shift: 32 },
+    Place::Half { word: NW_ADDR, shift: 0 },
     Place::Double { word: IPV6_SRC },
     Place::Double { word: IPV6_DST },
 ];
@@ -66,11 +60,7 @@ impl Place {
     /// The length of the mask of this field when it is a prefix, else 0: no trie for this mask.
     fn prefix_len(self, mask: &Mask) -> u32 {
         let bits = self.get(mask.words());
-        if bits.leading_ones() == bits.count_ones() {
-            bits.leading_ones()
-        } else {
-            0
-        }
+        if bits.leading_ones() == bits.count_ones() { bits.leading_ones() } else { 0 }
     }
 }
 
@@ -132,10 +122,7 @@ pub(crate) struct TrieWalk<'a> {
 
 impl<'a> TrieWalk<'a> {
     pub(crate) fn new(tries: &'a Tries) -> Self {
-        Self {
-            tries,
-            found: [None; N_TRIES],
-        }
+        Self { tries, found: [None; N_TRIES] }
     }
 
     /// Whether a trie proves that no rule with prefix lengths `lens` matches `flow`, at no more
@@ -161,9 +148,8 @@ impl<'a> TrieWalk<'a> {
             // rules with longer prefixes. Those bits must not be charged to this subtable, unless
             // they are examined anyhow.
             let proof = place.prefix_words(found.examined);
-            let examined_anyhow = proof
-                .iter()
-                .all(|&(word, bits)| wildcards.word(word) & bits == bits);
+            let examined_anyhow =
+                proof.iter().all(|&(word, bits)| wildcards.word(word) & bits == bits);
             if found.examined <= len || examined_anyhow {
                 for (word, bits) in proof {
                     examine(wildcards, word, bits);

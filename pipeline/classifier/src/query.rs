@@ -15,10 +15,7 @@ use crate::{Entry, Priority};
 impl<R> Classifier<R> {
     /// All rules visible in `version`, in no particular order.
     pub fn iter(&self, version: Version) -> impl Iterator<Item = Entry<'_, R>> {
-        self.subtables
-            .iter()
-            .flatten()
-            .flat_map(move |subtable| subtable.entries(version))
+        self.subtables.iter().flatten().flat_map(move |subtable| subtable.entries(version))
     }
 
     /// The rules visible in `version` that are at least as specific as `criteria`: they match no
@@ -49,18 +46,13 @@ impl<R> Classifier<R> {
                 continue;
             }
             for slot in subtable.visible_slots(version) {
-                let entry = subtable
-                    .entry(slot)
-                    .filter(|entry| entry.removed() == Version::NEVER);
+                let entry = subtable.entry(slot).filter(|entry| entry.removed() == Version::NEVER);
                 if entry.is_some_and(|entry| entry.has_values_of(criteria) && chosen(&entry)) {
                     places.push(Self::place(index, slot));
                 }
             }
         }
-        places
-            .into_iter()
-            .filter_map(|place| self.close(place, version))
-            .collect()
+        places.into_iter().filter_map(|place| self.close(place, version)).collect()
     }
 
     /// A rule visible in `version` that has this priority and matches some packet that `match_` also

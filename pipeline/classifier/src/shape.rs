@@ -44,20 +44,12 @@ impl Shape {
             let Range { start, end } = segment.words();
             let range = before(start)..before(end);
             if !range.is_empty() {
-                let map = words[range.clone()]
-                    .iter()
-                    .fold(0, |map, word| map | 1 << word.index);
-                stages.push(Stage {
-                    range,
-                    map: WordMap(map),
-                });
+                let map = words[range.clone()].iter().fold(0, |map, word| map | 1 << word.index);
+                stages.push(Stage { range, map: WordMap(map) });
             }
         }
         if stages.is_empty() {
-            stages.push(Stage {
-                range: 0..0,
-                map: WordMap(0),
-            });
+            stages.push(Stage { range: 0..0, map: WordMap(0) });
         }
         Self { words, stages }
     }
@@ -85,9 +77,7 @@ impl Shape {
     /// The key words of `flow`.
     pub(crate) fn key_of(&self, flow: &Flow) -> impl Iterator<Item = u64> {
         let flow = flow.words();
-        self.words
-            .iter()
-            .map(move |word| flow[word.index] & word.bits)
+        self.words.iter().map(move |word| flow[word.index] & word.bits)
     }
 
     /// Continues `hash` over the words of `stage`.
@@ -110,9 +100,7 @@ impl Shape {
 
     /// Sets in `wildcards` the mask bits of the first `n_stages` stages.
     pub(crate) fn examine_stages(&self, n_stages: usize, wildcards: &mut Mask) {
-        let end = n_stages
-            .checked_sub(1)
-            .map_or(0, |last| self.stages[last].range.end);
+        let end = n_stages.checked_sub(1).map_or(0, |last| self.stages[last].range.end);
         for word in &self.words[..end] {
             examine(wildcards, word.index, word.bits);
         }
@@ -125,10 +113,7 @@ impl Shape {
 
     /// The mask bits of the flow word at `index`.
     pub(crate) fn mask_word(&self, index: usize) -> u64 {
-        self.words
-            .iter()
-            .find(|word| word.index == index)
-            .map_or(0, |word| word.bits)
+        self.words.iter().find(|word| word.index == index).map_or(0, |word| word.bits)
     }
 
     pub(crate) fn to_mask(&self) -> Mask {

@@ -114,11 +114,7 @@ impl<R> Subtable<R> {
             lens: FieldLens::of(mask),
             seed,
             heads: HashTable::new(),
-            stages: shape
-                .early_stages()
-                .iter()
-                .map(|_| HashTable::new())
-                .collect(),
+            stages: shape.early_stages().iter().map(|_| HashTable::new()).collect(),
             ports: Ports::of(&shape),
             slots: Vec::new(),
             keys: Vec::new(),
@@ -134,9 +130,7 @@ impl<R> Subtable<R> {
 
     /// The highest priority of any rule here, removed ones included until they are purged.
     pub(crate) fn max_priority(&self) -> Option<Priority> {
-        self.priorities
-            .last_key_value()
-            .map(|(&priority, _)| priority)
+        self.priorities.last_key_value().map(|(&priority, _)| priority)
     }
 
     /// Whether some rule, perhaps a removed one, has this priority.
@@ -161,23 +155,14 @@ impl<R> Subtable<R> {
         wildcards: &mut Mask,
     ) -> Option<u32> {
         let mut hash = Hash::new(self.seed);
-        for (n, (stage, hashes)) in self
-            .shape
-            .early_stages()
-            .iter()
-            .zip(&self.stages)
-            .enumerate()
-        {
+        for (n, (stage, hashes)) in self.shape.early_stages().iter().zip(&self.stages).enumerate() {
             if tries.rules_out(stage.map, self.lens, flow, wildcards) {
                 self.shape.examine_stages(n, wildcards);
                 return None;
             }
             hash = self.shape.hash_stage(stage, flow, hash);
             let short = hash.finish_short();
-            if hashes
-                .find(spread(short), |entry| entry.short == short)
-                .is_none()
-            {
+            if hashes.find(spread(short), |entry| entry.short == short).is_none() {
                 self.shape.examine_stages(n + 1, wildcards);
                 return None;
             }
@@ -208,16 +193,13 @@ impl<R> Subtable<R> {
 
     /// The first rule of the chain that is visible.
     fn visible(&self, head: u32, version: Version) -> Option<u32> {
-        self.chained(head)
-            .find(|&slot| self.slots[slot as usize].lifetime.includes(version))
+        self.chained(head).find(|&slot| self.slots[slot as usize].lifetime.includes(version))
     }
 
     /// The slots of a chain.
     fn chained(&self, head: u32) -> impl Iterator<Item = u32> {
         let linked = |slot: u32| (slot != NONE).then_some(slot);
-        core::iter::successors(linked(head), move |&slot| {
-            linked(self.slots[slot as usize].next)
-        })
+        core::iter::successors(linked(head), move |&slot| linked(self.slots[slot as usize].next))
     }
 
     fn key(&self, slot: u32) -> &[u64] {
@@ -250,12 +232,7 @@ impl<R> Subtable<R> {
     ) -> Option<u32> {
         let slot = self.occupy(
             flow,
-            Slot {
-                rule: Some(rule),
-                lifetime: Lifetime::from(added),
-                priority,
-                next: NONE,
-            },
+            Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, next: NONE },
         )?;
         self.link(slot, flow);
         let mut hash = Hash::new(self.seed);
@@ -263,11 +240,7 @@ impl<R> Subtable<R> {
             hash = self.shape.hash_stage(stage, flow, hash);
             let short = hash.finish_short();
             hashes
-                .entry(
-                    spread(short),
-                    |entry| entry.short == short,
-                    |entry| spread(entry.short),
-                )
+                .entry(spread(short), |entry| entry.short == short, |entry| spread(entry.short))
                 .or_insert(StageHash { short, n_rules: 0 })
                 .get_mut()
                 .n_rules += 1;
@@ -343,8 +316,7 @@ impl<R> Subtable<R> {
 
     /// The rules visible in `version`.
     pub(crate) fn entries(&self, version: Version) -> impl Iterator<Item = Entry<'_, R>> {
-        self.visible_slots(version)
-            .filter_map(|slot| self.entry(slot))
+        self.visible_slots(version).filter_map(|slot| self.entry(slot))
     }
 
     /// Whether every rule here examines at least the bits of `mask`.
@@ -366,9 +338,7 @@ impl<R> Subtable<R> {
             }
             return Some(index);
         }
-        let index = u32::try_from(self.slots.len())
-            .ok()
-            .filter(|&index| index != NONE)?;
+        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != NONE)?;
         self.slots.push(slot);
         self.keys.extend(self.shape.key_of(flow));
         Some(index)
@@ -376,13 +346,7 @@ impl<R> Subtable<R> {
 
     /// Puts the slot in its chain: before the first rule whose priority is not higher.
     fn link(&mut self, new: u32, flow: &Flow) {
-        let Self {
-            shape,
-            heads,
-            slots,
-            keys,
-            ..
-        } = self;
+        let Self { shape, heads, slots, keys, .. } = self;
         let n_words = shape.n_words();
         let hash = Shape::hash_key(shape.key_of(flow), self.seed);
         let entry = heads.entry(
@@ -412,13 +376,7 @@ impl<R> Subtable<R> {
 
     /// Takes the slot out of its chain.
     fn unlink(&mut self, old: u32, flow: &Flow) {
-        let Self {
-            shape,
-            heads,
-            slots,
-            keys,
-            ..
-        } = self;
+        let Self { shape, heads, slots, keys, .. } = self;
         let n_words = shape.n_words();
         let hash = Shape::hash_key(shape.key_of(flow), self.seed);
         let has_key = |&head: &u32| shape.key_matches(key_of(keys, n_words, head), flow);

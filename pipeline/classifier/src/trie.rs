@@ -68,9 +68,7 @@ impl PrefixLens {
 
     /// Whether `len` (1 to 128) is in the set.
     pub(crate) fn contains(self, len: u32) -> bool {
-        len.checked_sub(1)
-            .and_then(|index| self.0.checked_shr(index))
-            .is_some_and(|s| s & 1 == 1)
+        len.checked_sub(1).and_then(|index| self.0.checked_shr(index)).is_some_and(|s| s & 1 == 1)
     }
 }
 
@@ -114,11 +112,7 @@ pub(crate) struct Trie<K> {
 
 impl<K> Default for Trie<K> {
     fn default() -> Self {
-        Self {
-            nodes: Vec::new(),
-            root: NONE,
-            free: NONE,
-        }
+        Self { nodes: Vec::new(), root: NONE, free: NONE }
     }
 }
 
@@ -134,12 +128,7 @@ impl<K: Key> Trie<K> {
         loop {
             let index = self.follow(link);
             if index == NONE {
-                let leaf = self.new_node(Node {
-                    prefix,
-                    len,
-                    n_rules: 1,
-                    children: [NONE; 2],
-                });
+                let leaf = self.new_node(Node { prefix, len, n_rules: 1, children: [NONE; 2] });
                 self.set_link(link, leaf);
                 return;
             }
@@ -167,19 +156,10 @@ impl<K: Key> Trie<K> {
         let mut n_rules = 1;
         if common < len {
             n_rules = 0;
-            children[1 - old_side] = self.new_node(Node {
-                prefix,
-                len,
-                n_rules: 1,
-                children: [NONE; 2],
-            });
+            children[1 - old_side] =
+                self.new_node(Node { prefix, len, n_rules: 1, children: [NONE; 2] });
         }
-        let branch = Node {
-            prefix: prefix.prefix(common),
-            len: common,
-            n_rules,
-            children,
-        };
+        let branch = Node { prefix: prefix.prefix(common), len: common, n_rules, children };
         let branch = self.new_node(branch);
         self.set_link(link, branch);
     }
@@ -276,10 +256,7 @@ impl<K: Key> Trie<K> {
             return index;
         }
         let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-        assert!(
-            index != NONE,
-            "a trie has fewer than 2^32 - 1 nodes: memory ends long before"
-        );
+        assert!(index != NONE, "a trie has fewer than 2^32 - 1 nodes: memory ends long before");
         self.nodes.push(node);
         index
     }

@@ -31,10 +31,7 @@ pub(crate) struct Lifetime {
 
 impl Lifetime {
     pub(crate) const fn from(added: Version) -> Self {
-        Self {
-            added,
-            removed: Version::NEVER,
-        }
+        Self { added, removed: Version::NEVER }
     }
 
     pub(crate) fn includes(self, version: Version) -> bool {

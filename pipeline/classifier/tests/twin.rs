@@ -43,22 +43,15 @@ struct List(Vec<Listed>);
 
 impl List {
     fn visible(&self, version: Version) -> impl Iterator<Item = &Listed> {
-        self.0
-            .iter()
-            .filter(move |listed| listed.is_visible(version))
+        self.0.iter().filter(move |listed| listed.is_visible(version))
     }
 
     /// All rules that a lookup may return.
     fn best(&self, version: Version, flow: &Flow) -> Vec<&Listed> {
-        let matching: Vec<_> = self
-            .visible(version)
-            .filter(|listed| listed.match_.matches(flow))
-            .collect();
+        let matching: Vec<_> =
+            self.visible(version).filter(|listed| listed.match_.matches(flow)).collect();
         let best = matching.iter().map(|listed| listed.priority).max();
-        matching
-            .into_iter()
-            .filter(|listed| Some(listed.priority) == best)
-            .collect()
+        matching.into_iter().filter(|listed| Some(listed.priority) == best).collect()
     }
 
     fn open(&mut self, match_: &Match, priority: Priority) -> Option<&mut Listed> {
@@ -86,52 +79,23 @@ enum Op {
 /// The fields that rules match on, with the masks that occur and the bits in which values differ.
 const FIELDS: &[(Field, &[u128], u128)] = &[
     (Field::InPort, &[u32::MAX as u128], 0x3),
-    (
-        Field::Metadata,
-        &[0xff, u64::MAX as u128],
-        0x8000_0000_0000_0003,
-    ),
+    (Field::Metadata, &[0xff, u64::MAX as u128], 0x8000_0000_0000_0003),
     (Field::Reg3, &[1, u32::MAX as u128], 0x3),
-    (
-        Field::EthDst,
-        &[0x0100_0000_0000, (1 << 48) - 1],
-        0x0100_0000_0001,
-    ),
+    (Field::EthDst, &[0x0100_0000_0000, (1 << 48) - 1], 0x0100_0000_0001),
     (Field::EthType, &[0xffff], 0x0800),
     (Field::VlanTci, &[0x1000, 0x1fff, 0xffff], 0x1003),
     (
         Field::Ipv4Src,
-        &[
-            0x8000_0000,
-            0xff00_0000,
-            0xffff_0000,
-            0xffff_fff8,
-            0xffff_ffff,
-            0xff,
-        ],
+        &[0x8000_0000, 0xff00_0000, 0xffff_0000, 0xffff_fff8, 0xffff_ffff, 0xff],
         0x8101_0009,
     ),
-    (
-        Field::Ipv4Dst,
-        &[0xff00_0000, 0xffff_0000, 0xffff_ffff, 0xff00_00ff],
-        0x0103_0301,
-    ),
+    (Field::Ipv4Dst, &[0xff00_0000, 0xffff_0000, 0xffff_ffff, 0xff00_00ff], 0x0103_0301),
     (
         Field::Ipv6Src,
-        &[
-            u128::MAX << 96,
-            u128::MAX << 63,
-            u128::MAX << 64,
-            u128::MAX,
-            0xffff,
-        ],
+        &[u128::MAX << 96, u128::MAX << 63, u128::MAX << 64, u128::MAX, 0xffff],
         1 << 97 | 3 << 63 | 1,
     ),
-    (
-        Field::Ipv6Dst,
-        &[1 << 127, u128::MAX << 32, u128::MAX],
-        1 << 127 | 1 << 64 | 1 << 33 | 1,
-    ),
+    (Field::Ipv6Dst, &[1 << 127, u128::MAX << 32, u128::MAX], 1 << 127 | 1 << 64 | 1 << 33 | 1),
     (Field::IpProto, &[0xff], 0x1),
     (Field::TcpSrc, &[0xfff0, 0xffff], 0x8011),
     (Field::TcpDst, &[0x8000, 0xffff, 0x00ff], 0x8003),
@@ -140,10 +104,8 @@ const FIELDS: &[(Field, &[u128], u128)] = &[
 
 /// Values of all fields, each from the bits in which the field's values differ.
 fn values() -> impl Strategy<Value = Vec<u128>> {
-    let bits: Vec<_> = FIELDS
-        .iter()
-        .map(|&(_, _, bits)| any::<u128>().prop_map(move |v| v & bits))
-        .collect();
+    let bits: Vec<_> =
+        FIELDS.iter().map(|&(_, _, bits)| any::<u128>().prop_map(move |v| v & bits)).collect();
     bits
 }
 
@@ -207,13 +169,7 @@ impl Pair {
     fn make(&mut self, match_: Match, priority: Priority) -> Listed {
         self.n_made += 1;
         let rule = Arc::new(Rule(self.n_made));
-        Listed {
-            match_,
-            priority,
-            added: self.version,
-            removed: Version::NEVER,
-            rule,
-        }
+        Listed { match_, priority, added: self.version, removed: Version::NEVER, rule }
     }
 
     fn run(&mut self, op: &Op) {
@@ -222,8 +178,7 @@ impl Pair {
             Op::Insert(match_, priority) => {
                 let new = self.make(*match_, *priority);
                 let result =
-                    self.classifier
-                        .insert(match_, *priority, version, Arc::clone(&new.rule));
+                    self.classifier.insert(match_, *priority, version, Arc::clone(&new.rule));
                 if self.list.open(match_, *priority).is_some() {
                     assert_eq!(result, Err(InsertError::Duplicate));
                 } else {
@@ -281,12 +236,7 @@ impl Pair {
                 assert_eq!(self.classifier.purge(oldest), before - self.list.0.len());
             }
         }
-        let open = self
-            .list
-            .0
-            .iter()
-            .filter(|listed| listed.removed == Version::NEVER)
-            .count();
+        let open = self.list.0.iter().filter(|listed| listed.removed == Version::NEVER).count();
         assert_eq!(self.classifier.len(), open);
         assert_eq!(self.classifier.n_removed(), self.list.0.len() - open);
     }
@@ -302,28 +252,18 @@ impl Pair {
         let allowed = self.list.best(version, flow);
         assert_eq!(found.is_some(), !allowed.is_empty(), "{version:?} {flow:?}");
         if let Some(found) = found {
-            let is_allowed = allowed
-                .iter()
-                .any(|listed| Arc::ptr_eq(&listed.rule, found));
+            let is_allowed = allowed.iter().any(|listed| Arc::ptr_eq(&listed.rule, found));
             assert!(is_allowed, "{found:?} is none of {allowed:?}");
         }
         assert_eq!(self.classifier.lookup(version, flow, None), found);
 
-        let all = self
-            .list
-            .0
-            .iter()
-            .fold(Mask::ZERO, |all, listed| all.union(listed.match_.mask()));
-        assert!(
-            all.covers(&wildcards),
-            "{wildcards:?} is more than any rule looks at"
-        );
+        let all =
+            self.list.0.iter().fold(Mask::ZERO, |all, listed| all.union(listed.match_.mask()));
+        assert!(all.covers(&wildcards), "{wildcards:?} is more than any rule looks at");
 
         let check_twin = |twin: &Flow| {
             let mut twin_wildcards = Mask::ZERO;
-            let twin_found = self
-                .classifier
-                .lookup(version, twin, Some(&mut twin_wildcards));
+            let twin_found = self.classifier.lookup(version, twin, Some(&mut twin_wildcards));
             assert_eq!(
                 twin_found, found,
                 "{twin:?} agrees with {flow:?} on {wildcards:?} in {version:?}"
@@ -355,43 +295,21 @@ impl Pair {
             all.iter().map(|rule| &**rule),
         );
         for entry in self.classifier.iter(version) {
-            let listed = self
-                .list
-                .0
-                .iter()
-                .find(|listed| listed.rule == *entry.rule());
+            let listed = self.list.0.iter().find(|listed| listed.rule == *entry.rule());
             let listed = listed.expect("checked above");
             assert!(listed.is(&entry.to_match(), entry.priority()));
-            assert_eq!(
-                (entry.added(), entry.removed()),
-                (listed.added, listed.removed)
-            );
-            let exact = self
-                .classifier
-                .find_exact(&listed.match_, listed.priority, version);
+            assert_eq!((entry.added(), entry.removed()), (listed.added, listed.removed));
+            let exact = self.classifier.find_exact(&listed.match_, listed.priority, version);
             assert_eq!(exact.map(|exact| exact.rule()), Some(&listed.rule));
         }
-        let loose = rules(
-            &mut self
-                .list
-                .visible(version)
-                .filter(|l| criteria.covers(&l.match_)),
-        );
+        let loose = rules(&mut self.list.visible(version).filter(|l| criteria.covers(&l.match_)));
         assert_same_set(
-            self.classifier
-                .iter_matching(criteria, version)
-                .map(|entry| &**entry.rule()),
+            self.classifier.iter_matching(criteria, version).map(|entry| &**entry.rule()),
             loose.iter().map(|rule| &**rule),
         );
-        let exact = self
-            .list
-            .visible(version)
-            .find(|listed| listed.is(criteria, priority));
+        let exact = self.list.visible(version).find(|listed| listed.is(criteria, priority));
         let found = self.classifier.find_exact(criteria, priority, version);
-        assert_eq!(
-            found.map(|entry| entry.rule()),
-            exact.map(|listed| &listed.rule)
-        );
+        assert_eq!(found.map(|entry| entry.rule()), exact.map(|listed| &listed.rule));
         let overlaps =
             |listed: &Listed| listed.priority == priority && listed.match_.overlaps(criteria);
         let overlap = self.classifier.check_overlap(criteria, priority, version);

@@ -22,19 +22,11 @@ fn port(value: u128) -> Part {
 
 fn nw_dst(address: [u8; 4], len: u32) -> Part {
     let mask = u128::from(!u32::MAX.checked_shr(len).unwrap_or(0));
-    (
-        Field::Ipv4Dst,
-        u128::from(u32::from_be_bytes(address)),
-        mask,
-    )
+    (Field::Ipv4Dst, u128::from(u32::from_be_bytes(address)), mask)
 }
 
 fn ipv6_dst(top: u128, low: u128, len: u32) -> Part {
-    (
-        Field::Ipv6Dst,
-        top << 96 | low,
-        !ONES.checked_shr(len).unwrap_or(0),
-    )
+    (Field::Ipv6Dst, top << 96 | low, !ONES.checked_shr(len).unwrap_or(0))
 }
 
 fn tp_src(value: u128, mask: u128) -> Part {
@@ -65,9 +57,7 @@ impl Table {
         let mut table = Classifier::new(1);
         for (index, &(priority, parts)) in rules.iter().enumerate() {
             let match_ = match_of(parts);
-            table
-                .insert(&match_, priority, Version(1), Arc::new(index))
-                .expect("rules differ");
+            table.insert(&match_, priority, Version(1), Arc::new(index)).expect("rules differ");
         }
         Self(table)
     }
@@ -77,10 +67,7 @@ impl Table {
     fn check(&self, packet: &[Part], rule: Option<usize>, megaflow: &[Part]) {
         let flow: Flow = *match_of(packet).flow();
         let mut mask = Mask::ZERO;
-        let found = self
-            .0
-            .lookup(Version(1), &flow, Some(&mut mask))
-            .map(|rule| **rule);
+        let found = self.0.lookup(Version(1), &flow, Some(&mut mask)).map(|rule| **rule);
         assert_eq!(found, rule);
         assert_eq!(Match::new(&flow, &mask), match_of(megaflow));
     }
@@ -102,123 +89,53 @@ fn web_table() -> Table {
 
 #[test]
 fn a_match_examines_its_mask() {
-    let packet = [
-        port(1),
-        IPV4,
-        TCP,
-        nw_dst([10, 20, 30, 5], 32),
-        tp_src(9, ONES),
-        tp_dst(443, ONES),
-    ];
+    let packet =
+        [port(1), IPV4, TCP, nw_dst([10, 20, 30, 5], 32), tp_src(9, ONES), tp_dst(443, ONES)];
     let d24 = nw_dst([10, 20, 30, 0], 24);
-    web_table().check(
-        &packet,
-        Some(0),
-        &[port(1), IPV4, TCP, d24, tp_dst(443, ONES)],
-    );
+    web_table().check(&packet, Some(0), &[port(1), IPV4, TCP, d24, tp_dst(443, ONES)]);
 }
 
 #[test]
 fn a_miss_on_ports_examines_the_leading_bits_that_differ() {
-    let packet = [
-        port(1),
-        IPV4,
-        TCP,
-        nw_dst([10, 20, 30, 5], 32),
-        tp_dst(22, ONES),
-    ];
+    let packet = [port(1), IPV4, TCP, nw_dst([10, 20, 30, 5], 32), tp_dst(22, ONES)];
     let d24 = nw_dst([10, 20, 30, 0], 24);
-    web_table().check(
-        &packet,
-        Some(2),
-        &[port(1), IPV4, TCP, d24, tp_dst(0, 0xffc0)],
-    );
+    web_table().check(&packet, Some(2), &[port(1), IPV4, TCP, d24, tp_dst(0, 0xffc0)]);
 
-    let mut packet = [
-        port(1),
-        IPV4,
-        UDP,
-        nw_dst([192, 168, 1, 1], 32),
-        tp_src(4999, ONES),
-    ];
+    let mut packet = [port(1), IPV4, UDP, nw_dst([192, 168, 1, 1], 32), tp_src(4999, ONES)];
     let d2 = nw_dst([192, 0, 0, 0], 2);
-    web_table().check(
-        &packet,
-        Some(7),
-        &[port(1), IPV4, UDP, d2, tp_src(0x1380, 0xfff8)],
-    );
+    web_table().check(&packet, Some(7), &[port(1), IPV4, UDP, d2, tp_src(0x1380, 0xfff8)]);
     packet[4] = tp_src(60000, ONES);
-    web_table().check(
-        &packet,
-        Some(7),
-        &[port(1), IPV4, UDP, d2, tp_src(0x8000, 0x8000)],
-    );
+    web_table().check(&packet, Some(7), &[port(1), IPV4, UDP, d2, tp_src(0x8000, 0x8000)]);
 }
 
 #[test]
 fn a_miss_in_the_network_layer_leaves_ports_alone() {
-    let packet = [
-        port(1),
-        IPV4,
-        UDP,
-        nw_dst([10, 20, 30, 5], 32),
-        tp_dst(443, ONES),
-    ];
+    let packet = [port(1), IPV4, UDP, nw_dst([10, 20, 30, 5], 32), tp_dst(443, ONES)];
     let d24 = nw_dst([10, 20, 30, 0], 24);
     web_table().check(&packet, Some(2), &[port(1), IPV4, UDP, d24]);
 }
 
 #[test]
 fn a_trie_rules_a_subtable_out_by_few_address_bits() {
-    let mut packet = [
-        port(1),
-        IPV4,
-        TCP,
-        nw_dst([10, 20, 99, 5], 32),
-        tp_dst(443, ONES),
-    ];
+    let mut packet = [port(1), IPV4, TCP, nw_dst([10, 20, 99, 5], 32), tp_dst(443, ONES)];
     let table = web_table();
     // The /24 is out after 18 bits, before its protocol and ports are looked at.
-    table.check(
-        &packet,
-        Some(2),
-        &[port(1), IPV4, nw_dst([10, 20, 64, 0], 18)],
-    );
+    table.check(&packet, Some(2), &[port(1), IPV4, nw_dst([10, 20, 64, 0], 18)]);
     packet[3] = nw_dst([10, 21, 99, 5], 32);
-    table.check(
-        &packet,
-        Some(7),
-        &[port(1), IPV4, TCP, nw_dst([10, 21, 0, 0], 16)],
-    );
+    table.check(&packet, Some(7), &[port(1), IPV4, TCP, nw_dst([10, 21, 0, 0], 16)]);
     packet[3] = nw_dst([172, 20, 1, 1], 32);
-    table.check(
-        &packet,
-        Some(3),
-        &[port(1), IPV4, nw_dst([172, 16, 0, 0], 12)],
-    );
+    table.check(&packet, Some(3), &[port(1), IPV4, nw_dst([172, 16, 0, 0], 12)]);
 }
 
 #[test]
 fn ipv6_addresses_have_tries_too() {
     let table = web_table();
     let mut packet = [port(1), IPV6, UDP, ipv6_dst(0x2001_0db8, 1, 128)];
-    table.check(
-        &packet,
-        Some(4),
-        &[port(1), IPV6, ipv6_dst(0x2001_0db8, 0, 32)],
-    );
+    table.check(&packet, Some(4), &[port(1), IPV6, ipv6_dst(0x2001_0db8, 0, 32)]);
     packet[3] = ipv6_dst(0x2001_0db9, 1, 128);
-    table.check(
-        &packet,
-        Some(7),
-        &[port(1), IPV6, ipv6_dst(0x2001_0db9, 0, 32)],
-    );
+    table.check(&packet, Some(7), &[port(1), IPV6, ipv6_dst(0x2001_0db9, 0, 32)]);
     packet[3] = ipv6_dst(0xff02_0000, 1, 128);
-    table.check(
-        &packet,
-        Some(7),
-        &[port(1), IPV6, ipv6_dst(0x8000_0000, 0, 1)],
-    );
+    table.check(&packet, Some(7), &[port(1), IPV6, ipv6_dst(0x8000_0000, 0, 1)]);
 }
 
 #[test]
@@ -227,13 +144,7 @@ fn an_early_stage_that_misses_is_all_that_is_examined() {
     // Port 1 has no ARP rules: the type is examined, no address is.
     table.check(&[port(1), ARP], Some(7), &[port(1), ARP]);
     // No rule for port 3 at all.
-    let packet = [
-        port(3),
-        IPV4,
-        TCP,
-        nw_dst([10, 20, 30, 5], 32),
-        tp_dst(443, ONES),
-    ];
+    let packet = [port(3), IPV4, TCP, nw_dst([10, 20, 30, 5], 32), tp_dst(443, ONES)];
     table.check(&packet, Some(7), &[port(3)]);
 }
 
@@ -276,18 +187,13 @@ fn removed_rules_stop_costing_wildcards_when_they_are_purged() {
     let lookup = |classifier: &Classifier<usize>, version| {
         let flow = *match_of(&[port(1), IPV4, TCP, nw_dst([10, 20, 30, 5], 32)]).flow();
         let mut mask = Mask::ZERO;
-        let rule = classifier
-            .lookup(version, &flow, Some(&mut mask))
-            .map(|rule| **rule);
+        let rule = classifier.lookup(version, &flow, Some(&mut mask)).map(|rule| **rule);
         (rule, mask)
     };
     let (before, _) = lookup(&classifier, Version(1));
     let (after, mask) = lookup(&classifier, Version(2));
     assert_eq!((before, after), (Some(2), Some(7)));
-    assert!(
-        !mask.is_catchall(),
-        "the removed rules are still in the tables"
-    );
+    assert!(!mask.is_catchall(), "the removed rules are still in the tables");
     assert_eq!(classifier.purge(Version(2)), 7);
     assert_eq!(lookup(&classifier, Version(2)), (Some(7), Mask::ZERO));
     assert_eq!((classifier.len(), classifier.n_subtables()), (1, 1));

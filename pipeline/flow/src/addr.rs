@@ -93,10 +93,6 @@ impl FromStr for EtherAddr {
             }
             *byte = u8::from_str_radix(part, 16).map_err(|_| ParseEtherAddrError)?;
         }
-        if parts.next().is_some() {
-            Err(ParseEtherAddrError)
-        } else {
-            Ok(EtherAddr(bytes))
-        }
+        if parts.next().is_some() { Err(ParseEtherAddrError) } else { Ok(EtherAddr(bytes)) }
     }
 }

@@ -37,21 +37,14 @@ pub fn compose(flow: &Flow, payload_len: usize) -> Vec<u8> {
     let mut frame = Vec::with_capacity(22 + body.len());
     frame.extend(flow.eth_dst().0);
     frame.extend(flow.eth_src().0);
-    let tags = [
-        (flow.vlan_tpid(), flow.vlan_tci()),
-        (flow.vlan_tpid1(), flow.vlan_tci1()),
-    ];
+    let tags = [(flow.vlan_tpid(), flow.vlan_tci()), (flow.vlan_tpid1(), flow.vlan_tci1())];
     for (tpid, tci) in tags.into_iter().take(flow.n_vlans()) {
         let tpid = if tpid == 0 { ethertype::VLAN } else { tpid };
         frame.extend(tpid.to_be_bytes());
         // The bit that says "present" in the key is the drop-eligible bit on the wire.
         frame.extend((tci & !crate::proto::VLAN_PRESENT).to_be_bytes());
     }
-    let ty = if flow.eth_type() == ethertype::NONE {
-        len16(&body)
-    } else {
-        flow.eth_type()
-    };
+    let ty = if flow.eth_type() == ethertype::NONE { len16(&body) } else { flow.eth_type() };
     frame.extend(ty.to_be_bytes());
     frame.extend(body);
     frame
@@ -99,12 +92,8 @@ fn ipv4(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
         _ => 1,
     };
     l4(flow, payload_len, &mut transport);
-    let pseudo = checksum::pseudo_ipv4(
-        flow.nw_src(),
-        flow.nw_dst(),
-        flow.nw_proto(),
-        len16(&transport),
-    );
+    let pseudo =
+        checksum::pseudo_ipv4(flow.nw_src(), flow.nw_dst(), flow.nw_proto(), len16(&transport));
     sum_l4(flow, pseudo, &mut transport);
 
     let total = len16(&transport).saturating_add(20);
@@ -139,11 +128,7 @@ fn ipv6(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
         FRAG_ANY => Some([flow.nw_proto(), 0, 0, 1, 0, 0, 0, 0]),
         _ => Some([59, 0, 0, 8, 0, 0, 0, 0]),
     };
-    let next = if fragment.is_some() {
-        ip_proto::FRAGMENT
-    } else {
-        flow.nw_proto()
-    };
+    let next = if fragment.is_some() { ip_proto::FRAGMENT } else { flow.nw_proto() };
     let fragment = fragment.as_ref().map_or(&[][..], |header| header);
     let len = len16(&transport).saturating_add(len16(fragment));
     let class_and_label = 6 << 28 | u32::from(flow.nw_tos()) << 20 | flow.ipv6_label();
@@ -173,9 +158,7 @@ fn l4(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
             ip_proto::UDP => {
                 out.extend(src);
                 out.extend(dst);
-                let len = u16::try_from(payload_len)
-                    .unwrap_or(u16::MAX)
-                    .saturating_add(8);
+                let len = u16::try_from(payload_len).unwrap_or(u16::MAX).saturating_add(8);
                 out.extend(len.to_be_bytes());
                 out.extend([0; 2]);
             }
@@ -209,11 +192,7 @@ fn nd(flow: &Flow, out: &mut Vec<u8>) {
     let source = (1, flow.arp_sha());
     let target = (2, flow.arp_tha());
     let first = flow.nd_options_type();
-    let order = if first == 2 {
-        [target, source]
-    } else {
-        [source, target]
-    };
+    let order = if first == 2 { [target, source] } else { [source, target] };
     for (ty, addr) in order {
         if ty == first || addr != crate::EtherAddr::ZERO {
             out.extend([ty, 1]);

@@ -9,10 +9,7 @@ use crate::registry::SPECS;
 /// `vlan_vid`): a field is a *meaning*, given by its [`Prereq`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-#[expect(
-    missing_docs,
-    reason = "each variant is documented by its registry entry"
-)]
+#[expect(missing_docs, reason = "each variant is documented by its registry entry")]
 pub enum Field {
     DpHash,
     RecircId,
@@ -208,10 +205,7 @@ impl Field {
     /// What the registry says of this field.
     #[must_use]
     #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the table has one entry per variant, as asserted"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "the table has one entry per variant, as asserted")]
     pub fn spec(self) -> &'static FieldSpec {
         &SPECS[self as usize]
     }
@@ -241,18 +235,14 @@ impl Field {
     /// The field with this name in the text form (either name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Field> {
-        let found = SPECS
-            .iter()
-            .find(|spec| spec.name == name || spec.extra_name == Some(name));
+        let found = SPECS.iter().find(|spec| spec.name == name || spec.extra_name == Some(name));
         found.map(|spec| spec.field)
     }
 
     /// The field with this header name, as `NXM_OF_IN_PORT` or `OXM_OF_ETH_DST`.
     #[must_use]
     pub fn from_wire_name(name: &str) -> Option<Field> {
-        let found = SPECS
-            .iter()
-            .find(|spec| spec.wire_ids().any(|id| id.name == name));
+        let found = SPECS.iter().find(|spec| spec.wire_ids().any(|id| id.name == name));
         found.map(|spec| spec.field)
     }
 
@@ -289,11 +279,7 @@ impl Field {
 
     fn nth_after(first: Field, n: u8, count: u8) -> Option<Field> {
         let index = first as usize + usize::from(n);
-        if n < count {
-            SPECS.get(index).map(|spec| spec.field)
-        } else {
-            None
-        }
+        if n < count { SPECS.get(index).map(|spec| spec.field) } else { None }
     }
 
     /// All bits that a value of this field can have in a flow.
@@ -325,9 +311,7 @@ impl Field {
 impl FieldSpec {
     /// Every header of the field, Nicira's first.
     pub fn wire_ids(&self) -> impl Iterator<Item = &WireId> {
-        [&self.nxm, &self.experimenter, &self.oxm]
-            .into_iter()
-            .flatten()
+        [&self.nxm, &self.experimenter, &self.oxm].into_iter().flatten()
     }
 }
 
@@ -335,9 +319,5 @@ impl FieldSpec {
 #[must_use]
 #[inline]
 pub(crate) const fn ones(bits: u8) -> u128 {
-    if bits >= 128 {
-        u128::MAX
-    } else {
-        (1 << bits) - 1
-    }
+    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
 }

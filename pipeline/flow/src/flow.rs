@@ -60,10 +60,7 @@ impl Flow {
     #[inline]
     pub fn eq_in(&self, other: &Flow, mask: &Mask) -> bool {
         let pairs = self.words.0.iter().zip(&other.words.0);
-        pairs
-            .zip(&mask.words.0)
-            .fold(0, |diff, ((a, b), bits)| diff | (a ^ b) & bits)
-            == 0
+        pairs.zip(&mask.words.0).fold(0, |diff, ((a, b), bits)| diff | (a ^ b) & bits) == 0
     }
 
     /// Whether both flows agree in the bits of `mask`, given the words that `mask` uses.

@@ -27,10 +27,7 @@ pub const fn start(basis: u32) -> u64 {
 /// Adds one word.
 #[must_use]
 #[inline]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "both halves of the product are used"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "both halves of the product are used")]
 pub const fn mix(state: u64, word: u64) -> u64 {
     let product = (state ^ word) as u128 * K as u128;
     (product as u64 ^ (product >> 64) as u64).wrapping_add(STIR)
@@ -56,14 +53,8 @@ impl Flow {
     /// of TCP, UDP and SCTP; never the ports of fragments, which later fragments do not have.
     #[must_use]
     pub fn hash_symmetric_l4(&self, basis: u32) -> u32 {
-        let mut state = mix(
-            start(basis),
-            self.eth_src().to_u64() ^ self.eth_dst().to_u64(),
-        );
-        state = mix(
-            state,
-            u64::from(self.eth_type()) << 16 | u64::from(self.vlan_vid()),
-        );
+        let mut state = mix(start(basis), self.eth_src().to_u64() ^ self.eth_dst().to_u64());
+        state = mix(state, u64::from(self.eth_type()) << 16 | u64::from(self.vlan_vid()));
         match self.eth_type() {
             ethertype::IPV4 => {
                 state = mix(state, u64::from(self.nw_src() ^ self.nw_dst()));
@@ -77,10 +68,7 @@ impl Flow {
             _ => return finish(state),
         }
         state = mix(state, u64::from(self.nw_proto()));
-        let has_ports = matches!(
-            self.nw_proto(),
-            ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP
-        );
+        let has_ports = matches!(self.nw_proto(), ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP);
         if has_ports && self.nw_frag() & FRAG_ANY == 0 {
             state = mix(state, u64::from(self.tp_src() ^ self.tp_dst()));
         }

@@ -18,9 +18,7 @@ impl Mask {
     /// Nothing examined: every packet is alike.
     pub const ZERO: Mask = Mask { words: Words::ZERO };
     /// Every bit examined.
-    pub const EXACT: Mask = Mask {
-        words: Words([u64::MAX; crate::layout::FLOW_WORDS]),
-    };
+    pub const EXACT: Mask = Mask { words: Words([u64::MAX; crate::layout::FLOW_WORDS]) };
 
     /// Every field that the packet with this flow has, wholly; registers and OpenFlow metadata
     /// are not the packet's.
@@ -28,20 +26,8 @@ impl Mask {
     pub fn of_packet(flow: &Flow) -> Mask {
         let mut mask = Mask::ZERO;
         let mut add = |fields: &[Field]| fields.iter().for_each(|field| mask.set_exact(*field));
-        add(&[
-            Field::SkbPriority,
-            Field::PktMark,
-            Field::RecircId,
-            Field::DpHash,
-            Field::InPort,
-        ]);
-        add(&[
-            Field::PacketType,
-            Field::EthDst,
-            Field::EthSrc,
-            Field::EthType,
-            Field::VlanTci,
-        ]);
+        add(&[Field::SkbPriority, Field::PktMark, Field::RecircId, Field::DpHash, Field::InPort]);
+        add(&[Field::PacketType, Field::EthDst, Field::EthSrc, Field::EthType, Field::VlanTci]);
         if flow.has_vlan() {
             add(&[Field::VlanTci1]);
         }
@@ -54,24 +40,12 @@ impl Mask {
                 }
             }
             ethertype::ARP | ethertype::RARP => {
-                add(&[
-                    Field::ArpSpa,
-                    Field::ArpTpa,
-                    Field::ArpOp,
-                    Field::ArpSha,
-                    Field::ArpTha,
-                ]);
+                add(&[Field::ArpSpa, Field::ArpTpa, Field::ArpOp, Field::ArpSha, Field::ArpTha]);
             }
             _ => {}
         }
         if flow.is_ip() {
-            add(&[
-                Field::IpFrag,
-                Field::IpDscp,
-                Field::IpEcn,
-                Field::IpTtl,
-                Field::IpProto,
-            ]);
+            add(&[Field::IpFrag, Field::IpDscp, Field::IpEcn, Field::IpTtl, Field::IpProto]);
             if flow.nw_frag() & FRAG_LATER == 0 {
                 match flow.nw_proto() {
                     ip_proto::TCP => add(&[Field::TcpSrc, Field::TcpDst, Field::TcpFlags]),
@@ -155,11 +129,7 @@ impl Mask {
     /// Whether this mask examines every bit that `other` does.
     #[must_use]
     pub fn covers(&self, other: &Mask) -> bool {
-        self.words
-            .0
-            .iter()
-            .zip(&other.words.0)
-            .all(|(bits, needed)| needed & !bits == 0)
+        self.words.0.iter().zip(&other.words.0).all(|(bits, needed)| needed & !bits == 0)
     }
 
     /// Length of the field's mask if it is a prefix (leading ones, then zeros), else `None`.
@@ -180,32 +150,20 @@ impl Mask {
 /// Length of `mask` (of `width` bits) if it is leading ones followed by zeros, else `None`.
 #[must_use]
 pub const fn prefix_len(mask: u128, width: u8) -> Option<u8> {
-    let zeros = if mask == 0 {
-        width as u32
-    } else {
-        mask.trailing_zeros()
-    };
+    let zeros = if mask == 0 { width as u32 } else { mask.trailing_zeros() };
     if zeros > width as u32 {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "zeros <= width <= 128")]
     let len = width - zeros as u8;
-    if mask == prefix_mask(len, width) {
-        Some(len)
-    } else {
-        None
-    }
+    if mask == prefix_mask(len, width) { Some(len) } else { None }
 }
 
 /// The mask of `width` bits whose first `len` are ones.
 #[must_use]
 pub const fn prefix_mask(len: u8, width: u8) -> u128 {
     let all = crate::field::ones(width);
-    if len >= width {
-        all
-    } else {
-        all & !crate::field::ones(width - len)
-    }
+    if len >= width { all } else { all & !crate::field::ones(width - len) }
 }
 
 impl Default for Mask {

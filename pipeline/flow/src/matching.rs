@@ -18,18 +18,12 @@ pub struct Match {
 
 impl Match {
     /// Matches every packet.
-    pub const CATCHALL: Match = Match {
-        flow: Flow::ZERO,
-        mask: Mask::ZERO,
-    };
+    pub const CATCHALL: Match = Match { flow: Flow::ZERO, mask: Mask::ZERO };
 
     /// Matches packets that agree with `flow` in the bits of `mask`.
     #[must_use]
     pub fn new(flow: &Flow, mask: &Mask) -> Match {
-        Match {
-            flow: flow.masked(mask),
-            mask: *mask,
-        }
+        Match { flow: flow.masked(mask), mask: *mask }
     }
 
     /// The value; bits not examined are zero.
@@ -66,8 +60,7 @@ impl Match {
     /// Whether some packet can match both.
     #[must_use]
     pub fn overlaps(&self, other: &Match) -> bool {
-        self.flow
-            .eq_in(&other.flow, &self.mask.intersection(&other.mask))
+        self.flow.eq_in(&other.flow, &self.mask.intersection(&other.mask))
     }
 
     /// Value and mask of a field.
@@ -92,11 +85,7 @@ impl Match {
             }
             Field::DlVlan => {
                 let present = u128::from(VLAN_PRESENT);
-                self.put(
-                    Field::VlanVid,
-                    value & u128::from(VLAN_VID_MASK) | present,
-                    u128::MAX,
-                );
+                self.put(Field::VlanVid, value & u128::from(VLAN_VID_MASK) | present, u128::MAX);
             }
             Field::DlVlanPcp | Field::VlanPcp => {
                 self.put(field, value, mask);
@@ -158,20 +147,14 @@ impl Match {
                 }
             }
         };
-        drop(
-            &[Field::EthSrc, Field::EthDst],
-            self.flow.packet_type() == 0,
-        );
+        drop(&[Field::EthSrc, Field::EthDst], self.flow.packet_type() == 0);
         drop(&[Field::Ipv4Src, Field::Ipv4Dst], may.nw_addr);
         drop(&[Field::TcpSrc, Field::TcpDst], may.tp);
         drop(&[Field::IpProto], may.nw_addr || may.ipv6);
         drop(&[Field::IpDscp, Field::IpEcn, Field::IpTtl], may.ip);
         drop(&[Field::ArpSha], may.arp_sha);
         drop(&[Field::ArpTha], may.arp_tha);
-        drop(
-            &[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label],
-            may.ipv6,
-        );
+        drop(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label], may.ipv6);
         drop(&[Field::NdTarget], may.nd_target);
         drop(
             &[

@@ -61,30 +61,19 @@ impl<const N: usize> Miniflow<N> {
     #[must_use]
     pub fn is_of(&self, flow: &Flow) -> bool {
         self.map == flow.map()
-            && self
-                .values
-                .iter()
-                .zip(self.map)
-                .all(|(value, word)| flow.word(word) == *value)
+            && self.values.iter().zip(self.map).all(|(value, word)| flow.word(word) == *value)
     }
 
     /// The same number as [`Flow::hash`] of the flow.
     #[must_use]
     pub fn hash(&self, basis: u32) -> u32 {
-        finish(
-            self.values()
-                .iter()
-                .fold(start(basis), |state, value| mix(state, *value)),
-        )
+        finish(self.values().iter().fold(start(basis), |state, value| mix(state, *value)))
     }
 }
 
 impl From<&Flow> for Miniflow<FLOW_WORDS> {
     fn from(flow: &Flow) -> Self {
-        Miniflow::new(flow).unwrap_or(Miniflow {
-            map: WordMap(0),
-            values: [0; FLOW_WORDS],
-        })
+        Miniflow::new(flow).unwrap_or(Miniflow { map: WordMap(0), values: [0; FLOW_WORDS] })
     }
 }
 

@@ -118,10 +118,7 @@ pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
 const _: () = {
     let mut index = 0;
     while index < N_FIELDS {
-        assert!(
-            SPECS[index].field as usize == index,
-            "registry order is the enum's order"
-        );
+        assert!(SPECS[index].field as usize == index, "registry order is the enum's order");
         index += 1;
     }
 };
@@ -155,17 +152,9 @@ const fn at(word: usize, shift: u8, bits: u8) -> Location {
     scaled(word, shift, bits, 0)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "word numbers are below FLOW_WORDS"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "word numbers are below FLOW_WORDS")]
 const fn scaled(word: usize, shift: u8, bits: u8, scale: u8) -> Location {
-    Location {
-        word: word as u8,
-        shift,
-        bits,
-        scale,
-    }
+    Location { word: word as u8, shift, bits, scale }
 }
 
 impl FieldSpec {
@@ -190,14 +179,7 @@ impl FieldSpec {
     }
 
     const fn id(&self, name: &'static str, class: u16, field: u8, since: u8) -> WireId {
-        WireId {
-            name,
-            class,
-            experimenter: 0,
-            field,
-            len: self.n_bytes,
-            since,
-        }
+        WireId { name, class, experimenter: 0, field, len: self.n_bytes, since }
     }
 
     const fn nxof(mut self, name: &'static str, field: u8) -> Self {

@@ -36,16 +36,9 @@ pub(crate) fn legal_flow() -> impl Strategy<Value = Flow> {
         0x1234,
     ];
     let protos = [6, 17, 132, 1, 2, 58, 47];
-    let shape = (
-        select(types.to_vec()),
-        select(protos.to_vec()),
-        select(alloc::vec![0u8, 0, 1, 3]),
-    );
-    let tags = (
-        0usize..3,
-        select(alloc::vec![ethertype::VLAN, ethertype::QINQ]),
-        any::<u16>(),
-    );
+    let shape =
+        (select(types.to_vec()), select(protos.to_vec()), select(alloc::vec![0u8, 0, 1, 3]));
+    let tags = (0usize..3, select(alloc::vec![ethertype::VLAN, ethertype::QINQ]), any::<u16>());
     (any_flow(), shape, tags, 0usize..4).prop_map(|(bits, (ty, proto, frag), tags, labels)| {
         let mut flow = Flow::ZERO;
         flow.set_in_port(bits.in_port());
@@ -139,11 +132,8 @@ fn nd_option(flow: &mut Flow, first: u8, source: EtherAddr, target: EtherAddr) {
 
 /// A match without contradictions: some bits of some fields that a legal flow has.
 pub(crate) fn legal_match() -> impl Strategy<Value = Match> {
-    (
-        legal_flow(),
-        proptest::collection::vec((any::<u8>(), any::<u128>()), Field::COUNT),
-    )
-        .prop_map(|(flow, choices)| {
+    (legal_flow(), proptest::collection::vec((any::<u8>(), any::<u128>()), Field::COUNT)).prop_map(
+        |(flow, choices)| {
             let mut match_ = Match::CATCHALL;
             match_.set_exact(Field::EthType, u128::from(flow.eth_type()));
             if flow.is_ip() {
@@ -172,5 +162,6 @@ pub(crate) fn legal_match() -> impl Strategy<Value = Match> {
                 match_.wildcard(Field::IpFrag);
             }
             match_
-        })
+        },
+    )
 }

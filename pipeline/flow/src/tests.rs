@@ -47,10 +47,7 @@ fn the_registry_is_consistent() {
                 "{} is used twice",
                 id.name
             );
-            assert_eq!(
-                Field::from_wire(id.class, id.experimenter, id.field),
-                Some(field)
-            );
+            assert_eq!(Field::from_wire(id.class, id.experimenter, id.field), Some(field));
             assert_eq!(Field::from_wire_name(id.name), Some(field));
         }
         let at = spec.location;
@@ -97,35 +94,20 @@ fn vlan_fields_are_views_of_one_tag() {
     flow.set(Field::DlVlan, 5);
     assert_eq!((flow.vlan_tci(), flow.vlan_tpid()), (0x1005, 0x8100));
     flow.set(Field::VlanPcp, 3);
-    assert_eq!(
-        (flow.vlan_tci(), flow.get(Field::VlanVid)),
-        (0x7005, 0x1005)
-    );
+    assert_eq!((flow.vlan_tci(), flow.get(Field::VlanVid)), (0x7005, 0x1005));
     flow.push_vlan(0x88a8, 7);
-    assert_eq!(
-        (flow.vlan_tci(), flow.vlan_tci1(), flow.n_vlans()),
-        (0x1007, 0x7005, 2)
-    );
+    assert_eq!((flow.vlan_tci(), flow.vlan_tci1(), flow.n_vlans()), (0x1007, 0x7005, 2));
     flow.pop_vlan();
     flow.set(Field::DlVlan, OFP10_VLAN_NONE);
     assert_eq!(flow, Flow::ZERO);
 
     let mut match_ = Match::CATCHALL;
     match_.set_exact(Field::VlanPcp, 3);
-    assert_eq!(
-        (match_.flow().vlan_tci(), match_.mask().vlan_tci()),
-        (0x7000, 0xf000)
-    );
+    assert_eq!((match_.flow().vlan_tci(), match_.mask().vlan_tci()), (0x7000, 0xf000));
     match_.set_exact(Field::DlVlan, 5);
-    assert_eq!(
-        (match_.flow().vlan_tci(), match_.mask().vlan_tci()),
-        (0x7005, 0xffff)
-    );
+    assert_eq!((match_.flow().vlan_tci(), match_.mask().vlan_tci()), (0x7005, 0xffff));
     match_.set_exact(Field::DlVlan, OFP10_VLAN_NONE);
-    assert_eq!(
-        (match_.flow().vlan_tci(), match_.mask().vlan_tci()),
-        (0, 0xffff)
-    );
+    assert_eq!((match_.flow().vlan_tci(), match_.mask().vlan_tci()), (0, 0xffff));
 }
 
 #[test]
@@ -154,20 +136,12 @@ fn values_and_masks_are_judged_by_their_width() {
 fn segments_cover_every_word_once() {
     let all = Segment::ALL.map(Segment::map);
     assert_eq!(all.iter().map(|map| map.count()).sum::<usize>(), FLOW_WORDS);
-    assert_eq!(
-        all.into_iter().fold(WordMap(0), WordMap::or).count(),
-        FLOW_WORDS
-    );
+    assert_eq!(all.into_iter().fold(WordMap(0), WordMap::or).count(), FLOW_WORDS);
 }
 
 #[test]
 fn prefixes() {
-    for (mask, len) in [
-        (0, Some(0)),
-        (0xff00, Some(8)),
-        (0xffff, Some(16)),
-        (0xff, None),
-    ] {
+    for (mask, len) in [(0, Some(0)), (0xff00, Some(8)), (0xffff, Some(16)), (0xff, None)] {
         assert_eq!(prefix_len(mask, 16), len, "{mask:#x}");
         assert!(len.is_none_or(|len| prefix_mask(len, 16) == mask));
     }

@@ -1,8 +1,5 @@
 //! Bit access to the words that [`Flow`](crate::Flow) and [`Mask`](crate::Mask) share.
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "packing narrow fields into words"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "packing narrow fields into words")]
 
 use crate::addr::EtherAddr;
 use crate::field::{Field, ones};
@@ -64,11 +61,7 @@ impl Words {
         let value = if at.bits > 64 {
             self.pair(usize::from(at.word))
         } else {
-            u128::from(self.bits(
-                usize::from(at.word),
-                u32::from(at.shift),
-                u32::from(at.bits),
-            ))
+            u128::from(self.bits(usize::from(at.word), u32::from(at.shift), u32::from(at.bits)))
         };
         value << at.scale
     }
@@ -329,8 +322,7 @@ macro_rules! key_type {
             #[must_use]
             pub const fn reg(&self, n: usize) -> u32 {
                 if n < 16 {
-                    self.words
-                        .bits(REGS + n / 2, if n % 2 == 0 { 32 } else { 0 }, 32) as u32
+                    self.words.bits(REGS + n / 2, if n % 2 == 0 { 32 } else { 0 }, 32) as u32
                 } else {
                     0
                 }

@@ -24,22 +24,15 @@ fn keys_are_left_aligned() {
 #[test]
 fn finds_the_lengths_and_no_more_bits_than_needed() {
     let mut trie = Trie::default();
-    for (value, len) in [
-        (0x0a00_0000u32, 8),
-        (0x0a01_0000, 16),
-        (0x0a01_0200, 24),
-        (0xc0a8_0000, 16),
-    ] {
+    for (value, len) in
+        [(0x0a00_0000u32, 8), (0x0a01_0000, 16), (0x0a01_0200, 24), (0xc0a8_0000, 16)]
+    {
         trie.insert(value, len);
     }
     let check = |value: u32, lens: &[u32], examined: u32| {
         let found = trie.lookup(value);
         let all: Vec<u32> = (1..=128).filter(|&len| found.lens.contains(len)).collect();
-        assert_eq!(
-            (all.as_slice(), found.examined),
-            (lens, examined),
-            "{value:#x}"
-        );
+        assert_eq!((all.as_slice(), found.examined), (lens, examined), "{value:#x}");
     };
     check(0x0a01_0203, &[8, 16, 24], 24);
     // 10.1.3.x: bit 24 (the last of the /24) differs.
@@ -96,21 +89,13 @@ fn compare<K: Key + PartialEq + Ord>(ops: &[Op<K>], probes: &[(K, K)]) {
     let combine = |kept: K, len: u32, other: K| {
         // The leading bits of one value with the trailing bits of another, without arithmetic on K:
         // pick the candidate only when it really shares the bits.
-        if kept.prefix(len) == other.prefix(len) {
-            other
-        } else {
-            kept
-        }
+        if kept.prefix(len) == other.prefix(len) { other } else { kept }
     };
     for &(value, other) in probes {
         let found = trie.lookup(value);
         assert_eq!(found.lens, expected(value), "{value:?} in {list:?}");
         let twin = combine(value, found.examined, other);
-        assert_eq!(
-            trie.lookup(twin),
-            found,
-            "{twin:?} agrees with {value:?} in {list:?}"
-        );
+        assert_eq!(trie.lookup(twin), found, "{twin:?} agrees with {value:?} in {list:?}");
     }
     // The documented bound on nodes in use.
     let mut distinct = list.clone();

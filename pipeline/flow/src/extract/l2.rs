@@ -88,8 +88,7 @@ impl Extracted {
             }
         }
         let [first, second, third] = kept;
-        self.flow
-            .set_word(MPLS, u64::from(first) << 32 | u64::from(second));
+        self.flow.set_word(MPLS, u64::from(first) << 32 | u64::from(second));
         self.flow.set_word(MPLS2, u64::from(third) << 32);
         damage
     }
@@ -111,9 +110,5 @@ fn snap(cursor: &mut Cursor<'_>) -> u16 {
         return ethertype::NONE;
     }
     let ty = be16(*type_high, *type_low);
-    if ty >= ethertype::MIN {
-        ty
-    } else {
-        ethertype::NONE
-    }
+    if ty >= ethertype::MIN { ty } else { ethertype::NONE }
 }

@@ -60,25 +60,14 @@ impl Extracted {
             _ => FRAG_ANY | FRAG_LATER,
         };
         self.flow.set_word(NW_ADDR, u64::from_be_bytes(addrs));
-        self.flow
-            .set_word(NW, u64::from(u32::from_be_bytes([frag, tos, ttl, proto])));
+        self.flow.set_word(NW, u64::from(u32::from_be_bytes([frag, tos, ttl, proto])));
         self.transport(proto, frag, cursor)
     }
 
     #[inline]
     fn ipv6(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
         let header = cursor.pull::<40>().ok_or(Malformed::Ipv6)?;
-        let [
-            a,
-            b,
-            c,
-            d,
-            len_high,
-            len_low,
-            next,
-            hop_limit,
-            addresses @ ..,
-        ] = *header;
+        let [a, b, c, d, len_high, len_low, next, hop_limit, addresses @ ..] = *header;
         let payload = usize::from(be16(len_high, len_low));
         if payload > cursor.len() || cursor.len() - payload > MAX_PADDING {
             return Err(Malformed::Ipv6);
@@ -87,11 +76,9 @@ impl Extracted {
         let (pairs, _) = addresses.as_chunks::<8>();
         if let [src_high, src_low, dst_high, dst_low] = pairs {
             self.flow.set_word(IPV6_SRC, u64::from_be_bytes(*src_high));
-            self.flow
-                .set_word(IPV6_SRC + 1, u64::from_be_bytes(*src_low));
+            self.flow.set_word(IPV6_SRC + 1, u64::from_be_bytes(*src_low));
             self.flow.set_word(IPV6_DST, u64::from_be_bytes(*dst_high));
-            self.flow
-                .set_word(IPV6_DST + 1, u64::from_be_bytes(*dst_low));
+            self.flow.set_word(IPV6_DST + 1, u64::from_be_bytes(*dst_low));
         }
 
         let (proto, frag) = if is_extension(next) {
@@ -110,50 +97,17 @@ impl Extracted {
     #[inline(never)]
     fn arp(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
         let packet = cursor.pull::<28>().ok_or(Malformed::Arp)?;
-        let [
-            hrd0,
-            hrd1,
-            pro0,
-            pro1,
-            hln,
-            pln,
-            op_high,
-            op_low,
-            addresses @ ..,
-        ] = *packet;
+        let [hrd0, hrd1, pro0, pro1, hln, pln, op_high, op_low, addresses @ ..] = *packet;
         let is_ipv4_over_ethernet =
             be16(hrd0, hrd1) == 1 && be16(pro0, pro1) == ethertype::IPV4 && (hln, pln) == (6, 4);
         if !is_ipv4_over_ethernet {
             return Err(Malformed::Arp);
         }
-        let [
-            s0,
-            s1,
-            s2,
-            s3,
-            s4,
-            s5,
-            spa @ ..,
-            t0,
-            t1,
-            t2,
-            t3,
-            t4,
-            t5,
-            p0,
-            p1,
-            p2,
-            p3,
-        ] = addresses;
+        let [s0, s1, s2, s3, s4, s5, spa @ .., t0, t1, t2, t3, t4, t5, p0, p1, p2, p3] = addresses;
         let [p4, p5, p6, p7] = spa;
-        self.flow.set_word(
-            NW_ADDR,
-            u64::from_be_bytes([p4, p5, p6, p7, p0, p1, p2, p3]),
-        );
-        self.flow
-            .set_word(ARP_SHA, u64::from_be_bytes([s0, s1, s2, s3, s4, s5, 0, 0]));
-        self.flow
-            .set_word(ARP_THA, u64::from_be_bytes([t0, t1, t2, t3, t4, t5, 0, 0]));
+        self.flow.set_word(NW_ADDR, u64::from_be_bytes([p4, p5, p6, p7, p0, p1, p2, p3]));
+        self.flow.set_word(ARP_SHA, u64::from_be_bytes([s0, s1, s2, s3, s4, s5, 0, 0]));
+        self.flow.set_word(ARP_THA, u64::from_be_bytes([t0, t1, t2, t3, t4, t5, 0, 0]));
         // The key has room for the low byte; an operation beyond it reads as none.
         if op_high == 0 {
             self.flow.set_word(NW, u64::from(op_low));

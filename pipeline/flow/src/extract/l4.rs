@@ -27,9 +27,7 @@ impl Extracted {
         match proto {
             ip_proto::TCP => self.tcp(cursor),
             ip_proto::UDP => cursor.peek::<8>().map(|udp| self.ports(udp)),
-            ip_proto::SCTP => cursor
-                .peek::<12>()
-                .map(|[head @ .., _, _, _, _]| self.ports(head)),
+            ip_proto::SCTP => cursor.peek::<12>().map(|[head @ .., _, _, _, _]| self.ports(head)),
             ip_proto::ICMP => cursor.peek::<8>().map(|icmp| self.type_and_code(icmp, 0)),
             ip_proto::IGMP => cursor.peek::<8>().map(|[a, b, c, d, group @ ..]| {
                 self.type_and_code(&[*a, *b, *c, *d, 0, 0, 0, 0], u32::from_be_bytes(*group));
@@ -44,39 +42,22 @@ impl Extracted {
 
     #[inline]
     fn tcp(&mut self, cursor: &Cursor<'_>) -> Option<()> {
-        let [
-            src0,
-            src1,
-            dst0,
-            dst1,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            control_high,
-            control_low,
-            ..,
-        ] = *cursor.peek::<TCP_HEADER>()?;
+        let [src0, src1, dst0, dst1, _, _, _, _, _, _, _, _, control_high, control_low, ..] =
+            *cursor.peek::<TCP_HEADER>()?;
         let control = be16(control_high, control_low);
         let header_len = usize::from(control >> 12) * 4;
         if header_len < TCP_HEADER || header_len > cursor.len() {
             return None;
         }
         self.flow.set_word(ARP_SHA, u64::from(control & TCP_FLAGS));
-        self.flow
-            .set_word(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
+        self.flow.set_word(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
         Some(())
     }
 
     #[inline]
     fn ports(&mut self, header: &[u8; 8]) {
         let [src0, src1, dst0, dst1, ..] = *header;
-        self.flow
-            .set_word(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
+        self.flow.set_word(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
     }
 
     #[inline]
@@ -103,14 +84,11 @@ impl Extracted {
             return Ok(());
         };
         let options = nd_options(cursor);
-        self.flow
-            .set_word(ARP_THA, u64::from(options.first_type) << 8);
+        self.flow.set_word(ARP_THA, u64::from(options.first_type) << 8);
         if options.is_contradictory {
             return Err(Malformed::NdOption);
         }
-        self.flow
-            .words
-            .set_pair(ND_TARGET, u128::from_be_bytes(*target));
+        self.flow.words.set_pair(ND_TARGET, u128::from_be_bytes(*target));
         self.flow.set_word(ARP_SHA, options.source.to_u64() << 16);
         self.flow.set_arp_tha(options.target);
         Ok(())

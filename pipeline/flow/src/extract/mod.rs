@@ -66,10 +66,7 @@ impl FlowMeta {
     /// A packet fresh from a port.
     #[must_use]
     pub fn of_port(in_port: u32) -> FlowMeta {
-        FlowMeta {
-            in_port,
-            ..FlowMeta::default()
-        }
+        FlowMeta { in_port, ..FlowMeta::default() }
     }
 
     /// The metadata of a flow.
@@ -126,11 +123,7 @@ pub struct Extracted {
 #[must_use]
 #[inline]
 pub fn extract(frame: &[u8], meta: &FlowMeta) -> Extracted {
-    let mut out = Extracted {
-        flow: Flow::ZERO,
-        offsets: Offsets::default(),
-        malformed: None,
-    };
+    let mut out = Extracted { flow: Flow::ZERO, offsets: Offsets::default(), malformed: None };
     out.metadata(meta);
     out.malformed = out.frame(frame).err();
     out
@@ -143,8 +136,7 @@ impl Extracted {
         self.flow.set_word(MARKS, pair(meta.dp_hash, meta.pkt_mark));
         self.flow.set_word(PRIORITY, pair(meta.skb_priority, 0));
         self.flow.set_word(TUNNEL_ID, meta.tunnel_id);
-        self.flow
-            .set_word(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
+        self.flow.set_word(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
     }
 
     fn frame(&mut self, frame: &[u8]) -> Result<(), Malformed> {

@@ -14,10 +14,7 @@ const GOLDEN: &str = include_str!("../../tests/data/ovs-extract.txt");
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     let pair = |pair: &[u8]| core::str::from_utf8(pair).map(|text| u8::from_str_radix(text, 16));
-    digits
-        .chunks(2)
-        .map(|chunk| pair(chunk).unwrap().unwrap())
-        .collect()
+    digits.chunks(2).map(|chunk| pair(chunk).unwrap().unwrap()).collect()
 }
 
 fn of(hex: &str) -> Extracted {
@@ -56,39 +53,20 @@ fn tcp_over_ipv4() {
          nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_tos=184,nw_ecn=1,nw_ttl=64,nw_frag=no,tp_src=4660,\
          tp_dst=80,tcp_flags=syn|ack"
     );
-    assert_eq!(
-        found.offsets,
-        Offsets {
-            l2_5: None,
-            l3: Some(14),
-            l4: Some(34)
-        }
-    );
+    assert_eq!(found.offsets, Offsets { l2_5: None, l3: Some(14), l4: Some(34) });
     assert_eq!(found.malformed, None);
 }
 
 #[test]
 fn two_tags_are_kept_and_a_third_is_the_type() {
     let two = of(&[ETH, "88a8 6064 8100 2005", IPV4_TCP].concat());
-    assert_eq!(
-        (two.flow.vlan_tpid(), two.flow.vlan_tci()),
-        (0x88a8, 0x7064)
-    );
-    assert_eq!(
-        (two.flow.vlan_tpid1(), two.flow.vlan_tci1()),
-        (0x8100, 0x3005)
-    );
-    assert_eq!(
-        (two.flow.eth_type(), two.flow.tp_dst()),
-        (eth_type::IPV4, 80)
-    );
+    assert_eq!((two.flow.vlan_tpid(), two.flow.vlan_tci()), (0x88a8, 0x7064));
+    assert_eq!((two.flow.vlan_tpid1(), two.flow.vlan_tci1()), (0x8100, 0x3005));
+    assert_eq!((two.flow.eth_type(), two.flow.tp_dst()), (eth_type::IPV4, 80));
     assert_eq!(two.offsets.l4, Some(42));
 
     let three = of(&[ETH, "8100 0001 8100 0002 8100 0003", IPV4_TCP].concat());
-    assert_eq!(
-        (three.flow.eth_type(), three.flow.nw_src()),
-        (eth_type::VLAN, 0)
-    );
+    assert_eq!((three.flow.eth_type(), three.flow.nw_src()), (eth_type::VLAN, 0));
     assert_eq!(three.offsets.l3, Some(22));
 }
 
@@ -100,19 +78,9 @@ fn more_labels_than_the_key_holds_are_skipped() {
         [0x1040, 0x2040, 0x3040],
         "three are kept"
     );
-    assert_eq!(
-        found.offsets,
-        Offsets {
-            l2_5: Some(14),
-            l3: Some(34),
-            l4: None
-        }
-    );
+    assert_eq!(found.offsets, Offsets { l2_5: Some(14), l3: Some(34), l4: None });
     assert_eq!(found.malformed, None);
-    assert_eq!(
-        of(&[ETH, "8847 00001040 0000"].concat()).malformed,
-        Some(Malformed::Mpls)
-    );
+    assert_eq!(of(&[ETH, "8847 00001040 0000"].concat()).malformed, Some(Malformed::Mpls));
 }
 
 #[test]
@@ -125,11 +93,7 @@ fn contradicting_lengths_leave_no_l3() {
         "0800 45000014 00000000 40060000 0a000001 0a0000",   // header cut off
     ] {
         let found = of(&[ETH, header].concat());
-        assert_eq!(
-            (found.flow.eth_type(), found.flow.nw_src()),
-            (eth_type::IPV4, 0),
-            "{header}"
-        );
+        assert_eq!((found.flow.eth_type(), found.flow.nw_src()), (eth_type::IPV4, 0), "{header}");
         assert_eq!(found.malformed, Some(Malformed::Ipv4));
         assert_eq!(found.offsets.l4, None);
     }
@@ -141,10 +105,7 @@ fn padding_is_no_header() {
     let frame = "0800 45000018 00000000 40110000 0a000001 0a000002 1234 0035 0008 0000";
     let found = of(&[ETH, frame, "00000000"].concat());
     assert_eq!((found.flow.nw_proto(), found.flow.tp_src()), (17, 0));
-    assert_eq!(
-        (found.malformed, found.offsets.l4),
-        (Some(Malformed::Transport), None)
-    );
+    assert_eq!((found.malformed, found.offsets.l4), (Some(Malformed::Transport), None));
 }
 
 #[test]
@@ -152,30 +113,17 @@ fn tcp_data_offset_is_checked() {
     for (offset, port) in [("4002", 0), ("6002", 0), ("f002", 0), ("5002", 80)] {
         let tcp = ["1234 0050 00000000 00000000", offset, "ffff 0000 0000"].concat();
         let ip = "0800 45000028 00000000 40060000 0a000001 0a000002";
-        assert_eq!(
-            of(&[ETH, ip, &tcp].concat()).flow.tp_dst(),
-            port,
-            "{offset}"
-        );
+        assert_eq!(of(&[ETH, ip, &tcp].concat()).flow.tp_dst(), port, "{offset}");
     }
 }
 
 #[test]
 fn later_fragments_have_no_ports() {
-    for (frag, bits, port) in [
-        ("2000", 1, 80),
-        ("2001", 3, 0),
-        ("0001", 3, 0),
-        ("4000", 0, 80),
-    ] {
+    for (frag, bits, port) in [("2000", 1, 80), ("2001", 3, 0), ("0001", 3, 0), ("4000", 0, 80)] {
         let ip = ["0800 45000028 0000", frag, "40060000 0a000001 0a000002"].concat();
         let tcp = "1234 0050 00000000 00000000 5002 ffff 0000 0000";
         let found = of(&[ETH, &ip, tcp].concat());
-        assert_eq!(
-            (found.flow.nw_frag(), found.flow.tp_dst()),
-            (bits, port),
-            "{frag}"
-        );
+        assert_eq!((found.flow.nw_frag(), found.flow.tp_dst()), (bits, port), "{frag}");
         assert_eq!(found.offsets.l4.is_some(), bits != 3);
     }
 }
@@ -185,22 +133,14 @@ const IPV6: &str = "86dd 6b012345 LLLL NN 40
 
 fn ipv6(next: &str, payload: &str) -> Extracted {
     let len = std::format!("{:04x}", bytes(payload).len());
-    of(&[
-        ETH,
-        &IPV6.replace("LLLL", &len).replace("NN", next),
-        payload,
-    ]
-    .concat())
+    of(&[ETH, &IPV6.replace("LLLL", &len).replace("NN", next), payload].concat())
 }
 
 #[test]
 fn extension_headers_are_walked() {
     let udp = "1234 0035 0008 0000";
     let plain = ipv6("11", udp);
-    assert_eq!(
-        (plain.flow.nw_tos(), plain.flow.ipv6_label()),
-        (0xb0, 0x12345)
-    );
+    assert_eq!((plain.flow.nw_tos(), plain.flow.ipv6_label()), (0xb0, 0x12345));
     assert_eq!((plain.flow.nw_proto(), plain.flow.tp_dst()), (17, 53));
     for (next, headers, frag, l4) in [
         ("00", "11 00 0000 00000000", 0, 62),
@@ -211,26 +151,11 @@ fn extension_headers_are_walked() {
         ("2c", "11 00 0000 00000000", 0, 62),
     ] {
         let found = ipv6(next, &[headers, udp].concat());
-        assert_eq!(
-            (found.flow.nw_proto(), found.flow.tp_dst()),
-            (17, 53),
-            "{headers}"
-        );
-        assert_eq!(
-            (found.flow.nw_frag(), found.offsets.l4),
-            (frag, Some(l4)),
-            "{headers}"
-        );
+        assert_eq!((found.flow.nw_proto(), found.flow.tp_dst()), (17, 53), "{headers}");
+        assert_eq!((found.flow.nw_frag(), found.offsets.l4), (frag, Some(l4)), "{headers}");
     }
     let later = ipv6("2c", &["11 00 0009 00000000", udp].concat());
-    assert_eq!(
-        (
-            later.flow.nw_frag(),
-            later.flow.nw_proto(),
-            later.flow.tp_dst()
-        ),
-        (3, 44, 0)
-    );
+    assert_eq!((later.flow.nw_frag(), later.flow.nw_proto(), later.flow.tp_dst()), (3, 44, 0));
 
     // Cut off in an extension header: the addresses stay, the rest is unknown.
     let cut = ipv6("00", "11 05 0000 00000000");
@@ -251,27 +176,16 @@ fn neighbour_discovery() {
 
     // An option without a length ends the walk; an unknown one is skipped.
     assert_eq!(solicit("01 00 0a0b0c0d0e0f").flow.nd_options_type(), 0);
-    assert_eq!(
-        solicit("05 01 000000000000 02 01 0a0b0c0d0e0f")
-            .flow
-            .nd_options_type(),
-        2
-    );
+    assert_eq!(solicit("05 01 000000000000 02 01 0a0b0c0d0e0f").flow.nd_options_type(), 2);
     assert_eq!(solicit("05 09 000000000000").malformed, None);
 
     let twice = solicit("01 01 0a0b0c0d0e0f 01 01 0a0b0c0d0e0f");
     assert_eq!(twice.malformed, Some(Malformed::NdOption));
-    assert_eq!(
-        (twice.flow.get(crate::Field::NdTarget), twice.flow.tp_src()),
-        (0, 135)
-    );
+    assert_eq!((twice.flow.get(crate::Field::NdTarget), twice.flow.tp_src()), (0, 135));
 
     // Another code is no neighbour discovery.
     let other = ipv6("3a", &["87 01 0000 00000000", TARGET].concat());
-    assert_eq!(
-        (other.flow.get(crate::Field::NdTarget), other.flow.tp_src()),
-        (0, 135)
-    );
+    assert_eq!((other.flow.get(crate::Field::NdTarget), other.flow.tp_src()), (0, 135));
 }
 
 #[test]
@@ -279,22 +193,13 @@ fn arp_for_other_than_ipv4_over_ethernet_is_only_arp() {
     let arp = "0001 0800 06 04 0001 0a0b0c0d0e0f 01020304 000000000000 05060708";
     let good = of(&[ETH, "0806", arp].concat());
     assert_eq!((good.flow.nw_proto(), good.flow.nw_src()), (1, 0x0102_0304));
-    for bad in [
-        arp.replacen("0800", "0801", 1),
-        arp.replace("06 04", "06 05"),
-    ] {
+    for bad in [arp.replacen("0800", "0801", 1), arp.replace("06 04", "06 05")] {
         let found = of(&[ETH, "0806", &bad].concat());
-        assert_eq!(
-            (found.flow.eth_type(), found.flow.nw_src()),
-            (eth_type::ARP, 0)
-        );
+        assert_eq!((found.flow.eth_type(), found.flow.nw_src()), (eth_type::ARP, 0));
         assert_eq!(found.malformed, Some(Malformed::Arp));
     }
     let large = of(&[ETH, "0806", &arp.replace("04 0001", "04 0101")].concat());
-    assert_eq!(
-        (large.flow.nw_proto(), large.flow.nw_src()),
-        (0, 0x0102_0304)
-    );
+    assert_eq!((large.flow.nw_proto(), large.flow.nw_src()), (0, 0x0102_0304));
 }
 
 #[test]
@@ -329,10 +234,7 @@ fn every_truncation_has_a_key() {
 fn check_offsets(len: usize, offsets: Offsets) {
     let all = [offsets.l2_5, offsets.l3, offsets.l4];
     let present: Vec<usize> = all.into_iter().flatten().map(usize::from).collect();
-    assert!(
-        present.is_sorted() && present.iter().all(|at| *at <= len),
-        "{offsets:?} in {len}"
-    );
+    assert!(present.is_sorted() && present.iter().all(|at| *at <= len), "{offsets:?} in {len}");
 }
 
 proptest! {

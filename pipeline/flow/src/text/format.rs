@@ -10,10 +10,7 @@ use crate::proto::{VLAN_PCP_MASK, VLAN_PRESENT, VLAN_VID_MASK, eth_type as ether
 use core::fmt::{self, Display, Write};
 
 /// A match with port names.
-#[expect(
-    missing_debug_implementations,
-    reason = "holds a caller's trait object"
-)]
+#[expect(missing_debug_implementations, reason = "holds a caller's trait object")]
 pub struct MatchText<'a> {
     /// The match.
     pub match_: &'a Match,
@@ -39,10 +36,7 @@ impl Display for MatchText<'_> {
 
 /// A packet's flow with port names: every field that the packet has, metadata where it is not
 /// zero.
-#[expect(
-    missing_debug_implementations,
-    reason = "holds a caller's trait object"
-)]
+#[expect(missing_debug_implementations, reason = "holds a caller's trait object")]
 pub struct FlowText<'a> {
     /// The flow.
     pub flow: &'a Flow,
@@ -77,11 +71,7 @@ impl Display for FlowText<'_> {
             }
         }
         let match_ = Match::new(self.flow, &mask);
-        MatchText {
-            match_: &match_,
-            ports: self.ports,
-        }
-        .fmt(f)
+        MatchText { match_: &match_, ports: self.ports }.fmt(f)
     }
 }
 
@@ -123,12 +113,7 @@ impl Writer<'_, '_> {
         if mask == 0 {
             return Ok(());
         }
-        let value = ValueText {
-            field,
-            value: self.flow.get(field),
-            mask,
-            ports: self.ports,
-        };
+        let value = ValueText { field, value: self.flow.get(field), mask, ports: self.ports };
         self.item(field.name(), value)
     }
 
@@ -173,10 +158,7 @@ impl Writer<'_, '_> {
         self.number("dp_hash", Style::Hex, Field::DpHash)?;
         self.number("skb_priority", Style::Hex, Field::SkbPriority)?;
         if self.mask.actset_output() != 0 {
-            let port = PortText {
-                port: self.flow.actset_output(),
-                ports: self.ports,
-            };
+            let port = PortText { port: self.flow.actset_output(), ports: self.ports };
             self.item("actset_output", port)?;
         }
         // Only megaflows look at the recirculation id, and only they say "eth".
@@ -198,10 +180,7 @@ impl Writer<'_, '_> {
         self.ipv4("tun_dst", Field::TunDst)?;
         self.number("metadata", Style::Hex, Field::Metadata)?;
         if self.mask.in_port() != 0 {
-            let port = PortText {
-                port: self.flow.in_port(),
-                ports: self.ports,
-            };
+            let port = PortText { port: self.flow.in_port(), ports: self.ports };
             self.item("in_port", port)?;
         }
         Ok(())
@@ -279,11 +258,7 @@ impl Writer<'_, '_> {
                 self.item("ipv6_label", format_args!("{label:#07x}/{mask:#07x}"))?;
             }
         } else {
-            let [src, dst] = if is_arp {
-                ["arp_spa", "arp_tpa"]
-            } else {
-                ["nw_src", "nw_dst"]
-            };
+            let [src, dst] = if is_arp { ["arp_spa", "arp_tpa"] } else { ["nw_src", "nw_dst"] };
             self.ipv4(src, Field::Ipv4Src)?;
             self.ipv4(dst, Field::Ipv4Dst)?;
         }
@@ -304,12 +279,7 @@ impl Writer<'_, '_> {
         if self.mask.nw_ttl() != 0 {
             self.item("nw_ttl", self.flow.nw_ttl())?;
         }
-        for field in [
-            Field::MplsLabel,
-            Field::MplsTc,
-            Field::MplsTtl,
-            Field::MplsBos,
-        ] {
+        for field in [Field::MplsLabel, Field::MplsTc, Field::MplsTtl, Field::MplsBos] {
             if !self.mask.is_wildcarded(field) {
                 self.item(field.name(), self.flow.get(field))?;
             }
@@ -332,11 +302,7 @@ impl Writer<'_, '_> {
         let (ty, proto) = (self.flow.eth_type(), self.flow.nw_proto());
         let is_icmp6 = ty == ethertype::IPV6 && proto == ip_proto::ICMPV6;
         let is_icmp = is_icmp6 || ty == ethertype::IPV4 && proto == ip_proto::ICMP;
-        let [src, dst] = if is_icmp {
-            ["icmp_type", "icmp_code"]
-        } else {
-            ["tp_src", "tp_dst"]
-        };
+        let [src, dst] = if is_icmp { ["icmp_type", "icmp_code"] } else { ["tp_src", "tp_dst"] };
         self.number(src, Style::Number, Field::TcpSrc)?;
         self.number(dst, Style::Number, Field::TcpDst)?;
         if is_icmp6 {
@@ -347,10 +313,7 @@ impl Writer<'_, '_> {
             self.number("nd_options_type", Style::Number, Field::NdOptionsType)?;
         }
         if self.flow.is_ip() && proto == ip_proto::TCP {
-            let (flags, mask) = (
-                self.flow.get(Field::TcpFlags),
-                self.mask.get(Field::TcpFlags),
-            );
+            let (flags, mask) = (self.flow.get(Field::TcpFlags), self.mask.get(Field::TcpFlags));
             if mask != 0 {
                 self.item("tcp_flags", TcpFlagsText(flags, mask))?;
             }

@@ -28,20 +28,12 @@ use core::fmt;
 
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        MatchText {
-            match_: self,
-            ports: &NoNames,
-        }
-        .fmt(f)
+        MatchText { match_: self, ports: &NoNames }.fmt(f)
     }
 }
 
 impl fmt::Display for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        FlowText {
-            flow: self,
-            ports: &NoNames,
-        }
-        .fmt(f)
+        FlowText { flow: self, ports: &NoNames }.fmt(f)
     }
 }

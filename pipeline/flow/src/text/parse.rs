@@ -48,36 +48,20 @@ impl fmt::Display for ParseError {
         let name = self.field.map_or("field", Field::name);
         match self.problem {
             Problem::UnknownField => {
-                write!(
-                    f,
-                    "unknown field {text}: use a name as in ovs-fields(7), like nw_src"
-                )
+                write!(f, "unknown field {text}: use a name as in ovs-fields(7), like nw_src")
             }
-            Problem::BadValue => write!(
-                f,
-                "{text}: bad value for {name}: write {}",
-                form(self.field)
-            ),
+            Problem::BadValue => {
+                write!(f, "{text}: bad value for {name}: write {}", form(self.field))
+            }
             Problem::OutOfRange => {
-                let bits = self
-                    .field
-                    .map_or(0, |field| field.value_ones().count_ones());
-                write!(
-                    f,
-                    "{text}: value too large for {name}, which has {bits} bits"
-                )
+                let bits = self.field.map_or(0, |field| field.value_ones().count_ones());
+                write!(f, "{text}: value too large for {name}, which has {bits} bits")
             }
             Problem::BadMask => {
-                write!(
-                    f,
-                    "{text}: invalid mask for field {name}: leave the mask out"
-                )
+                write!(f, "{text}: invalid mask for field {name}: leave the mask out")
             }
             Problem::UnknownPort => {
-                write!(
-                    f,
-                    "{text}: invalid or unknown port for {name}: use a port number or name"
-                )
+                write!(f, "{text}: invalid or unknown port for {name}: use a port number or name")
             }
             Problem::Masked => write!(f, "{text}: wildcards not allowed here: give {name} wholly"),
             Problem::Prerequisite => write!(
@@ -254,11 +238,7 @@ fn inner_tag(match_: &mut Match, key: &str, value: &str) -> Option<Result<(), Pa
     let Some(number) = number.filter(|number| number & !bits == 0) else {
         let problem = Problem::OutOfRange;
         let field = Some(Field::VlanTci1);
-        return Some(Err(ParseError {
-            problem,
-            text: value.to_owned(),
-            field,
-        }));
+        return Some(Err(ParseError { problem, text: value.to_owned(), field }));
     };
     let (tci, mask) = match_.get(Field::VlanTci1);
     let tci = tci | u128::from(VLAN_PRESENT | number << shift);
@@ -279,11 +259,7 @@ pub fn parse_match(text: &str, ports: &dyn PortNames) -> Result<Match, ParseErro
     for (key, value) in KeyValues::new(text) {
         if !apply(&mut match_, key, value, ports)? {
             let problem = Problem::UnknownField;
-            return Err(ParseError {
-                problem,
-                text: key.to_owned(),
-                field: None,
-            });
+            return Err(ParseError { problem, text: key.to_owned(), field: None });
         }
     }
     match_.forget_default_packet_type();
@@ -298,11 +274,7 @@ pub fn parse_match(text: &str, ports: &dyn PortNames) -> Result<Match, ParseErro
 pub fn parse_flow(text: &str, ports: &dyn PortNames) -> Result<Flow, ParseError> {
     let mut flow = Flow::ZERO;
     for (key, value) in KeyValues::new(text) {
-        let fail = |problem, field| ParseError {
-            problem,
-            text: value.to_owned(),
-            field,
-        };
+        let fail = |problem, field| ParseError { problem, text: value.to_owned(), field };
         if let Some((ty, proto)) = protocol(key) {
             if flow.eth_type() != 0 {
                 return Err(fail(Problem::Twice, Some(Field::EthType)));
@@ -318,11 +290,7 @@ pub fn parse_flow(text: &str, ports: &dyn PortNames) -> Result<Flow, ParseError>
         }
         let Some(field) = field_named(key) else {
             let problem = Problem::UnknownField;
-            return Err(ParseError {
-                problem,
-                text: key.to_owned(),
-                field: None,
-            });
+            return Err(ParseError { problem, text: key.to_owned(), field: None });
         };
         // Names of ports serve all protocols: tp_src is tcp_src.
         let needs = if key.starts_with("tp_") || key.starts_with("icmp_") {
@@ -337,11 +305,7 @@ pub fn parse_flow(text: &str, ports: &dyn PortNames) -> Result<Flow, ParseError>
         if mask & field.value_ones() != field.value_ones() {
             return Err(fail(Problem::Masked, Some(field)));
         }
-        let present = if field == Field::VlanVid {
-            u128::from(VLAN_PRESENT)
-        } else {
-            0
-        };
+        let present = if field == Field::VlanVid { u128::from(VLAN_PRESENT) } else { 0 };
         if flow.get(field) & !present != 0 {
             return Err(fail(Problem::Twice, Some(field)));
         }

@@ -42,10 +42,7 @@ const RESERVED: [(u32, &str); 10] = [
 /// OpenFlow 1.0 (0xfff8 and up) mean the same ports as the 32-bit ones.
 #[must_use]
 pub fn parse_port(text: &str, ports: &dyn PortNames) -> Option<u32> {
-    if let Some((port, _)) = RESERVED
-        .iter()
-        .find(|(_, name)| name.eq_ignore_ascii_case(text))
-    {
+    if let Some((port, _)) = RESERVED.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
         return Some(*port);
     }
     if let Some(number) = super::value::parse_integer(text) {
@@ -56,18 +53,12 @@ pub fn parse_port(text: &str, ports: &dyn PortNames) -> Option<u32> {
             number
         });
     }
-    let name = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
+    let name = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     ports.number(name)
 }
 
 /// A port as people read it: reserved name, known name (in quotes where it needs them), number.
-#[expect(
-    missing_debug_implementations,
-    reason = "holds a caller's trait object"
-)]
+#[expect(missing_debug_implementations, reason = "holds a caller's trait object")]
 pub struct PortText<'a> {
     /// The port.
     pub port: u32,
@@ -91,7 +82,5 @@ impl fmt::Display for PortText<'_> {
 /// Whether a name can stand without quotes: it cannot be taken for a number or two words.
 fn is_plain(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }

@@ -11,24 +11,12 @@ use alloc::vec::Vec;
 
 /// Texts and how they are written back.
 const MATCHES: &[(&str, &str)] = &[
-    (
-        "ip,in_port=1,nw_src=10.0.0.0/8",
-        "ip,in_port=1,nw_src=10.0.0.0/8",
-    ),
-    (
-        "tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80",
-        "tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80",
-    ),
-    (
-        "tcp6,ipv6_src=2001:db8::/32,tcp_dst=443",
-        "tcp6,ipv6_src=2001:db8::/32,tp_dst=443",
-    ),
+    ("ip,in_port=1,nw_src=10.0.0.0/8", "ip,in_port=1,nw_src=10.0.0.0/8"),
+    ("tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80", "tcp,in_port=1,nw_src=10.0.0.0/8,tp_dst=80"),
+    ("tcp6,ipv6_src=2001:db8::/32,tcp_dst=443", "tcp6,ipv6_src=2001:db8::/32,tp_dst=443"),
     ("udp,udp_src=0x35/0xff", "udp,tp_src=0x35/0xff"),
     ("sctp,sctp_dst=7", "sctp,tp_dst=7"),
-    (
-        "icmp,icmp_type=8,icmp_code=0",
-        "icmp,icmp_type=8,icmp_code=0",
-    ),
+    ("icmp,icmp_type=8,icmp_code=0", "icmp,icmp_type=8,icmp_code=0"),
     (
         "icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1,nd_sll=00:11:22:33:44:55",
         "icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1,nd_sll=00:11:22:33:44:55",
@@ -60,22 +48,13 @@ const MATCHES: &[(&str, &str)] = &[
     ("dl_type=0x05ff", "dl_type=0x05ff"),
     ("dl_type=0x0800", "ip"),
     ("ip,nw_proto=47", "ip,nw_proto=47"),
-    (
-        "ipv6,nw_proto=89,ipv6_label=0x12345",
-        "ipv6,ipv6_label=0x12345,nw_proto=89",
-    ),
+    ("ipv6,nw_proto=89,ipv6_label=0x12345", "ipv6,ipv6_label=0x12345,nw_proto=89"),
     (
         "ipv6,ipv6_label=0x12340/0xffff0,ipv6_dst=::1.2.3.4",
         "ipv6,ipv6_dst=::1.2.3.4,ipv6_label=0x12340/0xffff0",
     ),
-    (
-        "ipv6,ipv6_src=::ffff:1.2.3.4,ipv6_dst=::5",
-        "ipv6,ipv6_src=::ffff:1.2.3.4,ipv6_dst=::5",
-    ),
-    (
-        "ip,nw_tos=0x20,nw_ecn=2,nw_ttl=64",
-        "ip,nw_tos=32,nw_ecn=2,nw_ttl=64",
-    ),
+    ("ipv6,ipv6_src=::ffff:1.2.3.4,ipv6_dst=::5", "ipv6,ipv6_src=::ffff:1.2.3.4,ipv6_dst=::5"),
+    ("ip,nw_tos=0x20,nw_ecn=2,nw_ttl=64", "ip,nw_tos=32,nw_ecn=2,nw_ttl=64"),
     ("ip,ip_dscp=10", "ip,nw_tos=40"),
     ("ip,nw_frag=no", "ip,nw_frag=no"),
     ("ip,nw_frag=yes", "ip,nw_frag=yes"),
@@ -84,24 +63,15 @@ const MATCHES: &[(&str, &str)] = &[
     ("ip,ip_frag=not_later", "ip,nw_frag=not_later"),
     ("tcp,tcp_flags=+syn-ack", "tcp,tcp_flags=+syn-ack"),
     ("tcp,tcp_flags=0x12", "tcp,tcp_flags=syn|ack"),
-    (
-        "tcp,tcp_flags=0x12/0x3f",
-        "tcp,tcp_flags=-fin+syn-rst-psh+ack-urg",
-    ),
+    ("tcp,tcp_flags=0x12/0x3f", "tcp,tcp_flags=-fin+syn-rst-psh+ack-urg"),
     ("tcp,tcp_flags=0", "tcp,tcp_flags=0"),
     ("tcp,tcp_flags=0/0xfff", "tcp,tcp_flags=0"),
     ("metadata=0x1/0xff", "metadata=0x1/0xff"),
     ("metadata=0", "metadata=0"),
-    (
-        "tun_id=0x5,tun_src=1.2.3.4,tun_dst=5.6.7.8",
-        "tun_id=0x5,tun_src=1.2.3.4,tun_dst=5.6.7.8",
-    ),
+    ("tun_id=0x5,tun_src=1.2.3.4,tun_dst=5.6.7.8", "tun_id=0x5,tun_src=1.2.3.4,tun_dst=5.6.7.8"),
     ("reg0=0x1,reg15=5/0xf", "reg0=0x1,reg15=0x5/0xf"),
     ("xreg1=0x100000002", "reg2=0x1,reg3=0x2"),
-    (
-        "xxreg0=0x1234567812345678aaaaaaaa",
-        "reg0=0,reg1=0x12345678,reg2=0x12345678,reg3=0xaaaaaaaa",
-    ),
+    ("xxreg0=0x1234567812345678aaaaaaaa", "reg0=0,reg1=0x12345678,reg2=0x12345678,reg3=0xaaaaaaaa"),
     ("pkt_mark=0x5/0xff", "pkt_mark=0x5/0xff"),
     (
         "mpls,mpls_label=100,mpls_tc=3,mpls_bos=1,mpls_ttl=64",
@@ -115,21 +85,12 @@ const MATCHES: &[(&str, &str)] = &[
     ("recirc_id=0,eth,ip", "recirc_id=0,eth,ip"),
     ("eth,recirc_id=5", "recirc_id=0x5,eth"),
     ("eth", ""),
-    (
-        "ip,nw_src=10.0.0.1/255.0.255.0",
-        "ip,nw_src=10.0.0.0/255.0.255.0",
-    ),
+    ("ip,nw_src=10.0.0.1/255.0.255.0", "ip,nw_src=10.0.0.0/255.0.255.0"),
     ("ip,nw_dst=10.1.2.3/0.0.0.0", "ip"),
     ("arp", "arp"),
     ("mpls", "mpls"),
-    (
-        "ip,nw_proto=6,tp_src=1000/0xfff8",
-        "tcp,tp_src=0x3e8/0xfff8",
-    ),
-    (
-        "packet_type=(1,0x800),nw_src=1.2.3.4",
-        "packet_type=(1,0x800),nw_src=1.2.3.4",
-    ),
+    ("ip,nw_proto=6,tp_src=1000/0xfff8", "tcp,tp_src=0x3e8/0xfff8"),
+    ("packet_type=(1,0x800),nw_src=1.2.3.4", "packet_type=(1,0x800),nw_src=1.2.3.4"),
     ("icmp,tp_src=8", "icmp,icmp_type=8"),
     ("tcp,tcp_flags=syn|ack", "tcp,tcp_flags=syn|ack"),
     ("tcp,tcp_flags=0x2/0xfff", "tcp,tcp_flags=syn"),
@@ -140,10 +101,7 @@ const MATCHES: &[(&str, &str)] = &[
     (" tcp\ttp_dst:80 , in_port(3)", "tcp,in_port=3,tp_dst=80"),
     ("dl_vlan=5,dl_vlan1=6", "dl_vlan=5,dl_vlan1=6"),
     ("dl_vlan=5,vlan_tci1=0", "dl_vlan=5,vlan_tci1=0x0000"),
-    (
-        "mpls,mpls_lse1=5,mpls_lse2=0x100/0x1ff",
-        "mpls,mpls_lse1=5,mpls_lse2=0x00000100/0x000001ff",
-    ),
+    ("mpls,mpls_lse1=5,mpls_lse2=0x100/0x1ff", "mpls,mpls_lse1=5,mpls_lse2=0x00000100/0x000001ff"),
     ("ip,nw_src=*", "ip"),
     ("skb_priority=0", "skb_priority=0"),
     (
@@ -180,10 +138,7 @@ fn normalizing_drops_what_has_no_protocol() {
         ("nw_proto=6", ""),
         ("ipv6,tp_src=5", "ipv6"),
         ("ipv6,nw_src=1.2.3.4,ipv6_src=::1", "ipv6,ipv6_src=::1"),
-        (
-            "arp,nw_tos=4,arp_spa=1.2.3.4,arp_op=1",
-            "arp,arp_spa=1.2.3.4,arp_op=1",
-        ),
+        ("arp,nw_tos=4,arp_spa=1.2.3.4,arp_op=1", "arp,arp_spa=1.2.3.4,arp_op=1"),
         (
             "icmp6,icmp_type=135,nd_sll=00:00:00:00:00:01,nd_tll=00:00:00:00:00:02",
             "icmp6,icmp_type=135,nd_sll=00:00:00:00:00:01",
@@ -191,10 +146,7 @@ fn normalizing_drops_what_has_no_protocol() {
         ("ip,mpls_label=5", "ip"),
         ("mpls,mpls_label=5,nw_src=1.2.3.4", "mpls,mpls_label=5"),
         ("ip,nw_proto=50,tp_src=1", "ip,nw_proto=50"),
-        (
-            "tcp,tp_src=1,dl_vlan=3,in_port=1",
-            "tcp,in_port=1,dl_vlan=3,tp_src=1",
-        ),
+        ("tcp,tp_src=1,dl_vlan=3,in_port=1", "tcp,in_port=1,dl_vlan=3,tp_src=1"),
     ] {
         let mut match_ = read(text);
         match_.normalize();
@@ -260,11 +212,7 @@ fn ports_have_names() {
         ("in_port=3", "in_port=3"),
     ] {
         let match_ = parse_match(text, &TwoPorts).unwrap();
-        let written = super::MatchText {
-            match_: &match_,
-            ports: &TwoPorts,
-        }
-        .to_string();
+        let written = super::MatchText { match_: &match_, ports: &TwoPorts }.to_string();
         assert_eq!(written, expected);
         assert_eq!(parse_match(&written, &TwoPorts).unwrap(), match_);
     }
@@ -273,10 +221,7 @@ fn ports_have_names() {
 #[test]
 fn keys_and_values_are_split_outside_of_brackets() {
     let all = |text: &'static str| -> Vec<_> { KeyValues::new(text).collect() };
-    assert_eq!(
-        all("a=1,b:2 c(3,4),d"),
-        [("a", "1"), ("b", "2"), ("c", "3,4"), ("d", "")]
-    );
+    assert_eq!(all("a=1,b:2 c(3,4),d"), [("a", "1"), ("b", "2"), ("c", "3,4"), ("d", "")]);
     assert_eq!(all("a=(1,2),b=\"x,y\""), [("a", "(1,2)"), ("b", "\"x,y\"")]);
     assert_eq!(all("a=f(x(1),2),,  b"), [("a", "f(x(1),2)"), ("b", "")]);
     assert_eq!(all(""), []);
@@ -293,19 +238,9 @@ fn other_keys_are_left_to_the_caller() {
 
 #[test]
 fn flows_are_exact() {
-    let flow = parse_flow(
-        "in_port=1,tcp,nw_src=10.0.0.1,tp_dst=80,dl_vlan=5",
-        &NoNames,
-    )
-    .unwrap();
-    assert_eq!(
-        (flow.in_port(), flow.eth_type(), flow.nw_proto()),
-        (1, eth_type::IPV4, 6)
-    );
-    assert_eq!(
-        (flow.tp_dst(), flow.vlan_tci(), flow.vlan_tpid()),
-        (80, 0x1005, 0x8100)
-    );
+    let flow = parse_flow("in_port=1,tcp,nw_src=10.0.0.1,tp_dst=80,dl_vlan=5", &NoNames).unwrap();
+    assert_eq!((flow.in_port(), flow.eth_type(), flow.nw_proto()), (1, eth_type::IPV4, 6));
+    assert_eq!((flow.tp_dst(), flow.vlan_tci(), flow.vlan_tpid()), (80, 0x1005, 0x8100));
     assert_eq!(
         flow.to_string(),
         "tcp,in_port=1,dl_vlan=5,dl_vlan_pcp=0,vlan_tci1=0x0000,dl_src=00:00:00:00:00:00,\
@@ -321,11 +256,7 @@ fn flows_are_exact() {
         ("ip,nw_frag=yes", Problem::Masked),
         ("ip,nonsense=1", Problem::UnknownField),
     ] {
-        assert_eq!(
-            parse_flow(text, &NoNames).unwrap_err().problem,
-            problem,
-            "{text}"
-        );
+        assert_eq!(parse_flow(text, &NoNames).unwrap_err().problem, problem, "{text}");
     }
 }
 
@@ -368,24 +299,12 @@ fn single_values_read_back() {
         (Field::PacketType, "(1,0x800)"),
     ] {
         let (value, mask) = parse_value(field, text, &NoNames).unwrap();
-        let written: String = ValueText {
-            field,
-            value,
-            mask,
-            ports: &NoNames,
-        }
-        .to_string();
+        let written: String = ValueText { field, value, mask, ports: &NoNames }.to_string();
         assert_eq!(written, text);
     }
     assert_eq!(ValueText::exact(Field::IpFrag, 1).to_string(), "first");
     assert_eq!(
-        ValueText {
-            field: Field::Reg0,
-            value: 0,
-            mask: 0,
-            ports: &NoNames
-        }
-        .to_string(),
+        ValueText { field: Field::Reg0, value: 0, mask: 0, ports: &NoNames }.to_string(),
         "ANY"
     );
 }

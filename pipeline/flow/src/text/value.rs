@@ -11,9 +11,8 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::parse::{ParseError, Problem};
 
 /// Names of the TCP flags, lowest bit first (RFC 9293 §3.1, RFC 3540).
-const TCP_FLAGS: [&str; 12] = [
-    "fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]",
-];
+const TCP_FLAGS: [&str; 12] =
+    ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]"];
 const ALL_TCP_FLAGS: u128 = 0xfff;
 
 /// The fragment words: name, mask, value (bit 0 "any", bit 1 "later").
@@ -36,11 +35,7 @@ pub fn parse_value(
     text: &str,
     ports: &dyn PortNames,
 ) -> Result<(u128, u128), ParseError> {
-    let fail = |problem| ParseError {
-        problem,
-        text: text.to_owned(),
-        field: Some(field),
-    };
+    let fail = |problem| ParseError { problem, text: text.to_owned(), field: Some(field) };
     if text == "*" {
         return Ok((0, 0));
     }
@@ -88,11 +83,7 @@ pub(super) fn parse_integer(text: &str) -> Option<u128> {
     } else {
         (text, 10)
     };
-    if digits.starts_with('+') {
-        None
-    } else {
-        u128::from_str_radix(digits, radix).ok()
-    }
+    if digits.starts_with('+') { None } else { u128::from_str_radix(digits, radix).ok() }
 }
 
 fn parse_ether(text: &str) -> Option<u128> {
@@ -119,9 +110,7 @@ fn parse_prefix(text: &str, width: u8, address: impl Fn(&str) -> Option<u128>) -
 }
 
 fn parse_frag(text: &str) -> Option<(u128, u128)> {
-    let (_, mask, value) = FRAGS
-        .iter()
-        .find(|(name, _, _)| name.eq_ignore_ascii_case(text))?;
+    let (_, mask, value) = FRAGS.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(text))?;
     Some((*value, *mask))
 }
 
@@ -129,10 +118,7 @@ fn parse_frag(text: &str) -> Option<(u128, u128)> {
 fn parse_tcp_flags(text: &str) -> Option<(u128, u128)> {
     if text.starts_with(['+', '-']) {
         let (mut value, mut mask) = (0, 0);
-        for part in text
-            .split_inclusive(['+', '-'])
-            .skip(1)
-            .map(|p| p.trim_end_matches(['+', '-']))
+        for part in text.split_inclusive(['+', '-']).skip(1).map(|p| p.trim_end_matches(['+', '-']))
         {
             mask |= tcp_flag(part).filter(|bit| mask & bit == 0)?;
         }
@@ -161,18 +147,11 @@ fn parse_packet_type(text: &str) -> Option<(u128, u128)> {
     let inner = inner.strip_suffix(')').unwrap_or(inner);
     let (namespace, ty) = inner.split_once(',')?;
     let (namespace, ty) = (parse_integer(namespace.trim())?, parse_integer(ty.trim())?);
-    if namespace > 0xffff || ty > 0xffff {
-        None
-    } else {
-        Some((namespace << 16 | ty, u128::MAX))
-    }
+    if namespace > 0xffff || ty > 0xffff { None } else { Some((namespace << 16 | ty, u128::MAX)) }
 }
 
 /// A value (and mask) of a field, in the form that [`parse_value`] reads.
-#[expect(
-    missing_debug_implementations,
-    reason = "holds a caller's trait object"
-)]
+#[expect(missing_debug_implementations, reason = "holds a caller's trait object")]
 pub struct ValueText<'a> {
     /// The field.
     pub field: Field,
@@ -188,12 +167,7 @@ impl ValueText<'static> {
     /// An exact value, ports as numbers.
     #[must_use]
     pub fn exact(field: Field, value: u128) -> Self {
-        ValueText {
-            field,
-            value,
-            mask: u128::MAX,
-            ports: &NoNames,
-        }
+        ValueText { field, value, mask: u128::MAX, ports: &NoNames }
     }
 }
 
@@ -215,22 +189,13 @@ impl fmt::Display for ValueText<'_> {
             Format::Ipv4 => ipv4(self.value, mask).fmt(f),
             Format::Ipv6 => Ipv6Masked(self.value, mask).fmt(f),
             Format::Port => match u32::try_from(self.value) {
-                Ok(port) => PortText {
-                    port,
-                    ports: self.ports,
-                }
-                .fmt(f),
+                Ok(port) => PortText { port, ports: self.ports }.fmt(f),
                 Err(_) => write!(f, "{}", self.value),
             },
             Format::Frag => f.write_str(frag_name(self.value, mask)),
             Format::TcpFlags => TcpFlagsText(self.value, mask).fmt(f),
             Format::PacketType => {
-                write!(
-                    f,
-                    "({},{})",
-                    small(self.value >> 16),
-                    small(self.value & 0xffff)
-                )
+                write!(f, "({},{})", small(self.value >> 16), small(self.value & 0xffff))
             }
         }
     }
@@ -245,11 +210,7 @@ struct Small(u128);
 
 impl fmt::Display for Small {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 > 9 {
-            write!(f, "{:#x}", self.0)
-        } else {
-            write!(f, "{}", self.0)
-        }
+        if self.0 > 9 { write!(f, "{:#x}", self.0) } else { write!(f, "{}", self.0) }
     }
 }
 
@@ -258,11 +219,7 @@ pub(super) struct Hex(pub(super) u128);
 
 impl fmt::Display for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            f.write_str("0")
-        } else {
-            write!(f, "{:#x}", self.0)
-        }
+        if self.0 == 0 { f.write_str("0") } else { write!(f, "{:#x}", self.0) }
     }
 }
 
@@ -275,11 +232,7 @@ pub(super) fn ether(value: u128, mask: u128) -> EtherMasked {
 impl fmt::Display for EtherMasked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", ether_addr(self.0 & self.1))?;
-        if self.1 == ones(48) {
-            Ok(())
-        } else {
-            write!(f, "/{}", ether_addr(self.1))
-        }
+        if self.1 == ones(48) { Ok(()) } else { write!(f, "/{}", ether_addr(self.1)) }
     }
 }
 
@@ -334,9 +287,7 @@ fn ipv6_addr(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 pub(super) fn frag_name(value: u128, mask: u128) -> &'static str {
-    let found = FRAGS
-        .iter()
-        .find(|(_, m, v)| *m == mask && *v == value & mask);
+    let found = FRAGS.iter().find(|(_, m, v)| *m == mask && *v == value & mask);
     found.map_or("<error>", |(name, _, _)| name)
 }
 
