@@ -37,6 +37,8 @@ pub struct Unixctl {
     scan: Scan,
     output: Vec<u8>,
     last_byte: Nanos,
+    /// A whole request was found at the last look, so another one may follow it in `input`.
+    has_more: bool,
 }
 
 /// How far the search for the end of the message has come.
@@ -78,13 +80,17 @@ impl Unixctl {
         Self::default()
     }
 
-    /// True when bytes may be read from the channel: answers are not piling up.
+    /// True when bytes may be read from the channel: neither answers nor requests are piling up.
     pub fn wants_input(&self) -> bool {
-        self.output.len() < MAX_PENDING
+        self.output.len() < MAX_PENDING && !self.has_more
     }
 
     /// Takes bytes that arrived on the channel.
     pub fn received(&mut self, bytes: &[u8], now: Nanos) {
+        if bytes.is_empty() {
+            // Silence goes on.
+            return;
+        }
         if !self.input.is_empty() && now.saturating_sub(self.last_byte) > QUIET {
             self.forget_input();
         }
@@ -96,8 +102,17 @@ impl Unixctl {
         }
     }
 
-    /// The next whole request. Broken ones are answered here.
+    /// The next whole request, unless answers pile up. Broken ones are answered here.
     pub fn next_request(&mut self) -> Option<Request> {
+        if self.output.len() >= MAX_PENDING {
+            return None;
+        }
+        let request = self.parse_next();
+        self.has_more = request.is_some();
+        request
+    }
+
+    fn parse_next(&mut self) -> Option<Request> {
         loop {
             self.skip_to_object();
             let end = match self.scan.at {
@@ -221,8 +236,28 @@ mod tests {
         let mut channel = Unixctl::new();
         channel.received(br#"{"id":0,"method":"half"#, Nanos::ZERO);
         assert_eq!(channel.next_request(), None);
+        // A poll that brings nothing is no sign of life.
+        channel.received(b"", Nanos::from_millis(1500));
         channel.received(br#"{"id":0,"method":"whole"}"#, Nanos::from_secs(2));
         assert_eq!(requests(&mut channel), [("whole".to_string(), alloc::vec![])]);
+    }
+
+    #[test]
+    fn many_requests_with_long_answers_cost_bounded_memory() {
+        let mut channel = Unixctl::new();
+        let flood = br#"{"method":"a"}"#.repeat(4096 / 14);
+        for _ in 0..1000 {
+            if channel.wants_input() {
+                channel.received(&flood, Nanos::ZERO);
+            }
+            if let Some(request) = channel.next_request() {
+                channel.reply(&request, Ok("x".repeat(MAX_PENDING / 3)));
+            }
+        }
+        assert!(channel.input.len() <= 2 * 4096, "{} bytes wait", channel.input.len());
+        assert!(channel.output.len() <= 2 * MAX_PENDING, "{} bytes", channel.output.len());
+        channel.output().clear();
+        assert!(channel.next_request().is_some(), "goes on when the answers are read");
     }
 
     #[test]
