@@ -4,8 +4,9 @@
 //! One call of [`Agent::poll`] looks at each connection once around, [`MESSAGES_PER_TURN`] messages
 //! at most, beginning where the last call stopped. So however many flow-mods one peer has queued, another's echo
 //! request is answered after one turn of each, and the control core is back with its other duties.
+//! A request whose cost grows with the tables (statistics, loose changes) is the last of its turn.
 
-use crate::connection::{Connection, Waiting};
+use crate::connection::{Closing, Connection, Waiting};
 use crate::remote::{Remote, RemoteState};
 use crate::role::Generation;
 use crate::{ConnId, Outbox, events, requests};
@@ -19,6 +20,8 @@ use sync::time::Nanos;
 
 /// Connections at one time.
 const MAX_CONNECTIONS: usize = 64;
+/// A peer may take so long to read the last words to it.
+const CLOSING_GRACE: Nanos = Nanos::from_secs(5);
 /// Messages of one connection in one turn.
 const MESSAGES_PER_TURN: usize = 32;
 
@@ -62,6 +65,8 @@ pub enum NetRequest {
     Connect(usize, SocketAddr),
     /// Send what is pending, then close.
     Close(ConnId),
+    /// Close at once: the peer does not take what is pending.
+    Abort(ConnId),
 }
 
 /// One controller as `ovs-vsctl` or a status page would show it.
@@ -108,23 +113,39 @@ impl Agent {
 
     /// A peer connected to us. False when there are too many: close it.
     pub fn accepted(&mut self, conn: ConnId, peer: SocketAddr, now: Nanos) -> bool {
+        // Whoever connects to us leaves room for the controllers that we connect to.
+        let is_away = |remote: &&Remote| !matches!(remote.state(), RemoteState::Connected { .. });
+        let n_away = self.remotes.iter().filter(is_away).count();
+        if self.connections.len() + n_away >= MAX_CONNECTIONS {
+            log::warn!("tcp:{peer}: refused, too many connections are open");
+            return false;
+        }
         self.open(conn, peer, None, now)
     }
 
     /// The connection to the controller with index `remote` is up. False: close it.
     pub fn connected(&mut self, conn: ConnId, remote: usize, now: Nanos) -> bool {
-        let Some(entry) = self.remotes.get_mut(remote) else {
+        let Some(entry) = self.remotes.get(remote) else {
             return false;
         };
-        entry.connected(conn, now);
-        let target = entry.target;
-        self.open(conn, target, Some(remote), now)
+        if matches!(entry.state(), RemoteState::Connected { .. }) {
+            // A late success of an earlier attempt: one connection to a controller is enough.
+            return false;
+        }
+        if !self.open(conn, entry.target, Some(remote), now) {
+            self.connect_failed(remote, now);
+            return false;
+        }
+        if let Some(entry) = self.remotes.get_mut(remote) {
+            entry.connected(conn, now);
+        }
+        true
     }
 
     /// No connection to the controller with index `remote` could be had.
     pub fn connect_failed(&mut self, remote: usize, now: Nanos) {
         if let Some(remote) = self.remotes.get_mut(remote) {
-            remote.failed(now);
+            remote.attempt_failed(now);
         }
     }
 
@@ -165,7 +186,7 @@ impl Agent {
         for connection in &mut self.connections {
             connection.probe(self.shared.config.inactivity_probe, now);
         }
-        self.end_connections();
+        self.end_connections(now);
         for (k, remote) in self.remotes.iter_mut().enumerate() {
             if remote.wants_attempt(now) {
                 self.requests.push(NetRequest::Connect(k, remote.target));
@@ -183,7 +204,11 @@ impl Agent {
     /// When [`Agent::poll`] has something to do without any event.
     pub fn next_deadline(&self) -> Option<Nanos> {
         let interval = self.shared.config.inactivity_probe;
-        let probes = self.connections.iter().filter_map(|c| c.probe_deadline(interval));
+        let probes = self.connections.iter().filter_map(|c| match c.closing {
+            Closing::No => c.probe_deadline(interval),
+            Closing::Asked(since) => Some(since.saturating_add(CLOSING_GRACE)),
+            Closing::Aborted => None,
+        });
         probes.chain(self.remotes.iter().filter_map(Remote::deadline)).min()
     }
 
@@ -228,7 +253,7 @@ impl Agent {
         let Some(connection) = connections.get_mut(k) else {
             return false;
         };
-        let mut worked = go_on_waiting(connection, bridge);
+        let mut worked = go_on_waiting(connection, bridge, now);
         let mut demote = false;
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = connection.next_message() else {
@@ -247,6 +272,9 @@ impl Agent {
                 continue;
             }
             demote |= requests::handle(&message, connection, shared, bridge, dpif, now);
+            if core::mem::take(&mut connection.ends_turn) {
+                break;
+            }
         }
         if demote {
             // There is one primary (§6.3.4): the others become secondary.
@@ -261,7 +289,7 @@ impl Agent {
 
     /// Tells the bridge what depends on who is connected and what they want to hear.
     fn tell_bridge(&mut self, bridge: &mut Bridge, now: Nanos) {
-        let up = |c: &Connection| c.remote.is_some() && c.dialect.is_some();
+        let up = |c: &Connection| c.remote.is_some() && c.dialect.is_some() && c.ending.is_none();
         if self.connections.iter().any(up) || self.controlled.is_none() {
             self.controlled = Some(now);
         }
@@ -283,24 +311,32 @@ impl Agent {
         bridge.set_invalid_ttl_to_controllers(self.connections.iter().any(wants_ttl));
     }
 
-    fn end_connections(&mut self) {
+    /// Asks for the end of connections that are over. One whose peer reads nothing more would
+    /// otherwise keep its place for ever.
+    fn end_connections(&mut self, now: Nanos) {
         let Self { connections, requests, .. } = self;
         for connection in connections {
             let Some(reason) = connection.ending else {
                 continue;
             };
-            let close = NetRequest::Close(connection.id);
-            if !requests.contains(&close) && !connection.closing {
-                connection.closing = true;
-                log::warn!("tcp:{}: closing: {reason}", connection.peer);
-                requests.push(close);
+            match connection.closing {
+                Closing::No => {
+                    log::warn!("tcp:{}: closing: {reason}", connection.peer);
+                    requests.push(NetRequest::Close(connection.id));
+                    connection.closing = Closing::Asked(now);
+                }
+                Closing::Asked(since) if now.saturating_sub(since) >= CLOSING_GRACE => {
+                    requests.push(NetRequest::Abort(connection.id));
+                    connection.closing = Closing::Aborted;
+                }
+                Closing::Asked(_) | Closing::Aborted => {}
             }
         }
     }
 }
 
 /// Answers a barrier whose changes are in force, or writes more of a long reply.
-fn go_on_waiting(connection: &mut Connection, bridge: &Bridge) -> bool {
+fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bool {
     match &mut connection.waiting {
         Waiting::No => return false,
         Waiting::Barrier(ticket, xid) => {
@@ -318,6 +354,8 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge) -> bool {
             if reply.write(connection.out.tail()) {
                 connection.waiting = Waiting::No;
             }
+            // A peer that only reads a long reply is alive: it made this room.
+            connection.is_alive(now);
         }
     }
     true

@@ -26,6 +26,17 @@ pub(crate) enum Waiting {
     Reply(LongReply),
 }
 
+/// How far the end of a connection has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Closing {
+    /// It is not being closed.
+    No,
+    /// Since then it is to be closed when everything is sent.
+    Asked(Nanos),
+    /// It is to be closed at once.
+    Aborted,
+}
+
 /// One peer.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -41,12 +52,14 @@ pub(crate) struct Connection {
     pub(crate) miss_send_len: u16,
     pub(crate) controller_id: u16,
     pub(crate) waiting: Waiting,
+    /// The last request was a long piece of work: the others have their turn.
+    pub(crate) ends_turn: bool,
     /// Asynchronous messages lost because the peer does not read.
     pub(crate) n_lost: u64,
     /// The reason to end the connection, once there is one; said to the log by the agent.
     pub(crate) ending: Option<&'static str>,
-    /// The network layer has been asked to close it.
-    pub(crate) closing: bool,
+    /// What the network layer has been asked to do about it.
+    pub(crate) closing: Closing,
     input: Vec<u8>,
     consumed: usize,
     heard: Nanos,
@@ -73,9 +86,10 @@ impl Connection {
             miss_send_len: openflow::DEFAULT_MISS_SEND_LEN,
             controller_id: 0,
             waiting: Waiting::No,
+            ends_turn: false,
             n_lost: 0,
             ending: None,
-            closing: false,
+            closing: Closing::No,
             input: Vec::new(),
             consumed: 0,
             heard: now,
@@ -101,11 +115,17 @@ impl Connection {
         let room = MAX_INPUT.saturating_sub(self.input.len());
         let taken = bytes.get(..room).unwrap_or(bytes);
         self.input.extend_from_slice(taken);
-        if !bytes.is_empty() {
-            self.heard = now;
-            self.probed = None;
+        // What is left untaken because the peer does not read our replies is no sign of life.
+        if !taken.is_empty() || !bytes.is_empty() && !self.out.is_busy() {
+            self.is_alive(now);
         }
         taken.len()
+    }
+
+    /// The peer showed that it is there.
+    pub(crate) fn is_alive(&mut self, now: Nanos) {
+        self.heard = now;
+        self.probed = None;
     }
 
     /// The next whole message, unless the connection is ending or waits for something.

@@ -95,8 +95,15 @@ impl Remote {
         self.state = RemoteState::Connected { conn, since: now };
     }
 
-    /// The attempt failed.
-    pub fn failed(&mut self, now: Nanos) {
+    /// The attempt failed. News of an earlier attempt, given up long ago, changes nothing.
+    pub fn attempt_failed(&mut self, now: Nanos) {
+        if matches!(self.state, RemoteState::Connecting { .. }) {
+            self.failed(now);
+        }
+    }
+
+    /// Waits before the next attempt.
+    fn failed(&mut self, now: Nanos) {
         self.backoff = match self.backoff {
             Nanos::ZERO => FIRST_BACKOFF,
             before => before.saturating_add(before).min(self.max_backoff),

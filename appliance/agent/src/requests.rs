@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::{Bridge, Fragments};
 use openflow::{
-    AsyncConfig, AsyncMasks, AsyncProperty, Capabilities, ControllerRole, FeaturesReply, Message,
-    OfErrorKind, Origin, QueueGetConfigReply, Role, SwitchConfig, Version, frag,
+    AsyncConfig, AsyncMasks, AsyncProperty, Capabilities, ControllerRole, FeaturesReply,
+    FlowModCommand, Message, OfErrorKind, Origin, QueueGetConfigReply, Role, SwitchConfig, Version,
+    frag,
 };
 use sync::time::Nanos;
 
@@ -36,6 +37,7 @@ pub(crate) fn handle(
             return false;
         }
     };
+    connection.ends_turn = looks_at_all(&message);
     let outcome = act(header.xid, message, connection, shared, bridge, dpif, now);
     match outcome {
         Ok(demote) => demote,
@@ -136,6 +138,17 @@ fn act(
         | Message::GetAsyncReply(_) => return Err(OfErrorKind::RequestBadType),
     }
     Ok(false)
+}
+
+/// Messages whose cost grows with the number of rules or of cached flows.
+fn looks_at_all(message: &Message) -> bool {
+    match message {
+        Message::MultipartRequest(_) => true,
+        Message::FlowMod(flow_mod) => {
+            flow_mod.command != FlowModCommand::Add && !flow_mod.command.is_strict()
+        }
+        _ => false,
+    }
 }
 
 /// Messages that a secondary may not send (1.3.5 §6.3.4).

@@ -219,7 +219,10 @@ impl Control {
                 (NetRequest::Close(conn), Some(network)) => {
                     network.closing.push(SocketId(conn.0));
                 }
-                (NetRequest::Close(_), None) => {}
+                (NetRequest::Abort(conn), Some(network)) => {
+                    network.stack.abort(SocketId(conn.0));
+                }
+                (NetRequest::Close(_) | NetRequest::Abort(_), None) => {}
             }
         }
         let Some(network) = &mut self.network else {
