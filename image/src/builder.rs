@@ -7,7 +7,7 @@
 
 use core::fmt;
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -155,7 +155,7 @@ pub fn build(
         return Err(BuildError::NoWorkspace(options.root.clone()));
     }
     let target_dir = options.root.join("target/image");
-    let _lock = lock(&target_dir, progress)?;
+    let _lock = lock(&target_dir, &options.cancel, progress)?;
     let executable = compile(options, &target_dir, progress)?;
     progress(Progress::Checking);
     let mut elf = fs::read(&executable).map_err(|why| BuildError::File(executable.clone(), why))?;
@@ -177,16 +177,31 @@ pub fn build(
     })
 }
 
-fn lock(target_dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<File, BuildError> {
+fn lock(
+    target_dir: &Path,
+    cancel: &AtomicBool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<File, BuildError> {
     fs::create_dir_all(target_dir).map_err(|e| BuildError::File(target_dir.to_path_buf(), e))?;
     let path = target_dir.join(".build.lock");
-    let failed = |why| BuildError::File(path.clone(), why);
-    let file = File::create(&path).map_err(failed)?;
-    if file.try_lock().is_err() {
-        progress(Progress::Waiting);
-        file.lock().map_err(failed)?;
+    let file = File::create(&path).map_err(|why| BuildError::File(path.clone(), why))?;
+    let mut has_said = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(why)) => return Err(BuildError::File(path, why)),
+            Err(TryLockError::WouldBlock) if cancel.load(Ordering::Acquire) => {
+                return Err(BuildError::Cancelled);
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if !has_said {
+            progress(Progress::Waiting);
+            has_said = true;
+        }
+        // Not a blocking lock: a signal could not end that.
+        thread::sleep(LOOK);
     }
-    Ok(file)
 }
 
 fn compile(
@@ -376,6 +391,22 @@ mod tests {
         let BuildError::Gate(failures) = &why else { panic!("{why}") };
         assert!(failures.iter().any(|f| matches!(f, gate::Failure::HostSymbols(_))), "{why}");
         assert!(failures.contains(&gate::Failure::NoPvhNote));
+    }
+
+    #[test]
+    fn a_builder_waits_for_another_and_can_be_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = AtomicBool::new(false);
+        let first = lock(dir.path(), &cancel, &mut |_| panic!("nobody to wait for")).unwrap();
+        let mut seen = Vec::new();
+        let second = lock(dir.path(), &cancel, &mut |p| {
+            seen.push(p);
+            cancel.store(true, Ordering::Release);
+        });
+        assert!(matches!(second, Err(BuildError::Cancelled)));
+        assert_eq!(seen, [Progress::Waiting]);
+        drop(first);
+        assert!(lock(dir.path(), &cancel, &mut |_| panic!("nobody to wait for")).is_ok());
     }
 
     #[test]

@@ -106,6 +106,9 @@ impl TextUi {
             Event::Error { text } => self.screen.error(text),
             Event::Command { line } => self.screen.result(line),
             other => {
+                if let Event::Built { .. } = other {
+                    self.screen.bottom(Vec::new());
+                }
                 for line in text_of(other).lines() {
                     self.screen.line(line);
                 }
