@@ -77,21 +77,26 @@ impl Bench {
     /// When it does not come up.
     #[must_use]
     pub fn boot(config: Config) -> Self {
-        let n_ports = config.ports.len();
-        let has_management = config.has_management;
         let bench = Self::start(config);
-        bench.case("boot");
-        if !bench.serial().wait_for("ready ", WAIT) {
-            bench.fail("the image does not get ready");
+        bench.wait_ready();
+        bench
+    }
+
+    /// Waits until the switch is ready: links up, management reachable.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        self.case("boot");
+        if !self.serial().wait_for("ready ", WAIT) {
+            self.fail("the image does not get ready");
         }
-        bench.until("all links up", |state| {
+        let n_ports = self.ports.borrow().len() - 1;
+        self.until("all links up", |state| {
             let ports = state["ports"].as_array().map_or(&[][..], Vec::as_slice);
             ports.iter().filter(|port| port["link"] == true).count() == n_ports
         });
-        if has_management {
-            bench.until("a management address", |state| state["management"]["address"].is_string());
+        if self.vm.nics.len() > n_ports {
+            self.until("a management address", |state| state["management"]["address"].is_string());
         }
-        bench
     }
 
     /// Starts the machine and waits for nothing: for boots that are to fail, or back ends that QEMU

@@ -163,10 +163,10 @@ fn a_nic_that_is_not_there_is_named() {
 
 #[test]
 fn too_little_memory_is_said() {
-    for mib in [4] {
-        let config = told("on-panic=poweroff").memory(mib);
-        refused(&format!("{mib} MiB"), config, &["too little memory"]);
-    }
+    let config = told("on-panic=poweroff").memory(4);
+    refused("4 MiB", config, &["too little memory"]);
+    let config = Config::new(24).unmanaged().memory(12).extra(&["-S"]);
+    refused("24 ports in 12 MiB", config, &["too little memory", "packet buffers"]);
 }
 
 /// The image says so in one line and switches off.
