@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use qemu::Boot;
 use seed::{BootConfig, NicMatch, OnPanic, PortSeed};
 use serde_json::Value;
+use vm::frame::{BROADCAST, host, plain};
 use vm::{Bench, Config, WAIT, elf};
 
 /// QEMU's events, from before the guest's first instruction on.
@@ -167,6 +168,29 @@ fn too_little_memory_is_said() {
     refused("4 MiB", config, &["too little memory"]);
     let config = Config::new(24).unmanaged().memory(12).extra(&["-S"]);
     refused("24 ports in 12 MiB", config, &["too little memory", "packet buffers"]);
+}
+
+#[test]
+fn whatever_the_memory_it_runs_or_says_why_not() {
+    let mut n_running = 0;
+    for mib in [5, 6, 7, 10, 14, 16, 18, 20, 24, 32, 40] {
+        let bench = Bench::start(Config::new(12).unmanaged().memory(mib));
+        bench.case(format!("12 ports in {mib} MiB"));
+        let ends = ["ready ", "cannot start", "panic on"];
+        let log = bench.serial();
+        log.wait_until(WAIT, |text| ends.iter().any(|end| text.contains(end)));
+        let text = log.text();
+        if text.contains("ready ") {
+            n_running += 1;
+            bench.wait_ready();
+            bench.forwards(1, &plain(BROADCAST, host(1), 1514, 1), &(2..=12).collect::<Vec<_>>());
+            bench.shutdown();
+        } else {
+            bench.wait_for_end();
+            contains(&bench, &text, &["too little memory"]);
+        }
+    }
+    assert!(n_running >= 2, "32 MiB are enough");
 }
 
 /// The image says so in one line and switches off.
