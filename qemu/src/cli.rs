@@ -39,17 +39,21 @@ pub(crate) enum Command {
     },
 }
 
+/// What `--port` takes.
+const PORT_HELP: &str = "\
+A port of the switch; repeat for more. KIND is one of
+hosts[:N] (N ports with a built-in host each),
+tap:NAME,
+vhost-user:PATH[,server] (with \"server\" QEMU listens),
+socket:LOCAL,REMOTE (Unix datagrams: QEMU receives at LOCAL, sends to REMOTE),
+stream:PATH[,server],
+pcap:IN,OUT (replay IN into the port, write what leaves it to OUT; - for none).
+[default: hosts:4]";
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A port of the switch; repeat for more. KIND is one of
-    /// hosts[:N] (N ports with a built-in host each),
-    /// tap:NAME,
-    /// vhost-user:PATH[,server] (with "server" QEMU listens),
-    /// socket:LOCAL,REMOTE (Unix datagrams: QEMU receives at LOCAL, sends to REMOTE),
-    /// stream:PATH[,server],
-    /// pcap:IN,OUT (replay IN into the port, write what leaves it to OUT; - for none).
-    /// [default: hosts:4]
-    #[arg(long = "port", value_name = "KIND[:ARGS]", verbatim_doc_comment)]
+    // Not a doc comment: rustdoc would read the brackets as links.
+    #[arg(long = "port", value_name = "KIND[:ARGS]", help = PORT_HELP, long_help = PORT_HELP)]
     pub(crate) ports: Vec<String>,
     /// Number of vCPUs: one is control and data in turn, more give data cores of their own.
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -1,7 +1,7 @@
 //! The fuzzer: replays the files of a target, then mutates.
 //!
-//! The pool of inputs starts as the corpus. An input with a new [`Behaviour`](crate::Behaviour)
-//! joins it, up to [`MAX_POOL`]; so the search follows whatever opens a new path in the code. All
+//! The pool of inputs starts as the corpus. An input with a new [`Behaviour`]
+//! joins it, up to `MAX_POOL`; so the search follows whatever opens a new path in the code. All
 //! choices come from one seeded generator: the same seed, corpus and code give the same run.
 
 use std::collections::HashSet;
