@@ -100,7 +100,7 @@ fn matches(text: &str, read: &Match) {
     assert!(normal.covers(read), "{text}: normalizing narrowed the match");
     let is_icmp =
         matches!((normal.flow().eth_type(), normal.flow().nw_proto()), (0x0800, 1) | (0x86dd, 58));
-    let is_port = |value, mask| value > 0xff || !matches!(mask, 0 | 0xff | 0xffff);
+    let is_port = |value, mask| value > 0xff || !matches!(mask, 0 | 0xffff);
     let (flow, mask) = (normal.flow(), normal.mask());
     if is_icmp && (is_port(flow.tp_src(), mask.tp_src()) || is_port(flow.tp_dst(), mask.tp_dst())) {
         // Ports were given before the protocol changed to one that has none.
