@@ -8,6 +8,9 @@ use sync::time::Nanos;
 /// Bytes taken from a channel in one round.
 const READ_BYTES: usize = 4096;
 
+/// Sent bytes that stay in the output before the rest is moved to its front.
+const MOVE_BYTES: usize = 256 * 1024;
+
 /// A channel of bytes that never blocks.
 pub trait ByteChannel: Debug + Send {
     /// Takes bytes that have arrived, as many as fit; returns how many.
@@ -22,11 +25,13 @@ pub trait ByteChannel: Debug + Send {
 pub(crate) struct ControlChannel {
     channel: Box<dyn ByteChannel>,
     pub(crate) server: Unixctl,
+    /// Bytes of the server's output that are sent already.
+    n_sent: usize,
 }
 
 impl ControlChannel {
     pub(crate) fn new(channel: Box<dyn ByteChannel>) -> Self {
-        Self { channel, server: Unixctl::new() }
+        Self { channel, server: Unixctl::new(), n_sent: 0 }
     }
 
     /// Brings in what has arrived.
@@ -43,9 +48,14 @@ impl ControlChannel {
     /// Sends what the channel takes of the pending answers; true when none is left.
     pub(crate) fn write(&mut self) -> bool {
         let output = self.server.output();
-        if !output.is_empty() {
-            let n = self.channel.write(output).min(output.len());
-            output.drain(..n);
+        let pending = output.get(self.n_sent..).unwrap_or_default();
+        if !pending.is_empty() {
+            self.n_sent += self.channel.write(pending).min(pending.len());
+        }
+        // Moved to the front rarely, so that a long answer costs linear time.
+        if self.n_sent == output.len() || self.n_sent >= MOVE_BYTES {
+            output.drain(..self.n_sent);
+            self.n_sent = 0;
         }
         output.is_empty()
     }

@@ -213,9 +213,14 @@ fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
 }
 
 fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    let counters: [(&str, Counter); 10] = [
+    let counters: [(&str, Counter); 15] = [
         ("datapath_hit", |c| c.hits.get()),
         ("datapath_miss", |c| c.misses.get()),
+        ("datapath_emc_hit", |c| c.emc_hits.get()),
+        ("datapath_emc_miss", |c| c.emc_misses.get()),
+        ("datapath_emc_skipped", |c| c.emc_skipped.get()),
+        ("datapath_emc_insert", |c| c.emc_inserts.get()),
+        ("datapath_emc_replace", |c| c.emc_replaces.get()),
         ("datapath_upcall", |c| c.upcalls.get()),
         ("datapath_subtable_probe", |c| c.subtable_probes.get()),
         ("datapath_recirculated", |c| c.recirculated.get()),

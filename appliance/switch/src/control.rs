@@ -30,6 +30,8 @@ use sync::time::Nanos;
 const UPCALLS_PER_ROUND: usize = 64;
 /// Bytes of one connection given to the agent in one round.
 const BYTES_PER_ROUND: usize = 64 * 1024;
+/// Between two attempts to open a management NIC that broke the protocol.
+const RETRY: Nanos = Nanos::from_secs(1);
 
 /// What a control body is made of.
 pub(crate) struct Parts {
@@ -78,6 +80,10 @@ pub(crate) struct Network {
     open: Vec<SocketId>,
     /// To be closed when everything is sent.
     closing: Vec<SocketId>,
+    /// When the NIC was opened.
+    opened: Nanos,
+    /// When to try to open it, while it is not.
+    again: Option<Nanos>,
 }
 
 impl Control {
@@ -88,6 +94,8 @@ impl Control {
             connecting: BTreeMap::new(),
             open: Vec::new(),
             closing: Vec::new(),
+            opened: Nanos::ZERO,
+            again: None,
         });
         Self {
             bridge: parts.bridge,
@@ -136,6 +144,10 @@ impl Control {
         let mut worked = false;
         for ring in &mut self.upcalls {
             for _ in 0..UPCALLS_PER_ROUND {
+                if !self.dpif.has_room_to_flood() {
+                    // They wait, rather than be answered by frames that find no room.
+                    return worked;
+                }
                 let Some(item) = ring.pop() else { break };
                 worked = true;
                 match item {
@@ -199,7 +211,7 @@ impl Control {
                 budget = budget.saturating_sub(taken);
             }
         }
-        network.mend(&self.pool);
+        network.mend(&self.pool, now);
         worked
     }
 
@@ -208,6 +220,7 @@ impl Control {
         while let Some(request) = self.agent.next_request() {
             match (request, &mut self.network) {
                 (NetRequest::Connect(remote, target), Some(network)) => {
+                    network.give_up_attempts(remote);
                     match network.stack.connect(target) {
                         Ok(id) => {
                             network.connecting.insert(id, remote);
@@ -262,7 +275,8 @@ impl Control {
         let mut channels = core::mem::take(&mut self.channels);
         for channel in &mut channels {
             worked |= channel.read(now);
-            while let Some(request) = channel.server.next_request() {
+            // One command a round: answers can be long.
+            if let Some(request) = channel.server.next_request() {
                 worked = true;
                 let outcome = commands::run(&request.method, &request.params, self, now);
                 channel.server.reply(&request, outcome);
@@ -275,24 +289,46 @@ impl Control {
 }
 
 impl Network {
-    /// Resets the management NIC if its device broke the protocol. Connections live on: TCP repeats.
-    fn mend(&mut self, pool: &Arc<Pool>) {
-        let Some(fault) = self.stack.take_fault() else {
-            return;
-        };
-        let name = self.netdev.info().name.clone();
-        log::error!("{name}: the management NIC broke the protocol ({fault:?}); resetting it");
-        let old = self.stack.replace_queues(None);
-        if let Err(error) = self.netdev.reset(old.into_iter().collect()) {
-            log::error!("{name}: does not reset ({error:?})");
+    /// Ends the attempts to connect to this controller that the agent waits for no longer.
+    fn give_up_attempts(&mut self, remote: usize) {
+        let Self { stack, connecting, .. } = self;
+        connecting.retain(|&id, &mut of| {
+            if of == remote {
+                stack.abort(id);
+            }
+            of != remote
+        });
+    }
+
+    /// Resets the management NIC if its device broke the protocol, and opens it again when that is
+    /// due. Connections live on: TCP repeats.
+    fn mend(&mut self, pool: &Arc<Pool>, now: Nanos) {
+        if let Some(fault) = self.stack.take_fault() {
+            let name = &self.netdev.info().name;
+            log::error!("{name}: the management NIC broke the protocol ({fault:?}); resetting it");
+            let old = self.stack.replace_queues(None);
+            if let Err(error) = self.netdev.reset(old.into_iter().collect()) {
+                log::error!("{}: does not reset ({error:?})", self.netdev.info().name);
+            }
+            // A device that is faulty from the start must not keep the control core busy.
+            let up = now.saturating_sub(self.opened);
+            self.again = Some(if up >= RETRY { now } else { now.saturating_add(RETRY) });
+        }
+        if self.again.is_none_or(|again| now < again) {
             return;
         }
-        match self.netdev.open(1, pool) {
+        self.again = match self.netdev.open(1, pool) {
             Ok(mut pairs) if !pairs.is_empty() => {
                 self.stack.replace_queues(Some(pairs.swap_remove(0)));
+                self.opened = now;
+                None
             }
-            outcome => log::error!("{name}: does not open again ({:?})", outcome.err()),
-        }
+            outcome => {
+                let name = &self.netdev.info().name;
+                log::error!("{name}: does not open, will be tried again ({:?})", outcome.err());
+                Some(now.saturating_add(RETRY))
+            }
+        };
     }
 
     /// The NIC's name and address.

@@ -70,6 +70,11 @@ impl RingDpif {
         self.links.len()
     }
 
+    /// Whether a frame for every port would find room in the rings to the cores.
+    pub(crate) fn has_room_to_flood(&self) -> bool {
+        self.outlet.room() > self.ports.len()
+    }
+
     /// Makes `port` known to every core. `queues` are its queue pairs with the core that is to poll
     /// each; cores without one send by way of the first pair's core.
     pub(crate) fn add_port(&mut self, port: PortNo, queues: Vec<(usize, netdev::QueuePair)>) {

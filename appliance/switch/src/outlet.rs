@@ -129,6 +129,11 @@ impl Outlet {
         }
     }
 
+    /// Frames that surely find room in the ring to any one core.
+    pub(crate) fn room(&self) -> usize {
+        self.forwards.iter().flatten().map(Producer::room).min().unwrap_or(usize::MAX)
+    }
+
     /// Hands staged frames to their devices. `fault` hears of each queue that died.
     pub(crate) fn flush(&mut self, now: Nanos, mut fault: impl FnMut(PortNo, QueueFault)) -> bool {
         if self.dirty.is_empty() {

@@ -10,7 +10,7 @@
 //! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
 
 use crate::outlet::Outlet;
-use crate::rings::{Forward, Order, PortQueues, Report, Sender};
+use crate::rings::{FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -22,6 +22,9 @@ use sync::time::Nanos;
 
 /// Orders obeyed in one round.
 const ORDERS_PER_ROUND: usize = 64;
+/// Frames of one other core accepted in one round. Several of its ports may send to one of ours, and
+/// a flooded frame is many, so a burst would be too few.
+const FORWARDS_PER_ROUND: usize = FORWARD_RING / 2;
 /// Rounds between two looks at what the devices lost.
 const STATS_EVERY: u32 = 256;
 
@@ -96,11 +99,11 @@ impl Pmd {
         worked
     }
 
-    /// Frames that other cores send by our queues; at most a burst of each.
+    /// Frames that other cores send by our queues, a bounded number of each.
     fn accept_forwards(&mut self) -> bool {
         let mut worked = false;
         for ring in &mut self.incoming {
-            for _ in 0..packet::BATCH {
+            for _ in 0..FORWARDS_PER_ROUND {
                 let Some(Forward { port, packet }) = ring.pop() else {
                     break;
                 };

@@ -27,8 +27,11 @@ use sync::time::Nanos;
 
 /// Connections at one time, of all services and both directions.
 pub const MAX_CONNECTIONS: usize = 64;
-/// Sockets that listen for one service: so many peers may connect between two polls.
+/// Sockets that listen for one service.
 const BACKLOG: usize = 4;
+/// Connections of which only the first segment has come. Beyond it the oldest is given up, so that
+/// peers that never go on do not keep out those that do.
+const MAX_HALF_OPEN: usize = 16;
 /// Bound on the work of one poll.
 const FRAMES_PER_POLL: usize = 64;
 const RECEIVE_BYTES: usize = 32 * 1024;
@@ -133,7 +136,11 @@ impl Management {
         now: Nanos,
     ) -> Self {
         let mut nic = Nic::new(queues, cache);
-        let mac = EthernetAddress(mac);
+        // Nothing can be sent to a group address, and the stack refuses to have one: a device that
+        // claims it is taken for the station that it nearly names.
+        let [first, rest @ ..] = mac;
+        let [b, c, d, e, f] = rest;
+        let mac = EthernetAddress([first & !1, b, c, d, e, f]);
         let mut config = Config::new(mac.into());
         config.random_seed = random;
         let mut interface = Interface::new(config, &mut nic, instant(now));
@@ -204,6 +211,8 @@ impl Management {
                 break;
             }
             worked = true;
+            // Each peer finds a listening socket, however many come at once.
+            self.accept();
         }
         for _ in 0..FRAMES_PER_POLL {
             let sent = self.interface.poll_egress(now, &mut self.nic, &mut self.sockets);
@@ -351,7 +360,7 @@ impl Management {
                 k += 1;
                 continue;
             }
-            let Listener { port, handle } = self.listeners.swap_remove(k);
+            let Listener { port, handle } = self.listeners.remove(k);
             let peer = socket.remote_endpoint();
             match peer {
                 Some(peer) if socket.may_send() && self.connections.len() < MAX_CONNECTIONS => {
@@ -369,13 +378,31 @@ impl Management {
     }
 
     fn fill_backlog(&mut self) {
-        for &port in &self.services {
-            let listening = self.listeners.iter().filter(|l| l.port == port).count();
-            for _ in listening..BACKLOG {
+        let Self { services, listeners, sockets, doomed, .. } = self;
+        let is_half_open = |l: &Listener, sockets: &SocketSet<'_>| {
+            !sockets.get::<tcp::Socket<'_>>(l.handle).is_listening()
+        };
+        let n_half_open = listeners.iter().filter(|l| is_half_open(l, sockets)).count();
+        if n_half_open > MAX_HALF_OPEN
+            && let Some(oldest) = listeners.iter().position(|l| is_half_open(l, sockets))
+        {
+            // Its socket listens again: a flood allocates nothing.
+            let Listener { port, handle } = listeners.remove(oldest);
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+            socket.abort();
+            match socket.listen(port) {
+                Ok(()) => listeners.push(Listener { port, handle }),
+                Err(_) => doomed.push(handle),
+            }
+        }
+        for &port in &*services {
+            let is_free = |l: &&Listener| l.port == port && !is_half_open(l, sockets);
+            let n_free = listeners.iter().filter(is_free).count();
+            for _ in n_free..BACKLOG {
                 let mut socket = new_socket();
                 if socket.listen(port).is_ok() {
-                    let handle = self.sockets.add(socket);
-                    self.listeners.push(Listener { port, handle });
+                    let handle = sockets.add(socket);
+                    listeners.push(Listener { port, handle });
                 }
             }
         }
