@@ -6,8 +6,8 @@
 //! streams, which is all that the sans-I/O agent wants to know of a network.
 //!
 //! # Bounds
-//! At most [`MAX_CONNECTIONS`] connections with fixed buffers, [`BACKLOG`] sockets listening a
-//! service, [`FRAMES_PER_POLL`] frames a poll. A peer that does not read fills its own send buffer
+//! At most [`MAX_CONNECTIONS`] connections with fixed buffers, `BACKLOG` sockets listening a
+//! service, `FRAMES_PER_POLL` frames a poll. A peer that does not read fills its own send buffer
 //! and nobody else's.
 
 mod nic;
@@ -201,7 +201,7 @@ impl Management {
         Ok(self.adopt(handle, false))
     }
 
-    /// Moves frames, at most [`FRAMES_PER_POLL`] of them; true when there was anything to do.
+    /// Moves frames, at most `FRAMES_PER_POLL` of them; true when there was anything to do.
     pub fn poll(&mut self, now: Nanos) -> bool {
         let now = instant(now);
         let mut worked = false;
