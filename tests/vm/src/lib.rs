@@ -6,6 +6,7 @@ mod client;
 mod config;
 pub mod frame;
 mod masked;
+pub mod os_ken;
 mod port;
 mod spawned;
 pub mod tool;
