@@ -39,7 +39,7 @@ use flow::{
 };
 use packet::BATCH;
 
-use self::worth::Worth;
+use self::worth::{Tally, Worth};
 use crate::{
     accounting::CoreCounters,
     table::{Flows, Generation, Hit, Hits, Slot},
@@ -129,17 +129,19 @@ impl Emc {
         }
         // All hashes first, so that the reads of the tags overlap.
         self.probes.extend(keys.iter().map(|key| Probe::of(&key.flow, basis)));
-        let (mut n_hits, mut n_spared) = (0, 0);
+        let mut tally = Tally { n_lookups: keys.len() as u64, ..Tally::default() };
         for ((probe, key), hit) in self.probes.iter().zip(keys).zip(hits) {
-            if let Some(entry) = self.pairs.find(probe, &key.flow, flows) {
-                *hit = Some(Hit { slot: entry.slot, n_probes: 0 });
-                n_hits += 1;
-                n_spared += u64::from(entry.n_probes);
+            match self.pairs.find(probe, &key.flow, flows) {
+                Some(entry) => {
+                    *hit = Some(Hit { slot: entry.slot, n_probes: 0 });
+                    tally.n_spared += u64::from(entry.n_probes);
+                }
+                None => tally.n_misses += 1,
             }
         }
-        self.worth.spared(n_spared);
-        counters.emc_hits.add(n_hits);
-        counters.emc_misses.add(self.probes.len() as u64 - n_hits);
+        self.worth.count(tally);
+        counters.emc_hits.add(tally.n_lookups - tally.n_misses);
+        counters.emc_misses.add(tally.n_misses);
     }
 
     /// Considers for insertion what the megaflow table has found for the keys of the last lookup.

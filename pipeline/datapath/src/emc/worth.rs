@@ -1,10 +1,12 @@
 //! Whether the exact-match cache pays, and what follows from it.
 //!
 //! # What
-//! Asking the cache costs the hash of the whole key for every packet; each hit spares the probes of
-//! the megaflow table that its entry remembers. Both are counted, not timed: a *window* of lookups
-//! pays if the probes spared are more than [`COST`] for each lookup. So it pays for busy flows under
-//! many masks, and neither for a scan of short flows (no hits) nor under one mask (little spared).
+//! Asking the cache costs the hash of the whole key for every packet, and a miss more, because it
+//! may insert and displaces other data from the processor's caches; each hit spares the probes of
+//! the megaflow table that its entry remembers. All is counted, not timed, in probes: a *window* of
+//! lookups pays if what it spared is at least [`LOOKUP`] for each lookup and [`MISS`] for each miss.
+//! So it pays for busy flows under several masks, and neither for a scan of short flows (no hits)
+//! nor under one mask (little spared).
 //!
 //! # States
 //! ```text
@@ -27,13 +29,16 @@
 use super::Pairs;
 
 /// What a lookup in the cache costs, in quarters of a probe of the megaflow table.
-const COST: u64 = 6;
+const LOOKUP: u64 = 5;
+
+/// What a miss costs besides, in quarters of a probe.
+const MISS: u64 = 16;
 
 /// Windows that a cache rests, the first time.
 const REST: u64 = 16;
 
 /// Windows that it rests at most.
-const MAX_REST: u64 = 1024;
+pub(super) const MAX_REST: u64 = 1024;
 
 /// Windows after which even a cache that pays begins anew.
 const RELEARN: u64 = 64;
@@ -56,13 +61,28 @@ enum State {
     Warming,
     /// It is asked, and the window decides.
     Judged {
-        /// Probes spared in this window.
-        n_spared: u64,
+        /// What was counted in this window.
+        tally: Tally,
         /// Windows that have paid.
         n_paid: u64,
     },
     /// It is not asked.
     Off,
+}
+
+/// What lookups cost and spared.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) n_lookups: u64,
+    pub(super) n_misses: u64,
+    /// Probes of the megaflow table that hits did without.
+    pub(super) n_spared: u64,
+}
+
+impl Tally {
+    fn pays(self) -> bool {
+        self.n_spared * 4 >= self.n_lookups * LOOKUP + self.n_misses * MISS
+    }
 }
 
 impl Worth {
@@ -82,11 +102,13 @@ impl Worth {
         self.state != State::Off
     }
 
-    /// Adds what hits have spared.
+    /// Adds what a batch has cost and spared.
     #[inline]
-    pub(super) fn spared(&mut self, n_probes: u64) {
-        if let State::Judged { n_spared, .. } = &mut self.state {
-            *n_spared += n_probes;
+    pub(super) fn count(&mut self, batch: Tally) {
+        if let State::Judged { tally, .. } = &mut self.state {
+            tally.n_lookups += batch.n_lookups;
+            tally.n_misses += batch.n_misses;
+            tally.n_spared += batch.n_spared;
         }
     }
 
@@ -99,8 +121,8 @@ impl Worth {
                 pairs.clear();
                 State::Warming
             }
-            State::Warming => State::Judged { n_spared: 0, n_paid: 0 },
-            State::Judged { n_spared, .. } if n_spared * 4 < self.window * COST => {
+            State::Warming => State::Judged { tally: Tally::default(), n_paid: 0 },
+            State::Judged { tally, .. } if !tally.pays() => {
                 self.n_left = self.window * self.rest;
                 self.rest = (self.rest * 2).min(MAX_REST);
                 State::Off
@@ -112,7 +134,7 @@ impl Worth {
             }
             State::Judged { n_paid, .. } => {
                 self.rest = REST;
-                State::Judged { n_spared: 0, n_paid: n_paid + 1 }
+                State::Judged { tally: Tally::default(), n_paid: n_paid + 1 }
             }
         };
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::common::{CORE, catch_all, for_udp, out, put, udp_frame, with_ports};
 use datapath::{
-    Command, CoreId, DpAction, Dpif, DropReason, Fate, HashAction, HashKind, LocalConfig,
-    LocalDpif, MAX_DEPTH, Masked, Megaflow, PortNo, PutError, SetMeta, TableLimits, UpcallReason,
+    Command, CoreId, DpAction, Dpif, DropReason, EmcConfig, Fate, HashAction, HashKind,
+    LocalConfig, LocalDpif, MAX_DEPTH, Masked, Megaflow, PortNo, PutError, SetMeta, TableLimits,
+    UpcallReason,
 };
 use flow::{Field, Flow, Mask};
 use packet::PoolConfig;
@@ -270,7 +271,9 @@ fn samples_hits_for_the_self_check() {
 
 #[test]
 fn subtables_are_put_in_the_order_of_their_hits() {
-    let mut dpif = with_ports(2);
+    let config = LocalConfig { emc: EmcConfig::OFF, ..LocalConfig::default() };
+    let mut dpif = LocalDpif::with(config);
+    (1..=2).for_each(|port| dpif.add_port(PortNo(port)));
     put(&mut dpif, for_udp(1, 1, &[out(2)]));
     let mut mask = Mask::ZERO;
     mask.set_exact(Field::EthSrc);

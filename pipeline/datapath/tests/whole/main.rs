@@ -4,5 +4,6 @@ mod accounting;
 mod actions;
 mod common;
 mod dump;
+mod emc;
 mod input;
 mod table;
