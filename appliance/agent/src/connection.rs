@@ -15,6 +15,9 @@ use sync::time::Nanos;
 /// network layer, whose window then slows the peer.
 const MAX_INPUT: usize = 2 * 65_536;
 
+/// The message type that is the same in every version.
+const HELLO: u8 = 0;
+
 /// What the connection waits for before its next request is looked at.
 #[derive(Debug)]
 pub(crate) enum Waiting {
@@ -141,6 +144,11 @@ impl Connection {
             self.ending = Some("message shorter than its header");
             return None;
         }
+        if self.dialect.is_none() && pending.get(1) != Some(&HELLO) {
+            // Told by the header alone: who speaks another protocol may never send the rest.
+            self.ending = Some("first message is not a hello");
+            return None;
+        }
         let message = pending.get(..len)?.to_vec();
         self.consumed += len;
         Some(message)
@@ -153,7 +161,7 @@ impl Connection {
         // Hello is type 0 in every version. Elements that are not understood are passed over.
         let bitmap = match openflow::decode(message) {
             Ok((_, Message::Hello(hello))) => hello.bitmap,
-            _ if message.get(1) == Some(&0) => None,
+            _ if message.get(1) == Some(&HELLO) => None,
             _ => {
                 self.ending = Some("first message is not a hello");
                 return None;
