@@ -9,6 +9,7 @@ use core::fmt;
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -322,7 +323,10 @@ pub fn put(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     }
     let failed = |why| BuildError::File(path.to_path_buf(), why);
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    // As any file that a program writes; a temporary one would be for its owner alone.
+    let mode = fs::Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().permissions(mode).tempfile_in(dir);
+    let mut file = file.map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|why| failed(why.error))?;
     Ok(())

@@ -286,8 +286,9 @@ impl Session<'_> {
         // The last lines may still be on their way through the pipe.
         running.serial().wait_until(Duration::from_secs(1), |_| false);
         let text = running.serial().text();
-        let is_bad =
-            ["panic on cpu", "cannot start:", "fatal"].iter().any(|bad| text.contains(bad));
+        let is_bad = ["panic on cpu", "cannot start:", "fatal trap on cpu"]
+            .iter()
+            .any(|bad| text.contains(bad));
         if status.is_some_and(|status| status.success()) && !is_bad && self.ready.is_some() {
             self.serial(running);
             self.ui.show(&Event::Ended { how: "the switch has switched itself off".into() });
