@@ -63,7 +63,7 @@ impl Events {
 
     pub(crate) fn push(&mut self, event: BridgeEvent) {
         let is_packet_in = matches!(event, BridgeEvent::PacketIn(_));
-        let n_others = self.queue.len() - self.n_packet_ins;
+        let n_others = self.n_others();
         let has_room =
             if is_packet_in { self.n_packet_ins < MAX_PACKET_INS } else { n_others < MAX_OTHERS };
         if has_room {
@@ -79,6 +79,11 @@ impl Events {
         let event = self.queue.pop_front()?;
         self.n_packet_ins -= usize::from(matches!(event, BridgeEvent::PacketIn(_)));
         Some(event)
+    }
+
+    /// Waiting events that are not packet-ins.
+    pub(crate) fn n_others(&self) -> usize {
+        self.queue.len() - self.n_packet_ins
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -16,26 +16,74 @@ use openflow::FlowRemovedReason;
 use sync::time::Nanos;
 
 /// The rules with timeouts, by the time at which they must be looked at.
+///
+/// Hard and idle timeouts are apart, because they are judged at different times: rules whose idle
+/// time is over wait for statistics, and would be looked at again in every call until then.
 #[derive(Debug, Default)]
 pub(crate) struct Timeouts {
-    by_deadline: BTreeMap<(Nanos, u64), Arc<Rule>>,
+    hard: BTreeMap<(Nanos, u64), Arc<Rule>>,
+    idle: BTreeMap<(Nanos, u64), Arc<Rule>>,
 }
 
 impl Timeouts {
     pub(crate) fn insert(&mut self, rule: &Arc<Rule>) {
-        let deadline = rule.hard_deadline().min(rule.idle_deadline());
-        rule.deadline.set(deadline.0);
-        if deadline < Nanos::MAX {
-            self.by_deadline.insert((deadline, rule.seq), Arc::clone(rule));
+        let hard = rule.hard_deadline();
+        if hard < Nanos::MAX {
+            self.hard.insert((hard, rule.seq), Arc::clone(rule));
+        }
+        self.insert_idle(rule);
+    }
+
+    fn insert_idle(&mut self, rule: &Arc<Rule>) {
+        let idle = rule.idle_deadline();
+        rule.deadline.set(idle.0);
+        if idle < Nanos::MAX {
+            self.idle.insert((idle, rule.seq), Arc::clone(rule));
         }
     }
 
     pub(crate) fn remove(&mut self, rule: &Rule) {
-        self.by_deadline.remove(&(Nanos(rule.deadline.get()), rule.seq));
+        self.hard.remove(&(rule.hard_deadline(), rule.seq));
+        self.idle.remove(&(Nanos(rule.deadline.get()), rule.seq));
     }
 
-    pub(crate) fn next(&self) -> Option<Nanos> {
-        self.by_deadline.first_key_value().map(|((deadline, _), _)| *deadline)
+    /// The next time after `now` at which something is due. What is due already waits for
+    /// statistics.
+    pub(crate) fn next_after(&self, now: Nanos) -> Option<Nanos> {
+        let first = |of: &BTreeMap<(Nanos, u64), Arc<Rule>>| of.first_key_value().map(|(k, _)| k.0);
+        let both = first(&self.hard).into_iter().chain(first(&self.idle));
+        both.filter(|&deadline| deadline > now).min()
+    }
+
+    /// Rules whose hard time is over, a bounded number.
+    fn hard_due(&mut self, now: Nanos) -> Vec<Arc<Rule>> {
+        let mut due = Vec::new();
+        while due.len() < BATCH
+            && let Some(first) = self.hard.first_entry()
+            && first.key().0 <= now
+        {
+            due.push(first.remove());
+        }
+        due
+    }
+
+    /// Rules whose idle time was over when the statistics were read, a bounded number. What was
+    /// used in the meantime has a new deadline.
+    fn idle_due(&mut self, stats_as_of: Nanos) -> Vec<Arc<Rule>> {
+        let mut due = Vec::new();
+        for _ in 0..BATCH {
+            let Some(first) = self.idle.first_entry() else { break };
+            if first.key().0 > stats_as_of {
+                break;
+            }
+            let rule = first.remove();
+            if rule.idle_deadline() <= stats_as_of {
+                due.push(rule);
+            } else {
+                self.insert_idle(&rule);
+            }
+        }
+        due
     }
 }
 
@@ -64,36 +112,28 @@ impl Farewells {
     }
 }
 
-/// Rules looked at in one call at most.
+/// Rules of each kind looked at in one call at most.
 const BATCH: usize = 1024;
+/// Reports that wait to be taken, beyond which no more are made.
+const MAX_REPORTS: usize = 4096;
 
 impl Bridge {
     /// Removes the rules whose time is over. Statistics are known as of `stats_as_of`: a rule
     /// whose idle time was over later than that waits for the next round.
     pub(crate) fn expire_rules(&mut self, stats_as_of: Nanos, now: Nanos) {
-        let mut due = Vec::new();
-        while due.len() < BATCH && self.timeouts.next().is_some_and(|deadline| deadline <= now) {
-            due.extend(self.timeouts.by_deadline.pop_first().map(|(_, rule)| rule));
-        }
-        let (mut hard, mut idle) = (Vec::new(), Vec::new());
-        for rule in due {
-            let idle_deadline = rule.idle_deadline();
-            if rule.hard_deadline() <= now {
-                hard.push(rule);
-            } else if idle_deadline <= stats_as_of {
-                idle.push(rule);
-            } else {
-                self.timeouts.insert(&rule);
-            }
-        }
+        let hard = self.timeouts.hard_due(now);
         self.remove_rules(&hard, FlowRemovedReason::HardTimeout, now);
+        let idle = self.timeouts.idle_due(stats_as_of.min(now));
         self.remove_rules(&idle, FlowRemovedReason::IdleTimeout, now);
     }
 
-    /// Reports the removed rules whose counts are final.
+    /// Reports the removed rules whose counts are final, as fast as somebody takes the reports: a
+    /// report is larger than what waits here for it.
     pub(crate) fn send_farewells(&mut self) {
         let settled = self.reval.in_force();
-        while self.farewells.0.front().is_some_and(|farewell| farewell.seq <= settled) {
+        while self.events.n_others() < MAX_REPORTS
+            && self.farewells.0.front().is_some_and(|farewell| farewell.seq <= settled)
+        {
             let Some(Farewell { rule, reason, removed, .. }) = self.farewells.0.pop_front() else {
                 return;
             };

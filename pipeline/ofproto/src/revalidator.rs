@@ -40,6 +40,8 @@ use sync::time::Nanos;
 
 /// Ukeys that one call looks at, at most.
 pub const BATCH: usize = 512;
+/// Slots of ukeys, empty or not, that one call passes over, at most.
+const SLOT_BATCH: usize = 8 * BATCH;
 /// MAC entries that one call ages out, at most.
 const MAC_BATCH: usize = 1024;
 /// The flow limit starts here and never falls below [`MIN_FLOW_LIMIT`] (OVS's constants).
@@ -174,8 +176,7 @@ impl Bridge {
             Phase::Resting { until } if is_settled => {
                 let macs = self.state.macs.next_expiry().unwrap_or(Nanos::MAX);
                 // A rule whose idle time is over waits for the statistics of the next round.
-                let rules = self.timeouts.next().filter(|deadline| *deadline > now);
-                let rules = rules.unwrap_or(Nanos::MAX);
+                let rules = self.timeouts.next_after(now).unwrap_or(Nanos::MAX);
                 until.min(macs).min(rules).max(now)
             }
             _ => now,
@@ -196,7 +197,9 @@ impl Bridge {
             return;
         };
         let mut n_looked_at = 0;
-        while n_looked_at < BATCH && next < self.ukeys.end() {
+        // After a peak most slots are empty, and passing over them is work too.
+        let end = self.ukeys.end().min(next.saturating_add(SLOT_BATCH));
+        while n_looked_at < BATCH && next < end {
             if self.ukeys.get(next).is_some() {
                 n_looked_at += 1;
                 if self.visit(next, dpif, now).is_err() {

@@ -135,7 +135,7 @@ pub struct Rule {
     pub modified: Nanos,
     /// The order in which rules came to be.
     pub(crate) seq: u64,
-    /// When its timeouts must be looked at next.
+    /// When its idle timeout must be looked at next.
     pub(crate) deadline: Gauge,
     pub(crate) stats: Arc<RuleStats>,
 }

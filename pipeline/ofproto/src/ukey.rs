@@ -21,7 +21,7 @@
 use crate::mac_learning::Station;
 use crate::rule::RuleStats;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{CoreId, FlowStats, Megaflow, Ufid};
@@ -179,7 +179,8 @@ pub(crate) type Slot = usize;
 #[derive(Debug, Default)]
 pub struct Ukeys {
     slots: Vec<Option<Ukey>>,
-    free: Vec<Slot>,
+    /// Empty slots; the lowest is filled first, so that the last ones can go.
+    free: BTreeSet<Slot>,
     by_ufid: BTreeMap<(CoreId, Ufid), Slot>,
 }
 
@@ -218,7 +219,7 @@ impl Ukeys {
     pub(crate) fn insert(&mut self, mut ukey: Ukey) {
         ukey.transition(UkeyState::Visible);
         let name = (ukey.core, ukey.megaflow.ufid);
-        let slot = self.free.pop().unwrap_or_else(|| {
+        let slot = self.free.pop_first().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
@@ -232,7 +233,14 @@ impl Ukeys {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Ukey> {
         let ukey = self.slots.get_mut(slot)?.take()?;
         self.by_ufid.remove(&(ukey.core, ukey.megaflow.ufid));
-        self.free.push(slot);
+        self.free.insert(slot);
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+            self.free.remove(&self.slots.len());
+        }
+        if self.slots.len() < self.slots.capacity() / 4 {
+            self.slots.shrink_to(self.slots.len() * 2);
+        }
         Some(ukey)
     }
 
@@ -255,6 +263,28 @@ impl Ukeys {
 #[cfg(test)]
 mod tests {
     use super::UkeyState::{Created, Deleted, Evicted, Evicting, Operational, Visible};
+    use super::*;
+    use flow::{Flow, Mask};
+
+    #[test]
+    fn slots_go_when_ukeys_do() {
+        let mut ukeys = Ukeys::default();
+        for port in 0..1000 {
+            let mut flow = Flow::ZERO;
+            flow.set_in_port(port);
+            let mut mask = Mask::ZERO;
+            mask.set_exact(flow::Field::InPort);
+            let megaflow = Arc::new(Megaflow::new(&flow, mask, Arc::new([])));
+            let (names, now) = (Names::default(), Nanos::ZERO);
+            ukeys.insert(Ukey::new(CoreId(0), megaflow, Box::new([]), false, 0, names, now));
+        }
+        let holes = (0..1000).filter(|slot| slot % 100 != 0);
+        holes.for_each(|slot| drop(ukeys.remove(slot)));
+        assert_eq!((ukeys.len(), ukeys.end()), (10, 901));
+        (100..=900).step_by(100).for_each(|slot| drop(ukeys.remove(slot)));
+        assert_eq!((ukeys.len(), ukeys.end(), ukeys.free.len()), (1, 1, 0));
+        assert!(ukeys.slots.capacity() < 100, "memory of a peak is given back");
+    }
 
     #[test]
     fn only_the_drawn_edges_exist() {

@@ -1,7 +1,7 @@
 //! Timeouts and flow-removed messages, with made-up time (OpenFlow 1.3.5 §5.5, §7.4.2).
 
 use crate::lab::{Lab, add, change, ether, output};
-use ofproto::BridgeEvent;
+use ofproto::{BridgeConfig, BridgeEvent, FailMode};
 use openflow::{
     FlowMod, FlowModCommand, FlowModFlags, FlowRemoved, FlowRemovedReason, Instructions,
 };
@@ -152,4 +152,40 @@ fn a_clock_that_jumps_loses_nothing_but_cache() {
     assert_eq!(lab.rules().len(), 1);
     assert_eq!(lab.ports(1, &ether(1, 2)), [2]);
     assert_eq!(lab.rules()[0].stats().packets(), 2);
+}
+
+#[test]
+fn hard_timeouts_do_not_wait_behind_idle_ones_that_wait_for_statistics() {
+    let config = BridgeConfig {
+        fail_mode: FailMode::Secure,
+        max_revalidator: S(60),
+        max_idle: S(60),
+        ..BridgeConfig::default()
+    };
+    let mut lab = Lab::with(config, 2);
+    for priority in 1..=1100 {
+        lab.flow_mod(&FlowMod { priority, ..mortal(1, 0) }).unwrap();
+    }
+    lab.flow_mod(&FlowMod { priority: 2000, ..mortal(0, 2) }).unwrap();
+    lab.settle();
+    lab.now += S(3);
+    lab.dpif.set_now(lab.now);
+    lab.bridge.run(&mut lab.dpif, lab.now);
+    assert!(lab.rules().iter().all(|rule| rule.priority != 2000));
+}
+
+#[test]
+fn reports_of_removed_rules_are_made_as_they_are_taken() {
+    let mut lab = Lab::secure(2);
+    for priority in 0..6_000 {
+        lab.flow_mod(&FlowMod { priority, ..mortal(0, 0) }).unwrap();
+    }
+    lab.flow_mod(&change(FlowModCommand::Delete, "")).unwrap();
+    let mut n_reports = 0;
+    for _ in 0..10 {
+        lab.settle();
+        assert!(lab.bridge.n_events() < 5_000, "{} wait", lab.bridge.n_events());
+        n_reports += removed(&mut lab).len();
+    }
+    assert_eq!(n_reports, 6_000);
 }
