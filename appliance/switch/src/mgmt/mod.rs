@@ -136,11 +136,7 @@ impl Management {
         now: Nanos,
     ) -> Self {
         let mut nic = Nic::new(queues, cache);
-        // Nothing can be sent to a group address, and the stack refuses to have one: a device that
-        // claims it is taken for the station that it nearly names.
-        let [first, rest @ ..] = mac;
-        let [b, c, d, e, f] = rest;
-        let mac = EthernetAddress([first & !1, b, c, d, e, f]);
+        let mac = EthernetAddress(mac);
         let mut config = Config::new(mac.into());
         config.random_seed = random;
         let mut interface = Interface::new(config, &mut nic, instant(now));
