@@ -35,7 +35,7 @@ fn os_ken_13() {
         has_flow(
             &bench,
             &format!(
-                "priority=1,in_port=\"p{in_port}\",dl_src=02:00:00:00:00:0{from},dl_dst=02:00:00:00:00:0{to} actions=output:\"p{out}\""
+                "priority=1,in_port=p{in_port},dl_src=02:00:00:00:00:0{from},dl_dst=02:00:00:00:00:0{to} actions=output:p{out}"
             ),
         );
     }
@@ -80,11 +80,11 @@ fn os_ken_10() {
     learns(&bench, host(1), host(2));
     has_flow(
         &bench,
-        "in_port=\"p1\",dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02 actions=output:\"p2\"",
+        "in_port=p1,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02 actions=output:p2",
     );
     has_flow(
         &bench,
-        "in_port=\"p2\",dl_src=02:00:00:00:00:02,dl_dst=02:00:00:00:00:01 actions=output:\"p1\"",
+        "in_port=p2,dl_src=02:00:00:00:00:02,dl_dst=02:00:00:00:00:01 actions=output:p1",
     );
     bench.forwards(1, &plain(host(2), host(1), 60, 9), &[2]);
     bench.shutdown();
