@@ -438,6 +438,13 @@ impl Bench {
         }
     }
 
+    /// Waits until every conclusion that the switch has cached knows of all changes so far, what was
+    /// learned included: by the barrier behind a change that changes nothing.
+    #[track_caller]
+    pub fn barrier(&self) {
+        self.ofctl(&["del-flows", "table=253,cookie=0x5eed/-1"]);
+    }
+
     /// The TCP port of the host that leads to the switch's OpenFlow.
     #[must_use]
     pub fn openflow_port(&self) -> u16 {
@@ -459,11 +466,15 @@ impl Bench {
         qmp.unwrap_or_else(|why| self.fail(why.to_string()))
     }
 
-    /// Waits until QEMU is gone by itself; what the exit status was.
+    /// Waits until QEMU is gone by itself and its whole serial output is there; what the exit status
+    /// was.
     #[track_caller]
     pub fn wait_for_end(&self) -> std::process::ExitStatus {
         let status = self.running.borrow_mut().wait(WAIT);
-        status.unwrap_or_else(|| self.fail("the machine does not end"))
+        let status = status.unwrap_or_else(|| self.fail("the machine does not end"));
+        // Its last words may still be in the pipe, whose end ends this wait.
+        self.serial().wait_until(WAIT, |_| false);
+        status
     }
 
     /// Whether QEMU still runs.

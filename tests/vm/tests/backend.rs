@@ -133,6 +133,7 @@ fn link(bench: &Bench) {
     assert!(shown.contains("LINK_DOWN"), "{shown}");
     assert!(!learned(2), "its stations are forgotten");
     assert!(learned(1), "those of others are not");
+    bench.barrier();
 
     bench.case("link down: frames for its stations are flooded");
     bench.forwards(1, &plain(host(2), host(1), 60, 0), &[3]);
@@ -148,6 +149,7 @@ fn link(bench: &Bench) {
     bench.forwards(2, &plain(host(1), host(2), 60, 1), &[1]);
     // A cached flow saw it; the next look at statistics tells.
     assert!(bench.wait_until(|| learned(2)), "learned again");
+    bench.barrier();
     bench.forwards(1, &plain(host(2), host(1), 60, 2), &[2]);
 }
 

@@ -47,6 +47,7 @@ fn learning(bench: &Bench) {
 
     bench.case("B4: after fdb/flush everything is unknown again");
     bench.appctl("fdb/flush", &["br0"]);
+    bench.barrier();
     bench.forwards(3, &plain(host(1), host(3), 60, 7), &[1, 2]);
 }
 
@@ -83,6 +84,7 @@ fn moving(bench: &Bench) {
             entry.is_some_and(|line| line.trim_start().starts_with(&port.to_string()))
         });
         assert!(is_followed, "to port {port}");
+        bench.barrier();
         bench.forwards(3, &plain(host(7), host(3), 60, round), &[port]);
         bench.forwards(3, &plain(host(7), host(3), 70, round), &[port]);
     }

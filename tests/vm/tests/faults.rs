@@ -179,15 +179,14 @@ fn whatever_the_memory_it_runs_or_says_why_not() {
         let ends = ["ready ", "cannot start", "panic on"];
         let log = bench.serial();
         log.wait_until(WAIT, |text| ends.iter().any(|end| text.contains(end)));
-        let text = log.text();
-        if text.contains("ready ") {
+        if log.text().contains("ready ") {
             n_running += 1;
             bench.wait_ready();
             bench.forwards(1, &plain(BROADCAST, host(1), 1514, 1), &(2..=12).collect::<Vec<_>>());
             bench.shutdown();
         } else {
             bench.wait_for_end();
-            contains(&bench, &text, &["too little memory"]);
+            contains(&bench, &log.text(), &["too little memory"]);
         }
     }
     assert!(n_running >= 2, "32 MiB are enough");

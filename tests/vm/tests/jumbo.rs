@@ -40,8 +40,8 @@ fn frames_up_to_the_mtu() {
 
     bench.case("a VLAN tag does not count");
     let frame = tagged(&plain(host(9), host(1), 9014, 0), 0x8100, 5, 0);
-    bench.send(1, &frame);
     let to_port_3 = bench.drops(3, "mtu-exceeded");
+    bench.send(1, &frame);
     bench.expect(&[(2, &frame)]);
     assert_eq!(bench.drops(3, "mtu-exceeded"), to_port_3 + 1, "flooded to a port too small for it");
 
