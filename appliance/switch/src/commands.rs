@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use datapath::{CoreCounters, Dpif, DropReason};
+use datapath::{CoreCounters, Dpif, DropReason, UfidShown};
 use log::LevelFilter;
 use ofproto::OfPort;
 use sync::time::Nanos;
@@ -28,7 +28,7 @@ struct Command {
 /// Every command, in the order of its names.
 const COMMANDS: &[Command] = &[
     Command { name: "coverage/show", usage: "", n_params: 0..=0, run: coverage_show },
-    Command { name: "dpctl/dump-flows", usage: "[dp]", n_params: 0..=1, run: dump_megaflows },
+    Command { name: "dpctl/dump-flows", usage: "[-m] [dp]", n_params: 0..=2, run: dump_megaflows },
     Command { name: "dpctl/show", usage: "[dp]", n_params: 0..=1, run: dpctl_show },
     Command { name: "exit", usage: "[--cleanup]", n_params: 0..=1, run: exit },
     Command { name: "fdb/flush", usage: "[bridge]", n_params: 0..=1, run: fdb_flush },
@@ -204,8 +204,12 @@ fn dpctl_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     Ok(text)
 }
 
-fn dump_megaflows(control: &mut Control, _: &[String], now: Nanos) -> Outcome {
-    Ok(control.bridge.dump_megaflows(MAX_DUMPED, now))
+fn dump_megaflows(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
+    let ufid = match params.iter().any(|param| param == "-m" || param == "--more") {
+        true => UfidShown::Yes,
+        false => UfidShown::No,
+    };
+    Ok(control.bridge.dump_megaflows(MAX_DUMPED, ufid, now))
 }
 
 fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {

@@ -3,31 +3,19 @@
 use crate::bridge::Bridge;
 use alloc::string::String;
 use core::fmt::Write as _;
-use datapath::Actions;
-use flow::Match;
+use datapath::{DumpLine, UfidShown};
 use sync::time::Nanos;
 
 impl Bridge {
-    /// The cached flows as `ovs-appctl dpctl/dump-flows -m` prints them, one a line; no more than
+    /// The cached flows as `ovs-appctl dpctl/dump-flows` prints them, one a line; no more than
     /// `limit`.
     #[must_use]
-    pub fn dump_megaflows(&self, limit: usize, now: Nanos) -> String {
+    pub fn dump_megaflows(&self, limit: usize, ufid: UfidShown, now: Nanos) -> String {
         let mut text = String::new();
         for ukey in self.ukeys.iter().take(limit) {
-            let megaflow = &ukey.megaflow;
-            let read = megaflow.stats.read();
-            let key = Match::new(&megaflow.key, &megaflow.mask);
+            let (megaflow, actions) = (&*ukey.megaflow, &*ukey.megaflow.actions);
             // Writing to a string cannot fail.
-            let _ = write!(
-                text,
-                "ufid:{}, {key}, packets:{}, bytes:{}, used:",
-                megaflow.ufid, read.packets, read.bytes
-            );
-            let _ = match read.used {
-                Some(used) => write!(text, "{}", now - used),
-                None => text.write_str("never"),
-            };
-            let _ = writeln!(text, ", actions:{}", Actions::new(&megaflow.actions));
+            let _ = writeln!(text, "{}", DumpLine { megaflow, actions, now, names: None, ufid });
         }
         text
     }

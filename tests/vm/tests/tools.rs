@@ -782,7 +782,7 @@ impl Console<'_> {
         assert!(text.contains("  lookups: hit:1 missed:2 lost:0\n  flows: 2\n"), "{text}");
         assert!(text.contains("  port 2: p2 (virtio-net "), "{text}");
         let text = self.says(&["dpctl/dump-flows"]);
-        let flow = "dl_src=02:00:00:00:00:02,dl_dst=02:00:00:00:00:01";
+        let flow = "in_port(2),eth(src=02:00:00:00:00:02,dst=02:00:00:00:00:01)";
         let line =
             text.lines().find(|line| line.contains(flow)).unwrap_or_else(|| panic!("{text}"));
         assert!(line.contains("packets:1, bytes:60") && line.ends_with("actions:1"), "{line}");
