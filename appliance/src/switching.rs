@@ -18,6 +18,7 @@ use netdev::Netdev;
 use packet::{Pool, PoolConfig, PoolError, Region};
 use runtime::{console, cpu, entropy, memory, power, time};
 use seed::BootConfig;
+use spin::mutex::Mutex;
 use switch::{ByteChannel, Machine, NoSuchNic, Pmd, Switch, SwitchParts};
 use sync::time::Nanos;
 use virtio_drivers::PAGE_SIZE;
@@ -92,11 +93,8 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
 pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
     let Switch { mut control, mut pmds } = switch;
     if cpu::count() > 1 {
-        for (number, pmd) in (1..cpu::count()).zip(pmds.drain(..)) {
-            if let Err(error) = cpu::start(number, move || poll(pmd, harm, number)) {
-                log::error!("cpu{number} does not start ({error}); its queues stay silent");
-            }
-        }
+        let dealt = core::mem::take(&mut pmds);
+        pmds.extend((1..).zip(dealt).filter_map(|(number, pmd)| start(number, pmd, harm)));
     }
     log::info!("ready {} us after power on", now().as_micros());
     harm.do_on(0);
@@ -119,6 +117,23 @@ pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
         }
         idle.after_round(worked);
     }
+}
+
+/// Gives a polling body to processor `number`. One that does not start gives it back, to be polled
+/// by the boot processor: a body that nobody polls would pass no fence, and so hold up every barrier.
+fn start(number: usize, pmd: Pmd, harm: Harm) -> Option<Pmd> {
+    // Whoever takes the body out has it; a processor that wakes up too late finds nothing.
+    let body = Arc::new(Mutex::<_>::new(Some(pmd)));
+    let theirs = body.clone();
+    let work = move || {
+        let pmd = theirs.lock().take();
+        if let Some(pmd) = pmd {
+            poll(pmd, harm, number);
+        }
+    };
+    let error = cpu::start(number, work).err()?;
+    log::error!("cpu{number} does not start ({error}); cpu0 polls its queues");
+    body.lock().take()
 }
 
 /// What a polling processor does, for ever.
