@@ -36,6 +36,10 @@ pub(crate) enum Command {
         /// Folder for the files.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// What the disks tell the image at boot, such as "mgmt=index:0 ip=192.0.2.10/24
+        /// controller=tcp:192.0.2.1:6653"; the words are in appliance/seed/README.md.
+        #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
+        cmdline: String,
     },
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn run(cli: &Cli, ui: &mut Ui) -> Result<(), Stop> {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     match &cli.command {
-        Some(Command::Image { out }) => make_images(out.as_deref(), ui, &stop),
+        Some(Command::Image { out, cmdline }) => make_images(out.as_deref(), cmdline, ui, &stop),
         None => run_vm(&cli.run, ui, &stop),
     }
 }
@@ -184,28 +184,36 @@ fn boot(args: &RunArgs, elf: PathBuf, dir: &Path) -> Result<Boot, Stop> {
         return Ok(Boot::Kernel { path: elf, cmdline: String::new() });
     };
     let path = dir.join("disk").with_extension(format.name());
-    write(&path, &disk_bytes(&elf, format)?)?;
+    write(&path, &disk_bytes(&elf, format, "")?)?;
     Ok(Boot::Disk { path, format })
 }
 
-fn disk_bytes(elf: &Path, format: DiskFormat) -> Result<Vec<u8>, Stop> {
+fn disk_bytes(elf: &Path, format: DiskFormat, cmdline: &str) -> Result<Vec<u8>, Stop> {
     let elf = fs::read(elf).map_err(|why| format!("{}: {why}", elf.display()))?;
-    let raw = disk::raw(&elf, &disk::DiskOptions::default())?;
+    let options = disk::DiskOptions { cmdline: cmdline.into(), ..disk::DiskOptions::default() };
+    let raw = disk::raw(&elf, &options)?;
     Ok(match format {
         DiskFormat::Raw => raw,
         DiskFormat::Qcow2 => disk::qcow2(&raw),
     })
 }
 
-fn make_images(out: Option<&Path>, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Stop> {
+fn make_images(
+    out: Option<&Path>,
+    cmdline: &str,
+    ui: &mut Ui,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Stop> {
+    // What the image would refuse at boot is refused here.
+    seed::BootConfig::from_text(cmdline).map_err(|why| format!("--cmdline: {why}"))?;
     let built = build(ui, stop)?;
     let folder = out.or(built.elf.parent()).unwrap_or(Path::new(".")).to_path_buf();
     fs::create_dir_all(&folder).map_err(|why| format!("{}: {why}", folder.display()))?;
     let elf = fs::read(&built.elf).map_err(|why| format!("{}: {why}", built.elf.display()))?;
     let files = [
         ("elf", elf),
-        ("raw", disk_bytes(&built.elf, DiskFormat::Raw)?),
-        ("qcow2", disk_bytes(&built.elf, DiskFormat::Qcow2)?),
+        ("raw", disk_bytes(&built.elf, DiskFormat::Raw, cmdline)?),
+        ("qcow2", disk_bytes(&built.elf, DiskFormat::Qcow2, cmdline)?),
     ];
     for (kind, bytes) in files {
         let path = folder.join(format!("uniswitch.{kind}"));
