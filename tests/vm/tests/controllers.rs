@@ -153,6 +153,13 @@ fn stock_test_controller(bench: &Bench) {
     command.env("OVS_RUNDIR", bench.dir());
     let controller = Spawned::new(command);
     bench.until("it to be connected", |state| state["controllers"][0]["connected"] == true);
+    // It passes over packet-ins until it has read our features: a first frame is offered till then.
+    let hello = plain(BROADCAST, host(7), 60, 7);
+    let is_awake = (0..15).any(|_| {
+        bench.send(1, &hello);
+        bench.arrivals(2).next(Duration::from_secs(2)).is_some()
+    });
+    assert!(is_awake && bench.arrivals(3).next(WAIT).is_some(), "it floods a broadcast");
     learns(bench, host(1), host(2));
     has_flow(bench, "dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02");
     drop(controller);
