@@ -20,6 +20,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use netdev::Netdev;
 use ofproto::Bridge;
 use packet::Pool;
@@ -76,6 +77,8 @@ pub(crate) struct Network {
     pub(crate) stack: Management,
     /// Connections under way to configured controllers, by socket.
     connecting: BTreeMap<SocketId, usize>,
+    /// Configured controllers to connect to as soon as there is an address to come from.
+    to_connect: BTreeMap<usize, SocketAddr>,
     /// Connections of the agent.
     open: Vec<SocketId>,
     /// To be closed when everything is sent.
@@ -92,6 +95,7 @@ impl Control {
             netdev,
             stack,
             connecting: BTreeMap::new(),
+            to_connect: BTreeMap::new(),
             open: Vec::new(),
             closing: Vec::new(),
             opened: Nanos::ZERO,
@@ -221,12 +225,7 @@ impl Control {
             match (request, &mut self.network) {
                 (NetRequest::Connect(remote, target), Some(network)) => {
                     network.give_up_attempts(remote);
-                    match network.stack.connect(target) {
-                        Ok(id) => {
-                            network.connecting.insert(id, remote);
-                        }
-                        Err(_) => self.agent.connect_failed(remote, now),
-                    }
+                    network.to_connect.insert(remote, target);
                 }
                 (NetRequest::Connect(remote, _), None) => self.agent.connect_failed(remote, now),
                 (NetRequest::Close(conn), Some(network)) => {
@@ -241,6 +240,7 @@ impl Control {
         let Some(network) = &mut self.network else {
             return;
         };
+        network.connect(&mut self.agent, now);
         let mut queued = false;
         for &id in &network.open {
             let Some(outbox) = self.agent.output(ConnId(id.0)) else {
@@ -289,9 +289,25 @@ impl Control {
 }
 
 impl Network {
+    /// Begins the connections that were asked for. Before the lease of DHCP is there none can
+    /// begin; to call that a failure would cost a back-off, so they wait.
+    fn connect(&mut self, agent: &mut Agent, now: Nanos) {
+        let is_addressed = self.stack.address().is_some();
+        let ready = |target: &SocketAddr| is_addressed || target.is_ipv6();
+        for (remote, target) in self.to_connect.extract_if(.., |_, target| ready(target)) {
+            match self.stack.connect(target) {
+                Ok(id) => {
+                    self.connecting.insert(id, remote);
+                }
+                Err(_) => agent.connect_failed(remote, now),
+            }
+        }
+    }
+
     /// Ends the attempts to connect to this controller that the agent waits for no longer.
     fn give_up_attempts(&mut self, remote: usize) {
-        let Self { stack, connecting, .. } = self;
+        let Self { stack, connecting, to_connect, .. } = self;
+        to_connect.remove(&remote);
         connecting.retain(|&id, &mut of| {
             if of == remote {
                 stack.abort(id);
