@@ -124,8 +124,11 @@ impl Switch {
         }
         // Ports begin with the links that they have, not with a change from down to up.
         ports.run(&mut dpif, &mut bridge, now);
-        let management = parts.management.and_then(|(netdev, address)| {
-            open_management(netdev, address, &parts.pool, parts.random, parts.listen, now)
+        let management = parts.management.map(|(netdev, address)| {
+            let (mac, cache) = (netdev.info().mac, PoolCache::new(parts.pool.clone()));
+            let mut stack = Management::new(mac, address, cache, parts.random, now);
+            stack.listen(parts.listen);
+            (netdev, stack)
         });
         let control = Control::new(Parts {
             bridge,
@@ -182,29 +185,6 @@ fn core(
     let cache = PoolCache::new(parts.pool.clone());
     let outlet = Outlet::new(cache, forwards, counters.clone(), upcalls, first_forward.clone());
     (PmdDatapath::new(config, counters.clone()), outlet)
-}
-
-fn open_management(
-    mut netdev: Box<dyn Netdev>,
-    address: Address,
-    pool: &Arc<Pool>,
-    random: u64,
-    listen: u16,
-    now: Nanos,
-) -> Option<(Box<dyn Netdev>, Management)> {
-    let info = netdev.info();
-    let (name, mac) = (info.name.clone(), info.mac);
-    let queues = match netdev.open(1, pool) {
-        Ok(mut pairs) if !pairs.is_empty() => pairs.swap_remove(0),
-        outcome => {
-            log::error!("{name}: the management NIC cannot be opened ({:?})", outcome.err());
-            return None;
-        }
-    };
-    let cache = PoolCache::new(pool.clone());
-    let mut management = Management::new(mac, address, queues, cache, random, now);
-    management.listen(listen);
-    Some((netdev, management))
 }
 
 /// The rings for frames between cores: from each core, the control core included, to each other

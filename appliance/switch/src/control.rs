@@ -99,7 +99,7 @@ impl Control {
             open: Vec::new(),
             closing: Vec::new(),
             opened: Nanos::ZERO,
-            again: None,
+            again: Some(Nanos::ZERO),
         });
         Self {
             bridge: parts.bridge,

@@ -86,7 +86,8 @@ impl Bench {
         let (mut netdev, nic) = Replay::new("mgmt", mac, Vec::new());
         let queues = netdev.open(1, &pool).expect("opens").remove(0);
         let address = Address::Static { address: OURS, prefix_len: 24, gateway: None };
-        let mut stack = Management::new(mac, address, queues, PoolCache::new(pool), 7, Nanos::ZERO);
+        let mut stack = Management::new(mac, address, PoolCache::new(pool), 7, Nanos::ZERO);
+        stack.replace_queues(Some(queues));
         stack.listen(SERVICE);
         let mut bench = Self { stack, nic, now: Nanos::ZERO };
         bench.send(&[arp()]);

@@ -126,16 +126,10 @@ impl core::fmt::Debug for Management {
 }
 
 impl Management {
-    /// Brings the interface up. `random` seeds TCP's initial sequence numbers and port choice.
-    pub fn new(
-        mac: [u8; 6],
-        address: Address,
-        queues: QueuePair,
-        cache: PoolCache,
-        random: u64,
-        now: Nanos,
-    ) -> Self {
-        let mut nic = Nic::new(queues, cache);
+    /// An interface without queues, which [`Self::replace_queues`] gives it. `random` seeds TCP's
+    /// initial sequence numbers and port choice.
+    pub fn new(mac: [u8; 6], address: Address, cache: PoolCache, random: u64, now: Nanos) -> Self {
+        let mut nic = Nic::new(cache);
         let mac = EthernetAddress(mac);
         let mut config = Config::new(mac.into());
         config.random_seed = random;

@@ -18,7 +18,7 @@ const ETHERNET_HEADER: usize = 14;
 /// A queue pair as a smoltcp device.
 #[derive(Debug)]
 pub(super) struct Nic {
-    /// None while the device is being reset.
+    /// None until the device is open, and while it is being reset.
     queues: Option<QueuePair>,
     /// Received, not yet given to the stack; last in the vector is the oldest.
     incoming: Batch,
@@ -37,9 +37,9 @@ struct Outgoing {
 }
 
 impl Nic {
-    pub(super) fn new(queues: QueuePair, cache: PoolCache) -> Self {
+    pub(super) fn new(cache: PoolCache) -> Self {
         let outgoing = Outgoing { staged: Batch::new(), cache, scratch: Vec::new(), lost: 0 };
-        Self { queues: Some(queues), incoming: Batch::new(), outgoing, fault: None }
+        Self { queues: None, incoming: Batch::new(), outgoing, fault: None }
     }
 
     /// Hands the staged frames to the device, as far as it takes them.
