@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+pub mod big_reader;
 pub mod counter;
 pub mod pad;
 mod primitive;

@@ -2,8 +2,8 @@
 //! checker.
 //!
 //! `loom` explores every interleaving and every value that a relaxed or stale load may return, but
-//! only for operations that go through its own types; so `spsc`, `qsbr` and `snapshot` name these,
-//! never `core`'s.
+//! only for operations that go through its own types; so `spsc`, `qsbr`, `snapshot` and
+//! `big_reader` name these, never `core`'s.
 
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -12,6 +12,7 @@ pub(crate) use loom::{
         Arc,
         atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
     },
+    thread::yield_now as spin,
 };
 
 #[cfg(not(loom))]
@@ -20,6 +21,8 @@ pub(crate) use self::real::*;
 #[cfg(not(loom))]
 mod real {
     pub(crate) use alloc::sync::Arc;
+    /// What a wait for another core does in each turn.
+    pub(crate) use core::hint::spin_loop as spin;
     pub(crate) use core::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
     };

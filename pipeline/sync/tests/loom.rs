@@ -1,4 +1,4 @@
-//! The orderings of `spsc`, `qsbr` and `snapshot`, in every interleaving that the memory model
+//! The orderings of `spsc`, `qsbr`, `snapshot` and `big_reader`, in every interleaving that the memory model
 //! allows.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test -p sync --test loom --release`
@@ -12,7 +12,7 @@ use loom::{
     },
     thread,
 };
-use sync::{qsbr::Domain, snapshot, spsc};
+use sync::{big_reader::Writer, qsbr::Domain, snapshot, spsc};
 
 fn check(body: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
@@ -135,5 +135,81 @@ fn an_offline_reader_holds_nothing_and_comes_back_safely() {
         publisher.reclaim();
         reading.join().unwrap();
         assert_eq!(publisher.reclaim(), 0);
+    });
+}
+
+/// Two words that change together, as `loom` can see it.
+struct Pair(loom::cell::UnsafeCell<usize>, loom::cell::UnsafeCell<usize>);
+
+// SAFETY: only for the model: `loom` reports any access that races.
+unsafe impl Sync for Pair {}
+// SAFETY: as above.
+unsafe impl Send for Pair {}
+
+impl Pair {
+    fn set(&mut self, n: usize) {
+        // SAFETY: a plain write; `loom` checks that nobody looks meanwhile.
+        self.0.with_mut(|word| unsafe { *word = n });
+        // SAFETY: as above.
+        self.1.with_mut(|word| unsafe { *word = n });
+    }
+
+    fn look(&self) -> usize {
+        // SAFETY: a plain read; `loom` checks that nobody writes meanwhile.
+        let first = self.0.with(|word| unsafe { *word });
+        // SAFETY: as above.
+        let second = self.1.with(|word| unsafe { *word });
+        assert_eq!(first, second, "half of a change");
+        first
+    }
+}
+
+#[test]
+fn a_big_reader_meets_no_change() {
+    check(|| {
+        let cell = loom::cell::UnsafeCell::new;
+        let mut writer = Writer::new(Pair(cell(0), cell(0)));
+        let readers = [writer.reader(), writer.reader()];
+        let reading = readers.map(|mut reader| {
+            thread::spawn(move || {
+                let mut last = 0;
+                for _ in 0..2 {
+                    if let Some(pair) = reader.try_read() {
+                        let seen = pair.look();
+                        assert!(seen >= last, "time does not go back");
+                        last = seen;
+                    }
+                }
+            })
+        });
+        for n in 1..=2 {
+            writer.write().set(n);
+            assert_eq!(writer.look(), n);
+        }
+        for thread in reading {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_a_big_reader_passed_on_is_there_when_the_writer_writes() {
+    check(|| {
+        let cell = loom::cell::UnsafeCell::new;
+        let mut writer = Writer::new(Pair(cell(0), cell(0)));
+        let mut reader = writer.reader();
+        let (mut producer, mut consumer) = spsc::channel::<usize>(2);
+        let reading = thread::spawn(move || {
+            if let Some(pair) = reader.try_read() {
+                assert!(producer.push(pair.look()).is_ok());
+            }
+        });
+        writer.write().set(1);
+        // Whatever was concluded from the old value is in the ring by now.
+        let passed_on = consumer.pop();
+        reading.join().unwrap();
+        if passed_on.is_none() {
+            assert!(consumer.pop().is_none_or(|seen| seen == 1));
+        }
     });
 }

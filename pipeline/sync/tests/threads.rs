@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use sync::{counter::Counter, qsbr::Domain, snapshot, spsc};
+use sync::{big_reader::Writer, counter::Counter, qsbr::Domain, snapshot, spsc};
 
 #[test]
 fn spsc_keeps_order_and_loses_nothing() {
@@ -186,4 +186,56 @@ fn counters_are_read_while_they_are_written() {
     }
     writer.join().unwrap();
     assert_eq!(counter.get(), 300_000);
+}
+
+#[test]
+fn a_big_reader_never_sees_half_of_a_change() {
+    const N: u64 = 20_000;
+    let mut writer = Writer::new(vec![0_u64; 64]);
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3).map(|_| writer.reader()).collect();
+    assert_eq!(writer.n_readers(), 3);
+    let reading: Vec<_> = readers
+        .into_iter()
+        .map(|mut reader| {
+            let done = done.clone();
+            thread::spawn(move || {
+                let (mut last, mut n_read) = (0, 0_u64);
+                while !done.load(Ordering::Relaxed) {
+                    let Some(words) = reader.try_read() else {
+                        thread::yield_now();
+                        continue;
+                    };
+                    assert!(words.iter().all(|word| *word == words[0]), "half of a change");
+                    assert!(words[0] >= last, "time does not go back");
+                    (last, n_read) = (words[0], n_read + 1);
+                }
+                let words = reader.try_read().expect("nobody writes");
+                assert_eq!(words[0], N);
+                n_read
+            })
+        })
+        .collect();
+    for n in 1..=N {
+        writer.write().iter_mut().for_each(|word| *word = n);
+        assert_eq!(writer[63], n, "the writer reads freely");
+    }
+    done.store(true, Ordering::Relaxed);
+    for thread in reading {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_big_reader_is_refused_while_the_writer_is_inside_and_only_then() {
+    let mut writer = Writer::new(1);
+    let mut reader = writer.reader();
+    let mut guard = writer.write();
+    assert!(reader.try_read().is_none());
+    *guard += 1;
+    assert!(reader.try_read().is_none());
+    drop(guard);
+    assert_eq!(reader.try_read().as_deref(), Some(&2));
+    drop(writer);
+    assert_eq!(reader.try_read().as_deref(), Some(&2), "the value lives with its last end");
 }
