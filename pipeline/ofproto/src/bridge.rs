@@ -12,7 +12,11 @@
 //!
 //! # Concurrency
 //! A bridge is owned by the control core and does nothing by itself: all time comes in as an
-//! argument, and each call does a bounded amount of work.
+//! argument, and each call does a bounded amount of work. Its [`BridgeState`] can be read by other
+//! cores too, that translate ([`crate::InlineTranslator`]): it stands in a [`Writer`], and whatever
+//! changes it does so through a write guard, held for one step (a rule put in its table, a new table
+//! version shown), because those cores are refused meanwhile. What changes without a guard are
+//! statistics and times of use, which no translation reads.
 
 use crate::changes::Changes;
 use crate::events::{BridgeEvent, Events};
@@ -27,6 +31,7 @@ use crate::translate::Frozen;
 use crate::ukey::Ukeys;
 use alloc::string::String;
 use openflow::{OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
+use sync::big_reader::Writer;
 use sync::time::Nanos;
 
 /// What a bridge does without controllers (ovs-facts F2).
@@ -157,7 +162,7 @@ pub struct BridgeStats {
 #[derive(Debug)]
 pub struct Bridge {
     pub(crate) config: BridgeConfig,
-    pub(crate) state: BridgeState,
+    pub(crate) state: Writer<BridgeState>,
     pub(crate) changes: Changes,
     pub(crate) ukeys: Ukeys,
     pub(crate) reval: Revalidator,
@@ -176,14 +181,14 @@ impl Bridge {
     pub fn new(config: BridgeConfig, now: Nanos) -> Self {
         let options = Options { forward_bpdu: config.forward_bpdu, ..Options::default() };
         let mut bridge = Self {
-            state: BridgeState {
+            state: Writer::new(BridgeState {
                 ports: Ports::default(),
                 tables: Tables::new(config.n_tables.max(1), config.seed),
                 macs: MacTable::new(config.mac_table_size, config.mac_max_age),
                 options,
                 frozen: Interned::new(MAX_INTERNED),
                 packet_ins: Interned::new(MAX_INTERNED),
-            },
+            }),
             changes: Changes::default(),
             ukeys: Ukeys::default(),
             reval: Revalidator::new(&config, now),
@@ -242,7 +247,7 @@ impl Bridge {
     /// # Errors
     /// When it would be ambiguous.
     pub fn add_port(&mut self, spec: PortSpec, now: Nanos) -> Result<(), PortError> {
-        let desc = self.state.ports.add(spec, now)?.desc();
+        let desc = self.state.write().ports.add(spec, now)?.desc();
         self.changes.tables_changed();
         self.port_status(PortReason::Add, desc);
         Ok(())
@@ -250,10 +255,12 @@ impl Bridge {
 
     /// Removes a port and what was learned on it; `false` if there is none.
     pub fn remove_port(&mut self, number: OfPort) -> bool {
-        let Some(port) = self.state.ports.remove(number) else {
+        let mut state = self.state.write();
+        let Some(port) = state.ports.remove(number) else {
             return false;
         };
-        self.state.macs.flush_port(number);
+        state.macs.flush_port(number);
+        drop(state);
         self.changes.tables_changed();
         self.port_status(PortReason::Delete, port.desc());
         true
@@ -261,11 +268,14 @@ impl Bridge {
 
     /// Notes the link's state of a port.
     pub fn port_changed(&mut self, number: OfPort, link: Link) {
-        let Some(port) = self.state.ports.set_link(number, link) else {
+        let mut state = self.state.write();
+        let Some(port) = state.ports.set_link(number, link) else {
             return;
         };
         let desc = port.desc();
-        if !link.up && self.state.macs.flush_port(number) {
+        let has_forgotten = !link.up && state.macs.flush_port(number);
+        drop(state);
+        if has_forgotten {
             self.changes.macs_changed();
         }
         self.port_status(PortReason::Modify, desc);
@@ -276,8 +286,8 @@ impl Bridge {
     /// # Errors
     /// Unknown port, or an address that is not the port's.
     pub fn port_mod(&mut self, change: &PortMod) -> Result<(), OfErrorKind> {
-        if let Some(port) = self.state.ports.modify(change)? {
-            let desc = port.desc();
+        let desc = self.state.write().ports.modify(change)?.map(Port::desc);
+        if let Some(desc) = desc {
             self.changes.tables_changed();
             self.port_status(PortReason::Modify, desc);
         }
@@ -312,7 +322,7 @@ impl Bridge {
 
     fn set_options(&mut self, options: Options) {
         if self.state.options != options {
-            self.state.options = options;
+            self.state.write().options = options;
             self.changes.tables_changed();
         }
     }
@@ -349,7 +359,7 @@ impl Bridge {
 
     /// Forgets all learned addresses.
     pub fn fdb_flush(&mut self) {
-        if self.state.macs.flush() {
+        if self.state.write().macs.flush() {
             self.changes.macs_changed();
         }
     }

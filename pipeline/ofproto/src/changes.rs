@@ -2,26 +2,40 @@
 
 use crate::bridge::Bridge;
 use crate::ukey::Ukey;
+use alloc::sync::Arc;
+use sync::counter::Milestone;
 
-/// Counts the changes that translations could notice, by what they concern.
+/// Counts the changes that translations could notice, by what they concern. To be told of a change
+/// *after* it was made.
+///
+/// # Concurrency
+/// Owned by the control core; the number is published for the cores that translate. One that reads
+/// the state and then the number may find the number of an earlier change than the last that it
+/// saw, never of a later one: its conclusion passes for older than it is, and is judged again.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     seq: u64,
     tables: u64,
     macs: u64,
+    published: Arc<Milestone>,
 }
 
 impl Changes {
     /// Tables, ports or options changed: every conclusion may be wrong.
     pub(crate) fn tables_changed(&mut self) {
-        self.seq += 1;
+        self.next();
         self.tables = self.seq;
     }
 
     /// The MAC table changed: conclusions that looked at it may be wrong.
     pub(crate) fn macs_changed(&mut self) {
-        self.seq += 1;
+        self.next();
         self.macs = self.seq;
+    }
+
+    fn next(&mut self) {
+        self.seq += 1;
+        self.published.reach(self.seq);
     }
 
     /// The number of the last change.

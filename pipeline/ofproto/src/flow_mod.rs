@@ -196,8 +196,8 @@ impl Bridge {
         rule: Rule,
         version: Version,
     ) -> Result<Arc<Rule>, OfErrorKind> {
-        let table =
-            self.state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
+        let mut state = self.state.write();
+        let table = state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let rule = Arc::new(rule);
         let old = table
             .rules
@@ -206,6 +206,7 @@ impl Bridge {
         if rule.is_hidden() && old.is_none() {
             table.n_hidden += 1;
         }
+        drop(state);
         if let Some(old) = old {
             self.timeouts.remove(&old);
         }
@@ -225,12 +226,14 @@ impl Bridge {
         }
         let next = self.state.tables.version.next();
         for rule in rules {
-            let Some(table) = self.state.tables.get_mut(rule.table_id) else {
+            let mut state = self.state.write();
+            let Some(table) = state.tables.get_mut(rule.table_id) else {
                 continue;
             };
             if table.rules.remove(&rule.match_.expand(), rule.priority, next).is_some() {
                 table.n_hidden -= usize::from(rule.is_hidden());
             }
+            drop(state);
             self.timeouts.remove(rule);
         }
         self.commit_version(next);
@@ -243,11 +246,10 @@ impl Bridge {
 
     /// Makes `version` the one that lookups see.
     pub(crate) fn commit_version(&mut self, version: Version) {
-        self.state.tables.version = version;
+        self.state.write().tables.version = version;
         for id in 0..self.state.tables.n_tables() {
-            if let Some(table) = self.state.tables.get_mut(id)
-                && table.rules.n_removed() > 0
-            {
+            let needs_purge = self.state.tables.get(id).is_some_and(|t| t.rules.n_removed() > 0);
+            if needs_purge && let Some(table) = self.state.write().tables.get_mut(id) {
                 table.rules.purge(version);
             }
         }

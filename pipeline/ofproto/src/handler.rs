@@ -16,7 +16,7 @@
 
 use crate::bridge::{Bridge, BridgeState};
 use crate::changes::Changes;
-use crate::mac_learning::Learned;
+use crate::mac_learning::{Learned, Station};
 use crate::port::Port;
 use crate::translate::{Start, TranslateIn, TranslateOut, translate};
 use crate::ukey::{Credit, Ukey};
@@ -24,6 +24,7 @@ use alloc::sync::Arc;
 use datapath::{CoreId, Dpif, DropReason, Megaflow, PortNo, Upcall, UpcallReason};
 use flow::Flow;
 use openflow::{OfPort, PortState};
+use sync::big_reader::Writer;
 use sync::time::Nanos;
 
 impl Bridge {
@@ -80,7 +81,11 @@ impl Bridge {
         if out.error.is_some() {
             self.stats.translation_errors += 1;
         }
-        credit(&mut self.state, &mut self.changes, &out.credits, 1, n_bytes, Seen::Now(now));
+        self.ledger().credit(&out.credits, 1, n_bytes, Seen::Now(now));
+    }
+
+    pub(crate) fn ledger(&mut self) -> Ledger<'_> {
+        Ledger { state: &mut self.state, changes: &mut self.changes }
     }
 
     /// Installs a conclusion, drawn at change `seq`, unless it is there or there is no room.
@@ -122,44 +127,54 @@ pub(crate) enum Seen {
     Earlier { used: Nanos, now: Nanos },
 }
 
-/// Credits packets to what they passed.
-pub(crate) fn credit(
-    state: &mut BridgeState,
-    changes: &mut Changes,
-    credits: &[Credit],
-    n_packets: u64,
-    n_bytes: u64,
-    seen: Seen,
-) {
-    let used = match seen {
-        Seen::Now(used) | Seen::Earlier { used, .. } => used,
-    };
-    for credit in credits {
-        match credit {
-            Credit::Rule(stats) => stats.credit(n_packets, n_bytes, used),
-            Credit::Table { id, matched } => {
-                if let Some(table) = state.tables.get_mut(*id) {
-                    table.n_lookups = table.n_lookups.wrapping_add(n_packets);
-                    if *matched {
-                        table.n_matched = table.n_matched.wrapping_add(n_packets);
+/// Where packets are credited to what they passed.
+pub(crate) struct Ledger<'a> {
+    pub(crate) state: &'a mut Writer<BridgeState>,
+    pub(crate) changes: &'a mut Changes,
+}
+
+impl Ledger<'_> {
+    /// Credits packets to what they passed. Only a station that is new on its port changes the state
+    /// that others read; all else is counters and times of use.
+    pub(crate) fn credit(&mut self, credits: &[Credit], n_packets: u64, n_bytes: u64, seen: Seen) {
+        let used = match seen {
+            Seen::Now(used) | Seen::Earlier { used, .. } => used,
+        };
+        for credit in credits {
+            match credit {
+                Credit::Rule(stats) => stats.credit(n_packets, n_bytes, used),
+                Credit::Table { id, matched } => {
+                    if let Some(table) = self.state.tables.get(*id) {
+                        table.n_lookups.add(n_packets);
+                        if *matched {
+                            table.n_matched.add(n_packets);
+                        }
                     }
                 }
+                Credit::Mac { station, port } => self.see(*station, *port, seen),
             }
-            Credit::Mac { station, port } => {
-                let Some(owner) = state.ports.get(*port) else { continue };
-                // What is credited late must not bring back what the lost link made forget.
-                let has_link = !owner.state().contains(PortState::LINK_DOWN);
-                if matches!(seen, Seen::Earlier { .. }) && !has_link {
-                    continue;
-                }
-                let learned = match seen {
-                    Seen::Now(now) => state.macs.learn(*station, *port, now),
-                    Seen::Earlier { used, now } => state.macs.observe(*station, *port, used, now),
-                };
-                if learned == Learned::Changed {
-                    changes.macs_changed();
-                }
-            }
+        }
+    }
+
+    /// A station was seen on a port.
+    fn see(&mut self, station: Station, port: OfPort, seen: Seen) {
+        let Some(owner) = self.state.ports.get(port) else { return };
+        // What is credited late must not bring back what the lost link made forget.
+        let has_link = !owner.state().contains(PortState::LINK_DOWN);
+        if matches!(seen, Seen::Earlier { .. }) && !has_link {
+            return;
+        }
+        let (Seen::Now(now) | Seen::Earlier { now, .. }) = seen;
+        if self.state.macs.refresh(station, port, now) {
+            return;
+        }
+        let macs = &mut self.state.write().macs;
+        let learned = match seen {
+            Seen::Now(now) => macs.learn(station, port, now),
+            Seen::Earlier { used, now } => macs.observe(station, port, used, now),
+        };
+        if learned == Learned::Changed {
+            self.changes.macs_changed();
         }
     }
 }

@@ -17,7 +17,7 @@
 //! caller does not install.
 //!
 //! # Concurrency
-//! Owned by the control core.
+//! Part of the bridge's state: changed by the control core alone, read by every core that translates.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -110,9 +110,15 @@ impl<T: Eq + Hash> Interned<T> {
         }
     }
 
+    /// Whether [`run`](Self::run) has anything to do.
+    #[must_use]
+    pub(crate) fn is_due(&self, now: Nanos) -> bool {
+        self.retired.front().is_some_and(|(deadline, ..)| *deadline <= now)
+    }
+
     /// Forgets the numbers whose grace is over.
     pub(crate) fn run(&mut self, now: Nanos) {
-        while self.retired.front().is_some_and(|(deadline, ..)| *deadline <= now) {
+        while self.is_due(now) {
             let Some((_, id, retirement)) = self.retired.pop_front() else {
                 return;
             };

@@ -3,8 +3,11 @@
 //! # Design
 //! One map from (VLAN, address) to entry, and two orders over the entries: least recently used of
 //! the whole table, which is also the order of expiry because every entry lives equally long after
-//! its last use, and least recently used of each port. Both orders are trees keyed by a tick that
-//! grows with every use, so a refresh is two removals and two insertions.
+//! its last use, and least recently used of each port. Both orders are trees keyed by the time of a
+//! use. A refresh only notes the new time in the entry ([`MacTable::refresh`]) and leaves the orders
+//! behind; what is found first in an order but was used later than it stands there is put in its
+//! place before anything is concluded. An entry that stands where it belongs is the oldest, because
+//! none of the others is older than its place says.
 //!
 //! # Bounded, and fair under attack
 //! The table never exceeds its limit. When it is full a new address evicts the oldest entry of the
@@ -12,16 +15,21 @@
 //! evicts its own.
 //!
 //! # Cost
-//! Lookup is one tree search, O(log n). Learning is O(log n); an eviction also scans the ports.
+//! Lookup and refresh are one tree search, O(log n). Learning is O(log n); an eviction also scans the
+//! ports, and puts in place what was refreshed since it was put in place last.
 //!
 //! # Concurrency
-//! Owned by the control core. Cached traffic refreshes entries through the revalidator.
+//! Changed by the control core alone, read by every core that translates. [`MacTable::refresh`] takes
+//! `&self`: it sets a time that no translation reads. Cached traffic refreshes entries through the
+//! revalidator.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write as _;
 use flow::EtherAddr;
 use openflow::OfPort;
+use sync::counter::Gauge;
 use sync::time::Nanos;
 
 /// Default number of entries (OVS's `mac-table-size`).
@@ -42,12 +50,24 @@ pub struct Station {
     pub mac: EtherAddr,
 }
 
+/// A place in the orders: a time of use, and a number that makes it unique and newer than those of
+/// the same time.
+type Place = (Nanos, u64);
+
 /// One line of the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Entry {
     port: OfPort,
-    used: Nanos,
-    tick: u64,
+    /// The last use.
+    used: Gauge,
+    /// Where it stands in the orders; no later than `used`.
+    place: Place,
+}
+
+impl Entry {
+    fn used(&self) -> Nanos {
+        Nanos(self.used.get())
+    }
 }
 
 /// What learning an address did.
@@ -79,9 +99,9 @@ pub struct MacStats {
 pub struct MacTable {
     entries: BTreeMap<Station, Entry>,
     /// Oldest use first.
-    by_use: BTreeMap<u64, Station>,
-    /// The ticks of each port's entries; a port without entries has none.
-    by_port: BTreeMap<OfPort, BTreeSet<u64>>,
+    by_use: BTreeMap<Place, Station>,
+    /// The places of each port's entries; a port without entries has none.
+    by_port: BTreeMap<OfPort, BTreeSet<Place>>,
     tick: u64,
     capacity: usize,
     max_age: Nanos,
@@ -110,6 +130,17 @@ impl MacTable {
         self.entries.get(&station).map(|entry| entry.port)
     }
 
+    /// Notes that a frame came from `station`, if that is known to be on `port`; `false` if it is not,
+    /// and there is something to [`learn`](Self::learn). By the control core alone.
+    #[must_use]
+    pub fn refresh(&self, station: Station, port: OfPort, now: Nanos) -> bool {
+        let entry = self.entries.get(&station).filter(|entry| entry.port == port);
+        if let Some(entry) = entry {
+            entry.used.set(entry.used.get().max(now.0));
+        }
+        entry.is_some()
+    }
+
     /// Notes that a frame from `station` came in on `port`.
     pub fn learn(&mut self, station: Station, port: OfPort, now: Nanos) -> Learned {
         if station.mac.is_multicast() {
@@ -129,10 +160,7 @@ impl MacTable {
                 Learned::Changed
             }
         };
-        self.tick += 1;
-        self.entries.insert(station, Entry { port, used: now, tick: self.tick });
-        self.by_use.insert(self.tick, station);
-        self.by_port.entry(port).or_default().insert(self.tick);
+        self.insert(station, port, now);
         outcome
     }
 
@@ -140,30 +168,34 @@ impl MacTable {
     /// What was seen on another port at that time or later stands.
     pub fn observe(&mut self, station: Station, port: OfPort, used: Nanos, now: Nanos) -> Learned {
         let entry = self.entries.get(&station);
-        if entry.is_some_and(|entry| entry.port != port && entry.used >= used) {
+        if entry.is_some_and(|entry| entry.port != port && entry.used() >= used) {
             return Learned::Refused;
         }
         self.learn(station, port, now)
     }
 
-    /// Removes up to `limit` entries that have aged out; returns how many.
+    /// Looks at up to `limit` entries that may have aged out; returns how many have, and are gone.
     pub fn expire(&mut self, now: Nanos, limit: usize) -> usize {
         let mut n_expired = 0;
-        while n_expired < limit && self.next_expiry().is_some_and(|expiry| expiry <= now) {
-            if let Some((_, &station)) = self.by_use.first_key_value() {
-                self.remove(station);
+        for _ in 0..limit {
+            if self.next_expiry().is_none_or(|expiry| expiry > now) {
+                break;
             }
-            n_expired += 1;
+            let Some((_, &station)) = self.by_use.first_key_value() else { break };
+            if !self.put_in_place(station) {
+                self.remove(station);
+                n_expired += 1;
+            }
         }
         self.stats.expired += n_expired as u64;
         n_expired
     }
 
-    /// When the next entry ages out.
+    /// When the next entry may age out, as far as the orders know: not later than it does.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Nanos> {
-        let (_, station) = self.by_use.first_key_value()?;
-        self.entries.get(station).map(|entry| entry.used + self.max_age)
+        let ((used, _), _) = self.by_use.first_key_value()?;
+        Some(*used + self.max_age)
     }
 
     /// Forgets everything; returns whether there was anything.
@@ -177,11 +209,11 @@ impl MacTable {
 
     /// Forgets what was learned on `port`; returns whether there was anything.
     pub fn flush_port(&mut self, port: OfPort) -> bool {
-        let Some(ticks) = self.by_port.remove(&port) else {
+        let Some(places) = self.by_port.remove(&port) else {
             return false;
         };
-        for tick in ticks {
-            if let Some(station) = self.by_use.remove(&tick) {
+        for place in places {
+            if let Some(station) = self.by_use.remove(&place) {
                 self.entries.remove(&station);
             }
         }
@@ -214,9 +246,11 @@ impl MacTable {
 
     /// The entries, least recently used first: station, port, last use.
     pub fn iter(&self) -> impl Iterator<Item = (Station, OfPort, Nanos)> {
-        self.by_use.values().filter_map(|station| {
-            self.entries.get(station).map(|entry| (*station, entry.port, entry.used))
-        })
+        let entries = self.entries.iter();
+        let mut lines: Vec<_> =
+            entries.map(|(station, e)| (e.used(), e.place, *station, e.port)).collect();
+        lines.sort_unstable();
+        lines.into_iter().map(|(used, _, station, port)| (station, port, used))
     }
 
     /// The table as `ovs-appctl fdb/show` prints it.
@@ -237,24 +271,46 @@ impl MacTable {
         text
     }
 
+    fn insert(&mut self, station: Station, port: OfPort, used: Nanos) {
+        self.tick += 1;
+        let place = (used, self.tick);
+        self.entries.insert(station, Entry { port, used: Gauge::new(used.0), place });
+        self.by_use.insert(place, station);
+        self.by_port.entry(port).or_default().insert(place);
+    }
+
     fn remove(&mut self, station: Station) -> Option<Entry> {
         let entry = self.entries.remove(&station)?;
-        self.by_use.remove(&entry.tick);
-        if let Some(ticks) = self.by_port.get_mut(&entry.port) {
-            ticks.remove(&entry.tick);
-            if ticks.is_empty() {
+        self.by_use.remove(&entry.place);
+        if let Some(places) = self.by_port.get_mut(&entry.port) {
+            places.remove(&entry.place);
+            if places.is_empty() {
                 self.by_port.remove(&entry.port);
             }
         }
         Some(entry)
     }
 
+    /// Moves an entry to where its last use belongs; `false` if it is there.
+    fn put_in_place(&mut self, station: Station) -> bool {
+        let is_behind = self.entries.get(&station).is_some_and(|e| e.used() > e.place.0);
+        if is_behind && let Some(entry) = self.remove(station) {
+            self.insert(station, entry.port, entry.used());
+        }
+        is_behind
+    }
+
     fn evict_fairly(&mut self) {
-        let fullest = self.by_port.values().max_by_key(|ticks| ticks.len());
-        let oldest = fullest.and_then(BTreeSet::first).and_then(|tick| self.by_use.get(tick));
-        if let Some(&station) = oldest {
-            self.remove(station);
-            self.stats.evicted += 1;
+        // Each turn but the last puts one entry in its place.
+        for _ in 0..=self.entries.len() {
+            let fullest = self.by_port.values().max_by_key(|places| places.len());
+            let oldest = fullest.and_then(BTreeSet::first).and_then(|place| self.by_use.get(place));
+            let Some(&station) = oldest else { return };
+            if !self.put_in_place(station) {
+                self.remove(station);
+                self.stats.evicted += 1;
+                return;
+            }
         }
     }
 }
@@ -333,6 +389,29 @@ mod tests {
         assert_eq!(macs.lookup(station(2)), Some(OfPort(1)));
         assert_eq!(macs.lookup(station(199)), Some(OfPort(2)));
         assert_eq!(macs.stats().evicted, 182);
+    }
+
+    #[test]
+    fn what_was_refreshed_is_neither_the_oldest_nor_expired() {
+        let mut macs = table();
+        for n in 1..=10 {
+            macs.learn(station(n), OfPort(1), T(u64::from(n)));
+        }
+        assert!(macs.refresh(station(1), OfPort(1), T(100)));
+        assert!(macs.refresh(station(2), OfPort(1), T(200)));
+        assert!(macs.refresh(station(2), OfPort(1), T(150)), "time does not go back");
+        assert!(!macs.refresh(station(3), OfPort(2), T(100)), "elsewhere");
+        assert!(!macs.refresh(station(99), OfPort(1), T(100)), "unknown");
+        let last = macs.iter().last();
+        assert_eq!(last, Some((station(2), OfPort(1), T(200))));
+        macs.learn(station(11), OfPort(1), T(201));
+        assert_eq!(macs.lookup(station(3)), None, "the oldest by use");
+        assert_eq!(macs.lookup(station(1)), Some(OfPort(1)));
+        // Stations 4 to 10 were used up to 10, then 1 at 100, 2 at 200, 11 at 201.
+        assert_eq!(macs.expire(T(399), 100), 7);
+        assert_eq!(macs.next_expiry(), Some(T(400)));
+        assert_eq!(macs.expire(T(500), 100), 2);
+        assert_eq!(macs.len(), 1);
     }
 
     #[test]

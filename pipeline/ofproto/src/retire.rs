@@ -1,8 +1,7 @@
 //! Old conclusions: credited to the last packet, then forgotten; and the numbers that they name.
 
-use crate::bridge::{Bridge, BridgeState};
-use crate::changes::Changes;
-use crate::handler::{Seen, credit};
+use crate::bridge::Bridge;
+use crate::handler::{Ledger, Seen};
 use crate::intern::Full;
 use crate::translate::TranslateOut;
 use crate::ukey::{Names, Slot, Ukey, UkeyState};
@@ -34,7 +33,7 @@ impl Bridge {
             };
             self.reval.n_retiring -= ukeys.len();
             for mut ukey in ukeys {
-                credit_ukey(&mut self.state, &mut self.changes, &mut ukey, now);
+                credit_ukey(&mut self.ledger(), &mut ukey, now);
                 ukey.transition(UkeyState::Evicted);
                 let names = core::mem::take(&mut ukey.names);
                 self.release_names(&names, now);
@@ -62,20 +61,16 @@ impl Bridge {
 
     /// Credits what all cached flows counted up to now.
     pub fn credit_cached(&mut self, now: Nanos) {
-        for ukey in self.ukeys.iter_mut() {
-            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
-        }
-        for ukey in self.reval.leaving.iter_mut() {
-            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
-        }
-        for ukey in self.reval.retiring.iter_mut().flat_map(|retiring| &mut retiring.ukeys) {
-            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
-        }
+        let ledger = &mut Ledger { state: &mut self.state, changes: &mut self.changes };
+        let retiring = self.reval.retiring.iter_mut().flat_map(|retiring| &mut retiring.ukeys);
+        let all = self.ukeys.iter_mut().chain(self.reval.leaving.iter_mut()).chain(retiring);
+        all.for_each(|ukey| credit_ukey(ledger, ukey, now));
     }
 
     pub(crate) fn credit_slot(&mut self, slot: Slot, now: Nanos) {
         if let Some(ukey) = self.ukeys.get_mut(slot) {
-            credit_ukey(&mut self.state, &mut self.changes, ukey, now);
+            let ledger = &mut Ledger { state: &mut self.state, changes: &mut self.changes };
+            credit_ukey(ledger, ukey, now);
         }
     }
 
@@ -89,16 +84,20 @@ impl Bridge {
         now: Nanos,
     ) -> Result<Names, Full> {
         let mut names = Names::default();
+        if out.frozen.is_empty() && out.packet_ins.is_empty() && recirc_id == 0 {
+            // The common case needs no write guard.
+            return Ok(names);
+        }
         let own = self.state.frozen.get(recirc_id).cloned().map(|frozen| (recirc_id, frozen));
         for (id, frozen) in out.frozen.iter().chain(own.as_ref()) {
-            if self.state.frozen.acquire(*id, frozen).is_err() {
+            if self.state.write().frozen.acquire(*id, frozen).is_err() {
                 self.release_names(&names, now);
                 return Err(Full);
             }
             names.frozen.push(*id);
         }
         for (id, spec) in &out.packet_ins {
-            if self.state.packet_ins.acquire(*id, spec).is_err() {
+            if self.state.write().packet_ins.acquire(*id, spec).is_err() {
                 self.release_names(&names, now);
                 return Err(Full);
             }
@@ -109,19 +108,19 @@ impl Bridge {
 
     pub(crate) fn release_names(&mut self, names: &Names, now: Nanos) {
         for id in &names.frozen {
-            self.state.frozen.release(*id, now);
+            self.state.write().frozen.release(*id, now);
         }
         for id in &names.packet_ins {
-            self.state.packet_ins.release(*id, now);
+            self.state.write().packet_ins.release(*id, now);
         }
     }
 }
 
 /// Credits what a cached flow counted since the last time.
-fn credit_ukey(state: &mut BridgeState, changes: &mut Changes, ukey: &mut Ukey, now: Nanos) {
+fn credit_ukey(ledger: &mut Ledger<'_>, ukey: &mut Ukey, now: Nanos) {
     let (n_packets, n_bytes, used) = ukey.take_delta();
     if n_packets > 0 {
         let seen = Seen::Earlier { used, now };
-        credit(state, changes, &ukey.credits, n_packets, n_bytes, seen);
+        ledger.credit(&ukey.credits, n_packets, n_bytes, seen);
     }
 }

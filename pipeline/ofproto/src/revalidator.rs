@@ -155,11 +155,16 @@ impl Bridge {
     /// it earlier.
     pub fn run(&mut self, dpif: &mut dyn Dpif, now: Nanos) -> Nanos {
         self.finish_retiring(dpif, now);
-        if self.state.macs.expire(now, MAC_BATCH) > 0 {
+        if self.state.macs.next_expiry().is_some_and(|expiry| expiry <= now)
+            && self.state.write().macs.expire(now, MAC_BATCH) > 0
+        {
             self.changes.macs_changed();
         }
-        self.state.frozen.run(now);
-        self.state.packet_ins.run(now);
+        if self.state.frozen.is_due(now) || self.state.packet_ins.is_due(now) {
+            let mut state = self.state.write();
+            state.frozen.run(now);
+            state.packet_ins.run(now);
+        }
         self.expire_rules(self.reval.stats_as_of, now);
         self.revalidate(dpif, now);
         self.fence_leaving(dpif);

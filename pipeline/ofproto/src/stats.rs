@@ -64,8 +64,8 @@ impl Bridge {
             wildcards: OFPFW10_ALL,
             max_entries: u32::try_from(table.max_rules).unwrap_or(u32::MAX),
             active_count: u32::try_from(table.n_rules()).unwrap_or(u32::MAX),
-            lookup_count: table.n_lookups,
-            matched_count: table.n_matched,
+            lookup_count: table.n_lookups.get(),
+            matched_count: table.n_matched.get(),
         });
         stats.collect()
     }

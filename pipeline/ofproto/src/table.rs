@@ -9,6 +9,7 @@ use crate::rule::Rule;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Classifier, Version};
+use sync::counter::Counter;
 
 /// Rules that a table may hold (what Open vSwitch reports).
 pub const MAX_RULES: usize = 1_000_000;
@@ -20,9 +21,9 @@ pub struct Table {
     pub(crate) n_hidden: usize,
     pub(crate) max_rules: usize,
     /// Packets looked up here.
-    pub(crate) n_lookups: u64,
+    pub(crate) n_lookups: Counter,
     /// Those that found a rule.
-    pub(crate) n_matched: u64,
+    pub(crate) n_matched: Counter,
 }
 
 impl Table {
@@ -41,7 +42,7 @@ impl Table {
     /// Packets looked up, and those of them that matched.
     #[must_use]
     pub fn lookups(&self) -> (u64, u64) {
-        (self.n_lookups, self.n_matched)
+        (self.n_lookups.get(), self.n_matched.get())
     }
 }
 
@@ -58,8 +59,8 @@ impl Tables {
             rules: Classifier::new(seed ^ u64::from(id)),
             n_hidden: 0,
             max_rules: MAX_RULES,
-            n_lookups: 0,
-            n_matched: 0,
+            n_lookups: Counter::new(),
+            n_matched: Counter::new(),
         };
         Self { tables: (0..n_tables).map(table).collect(), version: Version::MIN }
     }
