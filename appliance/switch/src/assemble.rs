@@ -15,7 +15,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{CoreCounters, CoreId, EmcConfig, PmdConfig, PmdDatapath, PortNo, TableLimits};
+use datapath::{
+    CoreCounters, CoreId, EmcConfig, MeterTable, PmdConfig, PmdDatapath, PortNo, TableLimits,
+};
 use flow::EtherAddr;
 use netdev::Netdev;
 use ofproto::{Bridge, BridgeConfig, Link, OfPort, PortSpec};
@@ -76,6 +78,7 @@ impl Switch {
         let n_cores = parts.n_cores.max(1);
         let first_forward = Arc::new(FirstForward::default());
         let mut mesh = Mesh::new(n_cores);
+        let meters = Arc::new(MeterTable::default());
         let mut pmds = Vec::new();
         let mut links = Vec::new();
         let mut upcalls = Vec::new();
@@ -86,7 +89,7 @@ impl Switch {
             let (report_tx, report_rx) = channel(REPORT_RING);
             let counters = Arc::new(CoreCounters::default());
             let (datapath, outlet) =
-                core(k, &parts, &counters, mesh.senders(k), upcall_tx, &first_forward);
+                core(k, &parts, &counters, &meters, mesh.senders(k), upcall_tx, &first_forward);
             let reporter = Sender::new(report_tx);
             pmds.push(Pmd::new(datapath, outlet, order_rx, mesh.receivers(k), reporter));
             links.push(CoreLink { orders: Sender::new(order_tx), counters });
@@ -97,9 +100,16 @@ impl Switch {
         let (upcall_tx, upcall_rx) = channel(UPCALL_RING);
         upcalls.push(upcall_rx);
         let counters = Arc::new(CoreCounters::default());
-        let (own, outlet) =
-            core(n_cores, &parts, &counters, mesh.senders(n_cores), upcall_tx, &first_forward);
-        let mut dpif = RingDpif::new(links, own, counters, outlet);
+        let (own, outlet) = core(
+            n_cores,
+            &parts,
+            &counters,
+            &meters,
+            mesh.senders(n_cores),
+            upcall_tx,
+            &first_forward,
+        );
+        let mut dpif = RingDpif::new(links, own, counters, outlet, meters);
         dpif.begin_round(now);
 
         let mut bridge = Bridge::new(parts.bridge, now);
@@ -171,6 +181,7 @@ fn core(
     k: usize,
     parts: &SwitchParts,
     counters: &Arc<CoreCounters>,
+    meters: &Arc<MeterTable>,
     forwards: Vec<Option<Producer<Forward>>>,
     upcalls: Producer<ToHandler>,
     first_forward: &Arc<FirstForward>,
@@ -184,7 +195,7 @@ fn core(
     };
     let cache = PoolCache::new(parts.pool.clone());
     let outlet = Outlet::new(cache, forwards, counters.clone(), upcalls, first_forward.clone());
-    (PmdDatapath::new(config, counters.clone()), outlet)
+    (PmdDatapath::new(config, counters.clone(), meters.clone()), outlet)
 }
 
 /// The rings for frames between cores: from each core, the control core included, to each other

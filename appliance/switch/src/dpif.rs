@@ -16,8 +16,8 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{
-    Accounting, Command, CoreCounters, CoreId, DpAction, Dpif, Execute, Megaflow, Output,
-    PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
+    Accounting, Command, CoreCounters, CoreId, DpAction, Dpif, Execute, Megaflow, MeterTable,
+    Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
 };
 use flow::Flow;
 use packet::Packet;
@@ -41,6 +41,7 @@ pub struct RingDpif {
     own: PmdDatapath,
     own_counters: Arc<CoreCounters>,
     outlet: Outlet,
+    meters: Arc<MeterTable>,
     /// Per port, one set of counters a polling core, then the control core's.
     ports: BTreeMap<PortNo, Vec<Arc<PortCounters>>>,
     fences: u64,
@@ -53,9 +54,10 @@ impl RingDpif {
         own: PmdDatapath,
         own_counters: Arc<CoreCounters>,
         outlet: Outlet,
+        meters: Arc<MeterTable>,
     ) -> Self {
         let ports = BTreeMap::new();
-        Self { links, own, own_counters, outlet, ports, fences: 0, now: Nanos::ZERO }
+        Self { links, own, own_counters, outlet, meters, ports, fences: 0, now: Nanos::ZERO }
     }
 
     /// Moves waiting orders on; to be called once a round, with the time of the round.
@@ -202,5 +204,9 @@ impl Dpif for RingDpif {
             sum.add(&counters.read());
         }
         sum
+    }
+
+    fn meters(&self) -> &MeterTable {
+        &self.meters
     }
 }

@@ -68,8 +68,8 @@ pub enum DpAction {
     Recirc(u32),
     /// Compute `dp_hash` for a later lookup.
     Hash(HashAction),
-    /// Pass the packet through a meter. Refused at installation as long as the datapath has no
-    /// meters.
+    /// Pass the packet through this meter of the datapath ([`crate::Dpif::meter_set`]). Where there
+    /// is none, packets are dropped as [`DropReason::NoSuchMeter`].
     Meter(u32),
     /// Count the packet under a reason, and be done with it.
     Drop(DropReason),

@@ -9,12 +9,14 @@ use alloc::{boxed::Box, sync::Arc};
 
 use flow::Flow;
 use packet::Packet;
+use sync::time::Nanos;
 
 use crate::{
     action::DpAction,
     drop_reason::DropReason,
     ids::{CoreId, PortNo, Ufid},
     megaflow::{Megaflow, PutError},
+    meter::{MeterConfig, MeterError, MeterStats, MeterTable},
     port::{PortCounters, PortStats},
 };
 
@@ -69,6 +71,28 @@ pub trait Dpif {
 
     /// A port's statistics, over all cores; zeros if there is no such port.
     fn port_stats(&self, port: PortNo) -> PortStats;
+
+    /// The meters that [`DpAction::Meter`] names, shared by all cores.
+    fn meters(&self) -> &MeterTable;
+
+    /// Makes or replaces a meter, in force on every core at once. Its statistics begin anew.
+    ///
+    /// # Errors
+    /// Why not; nothing has changed then.
+    fn meter_set(&mut self, id: u32, config: &MeterConfig, now: Nanos) -> Result<(), MeterError> {
+        self.meters().set(id, config, now)
+    }
+
+    /// Removes a meter; what it counted, if it was there. Megaflows that name it drop their packets
+    /// from now on, so they are to be removed before.
+    fn meter_delete(&mut self, id: u32) -> Option<MeterStats> {
+        self.meters().delete(id)
+    }
+
+    /// What a meter has counted; `None` if there is none.
+    fn meter_stats(&self, id: u32) -> Option<MeterStats> {
+        self.meters().stats(id)
+    }
 }
 
 /// What the control core tells a polling core, in order.

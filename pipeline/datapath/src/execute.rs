@@ -16,13 +16,15 @@ mod edit;
 
 use flow::extract;
 use packet::{BATCH, Offsets, Packet};
+use sync::time::Nanos;
 
 use crate::{
     accounting::CoreCounters,
-    action::{DpAction, HashAction, HashKind, SetMeta},
+    action::{DpAction, HashAction, HashKind, Masked, SetMeta},
     drop_reason::DropReason,
     ids::{CoreId, PortNo},
     input::meta_of,
+    meter::{MeterTable, Verdict, raise_drop_precedence},
     output::Output,
     pmd::Ports,
     port::PortCounters,
@@ -50,6 +52,8 @@ pub(crate) struct Executor<'a, O: Output> {
     /// The ingress port's.
     pub(crate) port_counters: &'a PortCounters,
     pub(crate) counters: &'a CoreCounters,
+    pub(crate) meters: &'a MeterTable,
+    pub(crate) now: Nanos,
     pub(crate) stage: &'a mut Stage,
     pub(crate) out: &'a mut O,
 }
@@ -90,10 +94,14 @@ impl<O: Output> Executor<'_, O> {
                 DpAction::Truncate(len) => max_len = usize::try_from(*len).unwrap_or(usize::MAX),
                 DpAction::SetMeta(set) => set_meta(group, *set),
                 DpAction::Hash(action) => hash(group, *action),
-                DpAction::Meter(_) => self.drop_all(group, DropReason::NoSuchMeter),
+                DpAction::Meter(id) => self.meter(group, *id),
                 DpAction::Drop(reason) => self.drop_all(group, *reason),
                 _ => self.edit(group, action),
             }
+        }
+        // What a meter let pass that nothing follows.
+        if !group.is_empty() {
+            self.drop_all(group, DropReason::EmptyActions);
         }
     }
 
@@ -183,6 +191,29 @@ impl<O: Output> Executor<'_, O> {
         self.run(&mut copies, inner);
     }
 
+    /// Drops, remarks or lets pass each packet, as the meter says.
+    fn meter(&mut self, group: &mut Group, id: u32) {
+        let lens = group.iter().map(|live| live.packet.len()).collect();
+        let Some(verdicts) = self.meters.run(id, &lens, self.now) else {
+            return self.drop_all(group, DropReason::NoSuchMeter);
+        };
+        let mut index = 0;
+        for verdict in verdicts {
+            let Some(live) = group.get_mut(index) else { break };
+            match verdict {
+                Verdict::Pass => index += 1,
+                Verdict::Remark(levels) => {
+                    remark(live, levels);
+                    index += 1;
+                }
+                Verdict::Drop => {
+                    let live = group.remove(index);
+                    self.drop_one(live.packet, DropReason::MeterExceeded);
+                }
+            }
+        }
+    }
+
     /// Edits each packet's bytes; those that do not have the header, or the room, leave the group.
     fn edit(&mut self, group: &mut Group, action: &DpAction) {
         let mut index = 0;
@@ -198,7 +229,7 @@ impl<O: Output> Executor<'_, O> {
     }
 }
 
-/// Whether the action hands packets on, so that it must have them or copies of them.
+/// Whether the action hands packets on or ends them, so that it must have them or copies of them.
 fn takes_packet(action: &DpAction) -> bool {
     matches!(
         action,
@@ -222,6 +253,18 @@ fn set_meta(group: &mut Group, set: SetMeta) {
             }
         }
     }
+}
+
+/// Raises the drop precedence of an IP packet; any other has none.
+fn remark(live: &mut Live, levels: u8) {
+    let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
+    let tos = Masked { value: raise_drop_precedence(flow.nw_tos(), levels), mask: 0xfc };
+    // A header that extraction found whole can be written.
+    let _ = match flow.eth_type() {
+        0x0800 => packet::edit::set_ipv4_tos(&mut live.packet, &live.offsets, tos),
+        0x86dd => packet::edit::set_ipv6_class(&mut live.packet, &live.offsets, tos),
+        _ => true,
+    };
 }
 
 fn hash(group: &mut Group, action: HashAction) {

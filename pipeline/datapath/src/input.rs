@@ -119,6 +119,8 @@ impl PmdDatapath {
             ports: &self.ports,
             port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
             counters: &self.counters,
+            meters: &self.meters,
+            now,
             stage: &mut self.stage,
             out,
         };

@@ -19,6 +19,7 @@ mod ids;
 mod input;
 mod local;
 mod megaflow;
+mod meter;
 mod output;
 mod pmd;
 mod port;
@@ -39,6 +40,10 @@ pub use ids::{CoreId, PortNo, Ufid};
 pub use input::MAX_DEPTH;
 pub use local::{LocalConfig, LocalDpif};
 pub use megaflow::{Fate, FlowStats, FlowStatsRead, Megaflow, PutError};
+pub use meter::{
+    BandKind, BandStats, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterError, MeterStats,
+    MeterTable, MeterUnit, raise_drop_precedence,
+};
 pub use output::Output;
 pub use pmd::{PmdConfig, PmdDatapath};
 pub use port::{PortCounters, PortStats};

@@ -20,6 +20,7 @@ use crate::{
     emc::EmcConfig,
     ids::{CoreId, PortNo, Ufid},
     megaflow::{Megaflow, PutError},
+    meter::MeterTable,
     output::Output,
     pmd::{PmdConfig, PmdDatapath},
     port::{PortCounters, PortStats},
@@ -83,7 +84,7 @@ impl LocalDpif {
             sample_one_in: config.sample_one_in,
         };
         Self {
-            pmd: PmdDatapath::new(pmd_config, Arc::new(CoreCounters::default())),
+            pmd: PmdDatapath::new(pmd_config, Arc::new(CoreCounters::default()), Arc::default()),
             surroundings: Surroundings {
                 cache: PoolCache::new(Pool::on_heap(config.pool)),
                 ports: Vec::new(),
@@ -252,6 +253,10 @@ impl Dpif for LocalDpif {
 
     fn port_stats(&self, port: PortNo) -> PortStats {
         self.counters(port).map(PortCounters::read).unwrap_or_default()
+    }
+
+    fn meters(&self) -> &MeterTable {
+        &self.pmd.meters
     }
 }
 

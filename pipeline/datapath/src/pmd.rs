@@ -23,6 +23,7 @@ use crate::{
     ids::{CoreId, PortNo, Ufid},
     input::meta_of,
     megaflow::{Fate, Megaflow, PutError},
+    meter::MeterTable,
     output::Output,
     port::PortCounters,
     stage::Stage,
@@ -55,6 +56,7 @@ pub struct PmdDatapath {
     pub(crate) ports: Ports,
     pub(crate) emc: Emc,
     pub(crate) flows: Flows,
+    pub(crate) meters: Arc<MeterTable>,
     pub(crate) stage: Stage,
     /// The keys of the batch in hand.
     pub(crate) keys: Vec<Extracted>,
@@ -65,15 +67,17 @@ pub struct PmdDatapath {
 }
 
 impl PmdDatapath {
-    /// A datapath without ports and megaflows, that counts into `counters`.
+    /// A datapath without ports and megaflows, that counts into `counters`, and draws on meters that
+    /// it shares with the other cores.
     #[must_use]
-    pub fn new(config: PmdConfig, counters: Arc<CoreCounters>) -> Self {
+    pub fn new(config: PmdConfig, counters: Arc<CoreCounters>, meters: Arc<MeterTable>) -> Self {
         Self {
             core: config.core,
             counters,
             ports: Ports::default(),
             emc: Emc::new(config.emc),
             flows: Flows::default(),
+            meters,
             stage: Stage::new(),
             keys: Vec::with_capacity(packet::BATCH),
             hash_basis: config.hash_basis,
@@ -168,6 +172,8 @@ impl PmdDatapath {
             ports: &self.ports,
             port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
             counters: &self.counters,
+            meters: &self.meters,
+            now,
             stage: &mut self.stage,
             out,
         };

@@ -1,4 +1,4 @@
-//! Statistics that one core writes and any core reads.
+//! Statistics that one core writes and any core reads; and, where several write, [`SharedCounter`].
 //!
 //! # Design
 //! A counter is one atomic word with a *single* writer, so adding is a plain load, add and store:
@@ -36,6 +36,37 @@ impl Counter {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A count that several cores add to: a meter's packets, say. Adding is a locked instruction, so this
+/// is for what is shared anyway; what one core counts is a [`Counter`].
+#[derive(Debug, Default)]
+pub struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    /// A counter at zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds `n`. By any core.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count as of some recent instant.
+    #[inline]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Begins anew at zero.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 

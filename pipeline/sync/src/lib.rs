@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod big_reader;
+pub mod bucket;
 pub mod counter;
 pub mod pad;
 mod primitive;

@@ -10,8 +10,6 @@ pub(super) const MAX_ACTIONS: usize = 4096;
 /// Why a program is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionError {
-    /// It meters, and the datapath has no meters.
-    NoMeters,
     /// Clones are nested deeper than 8.
     TooDeep,
     /// There are more than 4096.
@@ -35,7 +33,6 @@ fn count(actions: &[DpAction], depth: usize) -> Result<usize, ActionError> {
     let mut n = actions.len();
     for (index, action) in actions.iter().enumerate() {
         match action {
-            DpAction::Meter(_) => return Err(ActionError::NoMeters),
             DpAction::Clone(inner) => n += count(inner, depth + 1)?,
             DpAction::Drop(_) if index + 1 < actions.len() => return Err(ActionError::DropNotLast),
             _ => {}
@@ -69,7 +66,7 @@ mod tests {
             (vec![output.clone(), drop.clone()], Ok(())),
             (vec![clone(&drop), output.clone()], Ok(())),
             (vec![drop, output.clone()], Err(ActionError::DropNotLast)),
-            (vec![clone(&DpAction::Meter(1))], Err(ActionError::NoMeters)),
+            (vec![clone(&DpAction::Meter(1))], Ok(())),
             (vec![deep], Err(ActionError::TooDeep)),
             (vec![output.clone(); MAX_ACTIONS], Ok(())),
             (vec![output; MAX_ACTIONS + 1], Err(ActionError::TooMany)),

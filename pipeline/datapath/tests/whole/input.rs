@@ -168,11 +168,11 @@ fn a_modification_that_cannot_run_ends_the_megaflow() {
     let mut dpif = with_ports(2);
     let flow = for_udp(1, 7, &[out(2)]);
     let ufid = put(&mut dpif, flow.clone());
-    let metered: Arc<[DpAction]> = Arc::from([DpAction::Meter(1), out(2)]);
-    let no_meters = PutError::BadActions(datapath::ActionError::NoMeters);
-    assert_eq!(dpif.flow_modify(CORE, ufid, metered.clone()), Err(no_meters));
+    let endless: Arc<[DpAction]> = Arc::from([DpAction::Drop(DropReason::NoRule), out(2)]);
+    let refused = PutError::BadActions(datapath::ActionError::DropNotLast);
+    assert_eq!(dpif.flow_modify(CORE, ufid, endless.clone()), Err(refused));
     assert_eq!(flow.stats.fate(), Fate::Installed, "refused before it reached the core");
-    dpif.apply(Command::FlowModify(ufid, metered));
+    dpif.apply(Command::FlowModify(ufid, endless));
     assert_eq!(flow.stats.fate(), Fate::Removed);
     dpif.receive(PortNo(1), &udp_frame(7));
     assert_eq!(dpif.next_upcall().map(|upcall| upcall.reason), Some(UpcallReason::Miss));
@@ -202,9 +202,9 @@ fn refuses_what_does_not_fit() {
     put(&mut dpif, for_udp(1, 2, &[out(1)]));
     assert_eq!(dpif.flow_put(CORE, for_udp(9, 1, &[])), Err(PutError::NoSuchPort));
     assert_eq!(dpif.flow_put(CoreId(1), for_udp(1, 1, &[])), Err(PutError::NoSuchCore));
-    let metered = for_udp(1, 1, &[DpAction::Meter(1), out(1)]);
-    let no_meters = PutError::BadActions(datapath::ActionError::NoMeters);
-    assert_eq!(dpif.flow_put(CORE, metered), Err(no_meters));
+    let endless = for_udp(1, 1, &[DpAction::Drop(DropReason::NoRule), out(1)]);
+    let bad = PutError::BadActions(datapath::ActionError::DropNotLast);
+    assert_eq!(dpif.flow_put(CORE, endless), Err(bad));
     let mut wide = Megaflow::clone(&for_udp(1, 9, &[]));
     wide.mask.set(Field::RecircId, 0);
     assert_eq!(dpif.flow_put(CORE, Arc::new(wide)), Err(PutError::MaskTooWide));

@@ -6,4 +6,5 @@ mod common;
 mod dump;
 mod emc;
 mod input;
+mod meters;
 mod table;

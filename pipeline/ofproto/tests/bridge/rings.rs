@@ -99,6 +99,10 @@ impl Dpif for Behind {
     fn port_stats(&self, port: PortNo) -> PortStats {
         self.inner.port_stats(port)
     }
+
+    fn meters(&self) -> &datapath::MeterTable {
+        self.inner.meters()
+    }
 }
 
 /// What happens next.
