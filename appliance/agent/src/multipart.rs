@@ -98,7 +98,7 @@ pub(crate) fn answer(
             MultipartBody::Queue(Vec::new())
         }
         MultipartRequest::Group(_) => MultipartBody::Group(Vec::new()),
-        MultipartRequest::GroupDesc => MultipartBody::GroupDesc(Vec::new()),
+        MultipartRequest::GroupDesc(_) => MultipartBody::GroupDesc(Vec::new()),
         MultipartRequest::GroupFeatures => MultipartBody::GroupFeatures(Default::default()),
         MultipartRequest::Meter(id) | MultipartRequest::MeterConfig(id)
             if id != openflow::METER_ALL =>

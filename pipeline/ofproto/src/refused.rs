@@ -16,8 +16,12 @@ impl Bridge {
     /// There is no room for groups, so none exists. Deleting is no error.
     pub fn group_mod(&mut self, group_mod: &GroupMod) -> Result<(), OfErrorKind> {
         match group_mod.command {
-            GroupModCommand::Add => Err(OfErrorKind::GroupModOutOfGroups),
-            GroupModCommand::Modify => Err(OfErrorKind::GroupModUnknownGroup),
+            GroupModCommand::Add | GroupModCommand::AddOrModify => {
+                Err(OfErrorKind::GroupModOutOfGroups)
+            }
+            GroupModCommand::Modify
+            | GroupModCommand::InsertBucket
+            | GroupModCommand::RemoveBucket => Err(OfErrorKind::GroupModUnknownGroup),
             GroupModCommand::Delete => Ok(()),
         }
     }

@@ -338,11 +338,10 @@ fn hidden_rules_are_neither_shown_nor_touched() {
 
 #[test]
 fn groups_and_meters_are_refused() {
-    use openflow::{GroupMod, GroupModCommand, GroupType};
+    use openflow::{GroupMod, GroupModCommand};
     let mut lab = Lab::secure(1);
     let mut group = |command| {
-        let group_mod =
-            GroupMod { command, group_type: GroupType::All, group_id: 1, buckets: vec![] };
+        let group_mod = GroupMod { command, group_id: 1, ..GroupMod::default() };
         lab.bridge.group_mod(&group_mod)
     };
     assert_eq!(group(GroupModCommand::Add), Err(OfErrorKind::GroupModOutOfGroups));

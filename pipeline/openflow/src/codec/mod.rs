@@ -282,7 +282,7 @@ impl Dialect {
                 Kind::PacketOut
             }
             Message::FlowMod(flow_mod) => flow_mod::put(out, flow_mod, self),
-            Message::GroupMod(group) => {
+            Message::GroupMod(group) if version != Version::V10 => {
                 group::put_mod(out, group, version);
                 Kind::GroupMod
             }

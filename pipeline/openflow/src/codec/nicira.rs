@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::wire::{Put, Reader, Result};
-use super::{Dialect, async_config, bundle, flow_mod, flow_removed, packet};
+use super::{Dialect, async_config, bundle, flow_mod, flow_removed, group, packet};
 use crate::{
     ControllerRole, Experimenter, FlowFormat, Message, NICIRA, ONF, OfErrorKind, Origin,
     PacketInFormat, Role, Version,
@@ -26,6 +26,7 @@ const SET_ASYNC_CONFIG: u32 = 19;
 const SET_CONTROLLER_ID: u32 = 20;
 const SET_ASYNC_CONFIG2: u32 = 27;
 pub(super) const PACKET_IN2: u32 = 30;
+const GROUP_MOD: u32 = 31;
 
 /// Number of the NXM flow format; 1 was never deployed.
 const FLOW_FORMAT_NXM: u32 = 2;
@@ -71,6 +72,9 @@ pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
         }),
         (NICIRA, PACKET_IN) => Message::PacketIn(Box::new(packet::read_nxt(r)?)),
         (NICIRA, PACKET_IN2) => Message::PacketIn(Box::new(packet::read_nxt2(r)?)),
+        (NICIRA, GROUP_MOD) if dialect.version == Version::V10 => {
+            Message::GroupMod(group::read_mod(r, Version::V10)?)
+        }
         (NICIRA, FLOW_AGE) => Message::NxFlowAge,
         (NICIRA, SET_ASYNC_CONFIG) => Message::SetAsync(async_config::read(r, Origin::Nicira)?),
         (NICIRA, SET_ASYNC_CONFIG2) => Message::NxSetAsync2(async_config::read_properties(r)?),
@@ -146,6 +150,10 @@ pub(super) fn put(out: &mut Vec<u8>, message: &Message) {
             put_header(out, NICIRA, SET_CONTROLLER_ID);
             out.zeros(6);
             out.u16(*id);
+        }
+        Message::GroupMod(group) => {
+            put_header(out, NICIRA, GROUP_MOD);
+            group::put_mod(out, group, Version::V10);
         }
         Message::Bundle(message) => {
             put_header(out, ONF, bundle::subtype(message));

@@ -226,6 +226,39 @@ pub(crate) fn read_set_field(reader: &mut Reader<'_>) -> Result<(Field, u128, u1
     Ok((field, entry.value & mask, mask))
 }
 
+/// Reads one entry whose value is a mask of its field, as a group property has it. `NXM` entries
+/// and standard ones mix.
+pub(crate) fn read_mask(reader: &mut Reader<'_>) -> Result<(Field, u128)> {
+    let header = read_header(&mut { *reader })?;
+    let Some((field, id)) = header.field() else {
+        return Err(OfErrorKind::MatchBadField);
+    };
+    if header.has_mask {
+        return Err(OfErrorKind::MatchBadMask);
+    }
+    read_header(reader)?;
+    let width = usize::from(id.len);
+    if header.payload != width {
+        return Err(OfErrorKind::MatchBadLen);
+    }
+    let mask = widen_mask(field, id, reader.number(width)?) & field.ones();
+    if mask == 0 || !Match::mask_is_allowed(field, mask) {
+        return Err(OfErrorKind::MatchBadMask);
+    }
+    Ok((field, mask))
+}
+
+/// Writes what [`read_mask`] reads.
+pub(crate) fn put_mask(out: &mut Vec<u8>, field: Field, mask: u128, flavour: Flavour) {
+    let Some(id) = field.wire_id(flavour.wire()) else {
+        return;
+    };
+    let width = usize::from(id.len);
+    put_header(out, id, false);
+    let is_whole = mask == field.ones();
+    out.number(if is_whole { u128::MAX } else { mask }, width);
+}
+
 /// Writes one entry, with a mask unless it is all ones.
 pub(crate) fn put_entry(
     out: &mut Vec<u8>,

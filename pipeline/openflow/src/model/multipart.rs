@@ -34,8 +34,8 @@ pub enum MultipartRequest {
     },
     /// Group statistics; `GROUP_ALL` for all.
     Group(u32),
-    /// Group descriptions.
-    GroupDesc,
+    /// Group descriptions; `GROUP_ALL` for all, which 1.1 to 1.4 always mean.
+    GroupDesc(u32),
     /// Abilities of groups.
     GroupFeatures,
     /// Meter statistics; `METER_ALL` for all.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod groups;
+
 use flow::{Field, Match};
 use openflow::*;
 use proptest::collection::vec;
@@ -394,13 +396,6 @@ fn port_desc(version: Version) -> impl Strategy<Value = PortDesc> {
     })
 }
 
-fn bucket(version: Version) -> impl Strategy<Value = Bucket> {
-    (any::<u16>(), 1u32..100, vec(action(version), 0..4)).prop_map(|(weight, port, actions)| {
-        let watch_port = OfPort(port);
-        Bucket { weight, watch_port, watch_group: GROUP_ANY, actions }
-    })
-}
-
 fn band() -> impl Strategy<Value = MeterBand> {
     let kind = prop_oneof![Just(BandKind::Drop), any::<u8>().prop_map(BandKind::DscpRemark)];
     (kind, any::<u32>(), any::<u32>()).prop_map(|(kind, rate, burst_size)| MeterBand {
@@ -529,24 +524,12 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
         4 => flows, 1 => aggregate, 1 => desc, 1 => tables, 1 => ports, 1 => queues, 1 => descs
     ];
     if v10 {
-        return common.boxed();
+        return prop_oneof![4 => common, 1 => groups::reply(version)].boxed();
     }
     let pairs = || vec(any::<(u64, u64)>(), 0..3);
     prop_oneof![
         4 => common,
-        1 => (any::<u32>(), pairs()).prop_map(|(group_id, buckets)| {
-            MultipartBody::Group(vec![GroupStats { group_id, buckets, ..GroupStats::default() }])
-        }),
-        1 => vec(bucket(version), 0..3).prop_map(|buckets| {
-            let group_type = GroupType::Select;
-            MultipartBody::GroupDesc(vec![GroupDesc { group_type, group_id: 3, buckets }])
-        }),
-        1 => any::<[u32; 4]>().prop_map(|n| MultipartBody::GroupFeatures(GroupFeatures {
-            types: n[0],
-            capabilities: GroupCapabilities::from_bits_truncate(n[1]),
-            max_groups: n,
-            actions: n,
-        })),
+        2 => groups::reply(version),
         1 => (any::<u32>(), pairs()).prop_map(|(meter_id, bands)| {
             MultipartBody::Meter(vec![MeterStats { meter_id, bands, ..MeterStats::default() }])
         }),
@@ -622,13 +605,11 @@ fn request(version: Version) -> BoxedStrategy<MultipartRequest> {
             .prop_map(|(port, queue_id)| MultipartRequest::Queue { port, queue_id }),
     ];
     if v10 {
-        return common.boxed();
+        return prop_oneof![4 => common, 1 => groups::request(version)].boxed();
     }
     prop_oneof![
         4 => common,
-        1 => any::<u32>().prop_map(MultipartRequest::Group),
-        1 => Just(MultipartRequest::GroupDesc),
-        1 => Just(MultipartRequest::GroupFeatures),
+        2 => groups::request(version),
         1 => any::<u32>().prop_map(MultipartRequest::Meter),
         1 => any::<u32>().prop_map(MultipartRequest::MeterConfig),
         1 => Just(MultipartRequest::MeterFeatures),
@@ -818,17 +799,10 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         request(version).prop_map(Message::MultipartRequest),
         reply,
     ];
+    let group = groups::group_mod(version);
     if v10 {
-        return prop_oneof![1 => common, 1 => large].boxed();
+        return prop_oneof![4 => common, 4 => large, 1 => group].boxed();
     }
-    let group = (vec(bucket(version), 0..4), any::<u32>()).prop_map(|(buckets, id)| {
-        Message::GroupMod(GroupMod {
-            command: GroupModCommand::Add,
-            group_type: GroupType::Select,
-            group_id: id & 0xffff,
-            buckets,
-        })
-    });
     let meter = meter_config().prop_map(|config| {
         Message::MeterMod(MeterMod { command: MeterModCommand::Modify, config })
     });

@@ -303,6 +303,7 @@ fn only13() -> Vec<(&'static str, Message)> {
         data: vec![0xff; 20],
     };
     let bucket = Bucket {
+        bucket_id: 0,
         weight: 100,
         watch_port: OfPort::ANY,
         watch_group: GROUP_ANY,
@@ -385,6 +386,7 @@ fn only13() -> Vec<(&'static str, Message)> {
                 group_type: GroupType::Select,
                 group_id: 5,
                 buckets: vec![bucket.clone()],
+                ..GroupMod::default()
             }),
         ),
         ("table mod", Message::TableMod(TableMod { table_id: 3, config: 0 })),
@@ -411,6 +413,7 @@ fn only13() -> Vec<(&'static str, Message)> {
                 group_type: GroupType::Select,
                 group_id: 5,
                 buckets: vec![bucket],
+                selection: Selection::default(),
             }])),
         ),
         ("group features reply", reply(MultipartBody::GroupFeatures(group_features))),

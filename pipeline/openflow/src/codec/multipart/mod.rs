@@ -17,8 +17,8 @@ use super::oxm::Unknown;
 use super::wire::{Put, Reader, Result};
 use super::{group, match10, meter, port, table_features};
 use crate::{
-    FlowFormat, FlowStatsRequest, GROUP_ANY, MultipartBody, MultipartReply, MultipartRequest,
-    NICIRA, OfErrorKind, OfPort, Version,
+    FlowFormat, FlowStatsRequest, GROUP_ALL, GROUP_ANY, MultipartBody, MultipartReply,
+    MultipartRequest, NICIRA, OfErrorKind, OfPort, Version,
 };
 
 /// More parts follow.
@@ -28,6 +28,9 @@ const EXPERIMENTER: u16 = 0xffff;
 /// Subtypes of Nicira's statistics.
 const NXST_FLOW: u32 = 0;
 const NXST_AGGREGATE: u32 = 1;
+const NXST_GROUP: u32 = 7;
+const NXST_GROUP_DESC: u32 = 8;
+const NXST_GROUP_FEATURES: u32 = 9;
 
 /// Numbers of the types; 1.0 has those up to queues, and port descriptions as Open vSwitch's
 /// extension.
@@ -87,25 +90,36 @@ fn read_header(r: &mut Reader<'_>, version: Version) -> Result<(MultipartKind, b
         return Err(OfErrorKind::RequestBadVendor);
     }
     let subtype = r.u32()?;
-    if version != Version::V10 {
-        return Err(OfErrorKind::RequestBadSubtype);
+    if version == Version::V10 {
+        r.skip(4)?;
     }
-    r.skip(4)?;
-    match subtype {
-        NXST_FLOW => Ok((MultipartKind::Flow(FlowFormat::Nxm), more)),
-        NXST_AGGREGATE => Ok((MultipartKind::Aggregate(FlowFormat::Nxm), more)),
-        _ => Err(OfErrorKind::RequestBadSubtype),
-    }
+    let kinds = [
+        MultipartKind::Flow(FlowFormat::Nxm),
+        MultipartKind::Aggregate(FlowFormat::Nxm),
+        MultipartKind::Group,
+        MultipartKind::GroupDesc,
+        MultipartKind::GroupFeatures,
+    ];
+    let found = kinds.into_iter().find(|kind| nicira_subtype(*kind, version) == Some(subtype));
+    Ok((found.ok_or(OfErrorKind::RequestBadSubtype)?, more))
 }
 
-/// Writes what [`read_header`] reads. Only 1.0 has Nicira's forms.
-fn put_header(out: &mut Vec<u8>, kind: MultipartKind, more: bool, version: Version) {
-    let nicira = match kind {
-        MultipartKind::Flow(FlowFormat::Nxm) => Some(NXST_FLOW),
-        MultipartKind::Aggregate(FlowFormat::Nxm) => Some(NXST_AGGREGATE),
-        _ => None,
+/// The number of a kind that a version has as Nicira's alone.
+fn nicira_subtype(kind: MultipartKind, version: Version) -> Option<u32> {
+    let (subtype, last) = match kind {
+        MultipartKind::Flow(FlowFormat::Nxm) => (NXST_FLOW, Version::V10),
+        MultipartKind::Aggregate(FlowFormat::Nxm) => (NXST_AGGREGATE, Version::V10),
+        MultipartKind::Group => (NXST_GROUP, Version::V10),
+        MultipartKind::GroupDesc => (NXST_GROUP_DESC, Version::V10),
+        MultipartKind::GroupFeatures => (NXST_GROUP_FEATURES, Version::V11),
+        _ => return None,
     };
-    let nicira = nicira.filter(|_| version == Version::V10);
+    (version <= last).then_some(subtype)
+}
+
+/// Writes what [`read_header`] reads.
+fn put_header(out: &mut Vec<u8>, kind: MultipartKind, more: bool, version: Version) {
+    let nicira = nicira_subtype(kind, version);
     out.u16(if nicira.is_some() { EXPERIMENTER } else { wire_type(kind) });
     out.u16(if more { FLAG_MORE } else { 0 });
     if version != Version::V10 {
@@ -114,7 +128,7 @@ fn put_header(out: &mut Vec<u8>, kind: MultipartKind, more: bool, version: Versi
     if let Some(subtype) = nicira {
         out.u32(NICIRA);
         out.u32(subtype);
-        out.zeros(4);
+        out.zeros(if version == Version::V10 { 4 } else { 0 });
     }
 }
 
@@ -146,7 +160,10 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<Multi
             MultipartRequest::Queue { port, queue_id: r.u32()? }
         }
         MultipartKind::Group => MultipartRequest::Group(read_padded_id(r)?),
-        MultipartKind::GroupDesc => MultipartRequest::GroupDesc,
+        MultipartKind::GroupDesc if asks_for_one_group(version) => {
+            MultipartRequest::GroupDesc(read_padded_id(r)?)
+        }
+        MultipartKind::GroupDesc => MultipartRequest::GroupDesc(GROUP_ALL),
         MultipartKind::GroupFeatures => MultipartRequest::GroupFeatures,
         MultipartKind::Meter => MultipartRequest::Meter(read_padded_id(r)?),
         MultipartKind::MeterConfig => MultipartRequest::MeterConfig(read_padded_id(r)?),
@@ -156,6 +173,11 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<Multi
         }
         MultipartKind::PortDesc => MultipartRequest::PortDesc,
     })
+}
+
+/// Whether a request for group descriptions names a group.
+fn asks_for_one_group(version: Version) -> bool {
+    matches!(version, Version::V10 | Version::V15)
 }
 
 /// A number and four bytes of padding.
@@ -270,7 +292,9 @@ pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version
             out.zeros(if version == Version::V10 { 2 } else { 0 });
             out.u32(*queue_id);
         }
+        MultipartRequest::GroupDesc(_) if !asks_for_one_group(version) => {}
         MultipartRequest::Group(id)
+        | MultipartRequest::GroupDesc(id)
         | MultipartRequest::Meter(id)
         | MultipartRequest::MeterConfig(id) => {
             out.u32(*id);
@@ -281,7 +305,6 @@ pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version
         }
         MultipartRequest::Desc
         | MultipartRequest::Table
-        | MultipartRequest::GroupDesc
         | MultipartRequest::GroupFeatures
         | MultipartRequest::MeterFeatures
         | MultipartRequest::PortDesc => {}
@@ -300,7 +323,7 @@ impl MultipartRequest {
             MultipartRequest::Port(_) => MultipartKind::Port,
             MultipartRequest::Queue { .. } => MultipartKind::Queue,
             MultipartRequest::Group(_) => MultipartKind::Group,
-            MultipartRequest::GroupDesc => MultipartKind::GroupDesc,
+            MultipartRequest::GroupDesc(_) => MultipartKind::GroupDesc,
             MultipartRequest::GroupFeatures => MultipartKind::GroupFeatures,
             MultipartRequest::Meter(_) => MultipartKind::Meter,
             MultipartRequest::MeterConfig(_) => MultipartKind::MeterConfig,
@@ -348,7 +371,9 @@ pub(super) fn read_reply(r: &mut Reader<'_>, version: Version) -> Result<Multipa
         MultipartKind::Queue => {
             MultipartBody::Queue(read_all(r, |r| entry::read_queue(r, version))?)
         }
-        MultipartKind::Group => MultipartBody::Group(read_all(r, group::read_stats)?),
+        MultipartKind::Group => {
+            MultipartBody::Group(read_all(r, |r| group::read_stats(r, version))?)
+        }
         MultipartKind::GroupDesc => {
             MultipartBody::GroupDesc(read_all(r, |r| group::read_desc(r, version))?)
         }

@@ -153,7 +153,7 @@ pub(super) fn put_item(
         MultipartItem::Table(table) => entry::put_table(out, table, version),
         MultipartItem::Port(port) => entry::put_port(out, port, version),
         MultipartItem::Queue(queue) => entry::put_queue(out, queue, version),
-        MultipartItem::Group(group) => group::put_stats(out, group),
+        MultipartItem::Group(group) => group::put_stats(out, group, version),
         MultipartItem::GroupDesc(group) => group::put_desc(out, group, version),
         MultipartItem::GroupFeatures(features) => group::put_features(out, features),
         MultipartItem::Meter(meter) => meter::put_stats(out, meter),
