@@ -248,7 +248,7 @@ impl Bridge {
     /// When it would be ambiguous.
     pub fn add_port(&mut self, spec: PortSpec, now: Nanos) -> Result<(), PortError> {
         let desc = self.state.write().ports.add(spec, now)?.desc();
-        self.changes.tables_changed();
+        self.changes.port_changed(desc.port);
         self.port_status(PortReason::Add, desc);
         Ok(())
     }
@@ -260,8 +260,10 @@ impl Bridge {
             return false;
         };
         state.macs.flush_port(number);
+        let news = state.macs.take_news();
         drop(state);
-        self.changes.tables_changed();
+        self.changes.hear(news);
+        self.changes.port_changed(number);
         self.port_status(PortReason::Delete, port.desc());
         true
     }
@@ -273,11 +275,12 @@ impl Bridge {
             return;
         };
         let desc = port.desc();
-        let has_forgotten = !link.up && state.macs.flush_port(number);
-        drop(state);
-        if has_forgotten {
-            self.changes.macs_changed();
+        if !link.up {
+            state.macs.flush_port(number);
         }
+        let news = state.macs.take_news();
+        drop(state);
+        self.changes.hear(news);
         self.port_status(PortReason::Modify, desc);
     }
 
@@ -288,7 +291,7 @@ impl Bridge {
     pub fn port_mod(&mut self, change: &PortMod) -> Result<(), OfErrorKind> {
         let desc = self.state.write().ports.modify(change)?.map(Port::desc);
         if let Some(desc) = desc {
-            self.changes.tables_changed();
+            self.changes.port_changed(desc.port);
             self.port_status(PortReason::Modify, desc);
         }
         Ok(())
@@ -323,7 +326,7 @@ impl Bridge {
     fn set_options(&mut self, options: Options) {
         if self.state.options != options {
             self.state.write().options = options;
-            self.changes.tables_changed();
+            self.changes.everything_changed();
         }
     }
 
@@ -359,8 +362,10 @@ impl Bridge {
 
     /// Forgets all learned addresses.
     pub fn fdb_flush(&mut self) {
-        if self.state.write().macs.flush() {
-            self.changes.macs_changed();
-        }
+        let mut state = self.state.write();
+        state.macs.flush();
+        let news = state.macs.take_news();
+        drop(state);
+        self.changes.hear(news);
     }
 }

@@ -207,8 +207,16 @@ impl Bridge {
             table.n_hidden += 1;
         }
         drop(state);
-        if let Some(old) = old {
-            self.timeouts.remove(&old);
+        match old {
+            Some(old) => {
+                // The new one matches what the old one did: whom it concerns, the old one was
+                // found by.
+                self.changes.stage_changed(&old.stats);
+                self.timeouts.remove(&old);
+            }
+            None => {
+                self.changes.stage_added(rule.table_id, rule.priority, rule.match_.clone());
+            }
         }
         self.timeouts.insert(&rule);
         Ok(rule)
@@ -232,6 +240,7 @@ impl Bridge {
             };
             if table.rules.remove(&rule.match_.expand(), rule.priority, next).is_some() {
                 table.n_hidden -= usize::from(rule.is_hidden());
+                self.changes.stage_changed(&rule.stats);
             }
             drop(state);
             self.timeouts.remove(rule);
@@ -253,7 +262,7 @@ impl Bridge {
                 table.rules.purge(version);
             }
         }
-        self.changes.tables_changed();
+        self.changes.commit();
     }
 }
 

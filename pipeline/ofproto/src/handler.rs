@@ -16,7 +16,7 @@
 
 use crate::bridge::{Bridge, BridgeState};
 use crate::changes::Changes;
-use crate::mac_learning::{Learned, Station};
+use crate::mac_learning::Station;
 use crate::port::Port;
 use crate::translate::{Start, TranslateIn, TranslateOut, translate};
 use crate::ukey::{Credit, Ukey};
@@ -43,8 +43,9 @@ impl Bridge {
                 };
                 let n_bytes = packet.len() as u64;
                 self.apply(&out, n_bytes, now);
-                self.install(core, &flow, &out, seq, dpif, now);
-                dpif.execute(packet, &flow, &out.actions);
+                let actions = Arc::clone(&out.actions);
+                self.install(core, &flow, out, seq, dpif, now);
+                dpif.execute(packet, &flow, &actions);
             }
         }
     }
@@ -93,7 +94,7 @@ impl Bridge {
         &mut self,
         core: CoreId,
         flow: &Flow,
-        out: &TranslateOut,
+        out: TranslateOut,
         seq: u64,
         dpif: &mut dyn Dpif,
         now: Nanos,
@@ -101,7 +102,7 @@ impl Bridge {
         let megaflow = Megaflow::new(flow, out.mask, Arc::clone(&out.actions));
         let is_there = self.ukeys.find(core, megaflow.ufid).is_some();
         let is_full = self.ukeys.len() >= self.reval.flow_limit();
-        let Ok(names) = self.hold_names(out, flow.recirc_id(), now) else {
+        let Ok(names) = self.hold_names(&out, flow.recirc_id(), now) else {
             self.stats.not_installed += 1;
             return;
         };
@@ -113,8 +114,8 @@ impl Bridge {
             return;
         }
         self.stats.installed += 1;
-        let credits = out.credits.clone().into();
-        self.ukeys.insert(Ukey::new(core, megaflow, credits, out.uses_macs, seq, names, now));
+        let credits = out.credits.into();
+        self.ukeys.insert(Ukey::new(core, megaflow, credits, out.deps, seq, names, now));
     }
 }
 
@@ -168,13 +169,13 @@ impl Ledger<'_> {
         if self.state.macs.refresh(station, port, now) {
             return;
         }
-        let macs = &mut self.state.write().macs;
-        let learned = match seen {
-            Seen::Now(now) => macs.learn(station, port, now),
-            Seen::Earlier { used, now } => macs.observe(station, port, used, now),
+        let mut state = self.state.write();
+        match seen {
+            Seen::Now(now) => state.macs.learn(station, port, now),
+            Seen::Earlier { used, now } => state.macs.observe(station, port, used, now),
         };
-        if learned == Learned::Changed {
-            self.changes.macs_changed();
-        }
+        let news = state.macs.take_news();
+        drop(state);
+        self.changes.hear(news);
     }
 }

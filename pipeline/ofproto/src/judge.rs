@@ -60,7 +60,8 @@ impl Bridge {
                 self.reval.stats.kept += 1;
                 if let Some(ukey) = self.ukeys.get_mut(slot) {
                     ukey.credits = out.credits.into();
-                    ukey.uses_macs = out.uses_macs;
+                    ukey.deps = out.deps;
+                    ukey.deps.shrink();
                     ukey.seq = seq;
                 }
                 Ok(())
@@ -80,7 +81,7 @@ impl Bridge {
                 }
                 let credits = out.credits.into();
                 // Other actions are no use of the flow: it goes on idling.
-                let ukey = Ukey::new(core, megaflow, credits, out.uses_macs, seq, names, used);
+                let ukey = Ukey::new(core, megaflow, credits, out.deps, seq, names, used);
                 if let Some(mut old) = self.ukeys.replace(slot, ukey) {
                     old.transition(UkeyState::Evicting);
                     self.reval.leaving.push(old);

@@ -9,6 +9,7 @@ extern crate std;
 mod bridge;
 mod changes;
 mod check;
+mod deps;
 mod events;
 mod expiry;
 mod fail_mode;
@@ -34,6 +35,7 @@ mod ukey;
 
 pub use bridge::{Bridge, BridgeConfig, BridgeState, BridgeStats, FailMode, Fragments, Options};
 pub use changes::SyncTicket;
+pub use deps::Deps;
 pub use events::{BridgeEvent, MissKind, PacketInEvent};
 /// The number of a port, as everyone above a bridge needs it.
 pub use openflow::OfPort;

@@ -94,6 +94,29 @@ pub struct MacStats {
     pub moved: u64,
 }
 
+/// Stations whose entries came, went or moved since somebody asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// These.
+    Of(Vec<Station>),
+    /// Too many to name, or all of them.
+    All,
+}
+
+/// Stations that the news name at most.
+const MAX_NEWS: usize = 256;
+
+impl News {
+    const NONE: News = News::Of(Vec::new());
+
+    fn add(&mut self, station: Station) {
+        match self {
+            News::Of(stations) if stations.len() < MAX_NEWS => stations.push(station),
+            _ => *self = News::All,
+        }
+    }
+}
+
 /// The MAC table of a bridge.
 #[derive(Debug)]
 pub struct MacTable {
@@ -106,6 +129,7 @@ pub struct MacTable {
     capacity: usize,
     max_age: Nanos,
     stats: MacStats,
+    news: News,
 }
 
 impl MacTable {
@@ -121,7 +145,13 @@ impl MacTable {
             capacity: capacity.max(MIN_CAPACITY),
             max_age: max_age.clamp(AGE_RANGE.0, AGE_RANGE.1),
             stats: MacStats::default(),
+            news: News::NONE,
         }
+    }
+
+    /// The stations whose entries came, went or moved since the last call.
+    pub(crate) fn take_news(&mut self) -> News {
+        core::mem::replace(&mut self.news, News::NONE)
     }
 
     /// The port on which `station` was last seen.
@@ -160,6 +190,9 @@ impl MacTable {
                 Learned::Changed
             }
         };
+        if outcome == Learned::Changed {
+            self.news.add(station);
+        }
         self.insert(station, port, now);
         outcome
     }
@@ -184,6 +217,7 @@ impl MacTable {
             let Some((_, &station)) = self.by_use.first_key_value() else { break };
             if !self.put_in_place(station) {
                 self.remove(station);
+                self.news.add(station);
                 n_expired += 1;
             }
         }
@@ -201,6 +235,7 @@ impl MacTable {
     /// Forgets everything; returns whether there was anything.
     pub fn flush(&mut self) -> bool {
         let any = !self.entries.is_empty();
+        self.news = News::All;
         self.entries.clear();
         self.by_use.clear();
         self.by_port.clear();
@@ -215,6 +250,7 @@ impl MacTable {
         for place in places {
             if let Some(station) = self.by_use.remove(&place) {
                 self.entries.remove(&station);
+                self.news.add(station);
             }
         }
         true
@@ -308,6 +344,7 @@ impl MacTable {
             let Some(&station) = oldest else { return };
             if !self.put_in_place(station) {
                 self.remove(station);
+                self.news.add(station);
                 self.stats.evicted += 1;
                 return;
             }

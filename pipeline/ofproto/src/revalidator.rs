@@ -155,10 +155,12 @@ impl Bridge {
     /// it earlier.
     pub fn run(&mut self, dpif: &mut dyn Dpif, now: Nanos) -> Nanos {
         self.finish_retiring(dpif, now);
-        if self.state.macs.next_expiry().is_some_and(|expiry| expiry <= now)
-            && self.state.write().macs.expire(now, MAC_BATCH) > 0
-        {
-            self.changes.macs_changed();
+        if self.state.macs.next_expiry().is_some_and(|expiry| expiry <= now) {
+            let mut state = self.state.write();
+            state.macs.expire(now, MAC_BATCH);
+            let news = state.macs.take_news();
+            drop(state);
+            self.changes.hear(news);
         }
         if self.state.frozen.is_due(now) || self.state.packet_ins.is_due(now) {
             let mut state = self.state.write();
@@ -196,6 +198,7 @@ impl Bridge {
                 return;
             }
             self.reval.dump_seq += 1;
+            self.changes.round_begins(last_target);
             self.reval.phase = Phase::Dumping { next: 0, target: self.changes.seq(), started: now };
         }
         let Phase::Dumping { mut next, target, started } = self.reval.phase else {
@@ -289,6 +292,11 @@ impl Bridge {
             } else {
                 self.evict(slot, dpif)?;
                 self.reval.stats.deleted += 1;
+            }
+        } else {
+            let seq = self.changes.seq();
+            if let Some(ukey) = self.ukeys.get_mut(slot) {
+                ukey.seq = seq;
             }
         }
         Ok(())

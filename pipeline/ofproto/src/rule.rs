@@ -29,6 +29,8 @@ pub struct RuleStats {
     packets: Counter,
     bytes: Counter,
     used: Gauge,
+    /// The last change of a rule that has these statistics: its modification or removal.
+    changed: Gauge,
 }
 
 impl RuleStats {
@@ -50,6 +52,17 @@ impl RuleStats {
     /// Notes a use.
     pub fn touch(&self, used: Nanos) {
         self.used.set(self.used.get().max(used.0));
+    }
+
+    /// Notes that the rule was modified or removed in change `seq`: what is credited here and is
+    /// older must be judged again.
+    pub(crate) fn set_changed(&self, seq: u64) {
+        self.changed.set(seq);
+    }
+
+    /// The change in which the rule was modified or removed last.
+    pub(crate) fn changed(&self) -> u64 {
+        self.changed.get()
     }
 
     /// Packets credited.
@@ -99,6 +112,11 @@ impl CompactMatch {
             mask.set_word(usize::from(*word), *bits);
         }
         Match::new(&flow, &mask)
+    }
+
+    /// The words in which it examines bits: index, value, bits.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (usize, u64, u64)> {
+        self.0.iter().map(|(word, value, bits)| (usize::from(*word), *value, *bits))
     }
 
     /// Whether it matches every packet.

@@ -18,6 +18,7 @@
 //! entries that the translation passed. When a conclusion changes, the new megaflow gets fresh
 //! statistics, so packets that still hit the old one are credited to what the old one passed.
 
+use crate::deps::Deps;
 use crate::mac_learning::Station;
 use crate::rule::RuleStats;
 use alloc::boxed::Box;
@@ -99,8 +100,8 @@ pub struct Ukey {
     state: UkeyState,
     /// Whom its packets are credited to.
     pub(crate) credits: Box<[Credit]>,
-    /// Whether the MAC table was looked at.
-    pub(crate) uses_macs: bool,
+    /// What its conclusion depends on.
+    pub(crate) deps: Deps,
     /// The last change that its conclusion knows of.
     pub(crate) seq: u64,
     /// The last round that has looked at it.
@@ -114,18 +115,19 @@ impl Ukey {
         core: CoreId,
         megaflow: Arc<Megaflow>,
         credits: Box<[Credit]>,
-        uses_macs: bool,
+        mut deps: Deps,
         seq: u64,
         names: Names,
         now: Nanos,
     ) -> Self {
+        deps.shrink();
         Self {
             core,
             megaflow,
             created: now,
             state: UkeyState::Created,
             credits,
-            uses_macs,
+            deps,
             seq,
             dump_seq: 0,
             names,
@@ -276,7 +278,15 @@ mod tests {
             mask.set_exact(flow::Field::InPort);
             let megaflow = Arc::new(Megaflow::new(&flow, mask, Arc::new([])));
             let (names, now) = (Names::default(), Nanos::ZERO);
-            ukeys.insert(Ukey::new(CoreId(0), megaflow, Box::new([]), false, 0, names, now));
+            ukeys.insert(Ukey::new(
+                CoreId(0),
+                megaflow,
+                Box::new([]),
+                Deps::default(),
+                0,
+                names,
+                now,
+            ));
         }
         let holes = (0..1000).filter(|slot| slot % 100 != 0);
         holes.for_each(|slot| drop(ukeys.remove(slot)));

@@ -24,7 +24,7 @@ pub(crate) fn initial_mask(flow: &Flow) -> Mask {
 /// Takes out what no packet of the megaflow can differ in, or the datapath does not know.
 pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
     // Metadata, tunnel and registers belong to the translation: they begin with zero, or with what
-    // the recirculation id says.
+    // the recirculation id says. `Deps` builds on it.
     for word in 0..PORT {
         mask.set_word(word, 0);
     }
@@ -71,7 +71,7 @@ impl Machine<'_> {
             drop,
             credits: self.credits,
             learns: self.learns,
-            uses_macs: self.uses_macs,
+            deps: self.deps,
             frozen: self.frozen,
             packet_ins: self.packet_ins,
             final_flow: self.flow,

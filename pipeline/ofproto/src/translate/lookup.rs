@@ -64,7 +64,10 @@ impl Machine<'_> {
             }
         }
         let version = state.tables.version();
-        let found = table.rules.lookup(version, &key, Some(&mut self.mask));
+        let found = table.rules.lookup_entry(version, &key, Some(&mut self.mask));
+        let priority = found.map(|entry| entry.priority());
+        self.deps.note_lookup(table_id, &key, self.input.flow, priority);
+        let found = found.map(|entry| entry.rule());
         self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });
         match found {
             Some(rule) => self.enter(Arc::clone(rule), table_id),
@@ -86,6 +89,7 @@ impl Machine<'_> {
     fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
         self.report_rule(&rule, table_id);
         self.credits.push(Credit::Rule(Arc::clone(rule.stats())));
+        self.deps.note_rule(rule.stats());
         self.steps.push(Step::Return { origin: self.origin, depth: self.depth });
         if table_id <= self.origin.table_id && self.n_resubmits > 1 {
             self.depth += 1;
@@ -132,6 +136,7 @@ impl Machine<'_> {
     /// No rule matched (OpenFlow 1.3.5 §5.4, 1.0.1 §3.4).
     fn miss(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
         let state = self.input.state;
+        self.deps.note_port(in_port);
         let is_asked = state.options.miss_to_controllers
             && kind == LookupKind::Pipeline
             && state

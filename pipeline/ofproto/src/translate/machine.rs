@@ -18,6 +18,7 @@ use super::finish::initial_mask;
 use super::report::{NodeKind, Reporter};
 use super::step::{Frozen, List, Origin, Step, Verdict};
 use super::{Start, TranslateError, TranslateIn, TranslateOut};
+use crate::deps::Deps;
 use crate::intern::Named;
 use crate::mac_learning::Station;
 use crate::packet_in::PacketInSpec;
@@ -64,7 +65,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) error: Option<TranslateError>,
     pub(crate) credits: Vec<Credit>,
     pub(crate) learns: Vec<(Station, OfPort)>,
-    pub(crate) uses_macs: bool,
+    pub(crate) deps: Deps,
     pub(crate) frozen: Vec<Named<Frozen>>,
     pub(crate) packet_ins: Vec<Named<PacketInSpec>>,
     pub(crate) report: Reporter,
@@ -96,7 +97,7 @@ impl<'a> Machine<'a> {
             error: None,
             credits: Vec::new(),
             learns: Vec::new(),
-            uses_macs: false,
+            deps: Deps::default(),
             frozen: Vec::new(),
             packet_ins: Vec::new(),
             report: Reporter::new(input.is_traced),
@@ -122,11 +123,14 @@ impl<'a> Machine<'a> {
     /// tree).
     fn may_receive(&mut self) -> bool {
         let in_port = self.input.in_port;
+        self.deps.note_port(in_port);
         if matches!(in_port, OfPort::CONTROLLER) {
             return true;
         }
         let Some(port) = self.input.state.ports.get(in_port) else {
-            // A packet-out may pretend to come from nowhere.
+            // Whichever port takes the place changes this. A packet-out may pretend to come from
+            // nowhere.
+            self.deps.note_all_ports();
             let is_made = matches!(self.input.start, Start::Actions(_));
             if !is_made {
                 self.drop = Some(DropReason::RxNoSuchPort);

@@ -36,6 +36,7 @@ mod step;
 mod tags;
 
 use crate::bridge::BridgeState;
+use crate::deps::Deps;
 use crate::intern::Named;
 use crate::mac_learning::Station;
 use crate::packet_in::PacketInSpec;
@@ -122,8 +123,8 @@ pub struct TranslateOut {
     pub credits: Vec<Credit>,
     /// Stations to learn.
     pub learns: Vec<(Station, OfPort)>,
-    /// Whether the MAC table was looked at.
-    pub uses_macs: bool,
+    /// What it looked at beside the packet.
+    pub deps: Deps,
     /// Translations to go on with after a recirculation that the actions ask for.
     pub(crate) frozen: Vec<Named<Frozen>>,
     /// What the packet-ins that the actions ask for say.

@@ -16,10 +16,10 @@ impl Machine<'_> {
         self.mask.set_exact(Field::EthSrc);
         self.mask.set_exact(Field::EthDst);
         self.mask.add(Field::VlanTci, u128::from(VLAN_PRESENT | VLAN_VID_MASK));
-        self.uses_macs = true;
         let vlan = self.flow.vlan_vid();
         let in_port = OfPort(self.flow.in_port());
         let state = self.input.state;
+        self.deps.note_port(in_port);
         let has_in_port = state.ports.get(in_port).is_some();
 
         // A packet-out may inject any frame; only what comes from a port is held to the rules.
@@ -69,7 +69,8 @@ impl Machine<'_> {
     }
 
     /// Where a station is, given what this very packet teaches.
-    fn port_of(&self, station: Station) -> Option<OfPort> {
+    fn port_of(&mut self, station: Station) -> Option<OfPort> {
+        self.deps.note_station(station);
         let learned = self.learns.iter().rev().find(|(learned, _)| *learned == station);
         learned.map(|(_, port)| *port).or_else(|| self.input.state.macs.lookup(station))
     }

@@ -50,6 +50,7 @@ impl Machine<'_> {
 
     /// Sends to one port, whichever it is.
     pub(crate) fn send(&mut self, number: OfPort) {
+        self.deps.note_port(number);
         let Some(port) = self.input.state.ports.get(number) else {
             self.not_sent(DropReason::NoSuchPort, format_args!("Nonexistent output port"));
             return;
@@ -75,6 +76,7 @@ impl Machine<'_> {
     fn flood(&mut self, flood: Flood) {
         let state = self.input.state;
         let in_port = OfPort(self.flow.in_port());
+        self.deps.note_all_ports();
         for port in state.ports.iter() {
             let is_wanted = flood == Flood::All || port.is_floodable();
             if port.number() != in_port && is_wanted && port.dp().is_some() {

@@ -4,6 +4,7 @@ mod actions;
 mod caching;
 mod flow_mods;
 mod frames;
+mod incremental;
 mod lab;
 mod normal;
 mod packet_io;

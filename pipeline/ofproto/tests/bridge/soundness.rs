@@ -118,9 +118,9 @@ const PACKETS: [&str; 16] = [
 ];
 
 /// Table, priority, match and actions.
-type RuleText = (u8, u16, &'static str, String);
+pub(crate) type RuleText = (u8, u16, &'static str, String);
 
-fn rule() -> impl Strategy<Value = RuleText> {
+pub(crate) fn rule() -> impl Strategy<Value = RuleText> {
     let last = proptest::option::of(select(&INSTRUCTIONS[..]));
     let actions = (vec(select(&ACTIONS[..]), 0..5), last).prop_map(|(actions, last)| {
         let list: Vec<&str> = actions.into_iter().chain(last).collect();
@@ -130,7 +130,7 @@ fn rule() -> impl Strategy<Value = RuleText> {
 }
 
 /// A flow as the datapath would extract it from some frame.
-fn packet() -> impl Strategy<Value = Flow> {
+pub(crate) fn packet() -> impl Strategy<Value = Flow> {
     (1..4_u32, select(&PACKETS[..]), 0..4_u8, 0..8_u8).prop_map(|(port, text, src, dst)| {
         let text = format!(
             "in_port={port},dl_src=02:00:00:00:00:{src:02x},dl_dst=02:00:00:00:00:{dst:02x},{text}"
@@ -140,11 +140,11 @@ fn packet() -> impl Strategy<Value = Flow> {
 }
 
 /// The flow of the frame that has these headers, on a port.
-fn legal(flow: &Flow, port: u32) -> Flow {
+pub(crate) fn legal(flow: &Flow, port: u32) -> Flow {
     extract(&compose(flow, 46), &FlowMeta::of_port(port + DP_OFFSET)).flow
 }
 
-fn lab_with(rules: &[RuleText]) -> Lab {
+pub(crate) fn lab_with(rules: &[RuleText]) -> Lab {
     let mut lab = Lab::secure(3);
     for text in rules {
         add(&mut lab, text);
@@ -154,7 +154,7 @@ fn lab_with(rules: &[RuleText]) -> Lab {
 }
 
 /// Adds a rule, if it is one.
-fn add(lab: &mut Lab, (table_id, priority, match_, actions): &RuleText) {
+pub(crate) fn add(lab: &mut Lab, (table_id, priority, match_, actions): &RuleText) {
     let flow_mod = FlowMod {
         table_id: *table_id,
         instructions: parse_instructions(actions, &NoNames).unwrap(),
