@@ -14,6 +14,7 @@ pub enum Field {
     DpHash,
     RecircId,
     PacketType,
+    ConjId,
     TunnelId,
     TunSrc,
     TunDst,

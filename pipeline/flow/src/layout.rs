@@ -15,7 +15,7 @@
 //!           11  in_port (32)                 | recirc_id (32)
 //!           12  dp_hash (32)                 | pkt_mark (32)
 //!           13  skb_priority (32)            | actset_output (32)
-//!           14  packet_type (32)             | 0
+//!           14  packet_type (32)             | conj_id (32)
 //! L2        15  eth_dst (48)                                   | eth_type (16)
 //!           16  eth_src (48)                                   | 0
 //!           17  tpid0 (16) | tci0 (16)       | tpid1 (16) | tci1 (16)
@@ -51,7 +51,7 @@ pub const PORT: usize = 11;
 pub const MARKS: usize = 12;
 /// Word of `skb_priority` and `actset_output`.
 pub const PRIORITY: usize = 13;
-/// Word of `packet_type`.
+/// Word of `packet_type` and `conj_id`.
 pub const PACKET_TYPE: usize = 14;
 /// Word of `eth_dst` and `eth_type`.
 pub const ETH_DST: usize = 15;

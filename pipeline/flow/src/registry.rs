@@ -22,13 +22,14 @@ const OXM_EXPERIMENTER: u16 = 0xffff;
 const NICIRA: u32 = 0x0000_2320;
 const ONF: u32 = 0x4f4e_4600;
 
-const N_FIELDS: usize = 86;
+const N_FIELDS: usize = 87;
 
 #[rustfmt::skip]
 pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
     spec(F::DpHash, "dp_hash", 4, 32, at(MARKS, 32, 32), Format::Hexadecimal).read_only().nx("NXM_NX_DP_HASH", 35).exp("NXOXM_ET_DP_HASH", NICIRA, 0, 0),
     spec(F::RecircId, "recirc_id", 4, 32, at(PORT, 0, 32), Format::Decimal).exact().read_only().nx("NXM_NX_RECIRC_ID", 36),
     spec(F::PacketType, "packet_type", 4, 32, at(PACKET_TYPE, 32, 32), Format::PacketType).exact().read_only().oxm("OXM_OF_PACKET_TYPE", 44, 6),
+    spec(F::ConjId, "conj_id", 4, 32, at(PACKET_TYPE, 0, 32), Format::Decimal).exact().read_only().nx("NXM_NX_CONJ_ID", 37),
     spec(F::TunnelId, "tun_id", 8, 64, at(TUNNEL_ID, 0, 64), Format::Hexadecimal).alias("tunnel_id").nx("NXM_NX_TUN_ID", 16).oxm("OXM_OF_TUNNEL_ID", 38, 4),
     spec(F::TunSrc, "tun_src", 4, 32, at(TUN_ADDR, 32, 32), Format::Ipv4).nx("NXM_NX_TUN_IPV4_SRC", 31),
     spec(F::TunDst, "tun_dst", 4, 32, at(TUN_ADDR, 0, 32), Format::Ipv4).nx("NXM_NX_TUN_IPV4_DST", 32),

@@ -132,6 +132,8 @@ macro_rules! key_type {
             actset_output set_actset_output u32 = PRIORITY, 0, 32;
             /// Packet type; 0 is Ethernet.
             packet_type set_packet_type u32 = PACKET_TYPE, 32, 32;
+            /// Number of a conjunctive match.
+            conj_id set_conj_id u32 = PACKET_TYPE, 0, 32;
             /// Ethernet type of the payload after all tags.
             eth_type set_eth_type u16 = ETH_DST, 0, 16;
             /// TPID of the outer tag.

@@ -104,7 +104,13 @@ impl Checker {
             | Action::CopyTtlOut
             | Action::PushPbb(_)
             | Action::PopPbb
-            | Action::FinTimeout { .. } => Err(OfErrorKind::ActionBadType),
+            | Action::FinTimeout { .. }
+            | Action::Learn(_)
+            | Action::Conjunction { .. }
+            | Action::Multipath(_)
+            | Action::Bundle(_)
+            | Action::Clone(_)
+            | Action::CheckPktLarger { .. } => Err(OfErrorKind::ActionBadType),
             _ => Ok(()),
         }
     }

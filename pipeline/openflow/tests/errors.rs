@@ -292,3 +292,55 @@ fn nothing_in_1_0_needs_a_prerequisite_but_what_nicira_added() {
     let load = Action::Load { dst: Subfield::whole(Field::Ipv4Src), value: 1 };
     assert_eq!(check(load), inconsistent);
 }
+
+#[test]
+fn conjunctions_come_back_and_are_checked() {
+    use OfErrorKind::*;
+    let part = |clause: &str| format!("ffff0010 00002320 0022 {clause} 0000002a");
+    let one = part("0102");
+    let output = "00000010 00000001 0000 000000000000";
+    for (actions, expected) in [
+        (one.clone(), None),
+        (format!("{one}{one}"), None),
+        (part("0201"), Some(NxActionBadConjunction)),
+        (part("0202"), Some(NxActionBadConjunction)),
+        (part("0041"), Some(NxActionBadConjunction)),
+        (format!("{one}{output}"), Some(NxActionBadConjunction)),
+        (format!("{output}{one}"), Some(NxActionBadConjunction)),
+    ] {
+        let actions = hex(&actions);
+        let mut instruction = vec![0, 4, 0, u8::try_from(8 + actions.len()).unwrap(), 0, 0, 0, 0];
+        instruction.extend(&actions);
+        let bytes = flow_mod13(0, 0, &[], &instruction);
+        assert_eq!(refusal(&bytes), expected, "{actions:02x?}");
+        if expected.is_none() {
+            let (header, decoded) = decode(&bytes).unwrap();
+            let mut again = Vec::new();
+            decoded.encode(Version::V13, header.xid, &mut again).unwrap();
+            let decoded_again = decode(&again).unwrap().1;
+            assert_eq!(decoded_again, decoded);
+        }
+    }
+    // With a goto it is no part either.
+    let mut goto = hex(&format!("00040018 00000000 {one}"));
+    goto.extend(hex("00010008 01000000"));
+    assert_eq!(refusal(&flow_mod13(0, 0, &[], &goto)), Some(NxActionBadConjunction));
+}
+
+#[test]
+fn lists_in_lists_have_a_bottom() {
+    let mut actions = Vec::new();
+    for depth in 0..100u16 {
+        let mut outer = hex("ffff");
+        outer.extend((16 + u16::try_from(actions.len()).unwrap()).to_be_bytes());
+        outer.extend(hex("00002320 002a 000000000000"));
+        outer.extend(&actions);
+        actions = outer;
+        let mut instruction = vec![0, 4];
+        instruction.extend((8 + u16::try_from(actions.len()).unwrap()).to_be_bytes());
+        instruction.extend([0; 4]);
+        instruction.extend(&actions);
+        let expected = (depth >= 8).then_some(OfErrorKind::ActionTooMany);
+        assert_eq!(refusal(&flow_mod13(0, 0, &[], &instruction)), expected, "{depth}");
+    }
+}

@@ -156,6 +156,7 @@ impl Writer<'_, '_> {
         self.number("pkt_mark", Style::Hex, Field::PktMark)?;
         self.number("recirc_id", Style::Hex, Field::RecircId)?;
         self.number("dp_hash", Style::Hex, Field::DpHash)?;
+        self.number("conj_id", Style::Number, Field::ConjId)?;
         self.number("skb_priority", Style::Hex, Field::SkbPriority)?;
         if self.mask.actset_output() != 0 {
             let port = PortText { port: self.flow.actset_output(), ports: self.ports };

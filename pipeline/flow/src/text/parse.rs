@@ -126,8 +126,14 @@ impl<'a> Iterator for KeyValues<'a> {
         let (value, rest) = if let Some(rest) = rest.strip_prefix([':', '=']) {
             rest.split_at(value_len(rest, |c| SEPARATORS.contains(&c)))
         } else if let Some(rest) = rest.strip_prefix('(') {
-            let (value, rest) = rest.split_at(value_len(rest, |c| c == ')'));
-            (value, rest.strip_prefix(')').unwrap_or(rest))
+            let (value, after) = rest.split_at(value_len(rest, |c| c == ')'));
+            if after.starts_with(")->") {
+                // `check_pkt_larger(100)->FIELD` is one piece; its value is `100)->FIELD`.
+                let end = value_len(after, |c| SEPARATORS.contains(&c));
+                rest.split_at(value.len() + end)
+            } else {
+                (value, after.strip_prefix(')').unwrap_or(after))
+            }
         } else {
             ("", rest)
         };

@@ -9,7 +9,10 @@
 
 use flow::{Field, Flow, Match, Prereq, proto};
 
-use crate::{Action, Instructions, METER_MAX, OfErrorKind, OfPort, Subfield, Version};
+use crate::{
+    Action, Instructions, Learn, LearnSource, LearnTarget, METER_MAX, OfErrorKind, OfPort,
+    PortBundle, Subfield, Version,
+};
 
 /// How strict to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub fn check_actions(actions: &[Action], match_: &Match, context: CheckContext) 
 
 fn check_list(actions: &[Action], packet: &mut Flow, context: CheckContext) -> Result<()> {
     for action in actions {
-        match check_action(action, packet) {
+        match check_action(action, packet, context) {
             Err(OfErrorKind::ActionMatchInconsistent)
                 if !context.needs_prerequisites && is_lenient_in_v10(action) => {}
             result => result?,
@@ -104,7 +107,7 @@ fn is_lenient_in_v10(action: &Action) -> bool {
     }
 }
 
-fn check_action(action: &Action, packet: &Flow) -> Result<()> {
+fn check_action(action: &Action, packet: &Flow, context: CheckContext) -> Result<()> {
     match action {
         Action::Output { port, .. } | Action::OutputTrunc { port, .. } => output(*port),
         Action::Enqueue { port, .. } => {
@@ -156,9 +159,52 @@ fn check_action(action: &Action, packet: &Flow) -> Result<()> {
         }
         Action::SetNwTtl(_) | Action::DecTtl(_) => needs(Prereq::Ip, packet),
         Action::FinTimeout { .. } => needs(Prereq::Tcp, packet),
+        Action::Learn(learn) => check_learn(learn, packet),
+        Action::Multipath(multipath) => destination(multipath.dst, packet),
+        Action::Bundle(bundle) => check_bundle(bundle, packet),
+        Action::Clone(actions) => check_list(actions, &mut packet.clone(), context),
+        Action::CheckPktLarger { dst, .. } => destination(*dst, packet),
         Action::Group(group) if *group > crate::GROUP_MAX => Err(OfErrorKind::ActionBadOutGroup),
         _ => Ok(()),
     }
+}
+
+/// The sources of a learned rule must be in the packet; what it matches must make sense by itself.
+fn check_learn(learn: &Learn, packet: &Flow) -> Result<()> {
+    let mut learned = Flow::ZERO;
+    for spec in &learn.specs {
+        if let LearnSource::Field(src) = spec.src {
+            has(src.field, packet)?;
+        }
+        match spec.dst {
+            LearnTarget::Match(dst) => {
+                has(dst.field, &learned)?;
+                if let LearnSource::Immediate(value) = spec.src {
+                    learned.set_masked(dst.field, value << dst.offset, dst.mask());
+                }
+            }
+            LearnTarget::Load(dst) => destination(dst, &learned)?,
+            LearnTarget::Output => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_bundle(bundle: &PortBundle, packet: &Flow) -> Result<()> {
+    if let Some(dst) = bundle.dst {
+        destination(dst, packet)?;
+    }
+    for member in bundle.members.iter().filter(|member| **member != OfPort::ANY) {
+        output(*member)?;
+        if *member == OfPort::CONTROLLER {
+            return Err(OfErrorKind::ActionBadOutPort);
+        }
+    }
+    Ok(())
+}
+
+fn destination(dst: Subfield, packet: &Flow) -> Result<()> {
+    writable(dst.field).and_then(|()| has(dst.field, packet))
 }
 
 fn output(port: OfPort) -> Result<()> {
@@ -222,5 +268,11 @@ fn may_be_in_set(action: &Action) -> bool {
             | Action::Note(_)
             | Action::Exit
             | Action::FinTimeout { .. }
+            | Action::Learn(_)
+            | Action::Conjunction { .. }
+            | Action::Multipath(_)
+            | Action::Bundle(_)
+            | Action::Clone(_)
+            | Action::CheckPktLarger { .. }
     )
 }

@@ -6,11 +6,17 @@
 //! there are two.
 
 mod check;
+mod nicira;
 mod subfield;
 
 pub use check::{CheckContext, check_actions, check_instructions};
+pub use nicira::{
+    BUNDLE_MAX_MEMBERS, BundleAlgorithm, HashFields, Learn, LearnSource, LearnSpec, LearnTarget,
+    Multipath, MultipathAlgorithm, PortBundle,
+};
 pub use subfield::Subfield;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::Field;
@@ -135,6 +141,30 @@ pub enum Action {
         /// New hard timeout in seconds, 0 for no change.
         hard_timeout: u16,
     },
+    /// Makes a rule out of the packet (Nicira).
+    Learn(Box<Learn>),
+    /// Says that the rule is part of a conjunctive match (Nicira).
+    Conjunction {
+        /// Of which one: packets that match all its clauses have it as `conj_id`.
+        id: u32,
+        /// Which clause the rule is part of, from 0.
+        clause: u8,
+        /// How many clauses there are: 2 to 64.
+        n_clauses: u8,
+    },
+    /// Picks one of several links (Nicira).
+    Multipath(Box<Multipath>),
+    /// Picks one of several ports (Nicira).
+    Bundle(Box<PortBundle>),
+    /// Does these without consequence for the actions after them (Nicira).
+    Clone(Vec<Action>),
+    /// Writes one bit: whether the frame is longer than `len` bytes (Nicira).
+    CheckPktLarger {
+        /// How long it may be.
+        len: u16,
+        /// One bit.
+        dst: Subfield,
+    },
 }
 
 /// The arguments of Nicira's controller action.
@@ -199,6 +229,16 @@ impl Action {
         }
     }
 
+    /// Whether the action goes through this group.
+    #[must_use]
+    pub fn uses_group(&self, wanted: u32) -> bool {
+        match self {
+            Action::Group(group) => *group == wanted,
+            Action::Clone(actions) => actions.iter().any(|action| action.uses_group(wanted)),
+            _ => false,
+        }
+    }
+
     /// Whether the action sends to this port (the `out_port` filter of 1.0.1 §5.3.3, 1.3.5 §7.3.4).
     #[must_use]
     pub fn outputs_to(&self, wanted: OfPort) -> bool {
@@ -207,9 +247,18 @@ impl Action {
             | Action::OutputTrunc { port, .. }
             | Action::Enqueue { port, .. } => *port == wanted,
             Action::Controller(_) => wanted == OfPort::CONTROLLER,
+            Action::Bundle(bundle) => bundle.dst.is_none() && bundle.members.contains(&wanted),
+            Action::Clone(actions) => actions.iter().any(|action| action.outputs_to(wanted)),
             _ => false,
         }
     }
+}
+
+/// Whether the conjunctions of a list, if there are any, stand with nothing but notes.
+pub(crate) fn conjunctions_stand_alone(actions: &[Action]) -> bool {
+    let is_part = |action: &Action| matches!(action, Action::Conjunction { .. });
+    let may_be = |action: &Action| is_part(action) || matches!(action, Action::Note(_));
+    !actions.iter().any(is_part) || actions.iter().all(may_be)
 }
 
 /// What a rule does: OpenFlow 1.3's instructions (1.3.5 §7.2.4), each at most once.
@@ -244,6 +293,25 @@ impl Instructions {
         *self == Instructions::default()
     }
 
+    /// The conjunctive matches that the rule is part of: id, clause, number of clauses.
+    pub fn conjunctions(&self) -> impl Iterator<Item = (u32, u8, u8)> {
+        self.apply.iter().filter_map(|action| match *action {
+            Action::Conjunction { id, clause, n_clauses } => Some((id, clause, n_clauses)),
+            _ => None,
+        })
+    }
+
+    /// Whether conjunctions stand with anything but notes.
+    pub(crate) fn has_misplaced_conjunction(&self) -> bool {
+        let Instructions { meter, apply, clear, write, metadata, goto_table } = self;
+        let is_alone = meter.is_none()
+            && !clear
+            && write.is_empty()
+            && metadata.is_none()
+            && goto_table.is_none();
+        !conjunctions_stand_alone(apply) || (!is_alone && self.conjunctions().next().is_some())
+    }
+
     /// Whether any action sends to this port.
     #[must_use]
     pub fn output_to(&self, port: OfPort) -> bool {
@@ -253,6 +321,6 @@ impl Instructions {
     /// Whether any action goes through this group.
     #[must_use]
     pub fn output_to_group(&self, group: u32) -> bool {
-        self.apply.iter().chain(&self.write).any(|action| *action == Action::Group(group))
+        self.apply.iter().chain(&self.write).any(|action| action.uses_group(group))
     }
 }

@@ -34,6 +34,9 @@ pub(crate) fn read(
         Version::V10 => read_v10(reader)?,
         _ => read_v13(reader, table, version)?,
     };
+    if instructions.has_misplaced_conjunction() {
+        return Err(OfErrorKind::NxActionBadConjunction);
+    }
     action::resolve_ports(&mut instructions.apply, match_);
     action::resolve_ports(&mut instructions.write, match_);
     Ok(instructions)

@@ -27,7 +27,7 @@ mod port;
 mod table_features;
 mod wire;
 
-pub(crate) use action::resolve_ports;
+pub(crate) use action::{MAX_NESTING, resolve_ports};
 pub use multipart::{MultipartItem, MultipartKind, MultipartWriter};
 
 use alloc::boxed::Box;

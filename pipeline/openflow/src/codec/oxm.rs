@@ -292,9 +292,10 @@ fn put_header(out: &mut Vec<u8>, id: &WireId, has_mask: bool) {
 }
 
 /// The fields of a match in the order of the wire: what a field needs comes before it.
-const ORDER: [Field; 68] = [
+const ORDER: [Field; 69] = [
     Field::DpHash,
     Field::RecircId,
+    Field::ConjId,
     Field::InPort,
     Field::ActsetOutput,
     Field::EthSrc,

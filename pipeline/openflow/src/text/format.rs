@@ -4,6 +4,7 @@ use core::fmt::{self, Display, Formatter};
 
 use flow::text::{MatchText, NoNames, PortNames, PortText, ValueText};
 
+use super::nicira;
 use crate::{
     Action, ControllerAction, DEFAULT_PRIORITY, FlowMod, FlowModCommand, FlowModFlags, FlowStats,
     Instructions, OfPort, PacketInReason, Subfield,
@@ -198,6 +199,18 @@ fn put_action(f: &mut Formatter<'_>, action: &Action, ports: &dyn PortNames) -> 
             }
             f.write_str(")")
         }
+        Action::Learn(learn) => nicira::put_learn(f, learn, ports),
+        Action::Conjunction { id, clause, n_clauses } => {
+            write!(f, "conjunction({id},{}/{n_clauses})", u16::from(*clause) + 1)
+        }
+        Action::Multipath(multipath) => nicira::put_multipath(f, multipath),
+        Action::Bundle(bundle) => nicira::put_bundle(f, bundle, ports),
+        Action::Clone(actions) => {
+            f.write_str("clone(")?;
+            put_list(f, actions, ports)?;
+            f.write_str(")")
+        }
+        Action::CheckPktLarger { len, dst } => write!(f, "check_pkt_larger({len})->{dst}"),
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod error;
 mod format;
+mod nicira;
 mod parse_action;
 mod parse_flow;
 #[cfg(test)]

@@ -7,8 +7,11 @@ use flow::proto::VLAN_PRESENT;
 use flow::text::{KeyValues, PortNames, parse_port, parse_value};
 
 use super::error::{TextError, TextProblem};
-use super::number;
-use crate::{Action, ControllerAction, Instructions, OfPort, PacketInReason, Subfield};
+use super::{nicira, number};
+use crate::codec::MAX_NESTING;
+use crate::{
+    Action, ControllerAction, Instructions, OfErrorKind, OfPort, PacketInReason, Subfield,
+};
 
 type Result<T> = core::result::Result<T, TextError>;
 
@@ -17,7 +20,15 @@ type Result<T> = core::result::Result<T, TextError>;
 /// # Errors
 /// When a piece is no action.
 pub fn parse_actions(text: &str, ports: &dyn PortNames) -> Result<Vec<Action>> {
-    let instructions = parse_instructions(text, ports)?;
+    parse_list(text, ports, 0)
+}
+
+/// Reads a list of actions inside `depth` others.
+fn parse_list(text: &str, ports: &dyn PortNames, depth: u8) -> Result<Vec<Action>> {
+    if depth > MAX_NESTING {
+        return Err(bad("clone", "fewer lists in each other"));
+    }
+    let instructions = parse_nested(text, ports, depth)?;
     let apply = instructions.apply.clone();
     if instructions == Instructions::apply(apply.clone()) {
         Ok(apply)
@@ -31,6 +42,10 @@ pub fn parse_actions(text: &str, ports: &dyn PortNames) -> Result<Vec<Action>> {
 /// # Errors
 /// When a piece is neither.
 pub fn parse_instructions(text: &str, ports: &dyn PortNames) -> Result<Instructions> {
+    parse_nested(text, ports, 0)
+}
+
+fn parse_nested(text: &str, ports: &dyn PortNames, depth: u8) -> Result<Instructions> {
     let mut out = Instructions::default();
     let mut drops = false;
     let mut n_pieces = 0;
@@ -46,7 +61,7 @@ pub fn parse_instructions(text: &str, ports: &dyn PortNames) -> Result<Instructi
             "clear_actions" if out.clear => return Err(misplaced()),
             "clear_actions" => out.clear = true,
             "write_actions" if !out.write.is_empty() => return Err(misplaced()),
-            "write_actions" => out.write = parse_actions(value, ports)?,
+            "write_actions" => out.write = parse_list(value, ports, depth + 1)?,
             "write_metadata" if out.metadata.is_some() => return Err(misplaced()),
             "write_metadata" => {
                 let (value, mask) = value.split_once('/').unwrap_or((value, "0xffffffffffffffff"));
@@ -55,16 +70,20 @@ pub fn parse_instructions(text: &str, ports: &dyn PortNames) -> Result<Instructi
             }
             "goto_table" if out.goto_table.is_some() => return Err(misplaced()),
             "goto_table" => out.goto_table = Some(int(value)?),
-            _ => out.apply.push(parse_action(key, value, ports)?),
+            _ => out.apply.push(parse_action(key, value, ports, depth)?),
         }
     }
     if drops && n_pieces > 1 {
         return Err(TextError::new(TextProblem::DropNotAlone, text));
     }
+    if out.has_misplaced_conjunction() {
+        let problem = TextProblem::Inconsistent(OfErrorKind::NxActionBadConjunction);
+        return Err(TextError::new(problem, text));
+    }
     Ok(out)
 }
 
-fn parse_action(key: &str, value: &str, ports: &dyn PortNames) -> Result<Action> {
+fn parse_action(key: &str, value: &str, ports: &dyn PortNames, depth: u8) -> Result<Action> {
     let lower = key.to_ascii_lowercase();
     let field = |field: Field| -> Result<Action> {
         let (number, mask) = parse_value(field, value, ports)?;
@@ -129,6 +148,12 @@ fn parse_action(key: &str, value: &str, ports: &dyn PortNames) -> Result<Action>
         "note" => parse_note(value)?,
         "exit" => Action::Exit,
         "fin_timeout" => parse_fin_timeout(value)?,
+        "learn" => nicira::parse_learn(value, ports)?,
+        "conjunction" => nicira::parse_conjunction(value)?,
+        "multipath" => nicira::parse_multipath(value)?,
+        "bundle" | "bundle_load" => nicira::parse_bundle(value, lower == "bundle_load", ports)?,
+        "clone" => Action::Clone(parse_list(value, ports, depth + 1)?),
+        "check_pkt_larger" => parse_check_pkt_larger(value)?,
         "set_field" => parse_set_field(value, ports)?,
         "load" | "reg_load" => parse_load(value)?,
         "move" | "reg_move" => {
@@ -251,6 +276,18 @@ fn parse_fin_timeout(value: &str) -> Result<Action> {
     Ok(Action::FinTimeout { idle_timeout, hard_timeout })
 }
 
+/// `check_pkt_larger(LEN)->FIELD[BIT]`.
+fn parse_check_pkt_larger(value: &str) -> Result<Action> {
+    let form = "check_pkt_larger(LEN)->FIELD[BIT]";
+    let (len, dst) = arrow(value, form)?;
+    let dst = subfield(dst)?;
+    if dst.n_bits != 1 || !dst.field.spec().writable {
+        return Err(bad(value, form));
+    }
+    let len = len.trim_matches(['(', ')']);
+    Ok(Action::CheckPktLarger { len: int(len)?, dst })
+}
+
 /// `set_field:VALUE[/MASK]->FIELD`.
 fn parse_set_field(value: &str, ports: &dyn PortNames) -> Result<Action> {
     let form = "set_field:VALUE[/MASK]->FIELD";
@@ -286,7 +323,7 @@ fn value_text(dst: Subfield) -> &'static str {
 }
 
 /// `NXM_NX_REG0[0..15]`, `reg0[3]`, `reg0[]`, `reg0`.
-fn subfield(text: &str) -> Result<Subfield> {
+pub(super) fn subfield(text: &str) -> Result<Subfield> {
     let fail = || TextError::new(TextProblem::BadSubfield, text);
     let Some((name, bits)) = text.split_once('[') else {
         return field_named(text).map(Subfield::whole);
@@ -340,10 +377,10 @@ fn split<'a>(text: &'a str, at: &[char], form: &'static str) -> Result<(&'a str,
     text.split_once(at).ok_or_else(|| bad(text, form))
 }
 
-fn arrow<'a>(text: &'a str, form: &'static str) -> Result<(&'a str, &'a str)> {
+pub(super) fn arrow<'a>(text: &'a str, form: &'static str) -> Result<(&'a str, &'a str)> {
     text.split_once("->").ok_or_else(|| bad(text, form))
 }
 
-fn bad(text: &str, form: &'static str) -> TextError {
+pub(super) fn bad(text: &str, form: &'static str) -> TextError {
     TextError::new(TextProblem::BadArgument(form), text)
 }

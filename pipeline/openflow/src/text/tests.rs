@@ -51,6 +51,18 @@ fn actions_print_as_ovs_ofctl_prints_them() {
         "write_metadata:0x1,goto_table:3",
         "clear_actions",
         "copy_ttl_out,copy_ttl_in,push_pbb:0x88e7,pop_pbb",
+        "learn(table=1,hard_timeout=10,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],\
+         output:NXM_OF_IN_PORT[])",
+        "learn(table=2,idle_timeout=5,fin_idle_timeout=1,fin_hard_timeout=2,priority=7,send_flow_rem,\
+         delete_learned,cookie=0x9,limit=3,result_dst=NXM_NX_REG0[0],eth_type=0x800,nw_proto=6,\
+         NXM_NX_REG1[0..7]=0x1f,load:0x5->NXM_NX_REG2[],load:NXM_OF_ETH_SRC[]->NXM_NX_XXREG0[0..47])",
+        "conjunction(1,1/2),conjunction(7,64/64)",
+        "multipath(symmetric_l4,1024,hrw,4,0,NXM_NX_REG0[0..7])",
+        "bundle(eth_src,0,active_backup,ofport,members:1,LOCAL)",
+        "bundle_load(symmetric_l3l4+udp,50,hrw,ofport,NXM_NX_REG0[16..31],members:1,2,3)",
+        "clone(set_field:0x1->reg0,clone(output:1),output:2),output:3",
+        "check_pkt_larger(1500)->NXM_NX_REG0[3]",
+        "check_pkt_larger(1500)->NXM_NX_REG0[3],output:1",
     ] {
         assert_eq!(actions(same), same);
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 mod groups;
+mod nicira;
 
 use flow::{Field, Match};
 use openflow::*;
@@ -202,6 +203,7 @@ fn common_action() -> BoxedStrategy<Action> {
         (port(), any::<u8>()).prop_map(|(port, table)| Action::Resubmit { port, table }),
         (0usize..4, any::<u8>()).prop_map(|(n, byte)| Action::Note(vec![byte; 6 + 8 * n])),
         Just(Action::Exit),
+        nicira::nicira_action(),
     ]
     .boxed()
 }

@@ -4,7 +4,9 @@
 //! the type says. Type 0xffff has a vendor number next. [`v10`] and [`v13`] have the standard ones,
 //! [`nicira`] the extensions.
 
+mod learn;
 mod nicira;
+mod select;
 mod v10;
 mod v13;
 
@@ -16,15 +18,26 @@ use flow::{Field, Match, proto};
 
 use super::oxm::Flavour;
 use super::wire::{Put, Reader, Result};
+use crate::actions::conjunctions_stand_alone;
 use crate::{Action, NICIRA, OfErrorKind, OfPort, Version};
 
 /// The type of vendors' actions.
 const TYPE_EXPERIMENTER: u16 = 0xffff;
 /// Bytes of the smallest action.
 const MIN_BYTES: usize = 8;
+/// How deep lists of actions may be nested in actions: what bounds recursion over them.
+pub(crate) const MAX_NESTING: u8 = 8;
 
 /// Reads a list of actions, all of `reader`.
-pub(crate) fn read_actions(mut reader: Reader<'_>, version: Version) -> Result<Vec<Action>> {
+pub(crate) fn read_actions(reader: Reader<'_>, version: Version) -> Result<Vec<Action>> {
+    read_nested(reader, version, 0)
+}
+
+/// Reads a list of actions inside `depth` others.
+fn read_nested(mut reader: Reader<'_>, version: Version, depth: u8) -> Result<Vec<Action>> {
+    if depth > MAX_NESTING {
+        return Err(OfErrorKind::ActionTooMany);
+    }
     let mut actions = Vec::new();
     while !reader.is_empty() {
         let mut header = reader;
@@ -37,7 +50,7 @@ pub(crate) fn read_actions(mut reader: Reader<'_>, version: Version) -> Result<V
         body.skip(4)?;
         let action = match (kind, version) {
             (TYPE_EXPERIMENTER, _) => match body.u32()? {
-                NICIRA => nicira::read(&mut body, version)?,
+                NICIRA => nicira::read(&mut body, version, depth)?,
                 _ => return Err(OfErrorKind::ActionBadVendor),
             },
             (_, Version::V10) => v10::read(kind, &mut body)?,
@@ -49,7 +62,16 @@ pub(crate) fn read_actions(mut reader: Reader<'_>, version: Version) -> Result<V
         }
         actions.push(action);
     }
+    check_conjunctions(&actions)?;
     Ok(actions)
+}
+
+/// A conjunction stands with nothing but conjunctions and notes, as Open vSwitch has it.
+fn check_conjunctions(actions: &[Action]) -> Result<()> {
+    match conjunctions_stand_alone(actions) {
+        true => Ok(()),
+        false => Err(OfErrorKind::NxActionBadConjunction),
+    }
 }
 
 /// Writes a list of actions for packets of `match_`.

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use flow::Field;
 
-use super::{flavour, mpls_type, output_port, put_action};
-use crate::codec::oxm;
+use super::{flavour, learn, mpls_type, output_port, put_action, read_nested, select};
+use crate::codec::oxm::{self, Flavour};
 use crate::codec::wire::{Put, Reader, Result};
 use crate::{
     Action, ControllerAction, NICIRA, OfErrorKind, OfPort, PacketInReason, Subfield, Version,
@@ -39,10 +39,14 @@ const STACK_PUSH: u16 = 27;
 const STACK_POP: u16 = 28;
 const SET_MPLS_LABEL: u16 = 30;
 const SET_MPLS_TC: u16 = 31;
+const OUTPUT_REG2: u16 = 32;
 const REG_LOAD2: u16 = 33;
+const CONJUNCTION: u16 = 34;
 const CONTROLLER2: u16 = 37;
 const OUTPUT_TRUNC: u16 = 39;
 const GROUP: u16 = 40;
+const CLONE: u16 = 42;
+const CHECK_PKT_LARGER: u16 = 49;
 
 /// Properties of CONTROLLER2.
 const PROP_MAX_LEN: u16 = 0;
@@ -56,7 +60,7 @@ const PROP_METER_ID: u16 = 5;
 const SAME_TABLE: u8 = 0xff;
 
 /// Reads what follows the vendor number.
-pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
+pub(super) fn read(r: &mut Reader<'_>, version: Version, depth: u8) -> Result<Action> {
     Ok(match r.u16()? {
         RESUBMIT => {
             let port = OfPort::from_u16(r.u16()?);
@@ -108,6 +112,15 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
             must_be_zero(r, 6)?;
             Action::OutputReg { src, max_len }
         }
+        OUTPUT_REG2 => {
+            let packed = r.u16()?;
+            let max_len = r.u16()?;
+            let src = read_subfield_at(r, packed >> 6, (packed & 0x3f) + 1)?;
+            if !r.take_all().iter().all(|byte| *byte == 0) {
+                return Err(OfErrorKind::NxActionMustBeZero);
+            }
+            Action::OutputReg { src, max_len }
+        }
         OUTPUT_TRUNC => {
             let port = output_port(OfPort::from_u16(r.u16()?))?;
             Action::OutputTrunc { port, max_len: r.u32()? }
@@ -154,6 +167,29 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<Action> {
         GROUP if version == Version::V10 => {
             r.skip(2)?;
             Action::Group(r.u32()?)
+        }
+        kind @ (learn::LEARN | learn::LEARN2) => learn::read(r, kind)?,
+        select::MULTIPATH => select::read_multipath(r)?,
+        kind @ (select::BUNDLE | select::BUNDLE_LOAD) => select::read_bundle(r, kind)?,
+        CONJUNCTION => {
+            let (clause, n_clauses, id) = (r.u8()?, r.u8()?, r.u32()?);
+            if !(2..=64).contains(&n_clauses) || clause >= n_clauses {
+                return Err(OfErrorKind::NxActionBadConjunction);
+            }
+            Action::Conjunction { id, clause, n_clauses }
+        }
+        CLONE => {
+            r.skip(6)?;
+            let list = r.sub(r.len(), OfErrorKind::ActionBadLen)?;
+            Action::Clone(read_nested(list, version, depth + 1)?)
+        }
+        CHECK_PKT_LARGER => {
+            let (len, offset) = (r.u16()?, r.u16()?);
+            let dst = writable(read_subfield_at(r, offset, 1)?)?;
+            if !r.take_all().iter().all(|byte| *byte == 0) {
+                return Err(OfErrorKind::NxRequestMustBeZero);
+            }
+            Action::CheckPktLarger { len, dst }
         }
         WRITE_METADATA => return Err(OfErrorKind::ActionUnsupportedOrder),
         _ => return Err(OfErrorKind::ActionBadVendorType),
@@ -235,6 +271,23 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
         Action::DecMplsTtl => put_nicira(out, DEC_MPLS_TTL, |_| {}),
         Action::StackPush(part) => put_stack(out, STACK_PUSH, part, version),
         Action::StackPop(part) => put_stack(out, STACK_POP, part, version),
+        Action::Learn(ref action) => learn::put(out, action),
+        Action::Multipath(ref multipath) => select::put_multipath(out, multipath),
+        Action::Bundle(ref bundle) => select::put_bundle(out, bundle),
+        Action::Conjunction { id, clause, n_clauses } => put_nicira(out, CONJUNCTION, |out| {
+            out.u8(clause);
+            out.u8(n_clauses);
+            out.u32(id);
+        }),
+        Action::Clone(ref actions) => put_nicira(out, CLONE, |out| {
+            out.zeros(6);
+            super::put_actions(out, actions, None, version);
+        }),
+        Action::CheckPktLarger { len, dst } => put_nicira(out, CHECK_PKT_LARGER, |out| {
+            out.u16(len);
+            out.u16(dst.offset.into());
+            oxm::put_field(out, dst.field, flavour(version));
+        }),
         Action::Group(group) => put_nicira(out, GROUP, |out| {
             out.zeros(2);
             out.u32(group);
@@ -344,7 +397,7 @@ fn set_field(field: Field, value: u128) -> Result<Action> {
 }
 
 /// A subfield as offset and width packed in 16 bits, then the field's header.
-fn read_subfield(r: &mut Reader<'_>) -> Result<Subfield> {
+pub(super) fn read_subfield(r: &mut Reader<'_>) -> Result<Subfield> {
     let packed = r.u16()?;
     read_subfield_at(r, packed >> 6, (packed & 0x3f) + 1)
 }
@@ -352,6 +405,12 @@ fn read_subfield(r: &mut Reader<'_>) -> Result<Subfield> {
 fn put_subfield(out: &mut Vec<u8>, part: Subfield, version: Version) {
     out.u16(u16::from(part.offset) << 6 | u16::from(part.n_bits.saturating_sub(1)).min(0x3f));
     oxm::put_field(out, part.field, flavour(version));
+}
+
+/// As [`put_subfield`], with the header that is the same in all versions.
+pub(super) fn put_subfield_nxm(out: &mut Vec<u8>, part: Subfield) {
+    out.u16(u16::from(part.offset) << 6 | u16::from(part.n_bits.saturating_sub(1)).min(0x3f));
+    oxm::put_field(out, part.field, Flavour::Nxm);
 }
 
 fn read_subfield_at(r: &mut Reader<'_>, offset: u16, n_bits: u16) -> Result<Subfield> {
