@@ -47,7 +47,7 @@
 //! # Cost
 //! A lookup is O(subtables visited); an insertion or removal O(1) hash operations plus one walk of
 //! each trie that applies, plus O(subtables) moves when a subtable's maximum priority changes.
-//! Rules that differ in priority alone are chained, and inserting among them walks the chain.
+//! Rules that differ in priority alone are in an ordered set: O(log n) among them.
 //! Memory is about 45 bytes a rule plus 8 for each word in which its mask has bits, plus 40 to 64
 //! for each distinct prefix.
 //!
@@ -56,14 +56,15 @@
 //! later a reader core can be given a snapshot. Rules are `Arc`s: what a lookup returned may
 //! outlive the rule's removal.
 //!
-//! # Not here
-//! Conjunctive matches. They would be one more kind of entry that the loop in [`lookup`] collects on
-//! its way; nothing in the data structures stands against it.
+//! # Conjunctive matches
+//! Rules that are parts of them are collected on the way and put together at the end
+//! (`conjunction.rs`).
 //!
 //! [`lookup`]: Classifier::lookup
 //! [`purge`]: Classifier::purge
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -76,7 +77,10 @@ use crate::prefix::{TrieWalk, Tries};
 use crate::shape::Shape;
 use crate::subtable::Subtable;
 use crate::version::Version;
-use crate::{Entry, Priority};
+use crate::{Clause, Entry, Priority};
+
+/// Removed rules for which room is kept while none waits.
+const MAX_IDLE_CAPACITY: usize = 1024;
 
 /// Why a rule was not inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,11 @@ pub(crate) struct Place {
     slot: u32,
 }
 
+impl Place {
+    /// No rule is here.
+    pub(crate) const NOWHERE: Self = Self { subtable: u32::MAX, slot: u32::MAX };
+}
+
 /// A subtable in the order of lookups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rank {
@@ -123,8 +132,8 @@ pub struct Classifier<R> {
     tries: Tries,
     /// The indices of the subtables by mask.
     by_mask: HashTable<u32>,
-    /// Rules that were removed and not yet purged.
-    removed: Vec<Place>,
+    /// Rules that were removed and not yet purged, in the order of removal.
+    removed: VecDeque<Place>,
     n_rules: usize,
     seed: u64,
 }
@@ -140,7 +149,7 @@ impl<R> Classifier<R> {
             order: Vec::new(),
             tries: Tries::default(),
             by_mask: HashTable::new(),
-            removed: Vec::new(),
+            removed: VecDeque::new(),
             n_rules: 0,
             seed,
         }
@@ -188,8 +197,48 @@ impl<R> Classifier<R> {
         flow: &Flow,
         mut wildcards: Option<&mut Mask>,
     ) -> Option<Entry<'_, R>> {
+        let mut soft = Vec::new();
+        let hard = self.search(version, flow, wildcards.as_deref_mut(), |place, _| {
+            soft.push(place);
+            None
+        });
+        if soft.is_empty() { hard } else { self.conjoin(version, flow, wildcards, hard, soft) }
+    }
+
+    /// As [`lookup_entry`](Self::lookup_entry) where parts of conjunctive matches do not count.
+    pub(crate) fn lookup_hard(
+        &self,
+        version: Version,
+        flow: &Flow,
+        wildcards: Option<&mut Mask>,
+    ) -> Option<Entry<'_, R>> {
+        self.search(version, flow, wildcards, |place, best| {
+            // Behind the part there may be a rule with the very same match that is none.
+            let mut next = self.next_visible(place, version);
+            while let Some(entry) = next.and_then(|next| self.entry_at(next)) {
+                if best.is_some_and(|best| entry.priority() <= best) {
+                    return None;
+                }
+                if entry.clauses().is_empty() {
+                    return Some(entry);
+                }
+                next = next.and_then(|next| self.next_visible(next, version));
+            }
+            None
+        })
+    }
+
+    /// The best rule that matches and is no part. What becomes of parts that may be better than the
+    /// best so far, `soft` decides.
+    fn search<'a>(
+        &'a self,
+        version: Version,
+        flow: &Flow,
+        mut wildcards: Option<&mut Mask>,
+        mut soft: impl FnMut(Place, Option<Priority>) -> Option<Entry<'a, R>>,
+    ) -> Option<Entry<'a, R>> {
         let mut tries = TrieWalk::new(&self.tries);
-        let mut best: Option<Entry<'_, R>> = None;
+        let mut best: Option<Entry<'a, R>> = None;
         for rank in &self.order {
             if best.is_some_and(|best| best.priority() >= rank.max_priority) {
                 break;
@@ -197,15 +246,20 @@ impl<R> Classifier<R> {
             let Some(subtable) = self.subtable(rank.subtable) else {
                 continue;
             };
-            let found = match &mut wildcards {
+            let slot = match &mut wildcards {
                 Some(wildcards) => subtable.lookup_examining(version, flow, &mut tries, wildcards),
                 None => subtable.lookup(version, flow),
             };
-            let found = found.and_then(|slot| subtable.entry(slot));
-            if let Some(found) = found
-                && best.is_none_or(|best| found.priority() > best.priority())
-            {
+            let Some(slot) = slot else { continue };
+            let Some(found) = subtable.entry(slot) else { continue };
+            if best.is_some_and(|best| found.priority() <= best.priority()) {
+                continue;
+            }
+            if found.clauses().is_empty() {
                 best = Some(found);
+            } else {
+                let place = Place { subtable: rank.subtable, slot };
+                best = soft(place, best.map(|best| best.priority())).or(best);
             }
         }
         best
@@ -244,7 +298,7 @@ impl<R> Classifier<R> {
         if same.is_some() {
             return Err(InsertError::Duplicate);
         }
-        self.add(match_, priority, version, rule)
+        self.add(match_, priority, &[], version, rule)
     }
 
     /// Adds a rule, visible from `version` on, in place of the one with the same match and priority,
@@ -259,8 +313,23 @@ impl<R> Classifier<R> {
         version: Version,
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
+        self.replace_part(match_, priority, &[], version, rule)
+    }
+
+    /// As [`replace`](Self::replace), with the clauses of conjunctive matches that the rule is part of.
+    ///
+    /// # Errors
+    /// [`InsertError::Full`]; nothing is changed.
+    pub fn replace_part(
+        &mut self,
+        match_: &Match,
+        priority: Priority,
+        clauses: &[Clause],
+        version: Version,
+        rule: Arc<R>,
+    ) -> Result<Option<Arc<R>>, InsertError> {
         let old = self.place_of(match_, priority, |lifetime| lifetime.is_open());
-        self.add(match_, priority, version, rule)?;
+        self.add(match_, priority, clauses, version, rule)?;
         Ok(old.and_then(|place| self.close(place, version)))
     }
 
@@ -277,23 +346,52 @@ impl<R> Classifier<R> {
 
     /// Forgets the removed rules that no lookup can see any more: those removed in `oldest` or
     /// before, where `oldest` is the oldest version that anybody still looks up. Returns how many.
-    pub fn purge(&mut self, oldest: Version) -> usize {
-        let before = self.removed.len();
-        let mut removed = core::mem::take(&mut self.removed);
-        removed.retain(|&place| {
-            let is_past = self
-                .subtable(place.subtable)
-                .is_some_and(|subtable| subtable.lifetime(place.slot).removed <= oldest);
-            if is_past {
-                self.forget(place);
+    ///
+    /// Does at most `max` of them, so that a caller can purge in steps. Versions in which rules are
+    /// removed must not decrease.
+    pub fn purge(&mut self, oldest: Version, max: usize) -> usize {
+        let mut n_purged = 0;
+        while n_purged < max
+            && let Some(&place) = self.removed.front()
+        {
+            let lifetime =
+                self.subtable(place.subtable).map(|subtable| subtable.lifetime(place.slot));
+            if lifetime.is_some_and(|lifetime| lifetime.removed > oldest) {
+                break;
             }
-            !is_past
-        });
-        if removed.is_empty() {
-            removed = Vec::new();
+            self.removed.pop_front();
+            self.forget(place);
+            n_purged += 1;
         }
-        self.removed = removed;
-        before - self.removed.len()
+        if self.removed.is_empty() && self.removed.capacity() > MAX_IDLE_CAPACITY {
+            self.removed = VecDeque::new();
+        }
+        n_purged
+    }
+
+    /// Takes back the last [`insert`](Self::insert) or [`replace`](Self::replace) of a rule with this
+    /// match and priority in `version`, which no lookup asks for yet: the new rule is forgotten, and the
+    /// one that it replaced, if any, is as it was. Changes must be taken back from the last to the
+    /// first.
+    pub fn take_back_add(&mut self, match_: &Match, priority: Priority, replaced: bool) {
+        let Some(place) = self.place_of(match_, priority, |lifetime| lifetime.is_open()) else {
+            return;
+        };
+        self.n_rules -= 1;
+        self.forget(place);
+        if replaced {
+            self.take_back_removal();
+        }
+    }
+
+    /// Takes back the last removal: the rule is as it was. See [`take_back_add`](Self::take_back_add).
+    pub fn take_back_removal(&mut self) {
+        if let Some(place) = self.removed.pop_back()
+            && let Some(Some(subtable)) = self.subtables.get_mut(place.subtable as usize)
+        {
+            subtable.reopen(place.slot);
+            self.n_rules += 1;
+        }
     }
 
     /// The number of removed rules that wait for [`purge`](Self::purge).
@@ -306,6 +404,20 @@ impl<R> Classifier<R> {
 
     pub(crate) fn subtable(&self, index: u32) -> Option<&Subtable<R>> {
         self.subtables.get(index as usize)?.as_deref()
+    }
+
+    pub(crate) fn entry_at(&self, place: Place) -> Option<Entry<'_, R>> {
+        self.subtable(place.subtable)?.entry(place.slot)
+    }
+
+    pub(crate) fn priority_at(&self, place: Place) -> Option<Priority> {
+        self.entry_at(place).map(|entry| entry.priority())
+    }
+
+    /// The next visible rule with the very same match.
+    pub(crate) fn next_visible(&self, place: Place, version: Version) -> Option<Place> {
+        let slot = self.subtable(place.subtable)?.next_visible(place.slot, version)?;
+        Some(Place { slot, ..place })
     }
 
     fn place_of(
@@ -336,6 +448,7 @@ impl<R> Classifier<R> {
         &mut self,
         match_: &Match,
         priority: Priority,
+        clauses: &[Clause],
         version: Version,
         rule: Arc<R>,
     ) -> Result<(), InsertError> {
@@ -347,7 +460,8 @@ impl<R> Classifier<R> {
             return Err(InsertError::Full);
         };
         let before = subtable.max_priority();
-        subtable.insert(match_.flow(), priority, version, rule).ok_or(InsertError::Full)?;
+        let inserted = subtable.insert(match_.flow(), priority, clauses, version, rule);
+        inserted.ok_or(InsertError::Full)?;
         let after = subtable.max_priority();
         let lens = subtable.lens;
         self.tries.insert(lens, match_.flow());
@@ -361,7 +475,7 @@ impl<R> Classifier<R> {
         let subtable = self.subtables.get_mut(place.subtable as usize)?.as_mut()?;
         subtable.close(place.slot, version);
         let rule = Arc::clone(subtable.entry(place.slot)?.rule());
-        self.removed.push(place);
+        self.removed.push_back(place);
         self.n_rules -= 1;
         Some(rule)
     }

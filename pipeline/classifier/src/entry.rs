@@ -4,9 +4,9 @@ use alloc::sync::Arc;
 
 use flow::{Flow, Match};
 
-use crate::Priority;
 use crate::shape::Shape;
 use crate::version::{Lifetime, Version};
+use crate::{Clause, Priority};
 
 /// A rule together with what the classifier knows of it.
 ///
@@ -19,6 +19,7 @@ pub struct Entry<'a, R> {
     pub(crate) rule: &'a Arc<R>,
     pub(crate) priority: Priority,
     pub(crate) lifetime: Lifetime,
+    pub(crate) clauses: &'a [Clause],
 }
 
 impl<'a, R> Entry<'a, R> {
@@ -32,6 +33,12 @@ impl<'a, R> Entry<'a, R> {
     #[must_use]
     pub fn priority(&self) -> Priority {
         self.priority
+    }
+
+    /// The clauses of conjunctive matches that it is part of.
+    #[must_use]
+    pub fn clauses(&self) -> &'a [Clause] {
+        self.clauses
     }
 
     /// What it matches. Builds the full match from the compact one.

@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod classifier;
+mod conjunction;
 mod entry;
 mod hash;
 mod prefix;
@@ -17,6 +18,7 @@ mod trie;
 mod version;
 
 pub use classifier::{Classifier, InsertError};
+pub use conjunction::Clause;
 pub use entry::Entry;
 pub use version::Version;
 

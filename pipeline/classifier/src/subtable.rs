@@ -2,9 +2,10 @@
 //!
 //! # Layout
 //! A rule costs a 32-byte slot, its key words (8 bytes for each word in which the mask has a bit)
-//! and 5 bytes of hash table; no allocation of its own. Slots and keys are two parallel vectors;
-//! freed slots form a list. Rules with the same key are chained from the highest priority down,
-//! the newest first among equals; the hash table holds the head of each chain.
+//! and 9 bytes of hash table; no allocation of its own. Slots and keys are two parallel vectors;
+//! freed slots form a list. The hash table holds, for each key, the rule of the highest priority; other
+//! rules with the same key (of other priorities, or of other versions) are in one ordered set by the
+//! hash of the key and priority, so that thousands of priorities under one match cost a logarithm.
 //!
 //! # Stages
 //! For every stage but the last a set of short hashes tells whether some rule has the packet's
@@ -16,9 +17,11 @@
 //! transport ports, a trie over the subtable's port pairs tells how many leading bits of the pair
 //! prove the miss. So one rule for port 80 does not make every other port a megaflow of its own.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use flow::layout::TP;
 use flow::{Flow, Mask};
@@ -30,7 +33,7 @@ use crate::prefix::{FieldLens, TrieWalk};
 use crate::shape::{Shape, examine};
 use crate::trie::Trie;
 use crate::version::{Lifetime, Version};
-use crate::{Entry, Priority};
+use crate::{Clause, Entry, Priority};
 
 /// "No slot", as a link.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -42,9 +45,21 @@ struct Slot<R> {
     rule: Option<Arc<R>>,
     lifetime: Lifetime,
     priority: Priority,
-    /// The next rule with the same key, or the next free slot.
-    next: u32,
+    /// Of a rule: its place among the parts, or [`NONE`]. Of a free slot: the next free one.
+    link: u32,
 }
+
+/// The rules with one key.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    /// The one of the highest priority.
+    slot: u32,
+    /// How many others there are in [`Subtable::others`].
+    n_others: u32,
+}
+
+/// A rule that is not the first of its key: the hash of the key, then the highest priority first.
+type Other = (u64, Reverse<Priority>, u32);
 
 /// How many rules share a hash up to a stage.
 #[derive(Debug)]
@@ -94,8 +109,10 @@ pub(crate) struct Subtable<R> {
     /// Prefix lengths for the classifier's tries.
     pub(crate) lens: FieldLens,
     seed: u64,
-    /// The first slot of every chain.
-    heads: HashTable<u32>,
+    /// The first rule of every key.
+    heads: HashTable<Head>,
+    /// The rules that are not the first of their key.
+    others: BTreeSet<Other>,
     /// For every stage but the last, the hashes up to and with it.
     stages: Vec<HashTable<StageHash>>,
     ports: Option<Ports>,
@@ -103,6 +120,10 @@ pub(crate) struct Subtable<R> {
     /// `shape.n_words()` words for each slot.
     keys: Vec<u64>,
     free: u32,
+    /// The clauses of the rules that are parts of conjunctive matches, and places without.
+    parts: Vec<Option<Box<[Clause]>>>,
+    /// Those without.
+    free_parts: Vec<u32>,
     /// How many rules have each priority: the last key is the subtable's rank.
     priorities: BTreeMap<Priority, u32>,
 }
@@ -114,11 +135,14 @@ impl<R> Subtable<R> {
             lens: FieldLens::of(mask),
             seed,
             heads: HashTable::new(),
+            others: BTreeSet::new(),
             stages: shape.early_stages().iter().map(|_| HashTable::new()).collect(),
             ports: Ports::of(&shape),
             slots: Vec::new(),
             keys: Vec::new(),
             free: NONE,
+            parts: Vec::new(),
+            free_parts: Vec::new(),
             priorities: BTreeMap::new(),
             shape,
         }
@@ -143,7 +167,7 @@ impl<R> Subtable<R> {
     /// The best rule for `flow` in `version`.
     pub(crate) fn lookup(&self, version: Version, flow: &Flow) -> Option<u32> {
         let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
-        self.visible(self.chain(hash, flow), version)
+        self.visible(hash, flow, version)
     }
 
     /// As [`lookup`](Self::lookup), and sets in `wildcards` what the answer depends on.
@@ -174,7 +198,7 @@ impl<R> Subtable<R> {
             return None;
         }
         hash = self.shape.hash_stage(last, flow, hash);
-        let found = self.visible(self.chain(hash.finish(), flow), version);
+        let found = self.visible(hash.finish(), flow, version);
         match &self.ports {
             Some(ports) if found.is_none() => {
                 ports.examine(flow, wildcards);
@@ -185,21 +209,47 @@ impl<R> Subtable<R> {
         found
     }
 
-    /// The head of the chain with the key of `flow`.
-    fn chain(&self, hash: u64, flow: &Flow) -> u32 {
-        let has_key = |&slot: &u32| self.shape.key_matches(self.key(slot), flow);
-        self.heads.find(hash, has_key).copied().unwrap_or(NONE)
+    fn head(&self, hash: u64, flow: &Flow) -> Option<Head> {
+        let has_key = |head: &Head| self.shape.key_matches(self.key(head.slot), flow);
+        self.heads.find(hash, has_key).copied()
     }
 
-    /// The first rule of the chain that is visible.
-    fn visible(&self, head: u32, version: Version) -> Option<u32> {
-        self.chained(head).find(|&slot| self.slots[slot as usize].lifetime.includes(version))
+    /// The first rule with the key of `flow` that is visible.
+    fn visible(&self, hash: u64, flow: &Flow, version: Version) -> Option<u32> {
+        let head = self.head(hash, flow)?;
+        if self.slots[head.slot as usize].lifetime.includes(version) {
+            return Some(head.slot);
+        }
+        if head.n_others == 0 {
+            return None;
+        }
+        self.others_in(hash, Priority::MAX, Priority::MIN, head.slot)
+            .find(|&slot| self.slots[slot as usize].lifetime.includes(version))
     }
 
-    /// The slots of a chain.
-    fn chained(&self, head: u32) -> impl Iterator<Item = u32> {
-        let linked = |slot: u32| (slot != NONE).then_some(slot);
-        core::iter::successors(linked(head), move |&slot| linked(self.slots[slot as usize].next))
+    /// The rule after this one with the same key that is visible.
+    pub(crate) fn next_visible(&self, slot: u32, version: Version) -> Option<u32> {
+        let below = self.slots[slot as usize].priority.checked_sub(1)?;
+        let hash = Shape::hash_key(self.key(slot).iter().copied(), self.seed);
+        self.others_in(hash, below, Priority::MIN, slot)
+            .find(|&slot| self.slots[slot as usize].lifetime.includes(version))
+    }
+
+    /// The rules with the key of `like`, but for the first one, with priorities from `highest` down to
+    /// `lowest`.
+    fn others_in(
+        &self,
+        hash: u64,
+        highest: Priority,
+        lowest: Priority,
+        like: u32,
+    ) -> impl Iterator<Item = u32> {
+        let range = (hash, Reverse(highest), 0)..=(hash, Reverse(lowest), u32::MAX);
+        // Keys whose hashes are equal are together here.
+        self.others
+            .range(range)
+            .map(|other| other.2)
+            .filter(move |&slot| self.key(slot) == self.key(like))
     }
 
     fn key(&self, slot: u32) -> &[u64] {
@@ -216,10 +266,18 @@ impl<R> Subtable<R> {
         wanted: impl Fn(Lifetime) -> bool,
     ) -> Option<u32> {
         let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
-        self.chained(self.chain(hash, flow)).find(|&slot| {
+        let head = self.head(hash, flow)?;
+        let is_it = |slot: u32| {
             let slot = &self.slots[slot as usize];
             slot.priority == priority && wanted(slot.lifetime)
-        })
+        };
+        if is_it(head.slot) {
+            return Some(head.slot);
+        }
+        if head.n_others == 0 {
+            return None;
+        }
+        self.others_in(hash, priority, priority, head.slot).find(|&slot| is_it(slot))
     }
 
     /// Adds a rule. `None` when the subtable cannot number another one.
@@ -227,13 +285,15 @@ impl<R> Subtable<R> {
         &mut self,
         flow: &Flow,
         priority: Priority,
+        clauses: &[Clause],
         added: Version,
         rule: Arc<R>,
     ) -> Option<u32> {
         let slot = self.occupy(
             flow,
-            Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, next: NONE },
+            Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, link: NONE },
         )?;
+        self.slots[slot as usize].link = self.keep_clauses(clauses);
         self.link(slot, flow);
         let mut hash = Hash::new(self.seed);
         for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
@@ -255,6 +315,11 @@ impl<R> Subtable<R> {
     /// Marks the rule as gone from `version` on.
     pub(crate) fn close(&mut self, slot: u32, version: Version) {
         self.slots[slot as usize].lifetime.removed = version;
+    }
+
+    /// Takes back [`close`](Self::close).
+    pub(crate) fn reopen(&mut self, slot: u32) {
+        self.slots[slot as usize].lifetime.removed = Version::NEVER;
     }
 
     pub(crate) fn lifetime(&self, slot: u32) -> Lifetime {
@@ -288,8 +353,12 @@ impl<R> Subtable<R> {
         }
         let freed = &mut self.slots[slot as usize];
         freed.rule = None;
-        freed.next = self.free;
+        let part = core::mem::replace(&mut freed.link, self.free);
         self.free = slot;
+        if let Some(place) = self.parts.get_mut(part as usize) {
+            *place = None;
+            self.free_parts.push(part);
+        }
         flow
     }
 
@@ -304,6 +373,7 @@ impl<R> Subtable<R> {
             rule: place.rule.as_ref()?,
             priority: place.priority,
             lifetime: place.lifetime,
+            clauses: self.clauses(place.link),
         })
     }
 
@@ -330,7 +400,7 @@ impl<R> Subtable<R> {
     fn occupy(&mut self, flow: &Flow, slot: Slot<R>) -> Option<u32> {
         if let Some(place) = self.slots.get_mut(self.free as usize) {
             let index = self.free;
-            self.free = place.next;
+            self.free = place.link;
             *place = slot;
             let start = index as usize * self.shape.n_words();
             for (to, word) in self.keys[start..].iter_mut().zip(self.shape.key_of(flow)) {
@@ -344,58 +414,84 @@ impl<R> Subtable<R> {
         Some(index)
     }
 
-    /// Puts the slot in its chain: before the first rule whose priority is not higher.
+    /// Puts the slot among the rules with its key.
     fn link(&mut self, new: u32, flow: &Flow) {
-        let Self { shape, heads, slots, keys, .. } = self;
+        let Self { shape, heads, others, slots, keys, .. } = self;
         let n_words = shape.n_words();
         let hash = Shape::hash_key(shape.key_of(flow), self.seed);
         let entry = heads.entry(
             hash,
-            |&head| shape.key_matches(key_of(keys, n_words, head), flow),
-            |&head| Shape::hash_key(key_of(keys, n_words, head).iter().copied(), self.seed),
+            |head| shape.key_matches(key_of(keys, n_words, head.slot), flow),
+            |head| Shape::hash_key(key_of(keys, n_words, head.slot).iter().copied(), self.seed),
         );
-        let mut head = match entry {
+        let mut entry = match entry {
             hash_table::Entry::Vacant(entry) => {
-                entry.insert(new);
+                entry.insert(Head { slot: new, n_others: 0 });
                 return;
             }
             hash_table::Entry::Occupied(entry) => entry,
         };
-        let priority = slots[new as usize].priority;
-        let (mut before, mut after) = (NONE, *head.get());
-        while after != NONE && slots[after as usize].priority > priority {
-            (before, after) = (after, slots[after as usize].next);
-        }
-        slots[new as usize].next = after;
-        if before == NONE {
-            *head.get_mut() = new;
+        let head = entry.get_mut();
+        head.n_others += 1;
+        let priority_of = |slot: u32| slots[slot as usize].priority;
+        let other = if priority_of(new) >= priority_of(head.slot) {
+            core::mem::replace(&mut head.slot, new)
         } else {
-            slots[before as usize].next = new;
+            new
+        };
+        others.insert((hash, Reverse(priority_of(other)), other));
+    }
+
+    /// Takes the slot out from among the rules with its key.
+    fn unlink(&mut self, old: u32, flow: &Flow) {
+        let Self { shape, heads, others, slots, keys, .. } = self;
+        let n_words = shape.n_words();
+        let hash = Shape::hash_key(shape.key_of(flow), self.seed);
+        let has_key = |head: &Head| shape.key_matches(key_of(keys, n_words, head.slot), flow);
+        let Ok(mut entry) = heads.find_entry(hash, has_key) else {
+            debug_assert!(false, "every rule has a key");
+            return;
+        };
+        let head = entry.get_mut();
+        if head.slot != old {
+            others.remove(&(hash, Reverse(slots[old as usize].priority), old));
+            head.n_others -= 1;
+            return;
+        }
+        let range = (hash, Reverse(Priority::MAX), 0)..=(hash, Reverse(Priority::MIN), u32::MAX);
+        let next = (others.range(range))
+            .find(|other| key_of(keys, n_words, other.2) == key_of(keys, n_words, old))
+            .copied();
+        match next {
+            Some(next) => {
+                others.remove(&next);
+                *head = Head { slot: next.2, n_others: head.n_others - 1 };
+            }
+            None => {
+                entry.remove();
+            }
         }
     }
 
-    /// Takes the slot out of its chain.
-    fn unlink(&mut self, old: u32, flow: &Flow) {
-        let Self { shape, heads, slots, keys, .. } = self;
-        let n_words = shape.n_words();
-        let hash = Shape::hash_key(shape.key_of(flow), self.seed);
-        let has_key = |&head: &u32| shape.key_matches(key_of(keys, n_words, head), flow);
-        let Ok(mut head) = heads.find_entry(hash, has_key) else {
-            debug_assert!(false, "every rule is in a chain");
-            return;
-        };
-        let after = slots[old as usize].next;
-        let mut slot = *head.get();
-        if slot != old {
-            while slots[slot as usize].next != old {
-                slot = slots[slot as usize].next;
-            }
-            slots[slot as usize].next = after;
-        } else if after == NONE {
-            head.remove();
-        } else {
-            *head.get_mut() = after;
+    // ---- Parts of conjunctive matches ----
+
+    fn keep_clauses(&mut self, clauses: &[Clause]) -> u32 {
+        if clauses.is_empty() {
+            return NONE;
         }
+        let clauses = Some(clauses.into());
+        if let Some(part) = self.free_parts.pop()
+            && let Some(place) = self.parts.get_mut(part as usize)
+        {
+            *place = clauses;
+            return part;
+        }
+        self.parts.push(clauses);
+        u32::try_from(self.parts.len() - 1).unwrap_or(NONE)
+    }
+
+    fn clauses(&self, part: u32) -> &[Clause] {
+        self.parts.get(part as usize).and_then(Option::as_deref).unwrap_or_default()
     }
 }
 

@@ -5,11 +5,13 @@
 //! 2. The wildcards are sound: a flow that agrees on the examined bits gets the very same rule.
 //! 3. The wildcards are small: no bit is examined that no rule's mask has.
 //! 4. Asking for wildcards does not change the result.
-//! 5. Dumps, loose queries, exact finds and overlap checks agree with the list.
+//! 5. Conjunctive matches are what trying all of them one after another says.
+//! 6. What is taken back leaves no trace.
+//! 7. Dumps, loose queries, exact finds and overlap checks agree with the list.
 
 use std::sync::Arc;
 
-use classifier::{Classifier, InsertError, Priority, Version};
+use classifier::{Classifier, Clause, InsertError, Priority, Version};
 use flow::{FLOW_WORDS, Field, Flow, Mask, Match};
 use proptest::prelude::*;
 
@@ -24,6 +26,7 @@ struct Listed {
     priority: Priority,
     added: Version,
     removed: Version,
+    clauses: Vec<Clause>,
     rule: Arc<Rule>,
 }
 
@@ -48,8 +51,43 @@ impl List {
 
     /// All rules that a lookup may return.
     fn best(&self, version: Version, flow: &Flow) -> Vec<&Listed> {
-        let matching: Vec<_> =
-            self.visible(version).filter(|listed| listed.match_.matches(flow)).collect();
+        let hard = self.best_hard(version, flow);
+        let floor = hard.first().map(|listed| listed.priority);
+        let parts: Vec<_> = self
+            .visible(version)
+            .filter(|listed| !listed.clauses.is_empty() && listed.match_.matches(flow))
+            .filter(|listed| floor.is_none_or(|floor| listed.priority > floor))
+            .collect();
+        for level in (0..6).rev() {
+            let at_level: Vec<_> = parts.iter().filter(|part| part.priority == level).collect();
+            let mut found = Vec::new();
+            for id in 1..4 {
+                let clauses = at_level.iter().flat_map(|part| &part.clauses);
+                let mine: Vec<&Clause> = clauses
+                    .filter(|clause| clause.id == id)
+                    .filter(|clause| usize::from(clause.n_clauses) <= at_level.len())
+                    .collect();
+                let Some(first) = mine.first() else { continue };
+                let is_whole = (0..first.n_clauses)
+                    .all(|index| mine.iter().any(|clause| clause.index == index));
+                if is_whole {
+                    let mut named = *flow;
+                    named.set(Field::ConjId, id.into());
+                    found.extend(self.best_hard(version, &named));
+                }
+            }
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        hard
+    }
+
+    fn best_hard(&self, version: Version, flow: &Flow) -> Vec<&Listed> {
+        let matching: Vec<_> = self
+            .visible(version)
+            .filter(|listed| listed.clauses.is_empty() && listed.match_.matches(flow))
+            .collect();
         let best = matching.iter().map(|listed| listed.priority).max();
         matching.into_iter().filter(|listed| Some(listed.priority) == best).collect()
     }
@@ -64,7 +102,11 @@ impl List {
 #[derive(Debug, Clone)]
 enum Op {
     Insert(Match, Priority),
-    Replace(Match, Priority),
+    Replace(Match, Priority, Vec<Clause>),
+    /// Replaces, and takes it back.
+    Try(Match, Priority),
+    /// Removes the rule at this index, and takes it back.
+    TryRemove(usize),
     /// Removes the rule at this index of the list, modulo its length.
     Remove(usize),
     RemoveMatching(Match, Priority),
@@ -78,7 +120,8 @@ enum Op {
 
 /// The fields that rules match on, with the masks that occur and the bits in which values differ.
 const FIELDS: &[(Field, &[u128], u128)] = &[
-    (Field::InPort, &[u32::MAX as u128], 0x3),
+    (Field::InPort, &[u32::MAX as u128], 0x1),
+    (Field::ConjId, &[u32::MAX as u128], 0x3),
     (Field::Metadata, &[0xff, u64::MAX as u128], 0x8000_0000_0000_0003),
     (Field::Reg3, &[1, u32::MAX as u128], 0x3),
     (Field::EthDst, &[0x0100_0000_0000, (1 << 48) - 1], 0x0100_0000_0001),
@@ -132,10 +175,21 @@ fn matches() -> impl Strategy<Value = Match> {
     })
 }
 
+/// Clauses of conjunctive matches 1 to 3 with two or three clauses, few enough to become whole.
+fn clauses() -> impl Strategy<Value = Vec<Clause>> {
+    let clause = (1..4u32, any::<u8>()).prop_map(|(id, index)| {
+        let n_clauses = if id == 3 { 3 } else { 2 };
+        Clause { id, index: index % n_clauses, n_clauses }
+    });
+    prop::collection::vec(clause, 0..3)
+}
+
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         12 => (matches(), 0..6i32).prop_map(|(match_, priority)| Op::Insert(match_, priority)),
-        2 => (matches(), 0..2i32).prop_map(|(match_, priority)| Op::Replace(match_, priority)),
+        10 => (matches(), 0..6i32, clauses()).prop_map(|(m, priority, clauses)| Op::Replace(m, priority, clauses)),
+        2 => (matches(), 0..3i32).prop_map(|(match_, priority)| Op::Try(match_, priority)),
+        2 => any::<usize>().prop_map(Op::TryRemove),
         3 => any::<usize>().prop_map(Op::Remove),
         1 => (matches(), 0..6i32).prop_map(|(m, priority)| Op::RemoveMatching(m, priority)),
         4 => Just(Op::Publish),
@@ -169,7 +223,8 @@ impl Pair {
     fn make(&mut self, match_: Match, priority: Priority) -> Listed {
         self.n_made += 1;
         let rule = Arc::new(Rule(self.n_made));
-        Listed { match_, priority, added: self.version, removed: Version::NEVER, rule }
+        let clauses = Vec::new();
+        Listed { match_, priority, added: self.version, removed: Version::NEVER, clauses, rule }
     }
 
     fn run(&mut self, op: &Op) {
@@ -186,11 +241,27 @@ impl Pair {
                     self.list.0.push(new);
                 }
             }
-            Op::Replace(match_, priority) => {
-                let new = self.make(*match_, *priority);
+            Op::Try(match_, priority) => {
+                let rule = self.make(*match_, *priority).rule;
+                let replaced = self.classifier.replace(match_, *priority, version, rule).unwrap();
+                self.classifier.take_back_add(match_, *priority, replaced.is_some());
+            }
+            Op::TryRemove(index) => {
+                let Some(index) = index.checked_rem(self.list.0.len()) else {
+                    return;
+                };
+                let Listed { match_, priority, .. } = &self.list.0[index];
+                if self.classifier.remove(match_, *priority, version).is_some() {
+                    self.classifier.take_back_removal();
+                }
+            }
+            Op::Replace(match_, priority, clauses) => {
+                let clauses = clauses.clone();
+                let new = Listed { clauses, ..self.make(*match_, *priority) };
+                let rule = Arc::clone(&new.rule);
                 let replaced = self
                     .classifier
-                    .replace(match_, *priority, version, Arc::clone(&new.rule))
+                    .replace_part(match_, *priority, &new.clauses, version, rule)
                     .expect("there is room");
                 let old = self.list.open(match_, *priority);
                 assert_eq!(replaced, old.as_ref().map(|old| Arc::clone(&old.rule)));
@@ -233,7 +304,9 @@ impl Pair {
                 let before = self.list.0.len();
                 let oldest = self.oldest;
                 self.list.0.retain(|listed| listed.removed > oldest);
-                assert_eq!(self.classifier.purge(oldest), before - self.list.0.len());
+                let n_past = before - self.list.0.len();
+                assert_eq!(self.classifier.purge(oldest, n_past / 2), n_past / 2);
+                assert_eq!(self.classifier.purge(oldest, usize::MAX), n_past - n_past / 2);
             }
         }
         let open = self.list.0.iter().filter(|listed| listed.removed == Version::NEVER).count();
@@ -369,7 +442,7 @@ proptest! {
         }
         // Nothing is left of rules that are removed and purged.
         pair.classifier.remove_matching(&Match::CATCHALL, pair.version, |_| true);
-        pair.classifier.purge(pair.version);
+        pair.classifier.purge(pair.version, usize::MAX);
         prop_assert_eq!(pair.classifier.n_subtables(), 0);
         let mut wildcards = Mask::ZERO;
         prop_assert!(pair.classifier.lookup(pair.version, &flows[0], Some(&mut wildcards)).is_none());

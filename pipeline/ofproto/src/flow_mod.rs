@@ -259,7 +259,7 @@ impl Bridge {
         for id in 0..self.state.tables.n_tables() {
             let needs_purge = self.state.tables.get(id).is_some_and(|t| t.rules.n_removed() > 0);
             if needs_purge && let Some(table) = self.state.write().tables.get_mut(id) {
-                table.rules.purge(version);
+                table.rules.purge(version, usize::MAX);
             }
         }
         self.changes.commit();
