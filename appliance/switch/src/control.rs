@@ -21,6 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use datapath::Dpif;
 use netdev::Netdev;
 use ofproto::Bridge;
 use packet::Pool;
@@ -132,6 +133,11 @@ impl Control {
         self.bridge.run(&mut self.dpif, now);
         self.ports.run(&mut self.dpif, &mut self.bridge, now);
         worked
+    }
+
+    /// Lets a host that runs the switch in its own process configure the bridge.
+    pub fn configure<R>(&mut self, change: impl FnOnce(&mut Bridge, &mut dyn Dpif) -> R) -> R {
+        change(&mut self.bridge, &mut self.dpif)
     }
 
     /// A unixctl client asked for the end, and has its answer.

@@ -5,8 +5,9 @@ mod boot;
 mod machine;
 mod rate;
 mod report;
+mod versus;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use machine::Machine;
 use report::Report;
 use std::error::Error;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 /// Measures the image: size, boot, memory, frames a second.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
     /// Run only this case; may be repeated.
     #[arg(long = "case", value_enum)]
@@ -28,6 +30,14 @@ struct Options {
     /// Write the figures to this file as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
+    #[command(subcommand)]
+    comparison: Option<Comparison>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Comparison {
+    /// Cycles per packet beside Open vSwitch with DPDK, natively on this machine.
+    VersusOvs(versus::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,6 +59,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    if let Some(Comparison::VersusOvs(options)) = &options.comparison {
+        return versus::run(options);
+    }
     let wants = |case| options.cases.is_empty() || options.cases.contains(&case);
     let machine = Machine::prepare()?;
     let mut report = Report::new(&machine);

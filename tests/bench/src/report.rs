@@ -58,7 +58,8 @@ impl fmt::Display for Report {
     }
 }
 
-fn cpu_model() -> String {
+/// The processor's name.
+pub(crate) fn cpu_model() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("model name"));
     line.map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':'])).to_string()

@@ -1,0 +1,220 @@
+//! Open vSwitch with DPDK: a database server and a daemon of our own in a directory of our own,
+//! configured by the stock tools.
+
+use super::case::{Cache, Case};
+use super::{CONTROL_CORE, Measured, POLLING_CORE, cpu_time};
+use std::error::Error;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const DAEMON: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+/// What the distribution calls the packages that have the daemon and the ports in memory.
+const PACKAGES: [&str; 3] = ["openvswitch-switch-dpdk", "librte-net-pcap23", "librte-net-null23"];
+/// Until a daemon answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running Open vSwitch. Its processes end with it.
+#[derive(Debug)]
+pub(crate) struct Ovs {
+    dir: PathBuf,
+    // In this order: the daemon goes before its database.
+    daemon: Killed,
+    _database: Killed,
+}
+
+/// Installs what is missing, telling so.
+pub(crate) fn ensure_installed() -> Result<()> {
+    if Path::new(DAEMON).exists() && Path::new(SCHEMA).exists() {
+        return Ok(());
+    }
+    eprintln!("installing {} …", PACKAGES.join(" "));
+    // The answer 101 keeps the package from starting a switch of its own on this machine.
+    let script = format!(
+        "set -e; s=; [ $(id -u) = 0 ] || s='sudo -n'; p=/usr/sbin/policy-rc.d; \
+         [ -e $p ] || {{ printf '#!/bin/sh\\nexit 101\\n' | $s tee $p >/dev/null; $s chmod +x $p; \
+         trap \"$s rm -f $p\" EXIT; }}; $s apt-get update -q; \
+         DEBIAN_FRONTEND=noninteractive $s apt-get install -q -y --no-install-recommends {}",
+        PACKAGES.join(" ")
+    );
+    let output = Command::new("sh").args(["-c", &script]).output()?;
+    if Path::new(DAEMON).exists() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("packages {} cannot be installed: {said}", PACKAGES.join(" ")).into())
+}
+
+impl Ovs {
+    /// Starts it with an empty bridge of three ports: the first gives the frames of `case` without
+    /// end, the others swallow what they get.
+    pub(crate) fn start(
+        dir: &Path,
+        case: &Case,
+        cache: Cache,
+        has_huge_pages: bool,
+    ) -> Result<Self> {
+        let file = |name: &str| dir.join(name);
+        let log = || File::create(dir.join("ovs.out"));
+        run(Command::new("ovsdb-tool").arg("create").args([&file("conf.db"), Path::new(SCHEMA)]))?;
+        let database = Command::new("ovsdb-server")
+            .arg(file("conf.db"))
+            .arg(format!("--remote=punix:{}", file("db.sock").display()))
+            .arg(format!("--unixctl={}", file("db.ctl").display()))
+            .stdin(Stdio::null())
+            .stdout(log()?)
+            .stderr(log()?)
+            .spawn()?;
+        let _database = Killed(database);
+        wait_for(&file("db.sock"))?;
+        let memory = if has_huge_pages { "" } else { "--no-huge --legacy-mem " };
+        let vsctl = |words: &[&str]| {
+            run(Command::new("ovs-vsctl")
+                .arg(format!("--db=unix:{}", file("db.sock").display()))
+                .arg("--timeout=30")
+                .args(words))
+        };
+        vsctl(&["--no-wait", "init"])?;
+        vsctl(&[
+            "--no-wait",
+            "set",
+            "Open_vSwitch",
+            ".",
+            "other_config:dpdk-init=true",
+            &format!("other_config:dpdk-extra=\"--no-pci {memory}-m 1024\""),
+            &format!("other_config:pmd-cpu-mask={:#x}", 1 << POLLING_CORE),
+            &format!("other_config:dpdk-lcore-mask={:#x}", 1 << CONTROL_CORE),
+            &format!("other_config:smc-enable={}", cache == Cache::Signature),
+            &format!(
+                "other_config:emc-insert-inv-prob={}",
+                if cache == Cache::Exact { 100 } else { 0 }
+            ),
+        ])?;
+        let daemon = Command::new(DAEMON)
+            .arg(format!("unix:{}", file("db.sock").display()))
+            .arg(format!("--unixctl={}", file("ovs.ctl").display()))
+            .arg(format!("--log-file={}", file("ovs.log").display()))
+            .env("OVS_RUNDIR", dir)
+            .stdin(Stdio::null())
+            .stdout(log()?)
+            .stderr(log()?)
+            .spawn()?;
+        let daemon = Killed(daemon);
+        wait_for(&file("ovs.ctl"))?;
+        let pcap = file("frames.pcap");
+        case.frames.write_pcap(&pcap)?;
+        let feed = format!("net_pcap0,rx_pcap={},infinite_rx=1", pcap.display());
+        let added = vsctl(&[
+            "add-br",
+            "br0",
+            "--",
+            "set",
+            "bridge",
+            "br0",
+            "datapath_type=netdev",
+            "fail_mode=secure",
+        ])
+        .and_then(|_| {
+            for (k, device) in
+                [&feed[..], "net_null1,no-rx=1", "net_null2,no-rx=1"].into_iter().enumerate()
+            {
+                let port = format!("p{}", k + 1);
+                vsctl(&[
+                    "add-port",
+                    "br0",
+                    &port,
+                    "--",
+                    "set",
+                    "Interface",
+                    &port,
+                    "type=dpdk",
+                    &format!("options:dpdk-devargs=\"{device}\""),
+                    &format!("ofport_request={}", k + 1),
+                ])?;
+            }
+            Ok(())
+        });
+        if let Err(why) = added {
+            let said = fs::read_to_string(file("ovs.log")).unwrap_or_default();
+            let last: Vec<_> = said.lines().rev().take(5).collect();
+            return Err(format!("{why}\n{}", last.join("\n")).into());
+        }
+        Ok(Self { dir: dir.into(), daemon, _database })
+    }
+
+    /// Installs the flows of `case` and measures for `seconds`, after as long to warm up.
+    pub(crate) fn measure(&self, case: &Case, seconds: f64) -> Result<Measured> {
+        let flows = self.dir.join("flows.txt");
+        fs::write(&flows, case.flows.join("\n") + "\n")?;
+        run(Command::new("ovs-ofctl")
+            .env("OVS_RUNDIR", &self.dir)
+            .args(["-O", "OpenFlow13", "add-flows", "br0"])
+            .arg(&flows))?;
+        let thread = self.polling_thread()?;
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        self.appctl(&["dpif-netdev/pmd-stats-clear"])?;
+        let before = cpu_time(&thread);
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        let text = self.appctl(&["dpif-netdev/pmd-perf-show"])?;
+        let time = cpu_time(&thread).saturating_sub(before);
+        let count = |label: &str| -> Result<u64> {
+            let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label));
+            let word = line.and_then(|rest| rest.split_whitespace().next());
+            Ok(word.ok_or(format!("no {label:?} in:\n{text}"))?.parse()?)
+        };
+        Ok(Measured { packets: count("Rx packets:")?, time })
+    }
+
+    /// The `schedstat` file of the thread that polls.
+    fn polling_thread(&self) -> Result<String> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.daemon.0.id()))? {
+            let path = task?.path();
+            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+            if name.starts_with("pmd-") {
+                return Ok(path.join("schedstat").display().to_string());
+            }
+        }
+        Err("Open vSwitch has no polling thread".into())
+    }
+
+    fn appctl(&self, words: &[&str]) -> Result<String> {
+        run(Command::new("ovs-appctl").arg("-t").arg(self.dir.join("ovs.ctl")).args(words))
+    }
+}
+
+/// A child that ends when it is dropped.
+#[derive(Debug)]
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a command to its end and gives what it printed.
+fn run(command: &mut Command) -> Result<String> {
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|why| format!("{command:?}: {why}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{command:?}: {} {said}", output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn wait_for(path: &Path) -> Result<()> {
+    let begun = Instant::now();
+    while !path.exists() {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{} does not appear", path.display()).into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
