@@ -252,9 +252,9 @@ impl Output for Outlet {
         self.cache.free(packet);
     }
 
-    fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall> {
+    fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
         self.upcalls.push(ToHandler::Upcall(upcall)).map_err(|back| match back {
-            ToHandler::Upcall(upcall) => upcall,
+            ToHandler::Upcall(upcall) => (upcall, DropReason::UpcallQueueFull),
             ToHandler::Check(_) => unreachable!("the ring gives back what was pushed"),
         })
     }

@@ -57,8 +57,12 @@ pub enum DropReason {
     // Upcalls and control.
     /// The queue of upcalls to the control core is full.
     UpcallQueueFull,
-    /// The ingress port used up its share of upcalls.
+    /// The ingress port used up its budget of upcalls, and its share of the queue to the control
+    /// core too.
     UpcallBudget,
+    /// The ingress port has its share of the queue to the control core full, which it was to use for
+    /// this packet.
+    UpcallPortShare,
     /// The queue of packet-ins to controllers is full.
     ControllerQueueFull,
     /// A frame without megaflow came while the switch was stopping or the bridge was gone.
@@ -97,7 +101,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::RxMalformed,
         Self::RxOversize,
         Self::RxNoBuffer,
@@ -118,6 +122,7 @@ impl DropReason {
         Self::EmptyActions,
         Self::UpcallQueueFull,
         Self::UpcallBudget,
+        Self::UpcallPortShare,
         Self::ControllerQueueFull,
         Self::UpcallNoBridge,
         Self::NoSuchPort,
@@ -159,6 +164,7 @@ impl DropReason {
             Self::EmptyActions => "empty-actions",
             Self::UpcallQueueFull => "upcall-queue-full",
             Self::UpcallBudget => "upcall-budget",
+            Self::UpcallPortShare => "upcall-port-share",
             Self::ControllerQueueFull => "controller-queue-full",
             Self::UpcallNoBridge => "upcall-no-bridge",
             Self::NoSuchPort => "no-such-port",

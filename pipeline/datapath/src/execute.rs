@@ -165,7 +165,7 @@ impl<O: Output> Executor<'_, O> {
                     self.counters.consumed.add(1);
                 }
             }
-            Err(upcall) => self.drop_one(upcall.packet, DropReason::UpcallQueueFull),
+            Err((upcall, reason)) => self.drop_one(upcall.packet, reason),
         }
     }
 

@@ -5,9 +5,9 @@
 //!                                ^                          |            |
 //!                                |                         hit          miss
 //!                                |                          v            v
-//!                                +--- recirculated <-- credit, actions  upcall to the
-//!                                                           |           control core
-//!                                                           v
+//!                                +--- recirculated <-- credit, actions  upcall: by ring, or
+//!                                                           |           answered here after
+//!                                                           v           the burst
 //!                                                         Output
 //! ```
 //!
@@ -162,9 +162,9 @@ impl PmdDatapath {
             let reason = UpcallReason::Miss;
             match out.upcall(Upcall { packet, flow: key.flow, core: self.core, port, reason }) {
                 Ok(()) => self.counters.upcalls.add(1),
-                Err(upcall) => {
+                Err((upcall, reason)) => {
                     let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
-                    counters.dropped(DropReason::UpcallQueueFull, 1);
+                    counters.dropped(reason, 1);
                     out.cache().free(upcall.packet);
                 }
             }

@@ -48,4 +48,4 @@ pub use output::Output;
 pub use pmd::{PmdConfig, PmdDatapath};
 pub use port::{PortCounters, PortStats};
 pub use table::TableLimits;
-pub use upcall::{Check, PacketInReason, Upcall, UpcallAction, UpcallReason};
+pub use upcall::{Answer, Answered, Check, PacketInReason, Upcall, UpcallAction, UpcallReason};

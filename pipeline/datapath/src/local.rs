@@ -25,7 +25,7 @@ use crate::{
     pmd::{PmdConfig, PmdDatapath},
     port::{PortCounters, PortStats},
     table::TableLimits,
-    upcall::{Check, Upcall},
+    upcall::{Answer, Answered, Check, Upcall},
 };
 
 /// How large a [`LocalDpif`] is.
@@ -157,6 +157,19 @@ impl LocalDpif {
     /// [`Dpif::execute`].
     pub fn next_upcall(&mut self) -> Option<Upcall> {
         self.surroundings.upcalls.pop_front()
+    }
+
+    /// Answers a miss on the core itself: see [`PmdDatapath::answer`].
+    ///
+    /// # Errors
+    /// The upcall, and why `translate` has no answer.
+    #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
+    pub fn answer<E>(
+        &mut self,
+        upcall: Upcall,
+        translate: impl FnOnce(&Upcall) -> Result<Answer, E>,
+    ) -> Result<Answered, (Upcall, E)> {
+        self.pmd.answer(upcall, self.now, &mut self.surroundings, translate)
     }
 
     /// The frames that left since the last call, in order.
@@ -291,9 +304,9 @@ impl Output for Surroundings {
         self.cache.free(packet);
     }
 
-    fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall> {
+    fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
         if self.upcalls.len() >= self.upcall_queue_len {
-            return Err(upcall);
+            return Err((upcall, DropReason::UpcallQueueFull));
         }
         self.upcalls.push_back(upcall);
         Ok(())

@@ -3,6 +3,7 @@
 use packet::{Packet, PoolCache};
 
 use crate::{
+    drop_reason::DropReason,
     ids::PortNo,
     upcall::{Check, Upcall},
 };
@@ -15,13 +16,14 @@ pub trait Output {
     /// the device's ring, or under a transmit reason of [`crate::DropReason`] when it does not.
     fn transmit(&mut self, port: PortNo, packet: Packet);
 
-    /// Takes an upcall, or gives it back if there is no room: the datapath then counts the packet
-    /// as dropped.
+    /// Takes an upcall, to the control core or to be answered on this one
+    /// ([`crate::PmdDatapath::answer`]); or gives it back if there is no room, and the datapath counts
+    /// the packet as dropped.
     ///
     /// # Errors
-    /// `Err(upcall)`: the queue is full.
+    /// The upcall, and the reason to count its packet under.
     #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
-    fn upcall(&mut self, upcall: Upcall) -> Result<(), Upcall>;
+    fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)>;
 
     /// Takes a sample for the self check; `false` if there was no room, which loses only the
     /// sample.

@@ -102,6 +102,7 @@ impl PortStats {
             + self.drops.get(DropReason::RxPortDown)
             + self.drops.get(DropReason::UpcallQueueFull)
             + self.drops.get(DropReason::UpcallBudget)
+            + self.drops.get(DropReason::UpcallPortShare)
     }
 
     /// Frames that could not leave: OpenFlow's `tx_dropped`.

@@ -8,12 +8,25 @@
 //! [`UpcallReason::Action`] gives the packet away: it counts as consumed when the upcall is
 //! accepted.
 
+//!
+//! # Where it is answered
+//! By the control core, over a ring; or on the core where it occurred, if its surroundings keep it
+//! until the burst is done and then call [`PmdDatapath::answer`].
+
+use alloc::sync::Arc;
+use core::iter;
+
 use flow::Flow;
-use packet::Packet;
+use packet::{BATCH, Packet};
+use sync::time::Nanos;
 
 use crate::{
-    action::SlowPath,
+    action::{DpAction, SlowPath},
+    dpif::Execute,
     ids::{CoreId, PortNo, Ufid},
+    megaflow::Megaflow,
+    output::Output,
+    pmd::PmdDatapath,
 };
 
 /// A packet on its way up.
@@ -85,4 +98,66 @@ pub struct Check {
     pub ufid: Ufid,
     /// On which core.
     pub core: CoreId,
+}
+
+/// What a translation says to do with a packet.
+#[derive(Debug)]
+pub struct Answer {
+    /// To be installed before the actions run; none if nothing may be.
+    pub megaflow: Option<Arc<Megaflow>>,
+    /// What to do with the packet.
+    pub actions: Arc<[DpAction]>,
+}
+
+/// How a packet that missed was answered on its own core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// By a megaflow that was installed since it missed, which it is credited to.
+    Cached,
+    /// By a translation.
+    Translated,
+}
+
+impl PmdDatapath {
+    /// Answers a miss of this core, on this core: by a megaflow, if there is one for it by now
+    /// (another packet of the burst may have brought it), else by `translate`.
+    ///
+    /// # Errors
+    /// The upcall as it was, and why `translate` has no answer: it is for the control core.
+    #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
+    pub fn answer<E>(
+        &mut self,
+        upcall: Upcall,
+        now: Nanos,
+        out: &mut impl Output,
+        translate: impl FnOnce(&Upcall) -> Result<Answer, E>,
+    ) -> Result<Answered, (Upcall, E)> {
+        debug_assert_eq!(upcall.reason, UpcallReason::Miss, "others have a megaflow");
+        let (actions, answered) = match self.hit(&upcall, now) {
+            Some(actions) => (actions, Answered::Cached),
+            None => match translate(&upcall) {
+                Err(why) => return Err((upcall, why)),
+                Ok(Answer { megaflow, actions }) => {
+                    // What is refused says so by its fate.
+                    let _ = megaflow.map(|megaflow| self.put(megaflow));
+                    (actions, Answered::Translated)
+                }
+            },
+        };
+        let Upcall { packet, flow, .. } = upcall;
+        self.execute(Execute { packet, flow, actions }, now, out);
+        Ok(answered)
+    }
+
+    /// The actions of the megaflow for an upcall's packet, which is credited to it.
+    fn hit(&mut self, upcall: &Upcall, now: Nanos) -> Option<Arc<[DpAction]>> {
+        let mut hits = [None; BATCH];
+        let port = self.ports.get_mut(upcall.port)?;
+        let n_probes = port.table.lookup(iter::once(&upcall.flow), self.hash_basis, &mut hits);
+        self.counters.subtable_probes.add(n_probes);
+        let installed = self.flows.get(hits.first()?.as_ref()?.slot)?;
+        let n_bytes = upcall.packet.len() as u64;
+        installed.stats.credit(1, n_bytes, now, upcall.flow.tcp_flags());
+        Some(Arc::clone(&installed.actions))
+    }
 }

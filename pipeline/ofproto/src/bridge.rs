@@ -21,15 +21,18 @@
 use crate::changes::Changes;
 use crate::events::{BridgeEvent, Events};
 use crate::expiry::{Farewells, Timeouts};
+use crate::inline::Conclusions;
 use crate::intern::Interned;
 use crate::mac_learning::{self, MacTable};
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
+use crate::quota::FlowQuota;
 use crate::revalidator::Revalidator;
 use crate::table::Tables;
 use crate::translate::Frozen;
 use crate::ukey::Ukeys;
 use alloc::string::String;
+use alloc::sync::Arc;
 use openflow::{OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
 use sync::big_reader::Writer;
 use sync::time::Nanos;
@@ -128,6 +131,8 @@ pub struct BridgeState {
     pub macs: MacTable,
     /// Switches.
     pub options: Options,
+    /// Who may have how many cached flows.
+    pub quota: Arc<FlowQuota>,
     /// What recirculation ids stand for.
     pub(crate) frozen: Interned<Frozen>,
     /// What upcall cookies stand for.
@@ -142,6 +147,11 @@ const MAX_INTERNED: usize = 1 << 18;
 pub struct BridgeStats {
     /// Misses and slow-path packets handled.
     pub upcalls: u64,
+    /// Those of them that polling cores answered themselves.
+    pub inline: u64,
+    /// Megaflows of polling cores that had to go because another of their name was on its way, or for
+    /// want of numbers.
+    pub disputed: u64,
     /// Packet-ins made.
     pub packet_ins: u64,
     /// Packets for controllers that outlived the flow which sent them, and so had nothing to say.
@@ -165,6 +175,7 @@ pub struct Bridge {
     pub(crate) state: Writer<BridgeState>,
     pub(crate) changes: Changes,
     pub(crate) ukeys: Ukeys,
+    pub(crate) conclusions: Conclusions,
     pub(crate) reval: Revalidator,
     pub(crate) timeouts: Timeouts,
     pub(crate) farewells: Farewells,
@@ -180,18 +191,22 @@ impl Bridge {
     #[must_use]
     pub fn new(config: BridgeConfig, now: Nanos) -> Self {
         let options = Options { forward_bpdu: config.forward_bpdu, ..Options::default() };
+        let reval = Revalidator::new(&config, now);
+        let quota = Arc::new(FlowQuota::new(reval.flow_limit()));
         let mut bridge = Self {
+            ukeys: Ukeys::new(Arc::clone(&quota)),
             state: Writer::new(BridgeState {
                 ports: Ports::default(),
                 tables: Tables::new(config.n_tables.max(1), config.seed),
                 macs: MacTable::new(config.mac_table_size, config.mac_max_age),
                 options,
+                quota,
                 frozen: Interned::new(MAX_INTERNED),
                 packet_ins: Interned::new(MAX_INTERNED),
             }),
             changes: Changes::default(),
-            ukeys: Ukeys::default(),
-            reval: Revalidator::new(&config, now),
+            conclusions: Conclusions::default(),
+            reval,
             timeouts: Timeouts::default(),
             farewells: Farewells::default(),
             events: Events::new(),

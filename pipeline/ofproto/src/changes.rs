@@ -225,6 +225,12 @@ impl Changes {
 
     // ---- Asking ----
 
+    /// The number of the last change, for other cores.
+    #[must_use]
+    pub(crate) fn published(&self) -> Arc<Milestone> {
+        Arc::clone(&self.published)
+    }
+
     /// The number of the last change.
     #[must_use]
     pub(crate) fn seq(&self) -> u64 {

@@ -1,4 +1,5 @@
-//! The handler: answers upcalls (ovs-facts D, C4).
+//! The handler: answers the upcalls that come by ring (ovs-facts D2, C4). Those that polling cores
+//! answer themselves are followed in [`crate::inline`].
 //!
 //! # Life of a missed packet
 //! Translate it; learn from it; credit it to what it passed; install the conclusion as a megaflow
@@ -11,13 +12,12 @@
 //! packets that hit it, so each packet is credited once.
 //!
 //! # When nothing is installed
-//! Above the flow limit, or when a queue or number space is full, the packet is executed all the
-//! same; the next one misses again.
+//! Above the flow limit or the port's share of it ([`crate::FlowQuota`]), or when a queue or number
+//! space is full, the packet is executed all the same; the next one misses again.
 
 use crate::bridge::{Bridge, BridgeState};
 use crate::changes::Changes;
 use crate::mac_learning::Station;
-use crate::port::Port;
 use crate::translate::{Start, TranslateIn, TranslateOut, translate};
 use crate::ukey::{Credit, Ukey};
 use alloc::sync::Arc;
@@ -42,7 +42,7 @@ impl Bridge {
                     return;
                 };
                 let n_bytes = packet.len() as u64;
-                self.apply(&out, n_bytes, now);
+                self.apply(&out, n_bytes, Seen::Now(now));
                 let actions = Arc::clone(&out.actions);
                 self.install(core, &flow, out, seq, dpif, now);
                 dpif.execute(packet, &flow, &actions);
@@ -53,36 +53,15 @@ impl Bridge {
     /// Translates the flow of a packet that came from the datapath; `None` if it belongs to a
     /// recirculation that is forgotten.
     pub(crate) fn translate_flow(&self, flow: &Flow) -> Option<TranslateOut> {
-        let frozen = match flow.recirc_id() {
-            0 => None,
-            id => Some(Arc::clone(self.state.frozen.get(id)?)),
-        };
-        let port = self.state.ports.by_dp(PortNo(flow.in_port()));
-        Some(translate(&TranslateIn {
-            state: &self.state,
-            flow,
-            in_port: self.of_port(flow, port),
-            start: frozen.as_deref().map_or(Start::Tables, Start::Resume),
-            is_traced: false,
-        }))
-    }
-
-    /// The OpenFlow number of the port that a flow came from.
-    fn of_port(&self, flow: &Flow, port: Option<&Port>) -> OfPort {
-        match port {
-            Some(port) => port.number(),
-            // A packet-out that recirculated comes from no port.
-            None if flow.in_port() == PortNo::NONE.0 => OfPort::CONTROLLER,
-            None => OfPort::ANY,
-        }
+        translate_flow(&self.state, flow)
     }
 
     /// Lets the side effects of one packet happen.
-    pub(crate) fn apply(&mut self, out: &TranslateOut, n_bytes: u64, now: Nanos) {
+    pub(crate) fn apply(&mut self, out: &TranslateOut, n_bytes: u64, seen: Seen) {
         if out.error.is_some() {
             self.stats.translation_errors += 1;
         }
-        self.ledger().credit(&out.credits, 1, n_bytes, Seen::Now(now));
+        self.ledger().credit(&out.credits, 1, n_bytes, seen);
     }
 
     pub(crate) fn ledger(&mut self) -> Ledger<'_> {
@@ -101,7 +80,7 @@ impl Bridge {
     ) {
         let megaflow = Megaflow::new(flow, out.mask, Arc::clone(&out.actions));
         let is_there = self.ukeys.find(core, megaflow.ufid).is_some();
-        let is_full = self.ukeys.len() >= self.reval.flow_limit();
+        let is_full = !self.state.quota.may_install(megaflow.in_port(), 0);
         let Ok(names) = self.hold_names(&out, flow.recirc_id(), now) else {
             self.stats.not_installed += 1;
             return;
@@ -119,13 +98,39 @@ impl Bridge {
     }
 }
 
+/// See [`Bridge::translate_flow`].
+pub(crate) fn translate_flow(state: &BridgeState, flow: &Flow) -> Option<TranslateOut> {
+    let frozen = match flow.recirc_id() {
+        0 => None,
+        id => Some(Arc::clone(state.frozen.get(id)?)),
+    };
+    let in_port = match state.ports.by_dp(PortNo(flow.in_port())) {
+        Some(port) => port.number(),
+        // A packet-out that recirculated comes from no port.
+        None if flow.in_port() == PortNo::NONE.0 => OfPort::CONTROLLER,
+        None => OfPort::ANY,
+    };
+    let start = frozen.as_deref().map_or(Start::Tables, Start::Resume);
+    Some(translate(&TranslateIn { state, flow, in_port, start, is_traced: false }))
+}
+
 /// When packets that are credited were seen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
     /// At this moment, by the handler.
     Now(Nanos),
-    /// By a cached flow, the last of them at `used`.
-    Earlier { used: Nanos, now: Nanos },
+    /// By a polling core that answered it, at `used`; whether nothing has changed since.
+    Inline { used: Nanos, is_current: bool },
+    /// By a cached flow, the last of them at this time.
+    Earlier(Nanos),
+}
+
+impl Seen {
+    fn at(self) -> Nanos {
+        match self {
+            Self::Now(used) | Self::Inline { used, .. } | Self::Earlier(used) => used,
+        }
+    }
 }
 
 /// Where packets are credited to what they passed.
@@ -138,9 +143,7 @@ impl Ledger<'_> {
     /// Credits packets to what they passed. Only a station that is new on its port changes the state
     /// that others read; all else is counters and times of use.
     pub(crate) fn credit(&mut self, credits: &[Credit], n_packets: u64, n_bytes: u64, seen: Seen) {
-        let used = match seen {
-            Seen::Now(used) | Seen::Earlier { used, .. } => used,
-        };
+        let used = seen.at();
         for credit in credits {
             match credit {
                 Credit::Rule(stats) => stats.credit(n_packets, n_bytes, used),
@@ -162,17 +165,23 @@ impl Ledger<'_> {
         let Some(owner) = self.state.ports.get(port) else { return };
         // What is credited late must not bring back what the lost link made forget.
         let has_link = !owner.state().contains(PortState::LINK_DOWN);
-        if matches!(seen, Seen::Earlier { .. }) && !has_link {
+        let is_late = match seen {
+            Seen::Now(_) => false,
+            Seen::Inline { is_current, .. } => !is_current,
+            Seen::Earlier(_) => true,
+        };
+        if is_late && !has_link {
             return;
         }
-        let (Seen::Now(now) | Seen::Earlier { now, .. }) = seen;
-        if self.state.macs.refresh(station, port, now) {
+        let used = seen.at();
+        if self.state.macs.refresh(station, port, used) {
             return;
         }
         let mut state = self.state.write();
         match seen {
             Seen::Now(now) => state.macs.learn(station, port, now),
-            Seen::Earlier { used, now } => state.macs.observe(station, port, used, now),
+            Seen::Inline { used, .. } => state.macs.learn_late(station, port, used),
+            Seen::Earlier(used) => state.macs.observe(station, port, used),
         };
         let news = state.macs.take_news();
         drop(state);

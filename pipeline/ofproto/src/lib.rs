@@ -15,12 +15,14 @@ mod expiry;
 mod fail_mode;
 mod flow_mod;
 mod handler;
+mod inline;
 mod intern;
 mod judge;
 pub mod mac_learning;
 mod packet_in;
 mod packet_out;
 mod port;
+mod quota;
 mod refused;
 mod retire;
 mod revalidator;
@@ -37,10 +39,12 @@ pub use bridge::{Bridge, BridgeConfig, BridgeState, BridgeStats, FailMode, Fragm
 pub use changes::SyncTicket;
 pub use deps::Deps;
 pub use events::{BridgeEvent, MissKind, PacketInEvent};
+pub use inline::{Declined, InlineTranslator};
 /// The number of a port, as everyone above a bridge needs it.
 pub use openflow::OfPort;
 pub use packet_in::PacketInSpec;
 pub use port::{Link, Port, PortError, PortSpec, Ports};
+pub use quota::FlowQuota;
 pub use revalidator::{BATCH as REVALIDATE_BATCH, Revalidator, RevalidatorStats};
 pub use rule::{CompactMatch, MAX_PRIORITY, Rule, RuleStats};
 pub use self_check::CheckResult;

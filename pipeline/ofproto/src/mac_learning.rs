@@ -199,12 +199,22 @@ impl MacTable {
 
     /// Notes that a cached flow saw `station` on `port` at `used`, which is learned of only now.
     /// What was seen on another port at that time or later stands.
-    pub fn observe(&mut self, station: Station, port: OfPort, used: Nanos, now: Nanos) -> Learned {
+    pub fn observe(&mut self, station: Station, port: OfPort, used: Nanos) -> Learned {
         let entry = self.entries.get(&station);
         if entry.is_some_and(|entry| entry.port != port && entry.used() >= used) {
             return Learned::Refused;
         }
-        self.learn(station, port, now)
+        self.learn(station, port, used)
+    }
+
+    /// Notes that a frame from `station` came in on `port` at `used`, which a polling core tells only
+    /// now. What was seen on another port later stands; at the same time, what is told last counts.
+    pub fn learn_late(&mut self, station: Station, port: OfPort, used: Nanos) -> Learned {
+        let entry = self.entries.get(&station);
+        if entry.is_some_and(|entry| entry.port != port && entry.used() > used) {
+            return Learned::Refused;
+        }
+        self.learn(station, port, used)
     }
 
     /// Looks at up to `limit` entries that may have aged out; returns how many have, and are gone.
@@ -455,10 +465,12 @@ mod tests {
     fn late_news_do_not_move_a_station() {
         let mut macs = table();
         macs.learn(station(1), OfPort(1), T(10));
-        assert_eq!(macs.observe(station(1), OfPort(2), T(10), T(11)), Learned::Refused);
-        assert_eq!(macs.observe(station(1), OfPort(1), T(9), T(11)), Learned::Refreshed);
-        assert_eq!(macs.observe(station(1), OfPort(2), T(12), T(13)), Learned::Changed);
-        assert_eq!(macs.observe(station(2), OfPort(2), T(1), T(13)), Learned::Changed);
+        assert_eq!(macs.observe(station(1), OfPort(2), T(10)), Learned::Refused);
+        assert_eq!(macs.observe(station(1), OfPort(1), T(9)), Learned::Refreshed);
+        assert_eq!(macs.observe(station(1), OfPort(2), T(12)), Learned::Changed);
+        assert_eq!(macs.observe(station(2), OfPort(2), T(1)), Learned::Changed);
+        assert_eq!(macs.learn_late(station(1), OfPort(3), T(11)), Learned::Refused);
+        assert_eq!(macs.learn_late(station(1), OfPort(3), T(12)), Learned::Changed);
     }
 
     #[test]

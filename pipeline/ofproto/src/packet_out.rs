@@ -2,6 +2,7 @@
 
 use crate::bridge::Bridge;
 use crate::check::check_packet_out;
+use crate::handler::Seen;
 use crate::translate::{Start, TranslateIn, translate};
 use datapath::{Dpif, PortNo};
 use flow::{FlowMeta, extract};
@@ -45,7 +46,7 @@ impl Bridge {
         let Some(packet) = dpif.packet_from(&packet_out.data) else {
             return Ok(());
         };
-        self.apply(&out, packet_out.data.len() as u64, now);
+        self.apply(&out, packet_out.data.len() as u64, Seen::Now(now));
         if let Ok(names) = self.hold_names(&out, 0, now) {
             // Not installed: the numbers live through their grace, for this packet.
             self.release_names(&names, now);

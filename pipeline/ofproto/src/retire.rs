@@ -33,7 +33,7 @@ impl Bridge {
             };
             self.reval.n_retiring -= ukeys.len();
             for mut ukey in ukeys {
-                credit_ukey(&mut self.ledger(), &mut ukey, now);
+                credit_ukey(&mut self.ledger(), &mut ukey);
                 ukey.transition(UkeyState::Evicted);
                 let names = core::mem::take(&mut ukey.names);
                 self.release_names(&names, now);
@@ -61,16 +61,18 @@ impl Bridge {
 
     /// Credits what all cached flows counted up to now.
     pub fn credit_cached(&mut self, now: Nanos) {
+        self.take_conclusions(now);
         let ledger = &mut Ledger { state: &mut self.state, changes: &mut self.changes };
         let retiring = self.reval.retiring.iter_mut().flat_map(|retiring| &mut retiring.ukeys);
-        let all = self.ukeys.iter_mut().chain(self.reval.leaving.iter_mut()).chain(retiring);
-        all.for_each(|ukey| credit_ukey(ledger, ukey, now));
+        let going = self.reval.leaving.iter_mut().chain(self.conclusions.disputed_mut());
+        let all = self.ukeys.iter_mut().chain(going).chain(retiring);
+        all.for_each(|ukey| credit_ukey(ledger, ukey));
     }
 
-    pub(crate) fn credit_slot(&mut self, slot: Slot, now: Nanos) {
+    pub(crate) fn credit_slot(&mut self, slot: Slot) {
         if let Some(ukey) = self.ukeys.get_mut(slot) {
             let ledger = &mut Ledger { state: &mut self.state, changes: &mut self.changes };
-            credit_ukey(ledger, ukey, now);
+            credit_ukey(ledger, ukey);
         }
     }
 
@@ -117,10 +119,9 @@ impl Bridge {
 }
 
 /// Credits what a cached flow counted since the last time.
-fn credit_ukey(ledger: &mut Ledger<'_>, ukey: &mut Ukey, now: Nanos) {
+fn credit_ukey(ledger: &mut Ledger<'_>, ukey: &mut Ukey) {
     let (n_packets, n_bytes, used) = ukey.take_delta();
     if n_packets > 0 {
-        let seen = Seen::Earlier { used, now };
-        ledger.credit(&ukey.credits, n_packets, n_bytes, seen);
+        ledger.credit(&ukey.credits, n_packets, n_bytes, Seen::Earlier(used));
     }
 }

@@ -154,6 +154,8 @@ impl Bridge {
     /// when to call again at the latest (at once is `now`); any other call on the bridge may make
     /// it earlier.
     pub fn run(&mut self, dpif: &mut dyn Dpif, now: Nanos) -> Nanos {
+        self.take_conclusions(now);
+        self.settle_disputes(dpif);
         self.finish_retiring(dpif, now);
         if self.state.macs.next_expiry().is_some_and(|expiry| expiry <= now) {
             let mut state = self.state.write();
@@ -197,9 +199,12 @@ impl Bridge {
             if now < until && last_target == self.changes.seq() {
                 return;
             }
+            let Some(target) = self.settled_target(dpif, now) else {
+                return;
+            };
             self.reval.dump_seq += 1;
             self.changes.round_begins(last_target);
-            self.reval.phase = Phase::Dumping { next: 0, target: self.changes.seq(), started: now };
+            self.reval.phase = Phase::Dumping { next: 0, target, started: now };
         }
         let Phase::Dumping { mut next, target, started } = self.reval.phase else {
             return;
@@ -252,12 +257,13 @@ impl Bridge {
         };
         let floor = MIN_FLOW_LIMIT.min(self.config.flow_limit);
         self.reval.flow_limit = limit.clamp(floor, self.config.flow_limit);
+        self.state.quota.set_limit(self.reval.flow_limit);
     }
 
     /// Looks at one ukey. An error is a full command queue; then nothing has changed but that its
     /// packets are credited.
     fn visit(&mut self, slot: Slot, dpif: &mut dyn Dpif, now: Nanos) -> Result<(), QueueFull> {
-        self.credit_slot(slot, now);
+        self.credit_slot(slot);
         let Some(ukey) = self.ukeys.get_mut(slot) else {
             return Ok(());
         };

@@ -20,6 +20,7 @@
 
 use crate::deps::Deps;
 use crate::mac_learning::Station;
+use crate::quota::FlowQuota;
 use crate::rule::RuleStats;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -178,15 +179,22 @@ pub(crate) type Slot = usize;
 ///
 /// Slots are stable while ukeys come and go, so the revalidator's walk can stop anywhere and go on
 /// later; a ukey made meanwhile in a slot already passed is younger than the round.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ukeys {
     slots: Vec<Option<Ukey>>,
     /// Empty slots; the lowest is filled first, so that the last ones can go.
     free: BTreeSet<Slot>,
     by_ufid: BTreeMap<(CoreId, Ufid), Slot>,
+    /// Counts them.
+    quota: Arc<FlowQuota>,
 }
 
 impl Ukeys {
+    /// None yet.
+    pub(crate) fn new(quota: Arc<FlowQuota>) -> Self {
+        Self { slots: Vec::new(), free: BTreeSet::new(), by_ufid: BTreeMap::new(), quota }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -221,6 +229,7 @@ impl Ukeys {
     pub(crate) fn insert(&mut self, mut ukey: Ukey) {
         ukey.transition(UkeyState::Visible);
         let name = (ukey.core, ukey.megaflow.ufid);
+        self.quota.add(ukey.megaflow.in_port());
         let slot = self.free.pop_first().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -235,6 +244,7 @@ impl Ukeys {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Ukey> {
         let ukey = self.slots.get_mut(slot)?.take()?;
         self.by_ufid.remove(&(ukey.core, ukey.megaflow.ufid));
+        self.quota.sub(ukey.megaflow.in_port());
         self.free.insert(slot);
         while let Some(None) = self.slots.last() {
             self.slots.pop();
@@ -270,7 +280,7 @@ mod tests {
 
     #[test]
     fn slots_go_when_ukeys_do() {
-        let mut ukeys = Ukeys::default();
+        let mut ukeys = Ukeys::new(Arc::new(FlowQuota::new(1000)));
         for port in 0..1000 {
             let mut flow = Flow::ZERO;
             flow.set_in_port(port);
@@ -294,6 +304,7 @@ mod tests {
         (100..=900).step_by(100).for_each(|slot| drop(ukeys.remove(slot)));
         assert_eq!((ukeys.len(), ukeys.end(), ukeys.free.len()), (1, 1, 0));
         assert!(ukeys.slots.capacity() < 100, "memory of a peak is given back");
+        assert_eq!(ukeys.quota.total(), 1);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The laboratory: a bridge, a datapath, a clock.
 
-use datapath::{CoreId, DropReason, LocalDpif, PortNo};
+use datapath::{CoreId, DropReason, LocalDpif, PortNo, Upcall, UpcallReason};
 use flow::text::{NoNames, parse_flow, parse_match};
 use flow::{EtherAddr, Flow, compose};
-use ofproto::{Bridge, BridgeConfig, BridgeEvent, Link, PortSpec, Rule};
+use ofproto::{Bridge, BridgeConfig, BridgeEvent, InlineTranslator, Link, PortSpec, Rule};
 use openflow::{
     Action, FlowMod, FlowModCommand, FlowStatsRequest, Instructions, OfErrorKind, OfPort, Version,
 };
@@ -13,11 +13,24 @@ use sync::time::Nanos;
 /// Datapath numbers differ from OpenFlow's by this much, so that a mix-up shows.
 pub(crate) const DP_OFFSET: u32 = 100;
 
+/// Where misses are answered (ovs-facts D1, D2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By the control core.
+    Thread,
+    /// On the core where they occur, as far as it can.
+    Inline,
+}
+
 pub(crate) struct Lab {
+    pub(crate) translator: Option<InlineTranslator>,
     pub(crate) bridge: Bridge,
     pub(crate) dpif: LocalDpif,
     pub(crate) now: Nanos,
 }
+
+/// Conclusions that may wait.
+const CONCLUSIONS: usize = 64;
 
 /// A frame that left, and the OpenFlow number of its port.
 pub(crate) type Sent = (u32, Vec<u8>);
@@ -36,7 +49,14 @@ impl Lab {
 
     pub(crate) fn with(config: BridgeConfig, n_ports: u32) -> Lab {
         let now = Nanos::from_secs(1);
-        let mut lab = Lab { bridge: Bridge::new(config, now), dpif: LocalDpif::new(), now };
+        Lab::in_mode(crate::MODE, config, n_ports, now)
+    }
+
+    pub(crate) fn in_mode(mode: Mode, config: BridgeConfig, n_ports: u32, now: Nanos) -> Lab {
+        let mut bridge = Bridge::new(config, now);
+        let translator =
+            (mode == Mode::Inline).then(|| bridge.inline_translator(CoreId(0), CONCLUSIONS));
+        let mut lab = Lab { translator, bridge, dpif: LocalDpif::new(), now };
         lab.dpif.set_now(now);
         for number in 1..=n_ports {
             lab.add_port(number);
@@ -101,9 +121,24 @@ impl Lab {
     pub(crate) fn pump(&mut self) {
         for _ in 0..10_000 {
             let Some(upcall) = self.dpif.next_upcall() else { return };
-            self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+            if let Some(upcall) = self.answer_inline(upcall) {
+                self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+            }
+            self.bridge.take_conclusions(self.now);
         }
         panic!("upcalls cause upcalls without end");
+    }
+
+    /// Answers a miss on its core, if that can; else gives it back.
+    pub(crate) fn answer_inline(&mut self, upcall: Upcall) -> Option<Upcall> {
+        let (true, Some(translator)) = (upcall.reason == UpcallReason::Miss, &mut self.translator)
+        else {
+            return Some(upcall);
+        };
+        let now = self.now;
+        let translate =
+            |upcall: &Upcall| translator.answer(&upcall.flow, upcall.packet.len() as u64, now);
+        self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
 
     /// A frame comes in; returns what leaves because of it.

@@ -5,6 +5,7 @@ mod caching;
 mod flow_mods;
 mod frames;
 mod incremental;
+mod inline;
 mod lab;
 mod normal;
 mod packet_io;
@@ -13,3 +14,6 @@ mod rings;
 mod soundness;
 mod timeouts;
 mod tracing;
+
+/// Where misses are answered in this run of the tests; `tests/inline.rs` is the other run.
+const MODE: lab::Mode = lab::Mode::Thread;

@@ -1,0 +1,129 @@
+//! How many flows are cached, of which ports, and who may have more.
+//!
+//! # Why shares
+//! There is one flow limit, and each port can cause flows: a port that meets a new flow with each
+//! packet would take all of it, and the other ports' new flows would be handled packet by packet. So
+//! a port may have [`EAGERNESS`] times as many flows as there is still room for. Alone, a port gets
+//! 8/9 of the limit; `n` greedy ones get as much each as leaves a ninth of that; and a port with few
+//! flows always finds room. (These are the dynamic thresholds that switches use to share packet memory:
+//! Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998.)
+//!
+//! # Concurrency
+//! Written by the control core alone, whenever a ukey comes or goes; read by the cores that
+//! translate. They may see a count of a moment ago, and so exceed a share by the conclusions that are
+//! under way to the control core.
+
+use datapath::PortNo;
+use sync::counter::Gauge;
+
+/// A port may have so many flows for each flow that there is still room for.
+const EAGERNESS: u64 = 8;
+/// Ports whose numbers agree modulo this share a count.
+const BUCKETS: usize = 256;
+
+/// The counts; see the module.
+#[derive(Debug)]
+pub struct FlowQuota {
+    limit: Gauge,
+    total: Gauge,
+    by_port: [Gauge; BUCKETS],
+}
+
+impl FlowQuota {
+    pub(crate) fn new(limit: usize) -> Self {
+        let by_port = [const { Gauge::new(0) }; BUCKETS];
+        Self { limit: Gauge::new(limit as u64), total: Gauge::new(0), by_port }
+    }
+
+    /// Cached flows above which nothing more is installed.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit.get()
+    }
+
+    /// All cached flows.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total.get()
+    }
+
+    /// The cached flows of packets that come from `port`.
+    #[must_use]
+    pub fn of(&self, port: PortNo) -> u64 {
+        self.bucket(port).get()
+    }
+
+    /// Whether another flow of `port` may be cached, while `n_coming` conclusions are under way.
+    #[must_use]
+    pub fn may_install(&self, port: PortNo, n_coming: u64) -> bool {
+        let room = self.limit().saturating_sub(self.total().saturating_add(n_coming));
+        room > 0 && self.of(port) < room.saturating_mul(EAGERNESS)
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.set(limit as u64);
+    }
+
+    pub(crate) fn add(&self, port: PortNo) {
+        self.total.set(self.total.get() + 1);
+        self.bucket(port).set(self.of(port) + 1);
+    }
+
+    pub(crate) fn sub(&self, port: PortNo) {
+        self.total.set(self.total.get().saturating_sub(1));
+        self.bucket(port).set(self.of(port).saturating_sub(1));
+    }
+
+    fn bucket(&self, port: PortNo) -> &Gauge {
+        #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
+        &self.by_port[port.0 as usize % BUCKETS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ports take turns in asking for a flow until nobody gets one.
+    fn fill(quota: &FlowQuota, ports: &[u32]) {
+        loop {
+            let before = quota.total();
+            for &port in ports {
+                if quota.may_install(PortNo(port), 0) {
+                    quota.add(PortNo(port));
+                }
+            }
+            if quota.total() == before {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn greedy_ports_share_and_leave_room() {
+        for (ports, each) in [(&[1][..], 8_000), (&[1, 2], 4_235), (&[1, 2, 3, 4], 2_181)] {
+            let quota = FlowQuota::new(9_000);
+            fill(&quota, ports);
+            let counts: Vec<u64> = ports.iter().map(|port| quota.of(PortNo(*port))).collect();
+            let near = |n: &u64| n.abs_diff(each) <= 8;
+            assert!(counts.iter().all(near), "{counts:?}, not {each}");
+            assert!(quota.may_install(PortNo(9), 0), "a modest port finds room");
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_with_what_is_under_way() {
+        let quota = FlowQuota::new(10);
+        (1..10).for_each(|port| quota.add(PortNo(port)));
+        assert!(quota.may_install(PortNo(20), 0));
+        assert!(!quota.may_install(PortNo(20), 1));
+        quota.set_limit(9);
+        assert!(!quota.may_install(PortNo(20), 0));
+        quota.sub(PortNo(1));
+        assert_eq!((quota.total(), quota.of(PortNo(1)), quota.limit()), (8, 0, 9));
+        assert!(quota.may_install(PortNo(20), 0));
+    }
+
+    extern crate std;
+    use std::vec::Vec;
+}

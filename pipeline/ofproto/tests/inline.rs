@@ -1,0 +1,31 @@
+//! The tests of `bridge`, with misses answered on the core where they occur: whatever holds for a
+//! bridge holds in both modes (ovs-facts D4).
+
+#[path = "bridge/actions.rs"]
+mod actions;
+#[path = "bridge/caching.rs"]
+mod caching;
+#[path = "bridge/flow_mods.rs"]
+mod flow_mods;
+#[path = "bridge/frames.rs"]
+mod frames;
+#[path = "bridge/incremental.rs"]
+mod incremental;
+#[path = "bridge/inline.rs"]
+mod inline;
+#[path = "bridge/lab.rs"]
+mod lab;
+#[path = "bridge/normal.rs"]
+mod normal;
+#[path = "bridge/packet_io.rs"]
+mod packet_io;
+#[path = "bridge/ports.rs"]
+mod ports;
+#[path = "bridge/soundness.rs"]
+mod soundness;
+#[path = "bridge/timeouts.rs"]
+mod timeouts;
+#[path = "bridge/tracing.rs"]
+mod tracing;
+
+const MODE: lab::Mode = lab::Mode::Inline;
