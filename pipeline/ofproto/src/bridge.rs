@@ -18,6 +18,7 @@
 //! version shown), because those cores are refused meanwhile. What changes without a guard are
 //! statistics and times of use, which no translation reads.
 
+use crate::bundle::Bundles;
 use crate::changes::Changes;
 use crate::events::{BridgeEvent, Events};
 use crate::expiry::{Farewells, Timeouts};
@@ -182,7 +183,8 @@ pub struct Bridge {
     pub(crate) events: Events,
     pub(crate) stats: BridgeStats,
     pub(crate) has_controllers: bool,
-    rule_seq: u64,
+    pub(crate) bundles: Bundles,
+    pub(crate) rule_seq: u64,
 }
 
 impl Bridge {
@@ -212,6 +214,7 @@ impl Bridge {
             events: Events::new(),
             stats: BridgeStats::default(),
             has_controllers: false,
+            bundles: Bundles::default(),
             rule_seq: 0,
             config,
         };
@@ -317,7 +320,7 @@ impl Bridge {
         self.state.ports.iter()
     }
 
-    fn port_status(&mut self, reason: PortReason, desc: openflow::PortDesc) {
+    pub(crate) fn port_status(&mut self, reason: PortReason, desc: openflow::PortDesc) {
         self.events.push(BridgeEvent::PortStatus(PortStatus { reason, desc }));
     }
 

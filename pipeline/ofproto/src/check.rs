@@ -106,7 +106,6 @@ impl Checker {
             | Action::PopPbb
             | Action::FinTimeout { .. }
             | Action::Learn(_)
-            | Action::Conjunction { .. }
             | Action::Multipath(_)
             | Action::Bundle(_)
             | Action::Clone(_)
@@ -205,5 +204,6 @@ fn is_allowed_in_set(action: &Action) -> bool {
             | Action::StackPop(_)
             | Action::Enqueue { .. }
             | Action::PopQueue
+            | Action::Conjunction { .. }
     )
 }

@@ -121,6 +121,9 @@ impl Bridge {
     /// Removes the rules whose time is over. Statistics are known as of `stats_as_of`: a rule
     /// whose idle time was over later than that waits for the next round.
     pub(crate) fn expire_rules(&mut self, stats_as_of: Nanos, now: Nanos) {
+        if self.bundles.holds_tables() {
+            return;
+        }
         let hard = self.timeouts.hard_due(now);
         self.remove_rules(&hard, FlowRemovedReason::HardTimeout, now);
         let idle = self.timeouts.idle_due(stats_as_of.min(now));

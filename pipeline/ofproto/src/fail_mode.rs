@@ -9,6 +9,7 @@
 //!   as a controller is back.
 
 use crate::bridge::{Bridge, FailMode};
+use crate::change::Use;
 use crate::rule::{CompactMatch, Rule, RuleStats};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -88,9 +89,10 @@ impl Bridge {
             deadline: Gauge::default(),
             stats: Arc::new(RuleStats::new(now)),
         };
-        let next = self.state.tables.version.next();
-        if self.put_rule(&Match::CATCHALL, rule, next).is_ok() {
-            self.commit_version(next);
+        self.finish_bundles(now);
+        let mut change = self.begin_change();
+        if self.put(&mut change, &Match::CATCHALL, rule, Use::Touch).is_ok() {
+            self.commit(change, now);
         }
     }
 }

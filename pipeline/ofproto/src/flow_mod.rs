@@ -1,8 +1,8 @@
 //! Flow-mods: adding, modifying and deleting rules (OpenFlow 1.0.1 §4.6, 1.3.5 §6.4 and §7.3.4.1).
 //!
 //! # All or nothing
-//! Everything that can refuse a flow-mod is asked before anything changes; then all its changes
-//! happen in one new table version.
+//! A flow-mod is one change of the tables ([`crate::change`]): visible at one instant, or taken back
+//! where it turns out half-way that it cannot be.
 //!
 //! # Counts
 //! A modify keeps the counts unless the flow-mod resets them: the new rule shares the old one's
@@ -11,12 +11,12 @@
 //! removed.
 
 use crate::bridge::Bridge;
+use crate::change::{Change, Use};
 use crate::check::check_instructions;
 use crate::rule::{CompactMatch, Rule, RuleStats};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use classifier::{Priority, Version};
-use flow::Match;
+use classifier::Priority;
 use openflow::{
     FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, GROUP_ANY, OfErrorKind, OfPort,
     TABLE_ALL,
@@ -35,6 +35,23 @@ impl Bridge {
         version: openflow::Version,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
+        self.finish_bundles(now);
+        let mut change = self.begin_change();
+        let result = self.stage_flow_mod(&mut change, flow_mod, version, now);
+        self.end_change(change, result, now)
+    }
+
+    /// Executes a flow-mod as part of a change.
+    ///
+    /// # Errors
+    /// The reason to refuse it; the change is to be taken back then.
+    pub(crate) fn stage_flow_mod(
+        &mut self,
+        change: &mut Change,
+        flow_mod: &FlowMod,
+        version: openflow::Version,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
         if flow_mod.buffer_id.is_some() {
             // No frames are kept, so no number names one (FeaturesReply says n_buffers = 0).
             return Err(OfErrorKind::RequestBufferUnknown);
@@ -47,12 +64,12 @@ impl Bridge {
             });
         }
         match flow_mod.command {
-            FlowModCommand::Add => self.add(flow_mod, version, now),
+            FlowModCommand::Add => self.add(change, flow_mod, version, now),
             FlowModCommand::Modify | FlowModCommand::ModifyStrict => {
-                self.modify(flow_mod, version, now)
+                self.modify(change, flow_mod, version, now)
             }
             FlowModCommand::Delete | FlowModCommand::DeleteStrict => {
-                self.delete(flow_mod, now);
+                self.delete(change, flow_mod);
                 Ok(())
             }
         }
@@ -60,6 +77,7 @@ impl Bridge {
 
     fn add(
         &mut self,
+        change: &mut Change,
         flow_mod: &FlowMod,
         version: openflow::Version,
         now: Nanos,
@@ -69,11 +87,11 @@ impl Bridge {
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let priority = Priority::from(flow_mod.priority);
-        let old = table.rules.find_exact(&flow_mod.match_, priority, tables.version);
+        let old = table.rules.find_exact(&flow_mod.match_, priority, change.version());
         let old = old.map(|entry| Arc::clone(entry.rule()));
         if old.is_none() {
             if flow_mod.flags.contains(FlowModFlags::CHECK_OVERLAP)
-                && table.rules.check_overlap(&flow_mod.match_, priority, tables.version).is_some()
+                && table.rules.check_overlap(&flow_mod.match_, priority, change.version()).is_some()
             {
                 return Err(OfErrorKind::FlowModOverlap);
             }
@@ -83,10 +101,7 @@ impl Bridge {
         }
         let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
         let stats = match &old {
-            Some(old) if keeps_counts => {
-                old.stats.touch(now);
-                Arc::clone(&old.stats)
-            }
+            Some(old) if keeps_counts => Arc::clone(&old.stats),
             _ => Arc::new(RuleStats::new(now)),
         };
         let rule = Rule {
@@ -105,32 +120,29 @@ impl Bridge {
             deadline: Gauge::default(),
             stats,
         };
-        let next = self.state.tables.version.next();
-        self.put_rule(&flow_mod.match_, rule, next)?;
-        self.commit_version(next);
-        Ok(())
+        self.put(change, &flow_mod.match_, rule, Use::Touch)
     }
 
     fn modify(
         &mut self,
+        change: &mut Change,
         flow_mod: &FlowMod,
         version: openflow::Version,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
         // The port and group filters are for deletes only (1.3.5 §6.4).
-        let chosen = self.chosen(flow_mod, OfPort::ANY, GROUP_ANY);
+        let chosen = self.chosen(change, flow_mod, OfPort::ANY, GROUP_ANY);
         if chosen.is_empty() {
             // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
             // those a cookie.
             let may_add = flow_mod.new_cookie.is_some() && flow_mod.cookie_mask == 0;
-            return if may_add { self.add(flow_mod, version, now) } else { Ok(()) };
+            return if may_add { self.add(change, flow_mod, version, now) } else { Ok(()) };
         }
         for table_id in self.state.tables.named(flow_mod.table_id) {
             if chosen.iter().any(|rule| rule.table_id == table_id) {
                 check_instructions(flow_mod, table_id, version, &self.state)?;
             }
         }
-        let next = self.state.tables.version.next();
         for old in chosen {
             let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
             let rule = Rule {
@@ -153,19 +165,25 @@ impl Bridge {
                     Arc::new(RuleStats::new(now))
                 },
             };
-            self.put_rule(&old.match_.expand(), rule, next)?;
+            self.put(change, &old.match_.expand(), rule, Use::Keep)?;
         }
-        self.commit_version(next);
         Ok(())
     }
 
-    fn delete(&mut self, flow_mod: &FlowMod, now: Nanos) {
-        let chosen = self.chosen(flow_mod, flow_mod.out_port, flow_mod.out_group);
-        self.remove_rules(&chosen, FlowRemovedReason::Delete, now);
+    fn delete(&mut self, change: &mut Change, flow_mod: &FlowMod) {
+        for rule in self.chosen(change, flow_mod, flow_mod.out_port, flow_mod.out_group) {
+            self.take_out(change, &rule, FlowRemovedReason::Delete);
+        }
     }
 
     /// The rules that a modify or delete means.
-    fn chosen(&self, flow_mod: &FlowMod, out_port: OfPort, out_group: u32) -> Vec<Arc<Rule>> {
+    fn chosen(
+        &self,
+        change: &Change,
+        flow_mod: &FlowMod,
+        out_port: OfPort,
+        out_group: u32,
+    ) -> Vec<Arc<Rule>> {
         let tables = &self.state.tables;
         let passes = |rule: &Rule| {
             !rule.is_hidden()
@@ -179,90 +197,14 @@ impl Bridge {
             };
             if flow_mod.command.is_strict() {
                 let priority = Priority::from(flow_mod.priority);
-                let found = table.rules.find_exact(&flow_mod.match_, priority, tables.version);
+                let found = table.rules.find_exact(&flow_mod.match_, priority, change.version());
                 rules.extend(found.map(|entry| entry.rule()).filter(|rule| passes(rule)).cloned());
             } else {
-                let found = table.rules.iter_matching(&flow_mod.match_, tables.version);
+                let found = table.rules.iter_matching(&flow_mod.match_, change.version());
                 rules.extend(found.map(|entry| entry.rule()).filter(|rule| passes(rule)).cloned());
             }
         }
         rules
-    }
-
-    /// Puts a rule in its table from `version` on, in place of the same one if there is one.
-    pub(crate) fn put_rule(
-        &mut self,
-        match_: &Match,
-        rule: Rule,
-        version: Version,
-    ) -> Result<Arc<Rule>, OfErrorKind> {
-        let mut state = self.state.write();
-        let table = state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
-        let rule = Arc::new(rule);
-        let old = table
-            .rules
-            .replace(match_, rule.priority, version, Arc::clone(&rule))
-            .map_err(|_| OfErrorKind::FlowModTableFull)?;
-        if rule.is_hidden() && old.is_none() {
-            table.n_hidden += 1;
-        }
-        drop(state);
-        match old {
-            Some(old) => {
-                // The new one matches what the old one did: whom it concerns, the old one was
-                // found by.
-                self.changes.stage_changed(&old.stats);
-                self.timeouts.remove(&old);
-            }
-            None => {
-                self.changes.stage_added(rule.table_id, rule.priority, rule.match_.clone());
-            }
-        }
-        self.timeouts.insert(&rule);
-        Ok(rule)
-    }
-
-    /// Removes rules in one new version, and tells of those that asked for it.
-    pub(crate) fn remove_rules(
-        &mut self,
-        rules: &[Arc<Rule>],
-        reason: FlowRemovedReason,
-        now: Nanos,
-    ) {
-        if rules.is_empty() {
-            return;
-        }
-        let next = self.state.tables.version.next();
-        for rule in rules {
-            let mut state = self.state.write();
-            let Some(table) = state.tables.get_mut(rule.table_id) else {
-                continue;
-            };
-            if table.rules.remove(&rule.match_.expand(), rule.priority, next).is_some() {
-                table.n_hidden -= usize::from(rule.is_hidden());
-                self.changes.stage_changed(&rule.stats);
-            }
-            drop(state);
-            self.timeouts.remove(rule);
-        }
-        self.commit_version(next);
-        for rule in rules {
-            if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
-                self.farewells.push(Arc::clone(rule), reason, now, self.changes.seq());
-            }
-        }
-    }
-
-    /// Makes `version` the one that lookups see.
-    pub(crate) fn commit_version(&mut self, version: Version) {
-        self.state.write().tables.version = version;
-        for id in 0..self.state.tables.n_tables() {
-            let needs_purge = self.state.tables.get(id).is_some_and(|t| t.rules.n_removed() > 0);
-            if needs_purge && let Some(table) = self.state.write().tables.get_mut(id) {
-                table.rules.purge(version, usize::MAX);
-            }
-        }
-        self.changes.commit();
     }
 }
 

@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 mod bridge;
+mod bundle;
+mod change;
 mod changes;
 mod check;
 mod deps;
@@ -36,6 +38,7 @@ pub mod translate;
 mod ukey;
 
 pub use bridge::{Bridge, BridgeConfig, BridgeState, BridgeStats, FailMode, Fragments, Options};
+pub use bundle::{Bundle, BundleId, BundleOutcome, MAX_BUNDLED};
 pub use changes::SyncTicket;
 pub use deps::Deps;
 pub use events::{BridgeEvent, MissKind, PacketInEvent};

@@ -247,12 +247,19 @@ impl Ports {
         Some(port)
     }
 
-    /// Changes the configuration (OpenFlow 1.3.5 §7.3.4.3); the port if that changed anything.
-    pub(crate) fn modify(&mut self, change: &PortMod) -> Result<Option<&Port>, OfErrorKind> {
-        let port = self.by_number.get_mut(&change.port).ok_or(OfErrorKind::PortModBadPort)?;
+    /// Whether [`modify`](Self::modify) would be refused.
+    pub(crate) fn check_modify(&self, change: &PortMod) -> Result<(), OfErrorKind> {
+        let port = self.by_number.get(&change.port).ok_or(OfErrorKind::PortModBadPort)?;
         if change.hw_addr != port.spec.hw_addr.0 {
             return Err(OfErrorKind::PortModBadHwAddr);
         }
+        Ok(())
+    }
+
+    /// Changes the configuration (OpenFlow 1.3.5 §7.3.4.3); the port if that changed anything.
+    pub(crate) fn modify(&mut self, change: &PortMod) -> Result<Option<&Port>, OfErrorKind> {
+        self.check_modify(change)?;
+        let port = self.by_number.get_mut(&change.port).ok_or(OfErrorKind::PortModBadPort)?;
         let config = (port.config - change.mask) | (change.config & change.mask);
         if config == port.config {
             return Ok(None);

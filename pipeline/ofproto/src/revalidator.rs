@@ -169,6 +169,7 @@ impl Bridge {
             state.frozen.run(now);
             state.packet_ins.run(now);
         }
+        self.work_on_bundles(dpif, now);
         self.expire_rules(self.reval.stats_as_of, now);
         self.revalidate(dpif, now);
         self.fence_leaving(dpif);
@@ -182,6 +183,7 @@ impl Bridge {
             && self.reval.fencing.is_empty()
             && self.reval.retiring.is_empty();
         match self.reval.phase {
+            _ if self.bundles.is_busy() => now,
             Phase::Resting { until } if is_settled => {
                 let macs = self.state.macs.next_expiry().unwrap_or(Nanos::MAX);
                 // A rule whose idle time is over waits for the statistics of the next round.

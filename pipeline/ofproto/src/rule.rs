@@ -12,8 +12,8 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use classifier::Priority;
-use flow::{Flow, Mask, Match};
+use classifier::{Clause, Priority};
+use flow::{Field, Flow, Mask, Match};
 use openflow::{
     DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, Instructions, OfPort,
 };
@@ -119,6 +119,17 @@ impl CompactMatch {
         self.0.iter().map(|(word, value, bits)| (usize::from(*word), *value, *bits))
     }
 
+    /// Whether it looks at a field.
+    #[must_use]
+    pub fn examines(&self, field: Field) -> bool {
+        let place = field.spec().location.word;
+        self.0.iter().any(|(word, _, bits)| {
+            let mut mask = Mask::ZERO;
+            mask.set_word(usize::from(*word), *bits);
+            *word == place && mask.get(field) != 0
+        })
+    }
+
     /// Whether it matches every packet.
     #[must_use]
     pub fn is_catchall(&self) -> bool {
@@ -169,6 +180,20 @@ impl Rule {
     #[must_use]
     pub fn is_table_miss(&self) -> bool {
         self.priority == 0 && self.match_.is_catchall()
+    }
+
+    /// The clauses of conjunctive matches that it is part of.
+    pub(crate) fn clauses(&self) -> impl Iterator<Item = Clause> {
+        self.instructions.conjunctions().map(|(id, index, n_clauses)| Clause {
+            id,
+            index,
+            n_clauses,
+        })
+    }
+
+    /// Whether it is part of a conjunctive match.
+    pub(crate) fn is_part(&self) -> bool {
+        self.clauses().next().is_some()
     }
 
     /// Its statistics.

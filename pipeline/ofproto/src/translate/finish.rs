@@ -29,6 +29,7 @@ pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
         mask.set_word(word, 0);
     }
     mask.set(Field::ActsetOutput, 0);
+    mask.set(Field::ConjId, 0);
     mask.set_exact(Field::InPort);
     // Ethernet type and fragment bits are exact in each mask, so where they say that a packet has
     // no labels or ports, those are zero in all packets.

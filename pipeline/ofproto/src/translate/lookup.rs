@@ -11,6 +11,7 @@ use crate::ukey::Credit;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use datapath::DropReason;
+use flow::Field;
 use flow::proto::FRAG_ANY;
 use openflow::{ControllerAction, OfPort, PacketInReason, PortConfig};
 
@@ -65,7 +66,10 @@ impl Machine<'_> {
         }
         let version = state.tables.version();
         let found = table.rules.lookup_entry(version, &key, Some(&mut self.mask));
-        let priority = found.map(|entry| entry.priority());
+        // What a conjunctive match found, a rule of a lower priority than its own may displace.
+        let is_conjoined = |rule: &Rule| rule.match_.examines(Field::ConjId);
+        let priority =
+            found.filter(|entry| !is_conjoined(entry.rule())).map(|entry| entry.priority());
         self.deps.note_lookup(table_id, &key, self.input.flow, priority);
         let found = found.map(|entry| entry.rule());
         self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });

@@ -1,7 +1,9 @@
 //! A whole bridge over a real datapath of one core, with made-up time.
 
 mod actions;
+mod bundles;
 mod caching;
+mod conjunctions;
 mod flow_mods;
 mod frames;
 mod incremental;

@@ -1,0 +1,325 @@
+//! Bundles: many requests, carried out as one or not at all (OpenFlow 1.4.1 §6.8, and the ONF's
+//! extension 230 of 1.3).
+//!
+//! # What
+//! A controller collects flow-mods, port-mods and packet-outs in a [`Bundle`] and commits it. The
+//! requests are prepared in their order, unseen, as one change of the tables ([`crate::change`]). If
+//! one is refused, all before it are taken back and nothing is left: no rule, no statistics, no
+//! timeout, no report, no number. Otherwise tables and ports flip at one instant, under the write guard
+//! of the state; then the packets are sent through what is in force from then on.
+//!
+//! # In slices
+//! A bundle may have a hundred thousand requests. [`Bridge::run`] does [`BATCH`] steps in a call, so
+//! that polling goes on beside it, and says to be called again at once. Who changes the tables in the
+//! meantime (a flow-mod on another connection, a lost controller) has the bundle finished first, in
+//! one go: changes happen in the order in which they were asked for. Timeouts wait.
+//!
+//! # Memory
+//! Requests are kept as they came, encoded, and are decoded one after another when they are prepared:
+//! about a hundred bytes for what takes a thousand decoded.
+
+use crate::bridge::Bridge;
+use crate::change::Change;
+use crate::changes::SyncTicket;
+use crate::check::check_packet_out;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use datapath::Dpif;
+use flow::{FlowMeta, extract};
+use openflow::{Dialect, HEADER_BYTES, Message, OfErrorKind, PacketOut, PortMod, PortReason};
+use sync::time::Nanos;
+
+/// Steps of a bundle in one call of [`Bridge::run`].
+const BATCH: usize = 256;
+/// Requests in a bundle.
+pub const MAX_BUNDLED: usize = 2_000_000;
+
+/// Requests to be carried out as one.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    dialect: Dialect,
+    messages: VecDeque<Box<[u8]>>,
+}
+
+impl Bundle {
+    /// An empty bundle of a connection that speaks `dialect`.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, messages: VecDeque::new() }
+    }
+
+    /// Adds a request: a whole message with its header.
+    ///
+    /// # Errors
+    /// It cannot be decoded, cannot be in a bundle, or is one too many.
+    pub fn add(&mut self, message: &[u8]) -> Result<(), OfErrorKind> {
+        if self.messages.len() >= MAX_BUNDLED {
+            return Err(OfErrorKind::BundleMsgTooMany);
+        }
+        if message.len() < HEADER_BYTES {
+            return Err(OfErrorKind::BundleMsgBadLen);
+        }
+        match self.dialect.decode(message) {
+            Ok((_, Message::FlowMod(_) | Message::PortMod(_) | Message::PacketOut(_))) => {
+                self.messages.push_back(message.into());
+                Ok(())
+            }
+            Ok(_) => Err(OfErrorKind::BundleMsgUnsup),
+            Err(error) => Err(error.error.kind),
+        }
+    }
+
+    /// How many requests it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+/// A bundle that was committed, until its outcome is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleId(u64);
+
+/// What became of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BundleOutcome {
+    /// It is in the tables. It is in force in all caches, and its commit to be confirmed, when this
+    /// ticket is reached ([`Bridge::reached`]).
+    Done(SyncTicket),
+    /// A request was refused, and nothing has changed.
+    Refused {
+        /// Why.
+        error: OfErrorKind,
+        /// The request, as it came.
+        message: Box<[u8]>,
+    },
+}
+
+/// How far a bundle is.
+#[derive(Debug)]
+enum Phase {
+    Preparing,
+    Settling(SyncTicket),
+    Undoing {
+        error: OfErrorKind,
+        message: Box<[u8]>,
+    },
+    /// Nothing is left to do but to send packets.
+    Sending(SyncTicket),
+}
+
+#[derive(Debug)]
+struct Underway {
+    id: BundleId,
+    bundle: Bundle,
+    change: Change,
+    ports: Vec<PortMod>,
+    packets: VecDeque<PacketOut>,
+    phase: Phase,
+}
+
+/// The bundles that are being carried out, and what became of those that were.
+#[derive(Debug, Default)]
+pub(crate) struct Bundles {
+    waiting: VecDeque<(BundleId, Bundle)>,
+    underway: Option<Box<Underway>>,
+    /// Bundles that are in the tables and have packets to send.
+    sending: VecDeque<Box<Underway>>,
+    outcomes: VecDeque<(BundleId, BundleOutcome)>,
+    n_committed: u64,
+}
+
+impl Bundles {
+    /// Whether there is something to do.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.holds_tables() || !self.sending.is_empty()
+    }
+
+    /// Whether nobody else may change the tables.
+    pub(crate) fn holds_tables(&self) -> bool {
+        self.underway.is_some() || !self.waiting.is_empty()
+    }
+}
+
+impl Bridge {
+    /// Has a bundle carried out by the next calls of [`Bridge::run`], after those committed before.
+    pub fn commit_bundle(&mut self, bundle: Bundle) -> BundleId {
+        self.bundles.n_committed += 1;
+        let id = BundleId(self.bundles.n_committed);
+        self.bundles.waiting.push_back((id, bundle));
+        id
+    }
+
+    /// What became of the bundle whose end was first of those not taken yet.
+    pub fn take_bundle_outcome(&mut self) -> Option<(BundleId, BundleOutcome)> {
+        self.bundles.outcomes.pop_front()
+    }
+
+    /// Whether a bundle is on its way into the tables. Whoever changes them meanwhile has it finished
+    /// first, which may take long: better to wait.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.bundles.holds_tables()
+    }
+
+    /// Goes on with the bundles, a bounded part of the work.
+    pub(crate) fn work_on_bundles(&mut self, dpif: &mut dyn Dpif, now: Nanos) {
+        let mut budget = BATCH;
+        self.advance_bundles(&mut budget, now);
+        while budget > 0
+            && let Some(mut underway) = self.bundles.sending.pop_front()
+        {
+            while budget > 0
+                && let Some(packet_out) = underway.packets.pop_front()
+            {
+                budget -= 1;
+                // It was checked when the bundle was prepared, and a port that is gone since then has
+                // taken the packet with it.
+                let version = underway.bundle.dialect.version;
+                let _gone = self.packet_out(&packet_out, version, dpif, now);
+            }
+            if underway.packets.is_empty() {
+                self.end_bundle(*underway);
+            } else {
+                self.bundles.sending.push_front(underway);
+            }
+        }
+    }
+
+    /// Finishes what is on its way into the tables, all of it.
+    pub(crate) fn finish_bundles(&mut self, now: Nanos) {
+        while self.bundles.holds_tables() {
+            self.advance_bundles(&mut usize::MAX.clone(), now);
+        }
+    }
+
+    fn advance_bundles(&mut self, budget: &mut usize, now: Nanos) {
+        while *budget > 0 {
+            let Some(mut underway) = self.next_bundle() else { return };
+            if !self.advance(&mut underway, budget, now) {
+                self.bundles.underway = Some(underway);
+                return;
+            }
+            match underway.phase {
+                Phase::Sending(_) => self.bundles.sending.push_back(underway),
+                _ => self.end_bundle(*underway),
+            }
+        }
+    }
+
+    fn next_bundle(&mut self) -> Option<Box<Underway>> {
+        if let Some(underway) = self.bundles.underway.take() {
+            return Some(underway);
+        }
+        let (id, bundle) = self.bundles.waiting.pop_front()?;
+        Some(Box::new(Underway {
+            id,
+            bundle,
+            change: self.begin_change(),
+            ports: Vec::new(),
+            packets: VecDeque::new(),
+            phase: Phase::Preparing,
+        }))
+    }
+
+    /// Returns whether the tables are done with the bundle.
+    fn advance(&mut self, underway: &mut Underway, budget: &mut usize, now: Nanos) -> bool {
+        loop {
+            match &underway.phase {
+                Phase::Preparing => {
+                    if *budget == 0 {
+                        return false;
+                    }
+                    let Some(message) = underway.bundle.messages.pop_front() else {
+                        underway.phase = Phase::Settling(self.flip_bundle(underway));
+                        continue;
+                    };
+                    let before = underway.change.len();
+                    if let Err(error) = self.prepare(underway, &message, now) {
+                        underway.phase = Phase::Undoing { error, message };
+                        continue;
+                    }
+                    *budget -= (underway.change.len() - before).clamp(1, *budget);
+                }
+                Phase::Settling(ticket) => {
+                    if !self.settle(&mut underway.change, budget, now) {
+                        return false;
+                    }
+                    underway.phase = Phase::Sending(*ticket);
+                }
+                Phase::Undoing { .. } => return self.roll_back(&mut underway.change, budget),
+                Phase::Sending(_) => return true,
+            }
+        }
+    }
+
+    /// Prepares one request.
+    fn prepare(
+        &mut self,
+        underway: &mut Underway,
+        message: &[u8],
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        let dialect = underway.bundle.dialect;
+        let (_, message) = dialect.decode(message).map_err(|error| error.error.kind)?;
+        match message {
+            Message::FlowMod(flow_mod) => {
+                self.stage_flow_mod(&mut underway.change, &flow_mod, dialect.version, now)
+            }
+            Message::PortMod(change) => {
+                self.state.ports.check_modify(&change)?;
+                underway.ports.push(change);
+                Ok(())
+            }
+            Message::PacketOut(packet_out) => {
+                if packet_out.buffer_id.is_some() {
+                    return Err(OfErrorKind::RequestBufferUnknown);
+                }
+                if !Self::is_packet_out_port(packet_out.in_port) {
+                    return Err(OfErrorKind::RequestBadPort);
+                }
+                let flow = extract(&packet_out.data, &FlowMeta::of_port(0)).flow;
+                check_packet_out(&packet_out.actions, &flow, dialect.version)?;
+                underway.packets.push_back(packet_out);
+                Ok(())
+            }
+            _ => Err(OfErrorKind::BundleMsgUnsup),
+        }
+    }
+
+    /// The instant at which all requests are in force.
+    fn flip_bundle(&mut self, underway: &mut Underway) -> SyncTicket {
+        let mut state = self.state.write();
+        state.tables.version = underway.change.version();
+        let mut changed = Vec::new();
+        for change in &underway.ports {
+            // A port that is gone since the check needs no change.
+            if let Ok(Some(port)) = state.ports.modify(change) {
+                changed.push((port.number(), port.desc()));
+            }
+        }
+        drop(state);
+        self.note_change(&underway.change);
+        for (number, desc) in changed {
+            self.changes.port_changed(number);
+            self.port_status(PortReason::Modify, desc);
+        }
+        self.sync_point()
+    }
+
+    fn end_bundle(&mut self, underway: Underway) {
+        let outcome = match underway.phase {
+            Phase::Undoing { error, message } => BundleOutcome::Refused { error, message },
+            Phase::Settling(ticket) | Phase::Sending(ticket) => BundleOutcome::Done(ticket),
+            Phase::Preparing => return,
+        };
+        self.bundles.outcomes.push_back((underway.id, outcome));
+    }
+}

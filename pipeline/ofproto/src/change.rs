@@ -1,0 +1,282 @@
+//! Changes of the tables: prepared unseen, visible at one instant, or taken back.
+//!
+//! # Life of a change
+//! ```text
+//! begin ─ put, take_out (many) ─ flip ─ settle (in slices) ─ done
+//!                              └ roll_back (in slices) ─ as if it had never been
+//! ```
+//! Until the flip all happens in the version after the one that lookups ask for: translation, timeouts
+//! and statistics see nothing of it. The flip is one store. What it made necessary follows in slices:
+//! the timeouts of the rules that are new, reports of those that are gone, and their memory.
+//!
+//! # One at a time
+//! Between begin and the end of settling or rolling back nothing else may change the tables: whoever
+//! wants to, has the bundle under way finished first ([`Bridge::finish_bundles`]).
+//!
+//! # Cost
+//! A step is 24 bytes. A flip is O(1) but for what the log of changes wants to know of each rule; a
+//! change of more than [`MAX_NOTED`] rules concerns every cached conclusion instead.
+
+use crate::bridge::Bridge;
+use crate::rule::Rule;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use classifier::{Clause, Version};
+use flow::Match;
+use openflow::{FlowModFlags, FlowRemovedReason, OfErrorKind};
+use sync::time::Nanos;
+
+/// Rules of one change that the log of changes is told of one by one.
+const MAX_NOTED: usize = 1024;
+
+/// What is to become of the "used" time of a rule that takes another's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// An add counts as a use.
+    Touch,
+    /// A modification does not.
+    Keep,
+}
+
+#[derive(Debug)]
+enum Step {
+    Put { rule: Arc<Rule>, old: Option<Arc<Rule>>, used: Use },
+    TakeOut { rule: Arc<Rule>, reason: FlowRemovedReason },
+}
+
+/// A change of the tables; see the module.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// The version in which it happens.
+    version: Version,
+    /// The order number of rules when it began.
+    first_seq: u64,
+    steps: Vec<Step>,
+    /// Steps that have settled.
+    n_settled: usize,
+    /// Tables that have rules to purge, by number.
+    tables: [u64; 4],
+    /// Whether it has parts of conjunctive matches, which matter to flows that they do not end at.
+    has_parts: bool,
+}
+
+impl Change {
+    /// The version in which it happens: what its own lookups ask for.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How many rules it touches.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn note(&mut self, rule: &Rule, step: Step) {
+        let [word, bit] = [rule.table_id / 64, rule.table_id % 64];
+        if let Some(tables) = self.tables.get_mut(usize::from(word)) {
+            *tables |= 1 << bit;
+        }
+        self.has_parts |= rule.is_part();
+        self.steps.push(step);
+    }
+
+    fn table_ids(&self) -> impl Iterator<Item = u8> + use<> {
+        let tables = self.tables;
+        (0..=u8::MAX).filter(move |id| {
+            tables.get(usize::from(id / 64)).is_some_and(|word| word >> (id % 64) & 1 != 0)
+        })
+    }
+}
+
+impl Bridge {
+    /// Begins a change of the tables.
+    pub(crate) fn begin_change(&self) -> Change {
+        Change {
+            version: self.state.tables.version.next(),
+            first_seq: self.rule_seq,
+            steps: Vec::new(),
+            n_settled: 0,
+            tables: [0; 4],
+            has_parts: false,
+        }
+    }
+
+    /// Puts a rule in its table, in place of the same one if there is one.
+    pub(crate) fn put(
+        &mut self,
+        change: &mut Change,
+        match_: &Match,
+        rule: Rule,
+        used: Use,
+    ) -> Result<(), OfErrorKind> {
+        let rule = Arc::new(rule);
+        let clauses: Vec<Clause> = rule.clauses().collect();
+        let mut state = self.state.write();
+        let table = state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
+        let old = table
+            .rules
+            .replace_part(match_, rule.priority, &clauses, change.version, Arc::clone(&rule))
+            .map_err(|_| OfErrorKind::FlowModTableFull)?;
+        if rule.is_hidden() && old.is_none() {
+            table.n_hidden += 1;
+        }
+        drop(state);
+        change.has_parts |= old.as_ref().is_some_and(|old| old.is_part());
+        change.note(&Arc::clone(&rule), Step::Put { rule, old, used });
+        Ok(())
+    }
+
+    /// Takes a rule out of its table, if it is there.
+    pub(crate) fn take_out(
+        &mut self,
+        change: &mut Change,
+        rule: &Arc<Rule>,
+        reason: FlowRemovedReason,
+    ) {
+        let mut state = self.state.write();
+        let Some(table) = state.tables.get_mut(rule.table_id) else { return };
+        let match_ = rule.match_.expand();
+        if table.rules.remove(&match_, rule.priority, change.version).is_none() {
+            return;
+        }
+        table.n_hidden -= usize::from(rule.is_hidden());
+        drop(state);
+        change.note(rule, Step::TakeOut { rule: Arc::clone(rule), reason });
+    }
+
+    /// Makes the change visible.
+    pub(crate) fn flip(&mut self, change: &Change) {
+        self.state.write().tables.version = change.version;
+        self.note_change(change);
+    }
+
+    /// Tells the log of changes, once the change is visible.
+    pub(crate) fn note_change(&mut self, change: &Change) {
+        if change.has_parts || change.steps.len() > MAX_NOTED {
+            self.changes.everything_changed();
+            return;
+        }
+        for step in &change.steps {
+            match step {
+                // The new one matches what the old one did: whom it concerns, the old one was
+                // found by.
+                Step::Put { old: Some(old), .. } => self.changes.stage_changed(&old.stats),
+                Step::Put { rule, old: None, .. } => {
+                    let match_ = rule.match_.clone();
+                    self.changes.stage_added(rule.table_id, rule.priority, match_);
+                }
+                Step::TakeOut { rule, .. } => self.changes.stage_changed(&rule.stats),
+            }
+        }
+        self.changes.commit();
+    }
+
+    /// Does up to `budget` of what follows from a visible change, of which `now` is the time. Returns
+    /// whether all is done.
+    pub(crate) fn settle(&mut self, change: &mut Change, budget: &mut usize, now: Nanos) -> bool {
+        while let Some(step) = change.steps.get(change.n_settled) {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            change.n_settled += 1;
+            match step {
+                Step::Put { rule, old, used } => {
+                    if let Some(old) = old {
+                        if *used == Use::Touch {
+                            rule.stats.touch(now);
+                        }
+                        self.timeouts.remove(old);
+                    }
+                    self.timeouts.insert(rule);
+                }
+                Step::TakeOut { rule, reason } => {
+                    self.timeouts.remove(rule);
+                    if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
+                        self.farewells.push(Arc::clone(rule), *reason, now, self.changes.seq());
+                    }
+                }
+            }
+        }
+        for id in change.table_ids() {
+            let needs_purge = self.state.tables.get(id).is_some_and(|t| t.rules.n_removed() > 0);
+            if needs_purge && let Some(table) = self.state.write().tables.get_mut(id) {
+                *budget -= table.rules.purge(change.version, *budget).min(*budget);
+                if table.rules.n_removed() > 0 {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes up to `budget` steps of a change back that is not visible yet, the last first. Returns
+    /// whether nothing is left of it.
+    pub(crate) fn roll_back(&mut self, change: &mut Change, budget: &mut usize) -> bool {
+        while *budget > 0 {
+            let Some(step) = change.steps.pop() else {
+                self.rule_seq = change.first_seq;
+                return true;
+            };
+            *budget -= 1;
+            let (Step::Put { rule, .. } | Step::TakeOut { rule, .. }) = &step;
+            let mut state = self.state.write();
+            let Some(table) = state.tables.get_mut(rule.table_id) else { continue };
+            match &step {
+                Step::Put { rule, old, .. } => {
+                    let match_ = rule.match_.expand();
+                    table.rules.take_back_add(&match_, rule.priority, old.is_some());
+                    table.n_hidden -= usize::from(rule.is_hidden() && old.is_none());
+                }
+                Step::TakeOut { rule, .. } => {
+                    table.rules.take_back_removal();
+                    table.n_hidden += usize::from(rule.is_hidden());
+                }
+            }
+        }
+        change.steps.is_empty() && {
+            self.rule_seq = change.first_seq;
+            true
+        }
+    }
+
+    /// Makes a small change visible and does all that follows.
+    pub(crate) fn commit(&mut self, mut change: Change, now: Nanos) {
+        if change.len() == 0 {
+            return;
+        }
+        self.flip(&change);
+        self.settle(&mut change, &mut usize::MAX.clone(), now);
+    }
+
+    /// Commits a change, or takes it back if making it failed.
+    pub(crate) fn end_change(
+        &mut self,
+        mut change: Change,
+        result: Result<(), OfErrorKind>,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        match result {
+            Ok(()) => self.commit(change, now),
+            Err(_) => {
+                self.roll_back(&mut change, &mut usize::MAX.clone());
+            }
+        }
+        result
+    }
+
+    /// Removes rules at one instant, and tells of those that asked for it.
+    pub(crate) fn remove_rules(
+        &mut self,
+        rules: &[Arc<Rule>],
+        reason: FlowRemovedReason,
+        now: Nanos,
+    ) {
+        self.finish_bundles(now);
+        let mut change = self.begin_change();
+        for rule in rules {
+            self.take_out(&mut change, rule, reason);
+        }
+        self.commit(change, now);
+    }
+}
