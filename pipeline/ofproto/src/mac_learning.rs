@@ -474,6 +474,23 @@ mod tests {
     }
 
     #[test]
+    fn of_two_late_news_the_later_packet_counts() {
+        // The same two, told of in either order.
+        for is_swapped in [false, true] {
+            let mut macs = table();
+            macs.learn(station(1), OfPort(3), T(1));
+            let mut news = [(1, T(10)), (2, T(11))];
+            if is_swapped {
+                news.reverse();
+            }
+            for (port, used) in news {
+                macs.observe(station(1), OfPort(port), used);
+            }
+            assert_eq!(macs.lookup(station(1)), Some(OfPort(2)));
+        }
+    }
+
+    #[test]
     fn flushes_one_port_or_all() {
         let mut macs = table();
         macs.learn(station(1), OfPort(1), T(0));

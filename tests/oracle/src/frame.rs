@@ -106,10 +106,10 @@ impl Frame {
 
     // ---- Tags and labels ----
 
-    /// Puts a tag in front: a copy of the one that was outermost, or one with id and priority zero
-    /// (OpenFlow 1.3.5 §5.12.1; Open vSwitch has zero in both cases).
+    /// Puts a tag in front: with id and priority of the one that was outermost, or zero (OpenFlow
+    /// 1.3.5 §5.12.1; Open vSwitch has zero in both cases).
     pub(crate) fn push_vlan(&mut self, tpid: u16) {
-        let tci = self.tags.first().map_or(0, |outer| outer.tci);
+        let tci = self.tags.first().map_or(0, |outer| outer.tci & !VLAN_PRESENT);
         self.tags.insert(0, Tag { tpid, tci });
     }
 

@@ -4,6 +4,7 @@
 
 mod action_set;
 mod checksum;
+pub mod compare;
 mod frame;
 pub mod random;
 mod run;

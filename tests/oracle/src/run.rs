@@ -81,7 +81,13 @@ impl<'a> Run<'a> {
     }
 
     fn lookup(&mut self, table_id: u8, is_pipeline: bool) -> End {
+        self.lookup_as(self.key_port(), table_id, is_pipeline)
+    }
+
+    /// Looks up as if the packet had come in on `port`; the actions then see where it really did.
+    fn lookup_as(&mut self, port: OfPort, table_id: u8, is_pipeline: bool) -> End {
         let mut key = self.key();
+        key.set_in_port(port.0);
         if key.nw_frag() != 0 {
             // Fragments have no ports to match on (`OFPC_FRAG_NORMAL`).
             key.set_tp_src(0);
@@ -154,6 +160,8 @@ impl<'a> Run<'a> {
                 let port = src.get(self.key().get(src.field)) as u32;
                 return self.output(OfPort(port), *max_len);
             }
+            // As Open vSwitch, which does not truncate for the ingress port by whichever name.
+            Action::OutputTrunc { port: OfPort::IN_PORT, .. } => {}
             Action::OutputTrunc { port, max_len } => {
                 let whole = self.frame.clone();
                 self.frame.truncate(usize::try_from(*max_len).unwrap_or(usize::MAX));
@@ -256,15 +264,12 @@ impl<'a> Run<'a> {
         if self.depth >= MAX_DEPTH {
             return End::Exited;
         }
-        let (origin, old_port) = (self.origin, self.metadata.in_port());
-        if port != OfPort::IN_PORT {
-            self.metadata.set_in_port(port.0);
-        }
+        let origin = self.origin;
+        let port = if port == OfPort::IN_PORT { self.key_port() } else { port };
         let table = if table == u8::MAX { origin.table_id } else { table };
         self.depth += 1;
-        let end = self.lookup(table, false);
+        let end = self.lookup_as(port, table, false);
         self.depth -= 1;
-        self.metadata.set_in_port(old_port);
         self.origin = origin;
         end
     }

@@ -154,6 +154,7 @@ pub struct Oracle {
     rules: Vec<Rule>,
     /// Where each station was seen, by VLAN and MAC address.
     macs: HashMap<(u16, [u8; 6]), OfPort>,
+    n_lessons: u64,
 }
 
 impl Oracle {
@@ -209,6 +210,17 @@ impl Oracle {
         self.macs.clear();
     }
 
+    /// Forgets the stations of a port.
+    pub fn forget_port(&mut self, port: OfPort) {
+        self.macs.retain(|_, at| *at != port);
+    }
+
+    /// How often it learned that a station is where it was not known to be.
+    #[must_use]
+    pub fn n_lessons(&self) -> u64 {
+        self.n_lessons
+    }
+
     /// The known stations: VLAN, address, port.
     #[must_use]
     pub fn macs(&self) -> BTreeSet<(u16, [u8; 6], OfPort)> {
@@ -251,7 +263,8 @@ impl Oracle {
     }
 
     pub(crate) fn learn(&mut self, vlan: u16, mac: [u8; 6], port: OfPort) {
-        self.macs.insert((vlan, mac), port);
+        let known = self.macs.insert((vlan, mac), port);
+        self.n_lessons += u64::from(known != Some(port));
     }
 
     pub(crate) fn station(&self, vlan: u16, mac: [u8; 6]) -> Option<OfPort> {

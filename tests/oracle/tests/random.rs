@@ -37,7 +37,7 @@ fn verdicts_are_certain_and_various() {
             let (port, frame) = world.arrival(&mut rng);
             let verdict = switch.receive(port, &frame);
             assert!(!verdict.is_ambiguous, "seed {seed}");
-            assert!(verdict.rules.len() <= 3);
+            assert!(verdict.rules.len() <= 7, "a table resubmits once and goes on once");
             n_frames += 1;
             n_forwarded += usize::from(!verdict.outputs.is_empty());
             n_changed += usize::from(verdict.outputs.iter().any(|output| output.frame != frame));
@@ -54,7 +54,22 @@ fn verdicts_are_certain_and_various() {
     for reason in [PacketInReason::Action, PacketInReason::ActionSet, PacketInReason::InvalidTtl] {
         assert!(reasons.contains(&(reason as u8)), "no {reason:?}");
     }
-    let expected = ["DecMplsTtl", "DecTtl", "Output", "PopMpls", "PopVlan", "PushMpls", "PushVlan"];
+    let expected = [
+        "DecMplsTtl",
+        "DecTtl",
+        "Exit",
+        "Load",
+        "Move",
+        "Output",
+        "OutputReg",
+        "OutputTrunc",
+        "PopMpls",
+        "PopVlan",
+        "PushMpls",
+        "PushVlan",
+        "Resubmit",
+        "SetTpDst",
+    ];
     for name in expected {
         assert!(names.contains(name), "no {name} in {names:?}");
     }
@@ -63,8 +78,14 @@ fn verdicts_are_certain_and_various() {
 #[test]
 fn options_leave_things_out() {
     let world = World::new(2);
-    let options =
-        RuleOptions { n_tables: 1, normal: false, controller: false, mpls: false, n_rules: 40 };
+    let options = RuleOptions {
+        n_tables: 1,
+        normal: false,
+        controller: false,
+        mpls: false,
+        nicira: false,
+        n_rules: 40,
+    };
     for seed in 0..50 {
         for rule in world.rules(&mut Rng::new(seed), &options) {
             assert_eq!((rule.table_id, rule.instructions.goto_table), (0, None));
@@ -73,7 +94,7 @@ fn options_leave_things_out() {
                     Action::Output { port, .. } => {
                         [openflow::OfPort::NORMAL, openflow::OfPort::CONTROLLER].contains(port)
                     }
-                    Action::PushMpls(_) | Action::PopMpls(_) => true,
+                    Action::PushMpls(_) | Action::PopMpls(_) | Action::Resubmit { .. } => true,
                     _ => false,
                 };
                 assert!(!is_left_out, "{action:?}");

@@ -105,7 +105,15 @@ impl Machine<'_> {
     }
 
     fn output_truncated(&mut self, port: OfPort, max_len: u32) {
-        let port = if port == OfPort::IN_PORT { OfPort(self.flow.in_port()) } else { port };
+        let refused = match port {
+            // As Open vSwitch, which truncates for ports that are named only.
+            OfPort::IN_PORT => Some("output_trunc does not support port: IN_PORT"),
+            _ if port.0 == self.flow.in_port() => Some("skipping output to input port"),
+            _ => None,
+        };
+        if let Some(why) = refused {
+            return self.not_sent(DropReason::OutputToInPort, format_args!("{why}"));
+        }
         let n_before = self.actions.len();
         self.commit();
         self.emit(DpAction::Truncate(max_len));

@@ -304,6 +304,11 @@ fn truncation_is_for_one_output() {
     let nowhere = Action::OutputTrunc { port: OfPort(9), max_len: 20 };
     lab.rule(1, "", vec![nowhere, output(3)]);
     assert_eq!(lab.send(1, &ether(1, 2))[0].1.len(), ether(1, 2).len());
+    for back in [OfPort(1), OfPort::IN_PORT] {
+        let mut lab = Lab::secure(3);
+        lab.rule(1, "", vec![Action::OutputTrunc { port: back, max_len: 20 }, output(3)]);
+        assert_eq!(lab.ports(1, &ether(1, 2)), [3], "{back}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use flow::proto::VLAN_PRESENT;
 use flow::proto::eth_type as ethertype;
 use flow::{Field, Flow, FlowMeta, Match, Prereq};
-use openflow::{Action, Instructions, OfPort};
+use openflow::{Action, Instructions, OfPort, Subfield};
 
 use super::{Rng, World};
 use crate::Rule;
@@ -21,11 +21,13 @@ pub struct RuleOptions {
     pub controller: bool,
     /// Whether rules push and pop MPLS labels.
     pub mpls: bool,
+    /// Whether rules use Nicira's actions: resubmit, moves, registers, truncation.
+    pub nicira: bool,
 }
 
 impl Default for RuleOptions {
     fn default() -> Self {
-        Self { n_rules: 12, n_tables: 3, normal: true, controller: true, mpls: true }
+        Self { n_rules: 12, n_tables: 3, normal: true, controller: true, mpls: true, nicira: true }
     }
 }
 
@@ -34,6 +36,7 @@ impl Default for RuleOptions {
 const MATCHED: &[(Field, &[u128])] = &[
     (Field::InPort, &[u128::MAX]),
     (Field::Metadata, &[u128::MAX, 0xf, 0x80]),
+    (Field::Reg0, &[u128::MAX, 0x8000, 0x1]),
     (Field::EthDst, &[u128::MAX, 0x0100_0000_0000]),
     (Field::EthSrc, &[u128::MAX]),
     (Field::VlanVid, &[u128::MAX, VLAN_PRESENT as u128]),
@@ -64,6 +67,26 @@ const MATCHED: &[(Field, &[u128])] = &[
     (Field::Icmpv6Type, &[u128::MAX]),
 ];
 
+/// Fields that moves copy low bits between.
+const MOVES: &[(Field, Field, u8)] = &[
+    (Field::EthSrc, Field::EthDst, 8),
+    (Field::EthDst, Field::EthSrc, 40),
+    (Field::Ipv4Src, Field::Ipv4Dst, 32),
+    (Field::Ipv4Dst, Field::Ipv4Src, 8),
+    (Field::Ipv6Dst, Field::Ipv6Src, 64),
+    (Field::TcpSrc, Field::TcpDst, 16),
+    (Field::UdpDst, Field::UdpSrc, 9),
+    (Field::TcpDst, Field::Reg0, 16),
+    (Field::IpTtl, Field::Reg0, 1),
+    (Field::VlanVid, Field::Reg0, 2),
+    (Field::InPort, Field::Reg1, 16),
+    (Field::Reg0, Field::Metadata, 16),
+    (Field::Metadata, Field::Reg0, 32),
+    (Field::Reg0, Field::EthSrc, 4),
+    (Field::ArpSpa, Field::ArpTpa, 32),
+    (Field::EthSrc, Field::ArpTha, 48),
+];
+
 impl World {
     /// A set of rules. Priorities within a table differ, so that what a packet does is certain; table
     /// 0 has a table-miss rule, the others often.
@@ -90,6 +113,7 @@ impl World {
         let (port, frame) = (self.port(rng), self.frame(rng));
         let mut flow = flow::extract(&frame, &FlowMeta::of_port(port.0)).flow;
         flow.set_metadata(rng.pick(&[0, 1, 0x81]));
+        flow.set(Field::Reg0, rng.pick(&[0, 0, 1, 0x8001]));
         let mut match_ = Match::CATCHALL;
         if !rng.one_in(5) {
             match_.set_exact(Field::EthType, flow.eth_type().into());
@@ -132,6 +156,11 @@ impl World {
             if is_last && !rng.one_in(4) {
                 instructions.apply.push(self.output(rng, options));
             }
+            if options.nicira && rng.one_in(3) {
+                // What is known of the packet behind a resubmit is less, so it comes last.
+                let n_later = usize::from(options.n_tables - 1 - table_id);
+                instructions.apply.extend(self.nicira_end(rng, table_id, n_later));
+            }
         }
         if !is_last && !rng.one_in(3) {
             instructions.goto_table = Some(table_id + 1);
@@ -148,7 +177,8 @@ impl World {
         Rule { table_id, priority, match_, instructions, cookie: 0 }
     }
 
-    fn output(&self, rng: &mut Rng, options: &RuleOptions) -> Action {
+    /// An output: to a port, most of the time.
+    pub fn output(&self, rng: &mut Rng, options: &RuleOptions) -> Action {
         let port = match rng.below(12) {
             0 => OfPort::ALL,
             1 => OfPort::FLOOD,
@@ -188,8 +218,63 @@ impl World {
             2 if options.mpls => mpls_change(rng, known).into_iter().collect(),
             3 if known.is_ip() => vec![Action::DecTtl(vec![0])],
             3 if known.is_mpls() => vec![Action::DecMplsTtl],
+            4 | 5 if options.nicira => self.nicira_change(rng, known),
             _ => self.set_field(rng, known).into_iter().collect(),
         }
+    }
+
+    /// Registers, moves, outputs that Nicira added, and what OpenFlow 1.0 has for changes.
+    fn nicira_change(&self, rng: &mut Rng, known: &Flow) -> Vec<Action> {
+        let tp = rng.pick(&self.tp_ports);
+        let port = self.port(rng);
+        let reg1 = Subfield::whole(Field::Reg1);
+        match rng.below(9) {
+            0 => vec![Action::SetField { field: Field::Reg0, value: 0x8000, mask: 0x8000 }],
+            1 => Subfield::new(Field::Reg0, 0, 4)
+                .map(|dst| Action::Load { dst, value: rng.below(2) as u64 })
+                .into_iter()
+                .collect(),
+            2 => vec![
+                Action::Load { dst: reg1, value: port.0.into() },
+                Action::OutputReg { src: reg1, max_len: u16::MAX },
+            ],
+            3 => vec![Action::OutputTrunc { port, max_len: rng.pick(&[14, 20, 60, 1000]) }],
+            4 if has_ports(known) => vec![Action::SetTpSrc(tp)],
+            5 if has_ports(known) => vec![Action::SetTpDst(tp)],
+            6 if known.has_vlan() => vec![Action::SetVlanPcp(rng.below(8) as u8)],
+            7 if known.has_vlan() => vec![Action::SetVlanVid(rng.pick(&self.vlans))],
+            _ => {
+                let (from, to, n_bits) = rng.pick(MOVES);
+                let holds = |field: Field| {
+                    field.spec().prereq.holds(known)
+                        && (field != Field::VlanVid || known.has_vlan())
+                };
+                let ends = (Subfield::new(from, 0, n_bits), Subfield::new(to, 0, n_bits));
+                match ends {
+                    (Some(src), Some(dst)) if holds(from) && holds(to) => {
+                        vec![Action::Move { src, dst }]
+                    }
+                    _ => Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// What ends a list of actions: resubmits to one of the `n_later` tables behind this, and exits.
+    fn nicira_end(&self, rng: &mut Rng, table_id: u8, n_later: usize) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if n_later > 0 && !rng.one_in(4) {
+            let port = if rng.one_in(2) { OfPort::IN_PORT } else { self.port(rng) };
+            let table = table_id + 1 + rng.below(n_later) as u8;
+            actions.push(Action::Resubmit { port, table });
+            if rng.one_in(2) {
+                actions.push(Action::output(self.port(rng)));
+            }
+        }
+        if rng.one_in(4) {
+            actions.push(Action::Exit);
+        }
+        actions
     }
 
     fn set_field(&self, rng: &mut Rng, known: &Flow) -> Option<Action> {
@@ -237,6 +322,12 @@ fn mpls_change(rng: &mut Rng, known: &mut Flow) -> Option<Action> {
         return Some(Action::PopMpls(ethertype::IPV4));
     }
     None
+}
+
+fn has_ports(known: &Flow) -> bool {
+    [Field::TcpSrc, Field::UdpSrc, Field::SctpSrc]
+        .iter()
+        .any(|field| field.spec().prereq.holds(known))
 }
 
 fn has_transport_prereq(field: Field) -> bool {

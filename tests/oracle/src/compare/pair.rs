@@ -1,0 +1,363 @@
+//! The switch and the oracle side by side.
+
+use std::rc::Rc;
+
+use datapath::{Accounting, LocalConfig, LocalDpif, PortNo};
+use flow::EtherAddr;
+use ofproto::{Bridge, BridgeConfig, BridgeEvent, FailMode, Link, MissKind, PortSpec};
+use openflow::{FlowMod, OfPort, PacketInReason, PacketOut, Version};
+use sync::time::Nanos;
+
+use super::life::Setup;
+use crate::{Oracle, Verdict};
+
+/// Datapath numbers differ from OpenFlow's by this much.
+pub(super) const DP_OFFSET: u32 = 100;
+/// Stations are forgotten 300 s after they were seen last.
+const MAC_AGE: Nanos = Nanos::from_secs(300);
+
+/// What a packet-in is about: reason, table, cookie, ingress port, metadata, frame.
+pub(super) type Told = (u8, u8, u64, u32, u64, Vec<u8>);
+
+/// What one frame does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Effect {
+    /// The frames that leave: by port, and in order for each.
+    pub(super) sent: Vec<(OfPort, Vec<u8>)>,
+    pub(super) told: Vec<Told>,
+}
+
+/// What the oracle says of a frame.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) effect: Effect,
+    /// Cookies of the rules that it passes.
+    pub(super) cookies: Vec<u64>,
+    /// Whether it teaches where a station is.
+    pub(super) teaches: bool,
+    /// Whether it could say something else as well. No life has this, but a shortened one may.
+    pub(super) is_ambiguous: bool,
+}
+
+/// An answer of the oracle's, for as long as nothing changes that it depends on.
+#[derive(Debug)]
+struct Memo {
+    epoch: u64,
+    expected: Rc<Expected>,
+}
+
+/// Bridge and oracle; everything is done to both.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) bridge: Bridge,
+    pub(super) dpif: LocalDpif,
+    pub(super) oracle: Oracle,
+    pub(super) now: Nanos,
+    /// Packets and bytes by cookie, as the oracle counts them; `None` where it cannot.
+    pub(super) counts: Vec<Option<(u64, u64)>>,
+    /// Ports without link, whose frames nobody can send.
+    pub(super) dark: Vec<OfPort>,
+    memos: Vec<Option<Memo>>,
+    /// Counts what makes older answers of the oracle void.
+    epoch: u64,
+    /// No station was seen before.
+    stations_since: Nanos,
+}
+
+impl Pair {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let now = Nanos::from_secs(1);
+        let config = BridgeConfig {
+            fail_mode: FailMode::Secure,
+            flow_limit: setup.flow_limit,
+            ..BridgeConfig::default()
+        };
+        let mut bridge = Bridge::new(config, now);
+        bridge.set_invalid_ttl_to_controllers(true);
+        let mut dpif = LocalDpif::with(LocalConfig {
+            limits: setup.limits,
+            emc: setup.emc,
+            sample_one_in: setup.sample_one_in,
+            ..LocalConfig::default()
+        });
+        dpif.set_now(now);
+        let mut pair = Self {
+            bridge,
+            dpif,
+            oracle: Oracle::new([]),
+            now,
+            counts: Vec::new(),
+            dark: Vec::new(),
+            memos: Vec::new(),
+            epoch: 0,
+            stations_since: now,
+        };
+        for number in 1..=setup.n_ports {
+            pair.add_port(OfPort(number));
+        }
+        pair
+    }
+
+    // ---- Changes ----
+
+    pub(super) fn add_port(&mut self, port: OfPort) {
+        if self.oracle.port(port).is_some() {
+            return;
+        }
+        let dp = PortNo(port.0 + DP_OFFSET);
+        self.dpif.add_port(dp);
+        let spec = PortSpec {
+            dp: Some(dp),
+            of: port,
+            name: format!("p{}", port.0),
+            hw_addr: EtherAddr(hw_addr(port)),
+            mtu: 1500,
+            link: Link::UP,
+        };
+        self.bridge.add_port(spec, self.now).expect("ports differ");
+        self.oracle.ports.push(crate::Port::new(port));
+        self.changed();
+    }
+
+    pub(super) fn remove_port(&mut self, port: OfPort) {
+        // What the caches know of stations is told first.
+        self.advance();
+        self.bridge.remove_port(port);
+        self.dpif.remove_port(PortNo(port.0 + DP_OFFSET));
+        self.oracle.ports.retain(|old| old.number != port);
+        self.oracle.forget_port(port);
+        self.dark.retain(|dark| *dark != port);
+        self.changed();
+    }
+
+    pub(super) fn set_link(&mut self, port: OfPort, is_up: bool) {
+        self.advance();
+        self.bridge.port_changed(port, if is_up { Link::UP } else { Link::DOWN });
+        self.dark.retain(|dark| *dark != port);
+        if !is_up && self.oracle.port(port).is_some() {
+            self.dark.push(port);
+            self.oracle.forget_port(port);
+        }
+        self.changed();
+    }
+
+    pub(super) fn forget_stations(&mut self) {
+        self.advance();
+        self.bridge.fdb_flush();
+        self.oracle.flush_macs();
+        self.changed();
+    }
+
+    pub(super) fn flow_mod(&mut self, flow_mod: &FlowMod) -> Result<(), String> {
+        let result = self.bridge.flow_mod(flow_mod, Version::V13, self.now);
+        result.map_err(|error| format!("{error:?} for {flow_mod:?}"))
+    }
+
+    /// Older answers of the oracle are void.
+    pub(super) fn changed(&mut self) {
+        self.epoch += 1;
+    }
+
+    // ---- Time ----
+
+    /// Lets the bridge work until all changes are in force.
+    pub(super) fn settle(&mut self) {
+        let ticket = self.bridge.sync_point();
+        for _ in 0..10_000 {
+            self.pump();
+            let next = self.bridge.run(&mut self.dpif, self.now);
+            if next > self.now && self.bridge.reached(ticket) {
+                return;
+            }
+        }
+        panic!("the bridge does not come to rest");
+    }
+
+    /// Lets time pass, all of it at once.
+    pub(super) fn wait(&mut self, time: Nanos) {
+        let mut time = time;
+        if self.now + time - self.stations_since >= MAC_AGE - Nanos::from_secs(30) {
+            // Soon some stations would be forgotten and some not, by fractions of a second that the
+            // oracle does not know of: it is better to forget them all.
+            time = time.max(MAC_AGE + Nanos::from_secs(1));
+        }
+        let is_long = time > MAC_AGE;
+        if is_long {
+            self.advance();
+        }
+        self.now += time;
+        self.dpif.set_now(self.now);
+        self.settle();
+        if is_long {
+            self.oracle.flush_macs();
+            self.stations_since = self.now;
+            self.changed();
+        }
+    }
+
+    /// Lets the clock go on until the caches have told the bridge all that they know.
+    pub(super) fn advance(&mut self) {
+        for _ in 0..6 {
+            self.now += Nanos::from_millis(100);
+            self.dpif.set_now(self.now);
+            self.settle();
+        }
+    }
+
+    /// Where a frame has taught something: lets the caches know it.
+    ///
+    /// Where a station is becomes known to them at the next round of the revalidator, also when a
+    /// packet told it that met a cached flow. Everything else holds at once.
+    pub(super) fn taught(&mut self) {
+        self.advance();
+        // For those who learn without end.
+        self.wait(Nanos::ZERO);
+    }
+
+    fn pump(&mut self) {
+        for _ in 0..10_000 {
+            let Some(upcall) = self.dpif.next_upcall() else { return };
+            self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+        }
+        panic!("upcalls cause upcalls without end");
+    }
+
+    // ---- Frames ----
+
+    /// What the oracle says of a frame that has the number `index`.
+    pub(super) fn expect(
+        &mut self,
+        index: usize,
+        (port, frame): &(OfPort, Vec<u8>),
+    ) -> Rc<Expected> {
+        if let Some(expected) = self.remembered(index) {
+            return expected;
+        }
+        let n_lessons = self.oracle.n_lessons();
+        let verdict = self.oracle.receive(*port, frame);
+        let teaches = self.oracle.n_lessons() != n_lessons;
+        let expected = Rc::new(expected_of(&self.oracle, &verdict, teaches));
+        if teaches {
+            self.epoch += 1;
+        } else {
+            if self.memos.len() <= index {
+                self.memos.resize_with(index + 1, || None);
+            }
+            self.memos[index] = Some(Memo { epoch: self.epoch, expected: Rc::clone(&expected) });
+        }
+        expected
+    }
+
+    /// The answer for a frame, if one was given since the last change.
+    pub(super) fn remembered(&self, index: usize) -> Option<Rc<Expected>> {
+        let memo = self.memos.get(index)?.as_ref()?;
+        (memo.epoch == self.epoch).then(|| Rc::clone(&memo.expected))
+    }
+
+    /// Frames come in on the switch, together if there are several.
+    pub(super) fn receive<'a>(
+        &mut self,
+        port: OfPort,
+        frames: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Effect {
+        // Of two packets one is later, even for who only reads the clock.
+        self.now += Nanos(1_000);
+        self.dpif.set_now(self.now);
+        self.dpif.receive_batch(PortNo(port.0 + DP_OFFSET), frames);
+        self.effect()
+    }
+
+    /// A controller sends a frame through the switch.
+    pub(super) fn packet_out(&mut self, packet_out: &PacketOut) -> Result<Effect, String> {
+        self.now += Nanos(1_000);
+        self.dpif.set_now(self.now);
+        let result = self.bridge.packet_out(packet_out, Version::V13, &mut self.dpif, self.now);
+        result.map_err(|error| format!("{error:?} for {packet_out:?}"))?;
+        Ok(self.effect())
+    }
+
+    /// What the switch has done since the last time.
+    fn effect(&mut self) -> Effect {
+        self.pump();
+        let mut sent: Vec<_> = (self.dpif.take_transmitted().into_iter())
+            .map(|(port, frame)| (OfPort(port.0 - DP_OFFSET), frame))
+            .collect();
+        // Between ports no order is promised.
+        sent.sort_by_key(|(port, _)| *port);
+        Effect { sent, told: self.told() }
+    }
+
+    fn told(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        for event in self.bridge.take_events() {
+            let BridgeEvent::PacketIn(event) = event else { continue };
+            let packet_in = event.packet_in;
+            let reason = match event.miss {
+                MissKind::None => packet_in.reason,
+                MissKind::Implicit | MissKind::Explicit => PacketInReason::NoMatch,
+            };
+            let in_port = packet_in.in_port().0;
+            let metadata = packet_in.metadata.flow().metadata();
+            let (table, cookie) = speaker(reason, packet_in.table_id, packet_in.cookie);
+            told.push((reason as u8, table, cookie, in_port, metadata, packet_in.data));
+        }
+        told
+    }
+
+    /// Counts a frame for the rules with these cookies.
+    pub(super) fn count(&mut self, cookies: &[u64], n_bytes: usize) {
+        for &cookie in cookies {
+            if let Some((packets, bytes)) = self.counts_of(cookie) {
+                *packets += 1;
+                *bytes += n_bytes as u64;
+            }
+        }
+    }
+
+    /// Nobody can say whether the rules with these cookies saw a frame.
+    pub(super) fn lose_count(&mut self, cookies: impl IntoIterator<Item = u64>) {
+        for cookie in cookies {
+            *self.counts_of(cookie) = None;
+        }
+    }
+
+    pub(super) fn counts_of(&mut self, cookie: u64) -> &mut Option<(u64, u64)> {
+        let index = cookie as usize;
+        if self.counts.len() <= index {
+            self.counts.resize(index + 1, Some((0, 0)));
+        }
+        &mut self.counts[index]
+    }
+
+    /// The law, with nothing in flight.
+    pub(super) fn check_law(&self) -> Result<(), String> {
+        let sums: Accounting = self.dpif.accounting();
+        if sums.holds() { Ok(()) } else { Err(format!("the law of accounting: {sums:?}")) }
+    }
+}
+
+/// The hardware address of a port.
+pub(super) fn hw_addr(port: OfPort) -> [u8; 6] {
+    [0x02, 0xaa, 0, 0, 0, port.0 as u8]
+}
+
+/// What a verdict means for who watches the switch from outside.
+pub(super) fn expected_of(oracle: &Oracle, verdict: &Verdict, teaches: bool) -> Expected {
+    let mut sent: Vec<_> =
+        (verdict.outputs.iter()).map(|output| (output.port, output.frame.clone())).collect();
+    sent.sort_by_key(|(port, _)| *port);
+    let told = (verdict.packet_ins.iter())
+        .map(|packet_in| {
+            let (table, cookie) = speaker(packet_in.reason, packet_in.table_id, packet_in.cookie);
+            let (port, metadata) = (packet_in.in_port.0, packet_in.metadata);
+            (packet_in.reason as u8, table, cookie, port, metadata, packet_in.frame.clone())
+        })
+        .collect();
+    let cookies = verdict.rules.iter().map(|&index| oracle.rules()[index].cookie).collect();
+    Expected { effect: Effect { sent, told }, cookies, teaches, is_ambiguous: verdict.is_ambiguous }
+}
+
+/// Table and cookie of a packet-in. Which rule speaks for the action set is not defined.
+fn speaker(reason: PacketInReason, table: u8, cookie: u64) -> (u8, u64) {
+    if reason == PacketInReason::ActionSet { (0, 0) } else { (table, cookie) }
+}
