@@ -190,6 +190,7 @@ fn core(
         core: CoreId(u16::try_from(k).unwrap_or(u16::MAX)),
         limits: TableLimits::default(),
         emc: EmcConfig { seed: parts.random.wrapping_add(k as u64), ..EmcConfig::default() },
+        smc_enable: false,
         hash_basis: u32::try_from(parts.random >> 32).unwrap_or(0),
         sample_one_in: parts.self_check_one_in,
     };

@@ -19,7 +19,7 @@ use datapath::{
     Accounting, Command, CoreCounters, CoreId, DpAction, Dpif, Execute, Megaflow, MeterTable,
     Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
 };
-use flow::Flow;
+use flow::{Flow, Mask};
 use packet::Packet;
 use sync::time::Nanos;
 
@@ -204,6 +204,14 @@ impl Dpif for RingDpif {
             sum.add(&counters.read());
         }
         sum
+    }
+
+    fn admit_mask(&self, core: CoreId, port: PortNo, mask: &Mask) -> Mask {
+        let of_port = self.ports.get(&port);
+        match of_port.and_then(|cores| cores.get(usize::from(core.0))) {
+            Some(counters) => counters.masks.admit(mask),
+            None => *mask,
+        }
     }
 
     fn meters(&self) -> &MeterTable {

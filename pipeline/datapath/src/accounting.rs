@@ -12,7 +12,10 @@
 
 use sync::counter::{Counter, Milestone};
 
-use crate::port::{PortCounters, PortStats};
+use crate::{
+    perf::Cycles,
+    port::{PortCounters, PortStats},
+};
 
 /// What one core counts besides its ports. Made by the control core, written by that one core.
 #[derive(Debug, Default)]
@@ -40,8 +43,28 @@ pub struct CoreCounters {
     pub emc_inserts: Counter,
     /// Entries that it took in in place of others.
     pub emc_replaces: Counter,
+    /// Packets that hit in the signature cache; they are among `hits`.
+    pub smc_hits: Counter,
+    /// Packets that the signature cache was asked for and did not know.
+    pub smc_misses: Counter,
+    /// Entries that it took in.
+    pub smc_inserts: Counter,
+    /// Entries that it took in in place of others.
+    pub smc_replaces: Counter,
+    /// Packets that the megaflow table had to find and found; they are among `hits`.
+    pub megaflow_hits: Counter,
     /// Subtables probed, once for each packet.
     pub subtable_probes: Counter,
+    /// Subtables probed for packets that hit in one.
+    pub hit_probes: Counter,
+    /// Misses whose upcall found no room.
+    pub upcalls_lost: Counter,
+    /// Batches that ports received.
+    pub rx_batches: Counter,
+    /// Batches that transmit queues were given.
+    pub tx_batches: Counter,
+    /// Where its cycles go.
+    pub cycles: Cycles,
     /// Upcalls accepted, of all kinds.
     pub upcalls: Counter,
     /// Packets looked up again.

@@ -7,12 +7,13 @@
 
 use alloc::{boxed::Box, sync::Arc};
 
-use flow::Flow;
+use flow::{Flow, Mask};
 use packet::Packet;
 use sync::time::Nanos;
 
 use crate::{
     action::DpAction,
+    config::DatapathConfig,
     drop_reason::DropReason,
     ids::{CoreId, PortNo, Ufid},
     megaflow::{Megaflow, PutError},
@@ -29,6 +30,12 @@ pub trait Dpif {
     /// What can be said at once. A core that finds no room says so by the [`crate::Fate`] in the
     /// megaflow's statistics.
     fn flow_put(&mut self, core: CoreId, flow: Arc<Megaflow>) -> Result<(), PutError>;
+
+    /// The mask with which a conclusion that needs `mask` is to be installed on a core, for packets of
+    /// `port`: itself, or one that examines more, where the port has as many masks as it may (see
+    /// [`crate::census`]). To be asked just before the megaflow is made, because the answer keeps a place
+    /// for a new mask.
+    fn admit_mask(&self, core: CoreId, port: PortNo, mask: &Mask) -> Mask;
 
     /// Replaces the actions of a megaflow; statistics go on. Nothing happens if there is no such
     /// megaflow.
@@ -114,8 +121,8 @@ pub enum Command {
     Execute(Box<Execute>),
     /// Sample one in so many hit packets for the self check; 0 is none.
     SetSampling(u32),
-    /// Hold at most so many megaflows.
-    SetFlowLimit(usize),
+    /// From now on this holds.
+    Configure(DatapathConfig),
     /// Announce this number: everything before it is done.
     Fence(u64),
 }

@@ -20,7 +20,7 @@
 //! megaflow table.
 //!
 //! # Cost
-//! The hash is computed once, for lookup and insertion. A lookup reads one word of eight bytes with
+//! The hash is computed once, for lookup and insertion, here and in the signature cache. A lookup reads one word of eight bytes with
 //! both tags; only where a tag agrees it reads that entry, two lines, so a miss touches no entry.
 //! 8,192 entries are 1 MiB of entries and 32 KiB of tags, taken in one piece when the first
 //! megaflow is installed; no packet ever allocates. When it does not pay it is not asked: see
@@ -33,15 +33,13 @@ mod worth;
 
 use alloc::vec::Vec;
 
-use flow::{
-    Extracted, Flow, Miniflow, WordMap,
-    hash::{finish, hash_words, start},
-};
-use packet::BATCH;
+use flow::{Extracted, Flow, Miniflow};
+use sync::prefetch::prefetch;
 
 use self::worth::{Tally, Worth};
 use crate::{
     accounting::CoreCounters,
+    probe::{Probe, Probes},
     table::{Flows, Generation, Hit, Hits, Slot},
 };
 
@@ -84,8 +82,6 @@ impl Default for EmcConfig {
 /// One core's exact-match cache.
 #[derive(Debug)]
 pub(crate) struct Emc {
-    /// Hash and shape of each key of the batch in hand; empty while the cache is not asked.
-    probes: heapless::Vec<Probe, BATCH>,
     pairs: Pairs,
     worth: Worth,
     dice: Dice,
@@ -95,7 +91,6 @@ pub(crate) struct Emc {
 impl Emc {
     pub(crate) fn new(config: EmcConfig) -> Self {
         Self {
-            probes: heapless::Vec::new(),
             pairs: Pairs::default(),
             worth: Worth::new(config.n_pairs() as u64 * 2),
             dice: Dice(config.seed),
@@ -112,25 +107,40 @@ impl Emc {
         }
     }
 
+    /// From now on one packet in so many replaces an entry; 0 turns the cache off, and what it held is
+    /// forgotten.
+    pub(crate) fn set_insert_inv_prob(&mut self, insert_inv_prob: u32) {
+        self.config.insert_inv_prob = insert_inv_prob;
+        if self.config.is_off() {
+            self.pairs = Pairs::default();
+        }
+    }
+
+    /// Whether it is to be asked for the next `n` packets; counts them if not.
+    #[inline]
+    pub(crate) fn asks(&mut self, n: u64, counters: &CoreCounters) -> bool {
+        let asks = !self.pairs.is_empty() && self.worth.asks(n, &mut self.pairs);
+        if !asks {
+            counters.emc_skipped.add(n);
+        }
+        asks
+    }
+
     /// Finds the megaflows of `keys`, as far as they are known here.
     #[inline]
     pub(crate) fn lookup(
         &mut self,
+        probes: &Probes,
         keys: &[Extracted],
         flows: &Flows,
-        basis: u32,
         hits: &mut Hits,
         counters: &CoreCounters,
     ) {
-        self.probes.clear();
-        if self.pairs.is_empty() || !self.worth.asks(keys.len() as u64, &mut self.pairs) {
-            counters.emc_skipped.add(keys.len() as u64);
-            return;
+        for probe in probes {
+            self.pairs.prefetch(probe);
         }
-        // All hashes first, so that the reads of the tags overlap.
-        self.probes.extend(keys.iter().map(|key| Probe::of(&key.flow, basis)));
         let mut tally = Tally { n_lookups: keys.len() as u64, ..Tally::default() };
-        for ((probe, key), hit) in self.probes.iter().zip(keys).zip(hits) {
+        for ((probe, key), hit) in probes.iter().zip(keys).zip(hits) {
             match self.pairs.find(probe, &key.flow, flows) {
                 Some(entry) => {
                     *hit = Some(Hit { slot: entry.slot, n_probes: 0 });
@@ -144,16 +154,17 @@ impl Emc {
         counters.emc_misses.add(tally.n_misses);
     }
 
-    /// Considers for insertion what the megaflow table has found for the keys of the last lookup.
+    /// Considers for insertion what the next tiers have found for the keys of the last lookup.
     #[inline]
     pub(crate) fn insert_found(
         &mut self,
+        probes: &Probes,
         keys: &[Extracted],
         flows: &Flows,
         hits: &Hits,
         counters: &CoreCounters,
     ) {
-        for ((probe, key), hit) in self.probes.iter().zip(keys).zip(hits) {
+        for ((probe, key), hit) in probes.iter().zip(keys).zip(hits) {
             let Some(hit) = hit.filter(|hit| hit.n_probes != 0) else {
                 continue;
             };
@@ -206,22 +217,6 @@ impl Entry {
     }
 }
 
-/// What a lookup needs to know of a key.
-#[derive(Debug, Clone, Copy)]
-struct Probe {
-    map: WordMap,
-    /// The hash; never [`FREE`].
-    tag: u32,
-}
-
-impl Probe {
-    #[inline]
-    fn of(flow: &Flow, basis: u32) -> Self {
-        let map = flow.map();
-        Self { map, tag: finish(hash_words(flow, map, start(basis))).max(1) }
-    }
-}
-
 /// A place for an entry.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -271,13 +266,21 @@ impl Pairs {
         tag as usize & self.tags.len().wrapping_sub(1)
     }
 
+    /// Asks for the tags of a key.
+    #[inline]
+    fn prefetch(&self, probe: &Probe) {
+        if let Some(tags) = self.tags.get(self.index(probe.tag())) {
+            prefetch(tags);
+        }
+    }
+
     /// The entry of the key, if its megaflow is still in force.
     #[inline]
     fn find(&mut self, probe: &Probe, flow: &Flow, flows: &Flows) -> Option<&Entry> {
-        let index = self.index(probe.tag);
+        let index = self.index(probe.tag());
         let (tags, entries) = (self.tags.get_mut(index)?, self.entries.get(index)?);
         for (tag, entry) in tags.iter_mut().zip(entries) {
-            if *tag == probe.tag && entry.is_of(probe, flow) {
+            if *tag == probe.tag() && entry.is_of(probe, flow) {
                 if flows.generation(entry.slot) == Some(entry.generation) {
                     return Some(entry);
                 }
@@ -289,9 +292,9 @@ impl Pairs {
 
     /// Where a key that was not found, and of which a packet has come, may go.
     fn place_for(&self, probe: &Probe, dice: &mut Dice, config: &EmcConfig) -> Option<Place> {
-        let pair = self.index(probe.tag);
+        let pair = self.index(probe.tag());
         let tags = self.tags.get(pair)?;
-        if tags.contains(&probe.tag) {
+        if tags.contains(&probe.tag()) {
             // Another packet of the batch was here before.
             return None;
         }
@@ -309,7 +312,7 @@ impl Pairs {
         let tag = self.tags.get_mut(pair).and_then(|pair| pair.get_mut(way));
         let old = self.entries.get_mut(pair).and_then(|pair| pair.get_mut(way));
         if let (Some(tag), Some(old)) = (tag, old) {
-            (*tag, *old) = (probe.tag, entry);
+            (*tag, *old) = (probe.tag(), entry);
         }
     }
 }

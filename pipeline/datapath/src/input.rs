@@ -1,7 +1,7 @@
 //! The life of a packet in one core's datapath, in one page.
 //!
 //! ```text
-//! batch of a port -> count -> extract -> exact match -> megaflow of the port
+//! batch of a port -> count -> extract -> exact match -> signature -> megaflow of the port
 //!                                ^                          |            |
 //!                                |                         hit          miss
 //!                                |                          v            v
@@ -28,7 +28,9 @@ use crate::{
     execute::{Executor, Group, Live},
     ids::PortNo,
     output::Output,
+    perf::{Stage, Stopwatch},
     pmd::PmdDatapath,
+    probe::{Probe, Probes},
     table::{Hit, Hits, Slot},
     upcall::{Check, Upcall, UpcallReason},
 };
@@ -40,6 +42,7 @@ impl PmdDatapath {
     /// Forwards the packets that came in on `port`. Leaves `batch` empty.
     pub fn input(&mut self, port: PortNo, batch: &mut Batch, now: Nanos, out: &mut impl Output) {
         let n_bytes = batch.iter().map(Packet::len).sum::<usize>();
+        self.counters.rx_batches.add(u64::from(!batch.is_empty()));
         let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
         counters.received(batch.len() as u64, n_bytes as u64);
         if !self.ports.contains(port) {
@@ -74,12 +77,19 @@ impl PmdDatapath {
         now: Nanos,
         out: &mut impl Output,
     ) {
+        let mut watch = Stopwatch::start(self.is_measured, || out.cycles());
         self.extract_all(batch);
-        let hits = self.lookup_all(port);
+        watch.lap(Stage::Extract, &self.counters.cycles, || out.cycles());
+        let hits = self.lookup_all(port, &mut watch, out);
         let mut waiting = Waiting::new();
         waiting.extend(batch.drain(..).map(Some));
         self.run_groups(port, depth, &mut waiting, &hits, now, out);
+        watch.lap(Stage::Actions, &self.counters.cycles, || out.cycles());
         self.upcall_misses(port, &mut waiting, out);
+        watch.lap(Stage::Upcall, &self.counters.cycles, || out.cycles());
+        if self.is_measured {
+            self.counters.cycles.measured.add(self.keys.len() as u64);
+        }
     }
 
     /// Extracts every packet of `batch` into `self.keys`, in the same order.
@@ -88,16 +98,50 @@ impl PmdDatapath {
         self.keys.extend(batch.iter().map(|packet| extract(packet.data(), &meta_of(packet))));
     }
 
-    /// Finds the megaflows of all keys: in the exact-match cache, and what it does not know in the
-    /// port's table.
-    fn lookup_all(&mut self, port: PortNo) -> Hits {
+    /// Finds the megaflows of all keys: in the exact-match cache, what it does not know in the signature
+    /// cache, and the rest in the port's table.
+    fn lookup_all(&mut self, number: PortNo, watch: &mut Stopwatch, out: &impl Output) -> Hits {
         let mut hits = [None; BATCH];
-        self.emc.lookup(&self.keys, &self.flows, self.hash_basis, &mut hits, &self.counters);
-        if let Some(port) = self.ports.get_mut(port) {
-            let flows = self.keys.iter().map(|key| &key.flow);
-            let n_probes = port.table.lookup(flows, self.hash_basis, &mut hits);
-            self.counters.subtable_probes.add(n_probes);
-            self.emc.insert_found(&self.keys, &self.flows, &hits, &self.counters);
+        let Self { emc, smc, keys, flows, counters, .. } = self;
+        let cycles = || out.cycles();
+        let (asks_emc, asks_smc) = (emc.asks(keys.len() as u64, counters), smc.is_ready());
+        let probes = match asks_emc || asks_smc {
+            true => Probe::all(keys, self.hash_basis),
+            false => Probes::new(),
+        };
+        if asks_emc {
+            emc.lookup(&probes, keys, flows, &mut hits, counters);
+        }
+        watch.lap(Stage::Emc, &counters.cycles, cycles);
+        let Some(port) = self.ports.get_mut(number) else { return hits };
+        if asks_smc {
+            smc.lookup(&probes, keys, (number, &port.table), flows, &mut hits, counters);
+            watch.lap(Stage::Smc, &counters.cycles, cycles);
+        }
+        let known = hits;
+        let n_probes = port.table.lookup(keys, self.hash_basis, &mut hits);
+        counters.subtable_probes.add(n_probes);
+        let found = hits.iter().zip(known).filter(|(hit, known)| *hit != known);
+        let (mut n_found, mut n_hit_probes) = (0, 0);
+        for Hit { slot, n_probes } in found.filter_map(|(hit, _)| *hit) {
+            flows.prefetch(slot);
+            n_found += 1;
+            n_hit_probes += u64::from(n_probes);
+        }
+        counters.megaflow_hits.add(n_found);
+        counters.hit_probes.add(n_hit_probes);
+        watch.lap(Stage::Megaflow, &counters.cycles, cycles);
+        if asks_smc && n_found > 0 {
+            for ((probe, hit), known) in probes.iter().zip(hits).zip(known) {
+                if let (Some(hit), None) = (hit, known) {
+                    smc.insert(probe, hit.slot, counters);
+                }
+            }
+            watch.lap(Stage::Smc, &counters.cycles, cycles);
+        }
+        if asks_emc {
+            emc.insert_found(&probes, keys, flows, &hits, counters);
+            watch.lap(Stage::Emc, &counters.cycles, cycles);
         }
         hits
     }
@@ -163,6 +207,7 @@ impl PmdDatapath {
             match out.upcall(Upcall { packet, flow: key.flow, core: self.core, port, reason }) {
                 Ok(()) => self.counters.upcalls.add(1),
                 Err((upcall, reason)) => {
+                    self.counters.upcalls_lost.add(1);
                     let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
                     counters.dropped(reason, 1);
                     out.cache().free(upcall.packet);

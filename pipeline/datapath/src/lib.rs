@@ -10,6 +10,8 @@ extern crate alloc;
 
 pub mod accounting;
 pub mod action;
+pub mod census;
+mod config;
 mod dpif;
 mod drop_reason;
 mod dump;
@@ -21,8 +23,11 @@ mod local;
 mod megaflow;
 mod meter;
 mod output;
+mod perf;
 mod pmd;
 mod port;
+mod probe;
+mod smc;
 mod stage;
 mod table;
 mod upcall;
@@ -32,6 +37,7 @@ pub use action::{
     ActionError, Actions, DpAction, HashAction, HashKind, Masked, PortNames, PushMpls, PushVlan,
     SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts, SlowPath,
 };
+pub use config::{ConfigError, DatapathConfig};
 pub use dpif::{Command, Dpif, Execute};
 pub use drop_reason::{DropCounters, DropReason, Drops};
 pub use dump::{DumpLine, KeyText, UfidShown};
@@ -45,7 +51,10 @@ pub use meter::{
     MeterTable, MeterUnit, raise_drop_precedence,
 };
 pub use output::Output;
+pub use perf::{Cycles, Stage};
 pub use pmd::{PmdConfig, PmdDatapath};
 pub use port::{PortCounters, PortStats};
 pub use table::TableLimits;
-pub use upcall::{Answer, Answered, Check, PacketInReason, Upcall, UpcallAction, UpcallReason};
+pub use upcall::{
+    Admit, Answer, Answered, Check, PacketInReason, Upcall, UpcallAction, UpcallReason,
+};

@@ -8,7 +8,7 @@
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
-use flow::Flow;
+use flow::{Flow, Mask};
 use packet::{Batch, Packet, Pool, PoolCache, PoolConfig};
 use sync::time::Nanos;
 
@@ -25,7 +25,7 @@ use crate::{
     pmd::{PmdConfig, PmdDatapath},
     port::{PortCounters, PortStats},
     table::TableLimits,
-    upcall::{Answer, Answered, Check, Upcall},
+    upcall::{Admit, Answer, Answered, Check, Upcall},
 };
 
 /// How large a [`LocalDpif`] is.
@@ -37,6 +37,8 @@ pub struct LocalConfig {
     pub limits: TableLimits,
     /// The exact-match cache.
     pub emc: EmcConfig,
+    /// Whether there is a signature cache.
+    pub smc_enable: bool,
     /// Upcalls that may wait.
     pub upcall_queue_len: usize,
     /// One in so many hits is sampled for the self check; 0 is none.
@@ -49,6 +51,7 @@ impl Default for LocalConfig {
             pool: PoolConfig { small: 512, jumbo: 64 },
             limits: TableLimits::default(),
             emc: EmcConfig::default(),
+            smc_enable: false,
             upcall_queue_len: 256,
             sample_one_in: 0,
         }
@@ -80,6 +83,7 @@ impl LocalDpif {
             core: CoreId(0),
             limits: config.limits,
             emc: config.emc,
+            smc_enable: config.smc_enable,
             hash_basis: 0,
             sample_one_in: config.sample_one_in,
         };
@@ -167,7 +171,7 @@ impl LocalDpif {
     pub fn answer<E>(
         &mut self,
         upcall: Upcall,
-        translate: impl FnOnce(&Upcall) -> Result<Answer, E>,
+        translate: impl FnOnce(&Upcall, Admit<'_>) -> Result<Answer, E>,
     ) -> Result<Answered, (Upcall, E)> {
         self.pmd.answer(upcall, self.now, &mut self.surroundings, translate)
     }
@@ -266,6 +270,13 @@ impl Dpif for LocalDpif {
 
     fn port_stats(&self, port: PortNo) -> PortStats {
         self.counters(port).map(PortCounters::read).unwrap_or_default()
+    }
+
+    fn admit_mask(&self, core: CoreId, port: PortNo, mask: &Mask) -> Mask {
+        match self.counters(port) {
+            Some(counters) if core == CoreId(0) => counters.masks.admit(mask),
+            _ => *mask,
+        }
     }
 
     fn meters(&self) -> &MeterTable {

@@ -32,6 +32,11 @@ pub trait Output {
         false
     }
 
+    /// The processor's cycle counter, where there is one: only differences count.
+    fn cycles(&self) -> u64 {
+        0
+    }
+
     /// This core's packet buffers.
     fn cache(&mut self) -> &mut PoolCache;
 }

@@ -9,13 +9,14 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use flow::{Extracted, extract};
+use flow::{Extracted, Mask, extract};
 use packet::PacketMeta;
 use sync::time::Nanos;
 
 use crate::{
     accounting::CoreCounters,
     action::{DpAction, validate},
+    config::DatapathConfig,
     dpif::{Command, Execute},
     drop_reason::DropReason,
     emc::{Emc, EmcConfig},
@@ -26,12 +27,15 @@ use crate::{
     meter::MeterTable,
     output::Output,
     port::PortCounters,
+    smc::Smc,
     stage::Stage,
-    table::{Flows, PortTable, TableLimits},
+    table::{Flows, PortTable, Scope, Slot, TableLimits},
 };
 
 /// How often subtables are put in the order of their hits.
 const SORT_INTERVAL: Nanos = Nanos::from_secs(1);
+/// Ports whose subtables are put in order in one go: some microseconds.
+const SORTS_PER_TICK: usize = 4;
 
 /// What a core's datapath is told when it is made.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +46,8 @@ pub struct PmdConfig {
     pub limits: TableLimits,
     /// Its exact-match cache.
     pub emc: EmcConfig,
+    /// Whether it has a signature cache.
+    pub smc_enable: bool,
     /// Secret seed of its hash tables: who does not know it cannot aim at one bucket.
     pub hash_basis: u32,
     /// One in so many hit packets is sampled for the self check; 0 is none.
@@ -55,6 +61,7 @@ pub struct PmdDatapath {
     pub(crate) counters: Arc<CoreCounters>,
     pub(crate) ports: Ports,
     pub(crate) emc: Emc,
+    pub(crate) smc: Smc,
     pub(crate) flows: Flows,
     pub(crate) meters: Arc<MeterTable>,
     pub(crate) stage: Stage,
@@ -62,8 +69,12 @@ pub struct PmdDatapath {
     pub(crate) keys: Vec<Extracted>,
     pub(crate) hash_basis: u32,
     pub(crate) sampler: Sampler,
+    /// Whether cycles are counted by stage.
+    pub(crate) is_measured: bool,
     limits: TableLimits,
+    /// When the ports' subtables are put in order again, and with which port to go on.
     next_sort: Nanos,
+    sort_from: usize,
 }
 
 impl PmdDatapath {
@@ -76,6 +87,7 @@ impl PmdDatapath {
             counters,
             ports: Ports::default(),
             emc: Emc::new(config.emc),
+            smc: Smc::new(config.smc_enable),
             flows: Flows::default(),
             meters,
             stage: Stage::new(),
@@ -83,16 +95,35 @@ impl PmdDatapath {
             hash_basis: config.hash_basis,
             sampler: Sampler { one_in: config.sample_one_in, n_left: config.sample_one_in },
             limits: config.limits,
+            is_measured: false,
             next_sort: Nanos::ZERO,
+            sort_from: 0,
         }
     }
 
-    /// Does what is due at `now`: call it once per loop, it is nearly free.
+    /// Does what is due at `now`, a bounded part of it: call it once in a while, it is nearly free.
     pub fn tick(&mut self, now: Nanos) {
-        if now >= self.next_sort {
-            self.next_sort = now + SORT_INTERVAL;
-            self.ports.iter_mut().for_each(|port| port.table.sort());
+        if now < self.next_sort {
+            return;
         }
+        let due = self.ports.iter_mut().skip(self.sort_from).take(SORTS_PER_TICK);
+        let mut n_sorted = 0;
+        for Port { counters, table } in due {
+            table.sort(&counters.masks);
+            n_sorted += 1;
+        }
+        self.sort_from += n_sorted;
+        if n_sorted < SORTS_PER_TICK {
+            self.next_sort = now + SORT_INTERVAL;
+            self.sort_from = 0;
+        }
+    }
+
+    /// The mask with which a conclusion that needs `mask` is to be installed here: see
+    /// [`crate::Dpif::admit_mask`].
+    #[must_use]
+    pub fn admit_mask(&self, port: PortNo, mask: &Mask) -> Mask {
+        self.ports.counters(port).map_or(*mask, |counters| counters.masks.admit(mask))
     }
 
     /// Obeys the control core.
@@ -107,13 +138,14 @@ impl PmdDatapath {
             Command::FlowFlush => self.flush(),
             Command::Execute(execute) => self.execute(*execute, now, out),
             Command::SetSampling(one_in) => self.sampler = Sampler { one_in, n_left: one_in },
-            Command::SetFlowLimit(flows) => self.limits.flows = flows,
+            Command::Configure(config) => self.configure(&config),
             Command::Fence(number) => self.counters.fence.reach(number),
         }
     }
 
     /// From now on there is this port. Its megaflows stay if it was there before.
     pub fn add_port(&mut self, port: PortNo, counters: Arc<PortCounters>) {
+        counters.masks.set_limit(self.limits.masks_per_port);
         if !self.ports.add(port, counters) {
             self.counters.stale_commands.add(1);
         }
@@ -124,7 +156,7 @@ impl PmdDatapath {
         let removed = self.ports.remove(port);
         self.count_stale(removed.is_some());
         if let Some(mut removed) = removed {
-            removed.table.clear(&mut self.flows);
+            removed.table.clear(&mut self.flows, &removed.counters.masks);
         }
     }
 
@@ -134,18 +166,49 @@ impl PmdDatapath {
     /// Why not; the megaflow's [`Fate`] says so too.
     pub fn put(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
         let stats = megaflow.stats.clone();
-        let result = megaflow.check().and_then(|()| {
-            let port = self.ports.get_mut(megaflow.in_port()).ok_or(PutError::NoSuchPort)?;
-            port.table.put(&mut self.flows, megaflow, self.hash_basis, self.limits)
-        });
+        let result = megaflow.check().and_then(|()| self.put_checked(megaflow));
         match result {
-            Ok(()) => self.emc.make_ready(),
+            Ok(()) => {
+                self.emc.make_ready();
+                self.smc.make_ready();
+            }
             Err(_) => {
                 stats.set_fate(Fate::Refused);
                 self.counters.puts_refused.add(1);
             }
         }
         result
+    }
+
+    fn put_checked(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
+        let number = megaflow.in_port();
+        if !self.ports.contains(number) {
+            return Err(PutError::NoSuchPort);
+        }
+        // A name that was given to keys of two ports is the later one's.
+        if let Some(slot) = self.flows.find(megaflow.ufid)
+            && self.flows.get(slot).is_some_and(|other| other.at().port != number)
+        {
+            self.remove(slot);
+        }
+        let Some((table, scope)) = self.ports.table(number, self.hash_basis) else {
+            return Err(PutError::NoSuchPort);
+        };
+        table.put(&mut self.flows, megaflow, self.limits, &scope)
+    }
+
+    fn configure(&mut self, config: &DatapathConfig) {
+        self.limits = config.limits();
+        for port in self.ports.iter_mut() {
+            port.counters.masks.set_limit(self.limits.masks_per_port);
+        }
+        self.emc.set_insert_inv_prob(config.emc_insert_inv_prob);
+        self.smc.turn(config.smc_enable);
+        self.is_measured = config.pmd_perf_metrics;
+        if self.flows.len() > 0 {
+            self.emc.make_ready();
+            self.smc.make_ready();
+        }
     }
 
     /// Runs a program on a packet that the control core sends: with the metadata of its flow, and
@@ -201,6 +264,14 @@ impl PmdDatapath {
         self.ports.get(port).map_or(0, |port| port.table.masks().count())
     }
 
+    /// Bytes of memory that the megaflow tables have, without the megaflows themselves, which are
+    /// shared with the control core.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        let ports: usize = self.ports.iter().map(|port| port.table.n_bytes()).sum();
+        ports + self.flows.n_bytes()
+    }
+
     /// This core's counters.
     #[must_use]
     pub fn counters(&self) -> &Arc<CoreCounters> {
@@ -221,18 +292,21 @@ impl PmdDatapath {
     fn delete(&mut self, ufid: Ufid) {
         let slot = self.flows.find(ufid);
         self.count_stale(slot.is_some());
-        let Some((slot, installed)) = slot.and_then(|slot| Some((slot, self.flows.get(slot)?)))
-        else {
-            return;
-        };
-        if let Some(port) = self.ports.get_mut(installed.megaflow.in_port()) {
-            port.table.remove(&mut self.flows, slot, self.hash_basis);
+        if let Some(slot) = slot {
+            self.remove(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        let Some(installed) = self.flows.get(slot) else { return };
+        if let Some((table, scope)) = self.ports.table(installed.at().port, self.hash_basis) {
+            table.remove(&mut self.flows, slot, &scope);
         }
     }
 
     fn flush(&mut self) {
         for port in self.ports.iter_mut() {
-            port.table.clear(&mut self.flows);
+            port.table.clear(&mut self.flows, &port.counters.masks);
         }
     }
 
@@ -298,6 +372,20 @@ impl Ports {
     #[inline]
     pub(crate) fn get_mut(&mut self, port: PortNo) -> Option<&mut Port> {
         self.0.get_mut(port.0 as usize)?.as_mut()
+    }
+
+    /// The table of a port, and what it shares.
+    pub(crate) fn table(
+        &mut self,
+        port: PortNo,
+        basis: u32,
+    ) -> Option<(&mut PortTable, Scope<'_>)> {
+        let Port { counters, table } = self.get_mut(port)?;
+        Some((table, Scope { port, census: &counters.masks, basis }))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Port> {
+        self.0.iter().flatten()
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Port> {

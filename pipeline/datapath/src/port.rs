@@ -1,6 +1,9 @@
 //! What a core counts for a port, and what the sum over cores looks like.
 
-use crate::drop_reason::{DropCounters, DropReason, Drops};
+use crate::{
+    census::MaskCensus,
+    drop_reason::{DropCounters, DropReason, Drops},
+};
 
 use sync::counter::Counter;
 
@@ -17,6 +20,8 @@ pub struct PortCounters {
     tx_packets: Counter,
     tx_bytes: Counter,
     drops: DropCounters,
+    /// The masks that the port's megaflows have on this core.
+    pub masks: MaskCensus,
 }
 
 impl PortCounters {

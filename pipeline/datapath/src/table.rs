@@ -1,21 +1,24 @@
 //! The megaflows of one core: found by packet, by masked key, and by ufid.
 //!
 //! # What
-//! One [`PortTable`] per ingress port, in it one [`Subtable`] per distinct mask, in it the
-//! megaflows with that mask in a hash table. A lookup tries the subtables one by one: it takes the
-//! mask's words of the packet's flow, masks them, hashes them and probes. Megaflows have no
-//! priorities (translation resolved those), so the first hit is the answer.
+//! One [`PortTable`] per ingress port, in it one subtable per distinct mask, in it the megaflows
+//! with that mask in a hash table. A lookup tries the subtables one by one: it takes the mask's words
+//! of the packet's flow, masks them, hashes them and probes. Megaflows have no priorities
+//! (translation resolved those), so the first hit is the answer.
 //!
 //! # Cost
 //! A probe costs the mask's nonzero words, not the flow's: a subtable knows which words matter and
-//! stores just those of its keys, side by side (a *row*). The hash table holds row numbers of four
-//! bytes, so a probe is one line of the table and one or two of the row. A batch goes through the
-//! first subtable as a whole before the next one is touched, so each subtable's mask and table are
-//! warm for up to 32 packets. Subtables stand in the order of their recent hits
-//! ([`PortTable::sort`], once a second): what most packets hit is tried first. Worst case, a miss,
-//! is one probe per mask; [`TableLimits`] bounds the masks.
+//! stores just those of its keys, side by side, with the slot of the megaflow behind them (a *row*).
+//! The hash table holds row numbers, so a probe is one line of the table and one or two of the row.
+//! A batch goes through the first subtable as a whole before the next one is touched, in three
+//! passes: all hashes, which ask for their lines of the table; all lines, which ask for their rows; all
+//! rows. So what up to 32 packets wait for comes at once. Subtables stand in the order of their recent
+//! hits ([`PortTable::sort`], once a second): what most packets hit is tried first. Worst case, a
+//! miss, is one probe per mask, and [`crate::census`] bounds the masks.
 //!
-//! Nothing on the way of a lookup allocates.
+//! Nothing on the way of a lookup allocates. Installing and removing never rebuild or move more than a
+//! chunk of some ten KiB, however many megaflows there are (`index.rs`, `chunks.rs`): a core that is
+//! told to install keeps polling.
 //!
 //! # Identity
 //! At most one megaflow per masked key and mask: installing twice replaces. Two megaflows of
@@ -26,15 +29,21 @@
 //! Owned by one core, reached only through `&mut`; there are no atomics in this file. Statistics
 //! are in the shared [`Megaflow`].
 
+mod chunks;
+mod flows;
+mod index;
+mod subtable;
+
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use flow::{Flow, Mask, hash};
-use hashbrown::HashTable;
+use flow::{Extracted, Flow, Mask};
 
+pub(crate) use self::flows::{At, Flows, Generation, Slot};
+use self::subtable::{Missing, Subtable};
 use crate::{
-    action::DpAction,
-    ids::Ufid,
-    megaflow::{Fate, FlowStats, Megaflow, PutError},
+    census::{Fingerprint, MAX_LIMIT, MaskCensus, N_ROUNDED},
+    ids::PortNo,
+    megaflow::{Fate, Megaflow, PutError},
 };
 
 /// How much a core holds.
@@ -42,148 +51,32 @@ use crate::{
 pub struct TableLimits {
     /// Megaflows, over all ports.
     pub flows: usize,
-    /// Masks, for each port.
+    /// Masks, for each port, apart from rounded ones: see [`crate::census`].
     pub masks_per_port: usize,
 }
 
 impl Default for TableLimits {
     fn default() -> Self {
-        Self { flows: 200_000, masks_per_port: 256 }
+        Self { flows: 200_000, masks_per_port: crate::census::DEFAULT_LIMIT }
     }
-}
-
-/// Where a megaflow is kept, until it is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot(u32);
-
-impl Slot {
-    /// None that there is.
-    pub(crate) const NONE: Self = Self(u32::MAX);
-}
-
-/// Which installation of all that a core ever made; from 1 on. Slots are used again, generations
-/// are not: 64 bits never wrap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Generation(u64);
-
-/// A megaflow in force.
-#[derive(Debug)]
-pub(crate) struct Installed {
-    pub(crate) megaflow: Arc<Megaflow>,
-    /// What it does: at first as the megaflow says, later as modified.
-    pub(crate) actions: Arc<[DpAction]>,
-    /// The megaflow's statistics, at hand: a hit touches nothing else of it.
-    pub(crate) stats: Arc<FlowStats>,
-    /// Its row in its subtable.
-    row: u32,
-    generation: Generation,
-}
-
-/// All megaflows of a core, by slot and by ufid.
-#[derive(Debug, Default)]
-pub(crate) struct Flows {
-    slots: Vec<Option<Installed>>,
-    free: Vec<Slot>,
-    /// Slots, hashed by the low half of the ufid.
-    by_ufid: HashTable<Slot>,
-    /// Of the latest installation.
-    generation: Generation,
-}
-
-impl Flows {
-    pub(crate) fn len(&self) -> usize {
-        self.by_ufid.len()
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, slot: Slot) -> Option<&Installed> {
-        self.slots.get(slot.0 as usize)?.as_ref()
-    }
-
-    /// What tells the megaflow in `slot` from all that were or will be there.
-    #[inline]
-    pub(crate) fn generation(&self, slot: Slot) -> Option<Generation> {
-        self.get(slot).map(|installed| installed.generation)
-    }
-
-    pub(crate) fn find(&self, ufid: Ufid) -> Option<Slot> {
-        self.by_ufid.find(ufid_hash(ufid), |slot| self.has_ufid(*slot, ufid)).copied()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Installed> {
-        self.slots.iter().flatten()
-    }
-
-    /// Replaces the actions; `false` if there is no such megaflow.
-    pub(crate) fn modify(&mut self, ufid: Ufid, actions: Arc<[DpAction]>) -> bool {
-        let slot = self.find(ufid);
-        match slot.and_then(|slot| self.slots.get_mut(slot.0 as usize)?.as_mut()) {
-            Some(installed) => {
-                installed.actions = actions;
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn has_ufid(&self, slot: Slot, ufid: Ufid) -> bool {
-        self.get(slot).is_some_and(|installed| installed.megaflow.ufid == ufid)
-    }
-
-    fn add(
-        &mut self,
-        megaflow: Arc<Megaflow>,
-        actions: Arc<[DpAction]>,
-        stats: Arc<FlowStats>,
-        row: u32,
-    ) -> Option<Slot> {
-        self.generation.0 += 1;
-        let generation = self.generation;
-        let installed = Installed { megaflow, actions, stats, row, generation };
-        let ufid = installed.megaflow.ufid;
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                *self.slots.get_mut(slot.0 as usize)? = Some(installed);
-                slot
-            }
-            None => {
-                let slot = Slot(u32::try_from(self.slots.len()).ok()?);
-                self.slots.push(Some(installed));
-                slot
-            }
-        };
-        let slots = &self.slots;
-        self.by_ufid.insert_unique(ufid_hash(ufid), slot, |slot| {
-            slots
-                .get(slot.0 as usize)
-                .and_then(Option::as_ref)
-                .map_or(0, |installed| ufid_hash(installed.megaflow.ufid))
-        });
-        Some(slot)
-    }
-
-    fn take(&mut self, slot: Slot) -> Option<Installed> {
-        let installed = self.slots.get_mut(slot.0 as usize)?.take()?;
-        let ufid = installed.megaflow.ufid;
-        if let Ok(entry) = self.by_ufid.find_entry(ufid_hash(ufid), |other| *other == slot) {
-            entry.remove();
-        }
-        self.free.push(slot);
-        installed.megaflow.stats.set_fate(Fate::Removed);
-        Some(installed)
-    }
-}
-
-/// The lower half of a ufid is a good hash already; it only has to fit.
-fn ufid_hash(ufid: Ufid) -> u64 {
-    u64::try_from(ufid.0 & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 /// The megaflows of one ingress port.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PortTable {
-    /// Most hit first, as of the last sort.
-    subtables: Vec<Subtable>,
+    /// By place, which a subtable keeps while it lives.
+    subtables: Vec<Option<Box<Subtable>>>,
+    /// Places, those with most hits first, as of the last sort.
+    order: Vec<u32>,
+    /// What the last sweep of the census left to look at again.
+    unused: Box<[bool; MAX_LIMIT]>,
+}
+
+impl Default for PortTable {
+    fn default() -> Self {
+        let unused = Box::new([false; MAX_LIMIT]);
+        Self { subtables: Vec::new(), order: Vec::new(), unused }
+    }
 }
 
 /// What a packet has hit.
@@ -197,42 +90,67 @@ pub(crate) struct Hit {
 /// The result of a batch lookup, for each packet.
 pub(crate) type Hits = [Option<Hit>; packet::BATCH];
 
+/// A port's table with what it shares: its number and its census.
+pub(crate) struct Scope<'a> {
+    pub(crate) port: PortNo,
+    pub(crate) census: &'a MaskCensus,
+    pub(crate) basis: u32,
+}
+
 impl PortTable {
     /// Finds the megaflows of those of up to 32 packets that have not hit, and counts hits for the
     /// order of subtables. Returns the number of probes.
-    pub(crate) fn lookup<'a>(
-        &mut self,
-        packets: impl Iterator<Item = &'a Flow> + Clone,
-        basis: u32,
-        hits: &mut Hits,
-    ) -> u64 {
-        let mut n_missing = packets.clone().zip(&*hits).filter(|(_, hit)| hit.is_none()).count();
+    pub(crate) fn lookup(&mut self, keys: &[Extracted], basis: u32, hits: &mut Hits) -> u64 {
+        let numbered = (0_u8..).zip(keys).zip(&*hits);
+        let mut missing: Missing =
+            numbered.filter(|(_, hit)| hit.is_none()).map(|((packet, _), _)| packet).collect();
         let mut n_probes = 0;
-        for (rank, subtable) in (1..).zip(&mut self.subtables) {
-            if n_missing == 0 {
+        for (rank, place) in (1..).zip(&self.order) {
+            if missing.is_empty() {
                 break;
             }
-            for (flow, hit) in packets.clone().zip(hits.iter_mut()) {
-                if hit.is_some() {
-                    continue;
-                }
-                n_probes += 1;
-                *hit = subtable.lookup(flow, basis).map(|slot| Hit { slot, n_probes: rank });
-                if hit.is_some() {
-                    subtable.n_hits += 1;
-                    n_missing -= 1;
-                }
+            n_probes += missing.len() as u64;
+            if let Some(Some(subtable)) = self.subtables.get_mut(*place as usize) {
+                subtable.lookup_all(keys, &mut missing, hits, rank, basis);
             }
         }
         n_probes
     }
 
-    /// Puts the subtables that were hit most since the last time first.
-    pub(crate) fn sort(&mut self) {
-        self.subtables.sort_by_key(|subtable| core::cmp::Reverse(subtable.n_hits));
-        for subtable in &mut self.subtables {
-            subtable.n_hits = 0;
+    /// The megaflow of one flow, and how many subtables were probed for it.
+    pub(crate) fn find(&self, flow: &Flow, basis: u32) -> (Option<Slot>, u64) {
+        let mut n_probes = 0;
+        let subtables = self.order.iter().filter_map(|place| self.at(*place));
+        let found = subtables.inspect(|_| n_probes += 1).find_map(|of| of.find(flow, basis));
+        (found, n_probes)
+    }
+
+    /// Whether the megaflow at this place, which is of this port, is the flow's.
+    #[inline]
+    pub(crate) fn is_at(&self, at: At, flow: &Flow) -> bool {
+        matches!(self.subtables.get(at.subtable as usize), Some(Some(subtable)) if subtable.is_in(at.row, flow))
+    }
+
+    /// Asks for what [`Self::is_at`] will look at.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: At) {
+        if let Some(Some(subtable)) = self.subtables.get(at.subtable as usize) {
+            subtable.prefetch(at.row);
         }
+    }
+
+    /// Puts the subtables that were hit most since the last time first, and sweeps the census.
+    pub(crate) fn sort(&mut self, census: &MaskCensus) {
+        let Self { subtables, order, unused } = self;
+        let subtable = |place: u32| subtables.get(place as usize).and_then(Option::as_deref);
+        // Unstable, because the stable sort allocates.
+        order.sort_unstable_by_key(|place| {
+            (core::cmp::Reverse(subtable(*place).map_or(0, |subtable| subtable.n_hits)), *place)
+        });
+        census.sweep(unused, |print| {
+            subtables.iter().flatten().any(|subtable| subtable.print == print)
+        });
+        subtables.iter_mut().flatten().for_each(|subtable| subtable.n_hits = 0);
     }
 
     /// Installs `megaflow`, in place of one with the same masked key and mask.
@@ -240,192 +158,124 @@ impl PortTable {
         &mut self,
         flows: &mut Flows,
         megaflow: Arc<Megaflow>,
-        basis: u32,
         limits: TableLimits,
+        scope: &Scope<'_>,
     ) -> Result<(), PutError> {
-        let old = self.find(flows, &megaflow, basis);
+        let print = Fingerprint::of(&megaflow.mask);
+        let known = self.place_of(&megaflow.mask, print);
+        let old = known.and_then(|place| self.at(place)?.find(&megaflow.key, scope.basis));
         if old.is_none() && flows.len() >= limits.flows {
             return Err(PutError::TableFull);
         }
-        let is_new_mask = !self.subtables.iter().any(|subtable| subtable.mask == megaflow.mask);
-        if is_new_mask && self.subtables.len() >= limits.masks_per_port {
+        if known.is_none() && self.order.len() >= limits.masks_per_port + N_ROUNDED {
             return Err(PutError::TooManyMasks);
         }
         if let Some(old) = old {
-            self.remove(flows, old, basis);
+            self.remove(flows, old, scope);
         }
         // A ufid that the control core gave to two keys names the later one.
         if let Some(other) = flows.find(megaflow.ufid) {
-            self.remove(flows, other, basis);
+            self.remove(flows, other, scope);
         }
-        let subtable = self.subtable(&megaflow.mask);
-        let key = megaflow.key;
-        let actions = megaflow.actions.clone();
-        let stats = megaflow.stats.clone();
-        let row = subtable.reserve_row().ok_or(PutError::TableFull)?;
-        let slot = flows.add(megaflow, actions, stats.clone(), row).ok_or(PutError::TableFull)?;
-        subtable.fill(row, &key, slot, basis);
+        let place = self.make(&megaflow.mask, print, scope.census);
+        let subtable = self.at_mut(place).ok_or(PutError::TableFull)?;
+        let row = subtable.reserve().ok_or(PutError::TableFull)?;
+        let (key, stats) = (megaflow.key, megaflow.stats.clone());
+        let at = At { port: scope.port, subtable: place, row };
+        match flows.add(megaflow, at) {
+            Some(slot) => subtable.fill(row, &key, slot, scope.basis),
+            None => {
+                subtable.give_back(row);
+                self.drop_if_empty(place, scope.census);
+                return Err(PutError::TableFull);
+            }
+        }
         stats.set_fate(Fate::Installed);
         Ok(())
     }
 
     /// Removes a megaflow of this port.
-    pub(crate) fn remove(&mut self, flows: &mut Flows, slot: Slot, basis: u32) {
-        let Some(installed) = flows.take(slot) else {
+    pub(crate) fn remove(&mut self, flows: &mut Flows, slot: Slot, scope: &Scope<'_>) {
+        // A ufid that two ports share names the megaflow of another table.
+        if flows.get(slot).is_none_or(|installed| installed.at.port != scope.port) {
             return;
-        };
-        let mask = &installed.megaflow.mask;
-        let Some(index) = self.subtables.iter().position(|subtable| subtable.mask == *mask) else {
-            return;
-        };
-        if let Some(subtable) = self.subtables.get_mut(index) {
-            subtable.remove(&installed, basis);
-            if subtable.index.is_empty() {
-                self.subtables.remove(index);
-            }
         }
+        let Some(installed) = flows.take(slot) else { return };
+        if let Some(subtable) = self.at_mut(installed.at.subtable) {
+            subtable.remove(&installed.megaflow.key, installed.at.row, scope.basis);
+        }
+        self.drop_if_empty(installed.at.subtable, scope.census);
     }
 
     /// Removes all megaflows of this port.
-    pub(crate) fn clear(&mut self, flows: &mut Flows) {
-        for subtable in self.subtables.drain(..) {
-            for row in &subtable.index {
-                if let Some(slot) = subtable.slots.get(*row as usize) {
-                    flows.take(*slot);
-                }
-            }
+    pub(crate) fn clear(&mut self, flows: &mut Flows, census: &MaskCensus) {
+        self.order.clear();
+        for subtable in self.subtables.drain(..).flatten() {
+            census.release(subtable.print);
+            subtable.slots().for_each(|slot| drop(flows.take(slot)));
         }
     }
 
     /// The masks and how many megaflows each has, in the order in which they are tried.
     pub(crate) fn masks(&self) -> impl Iterator<Item = (&Mask, usize)> {
-        self.subtables.iter().map(|subtable| (&subtable.mask, subtable.index.len()))
+        self.order
+            .iter()
+            .filter_map(|place| self.at(*place))
+            .map(|subtable| (&subtable.mask, subtable.len()))
     }
 
-    fn find(&self, flows: &Flows, megaflow: &Megaflow, basis: u32) -> Option<Slot> {
-        let subtable = self.subtables.iter().find(|subtable| subtable.mask == megaflow.mask)?;
-        let slot = subtable.lookup(&megaflow.key, basis)?;
-        flows.get(slot).map(|_| slot)
+    /// Bytes of memory that rows and hash tables have.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.subtables.iter().flatten().map(|subtable| subtable.n_bytes()).sum()
     }
 
-    fn subtable(&mut self, mask: &Mask) -> &mut Subtable {
-        let index = match self.subtables.iter().position(|subtable| subtable.mask == *mask) {
-            Some(index) => index,
+    fn at(&self, place: u32) -> Option<&Subtable> {
+        self.subtables.get(place as usize)?.as_deref()
+    }
+
+    fn at_mut(&mut self, place: u32) -> Option<&mut Subtable> {
+        self.subtables.get_mut(place as usize)?.as_deref_mut()
+    }
+
+    fn place_of(&self, mask: &Mask, print: Fingerprint) -> Option<u32> {
+        let is_it = |place: &u32| {
+            self.at(*place)
+                .is_some_and(|subtable| subtable.print == print && subtable.mask == *mask)
+        };
+        self.order.iter().copied().find(is_it)
+    }
+
+    /// The place of the mask's subtable, which is made if there is none.
+    fn make(&mut self, mask: &Mask, print: Fingerprint, census: &MaskCensus) -> u32 {
+        if let Some(place) = self.place_of(mask, print) {
+            return place;
+        }
+        // Whoever made the megaflow has claimed it; one that came by another way does now, as far as
+        // there is room.
+        let _ = census.claim(print);
+        let new = Some(Box::new(Subtable::new(mask, print)));
+        let place = match self.subtables.iter().position(Option::is_none) {
+            Some(place) => place,
             None => {
-                self.subtables.push(Subtable::new(mask));
+                self.subtables.push(None);
                 self.subtables.len() - 1
             }
         };
-        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
-        &mut self.subtables[index]
+        if let Some(free) = self.subtables.get_mut(place) {
+            *free = new;
+        }
+        // There are a few hundred at the most.
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        self.order.push(place);
+        place
     }
-}
 
-/// All megaflows of a port with the same mask.
-#[derive(Debug)]
-struct Subtable {
-    /// The mask's nonzero words: which, and their bits.
-    words: Box<[(u8, u64)]>,
-    /// Row numbers, hashed by the row's words.
-    index: HashTable<u32>,
-    /// The rows: for row `r` the masked words from `r * words.len()` on.
-    keys: Vec<u64>,
-    /// For each row the megaflow.
-    slots: Vec<Slot>,
-    /// Rows not in use.
-    free_rows: Vec<u32>,
-    /// Hits since the last sort.
-    n_hits: u64,
-    mask: Mask,
-}
-
-impl Subtable {
-    fn new(mask: &Mask) -> Self {
-        let words = (0_u8..)
-            .zip(mask.words())
-            .filter(|(_, bits)| **bits != 0)
-            .map(|(word, bits)| (word, *bits))
-            .collect();
-        Self {
-            words,
-            index: HashTable::new(),
-            keys: Vec::new(),
-            slots: Vec::new(),
-            free_rows: Vec::new(),
-            n_hits: 0,
-            mask: *mask,
+    fn drop_if_empty(&mut self, place: u32, census: &MaskCensus) {
+        if self.at(place).is_some_and(|subtable| subtable.len() == 0) {
+            if let Some(gone) = self.subtables.get_mut(place as usize).and_then(Option::take) {
+                census.release(gone.print);
+            }
+            self.order.retain(|other| *other != place);
         }
     }
-
-    #[inline]
-    fn lookup(&self, flow: &Flow, basis: u32) -> Option<Slot> {
-        let row = self.index.find(self.hash(flow, basis), |row| self.is_equal(*row, flow))?;
-        self.slots.get(*row as usize).copied()
-    }
-
-    /// The mask's words of `flow`, masked.
-    #[inline]
-    fn masked<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = u64> + 'a {
-        self.words.iter().map(|(word, bits)| flow.word(usize::from(*word)) & bits)
-    }
-
-    #[inline]
-    fn hash(&self, flow: &Flow, basis: u32) -> u64 {
-        hash_words(self.masked(flow), basis)
-    }
-
-    #[inline]
-    fn is_equal(&self, row: u32, flow: &Flow) -> bool {
-        let row = row_of(&self.keys, self.words.len(), row);
-        row.iter().zip(self.masked(flow)).all(|(word, masked)| *word == masked)
-    }
-
-    /// A row for one more megaflow, not yet in the index.
-    fn reserve_row(&mut self) -> Option<u32> {
-        if let Some(row) = self.free_rows.pop() {
-            return Some(row);
-        }
-        let row = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot::NONE);
-        self.keys.resize(self.keys.len() + self.words.len(), 0);
-        Some(row)
-    }
-
-    /// Puts a reserved row into the index.
-    fn fill(&mut self, row: u32, key: &Flow, slot: Slot, basis: u32) {
-        let n_words = self.words.len();
-        let start = row as usize * n_words;
-        let words = self.words.iter().map(|(word, bits)| key.word(usize::from(*word)) & bits);
-        for (place, word) in self.keys.iter_mut().skip(start).zip(words) {
-            *place = word;
-        }
-        if let Some(place) = self.slots.get_mut(row as usize) {
-            *place = slot;
-        }
-        let hash = self.hash(key, basis);
-        let keys = &self.keys;
-        self.index.insert_unique(hash, row, |row| {
-            hash_words(row_of(keys, n_words, *row).iter().copied(), basis)
-        });
-    }
-
-    fn remove(&mut self, installed: &Installed, basis: u32) {
-        let hash = self.hash(&installed.megaflow.key, basis);
-        if let Ok(entry) = self.index.find_entry(hash, |row| *row == installed.row) {
-            entry.remove();
-            self.free_rows.push(installed.row);
-        }
-    }
-}
-
-#[inline]
-fn row_of(keys: &[u64], n_words: usize, row: u32) -> &[u64] {
-    let start = row as usize * n_words;
-    keys.get(start..start + n_words).unwrap_or_default()
-}
-
-/// 64 bits, because the table takes a bucket from one end of the hash and a tag from the other.
-#[inline]
-fn hash_words(words: impl Iterator<Item = u64>, basis: u32) -> u64 {
-    words.fold(hash::start(basis), hash::mix)
 }

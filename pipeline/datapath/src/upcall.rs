@@ -14,10 +14,9 @@
 //! until the burst is done and then call [`PmdDatapath::answer`].
 
 use alloc::sync::Arc;
-use core::iter;
 
-use flow::Flow;
-use packet::{BATCH, Packet};
+use flow::{Flow, Mask};
+use packet::Packet;
 use sync::time::Nanos;
 
 use crate::{
@@ -118,9 +117,13 @@ pub enum Answered {
     Translated,
 }
 
+/// Tells which mask to install for one that is needed: see [`crate::Dpif::admit_mask`].
+pub type Admit<'a> = &'a dyn Fn(&Mask) -> Mask;
+
 impl PmdDatapath {
     /// Answers a miss of this core, on this core: by a megaflow, if there is one for it by now
-    /// (another packet of the burst may have brought it), else by `translate`.
+    /// (another packet of the burst may have brought it), else by `translate`, which makes its megaflow
+    /// with an admitted mask.
     ///
     /// # Errors
     /// The upcall as it was, and why `translate` has no answer: it is for the control core.
@@ -130,12 +133,12 @@ impl PmdDatapath {
         upcall: Upcall,
         now: Nanos,
         out: &mut impl Output,
-        translate: impl FnOnce(&Upcall) -> Result<Answer, E>,
+        translate: impl FnOnce(&Upcall, Admit<'_>) -> Result<Answer, E>,
     ) -> Result<Answered, (Upcall, E)> {
         debug_assert_eq!(upcall.reason, UpcallReason::Miss, "others have a megaflow");
         let (actions, answered) = match self.hit(&upcall, now) {
             Some(actions) => (actions, Answered::Cached),
-            None => match translate(&upcall) {
+            None => match translate(&upcall, &|mask| self.admit_mask(upcall.port, mask)) {
                 Err(why) => return Err((upcall, why)),
                 Ok(Answer { megaflow, actions }) => {
                     // What is refused says so by its fate.
@@ -151,11 +154,10 @@ impl PmdDatapath {
 
     /// The actions of the megaflow for an upcall's packet, which is credited to it.
     fn hit(&mut self, upcall: &Upcall, now: Nanos) -> Option<Arc<[DpAction]>> {
-        let mut hits = [None; BATCH];
-        let port = self.ports.get_mut(upcall.port)?;
-        let n_probes = port.table.lookup(iter::once(&upcall.flow), self.hash_basis, &mut hits);
+        let port = self.ports.get(upcall.port)?;
+        let (slot, n_probes) = port.table.find(&upcall.flow, self.hash_basis);
         self.counters.subtable_probes.add(n_probes);
-        let installed = self.flows.get(hits.first()?.as_ref()?.slot)?;
+        let installed = self.flows.get(slot?)?;
         let n_bytes = upcall.packet.len() as u64;
         installed.stats.credit(1, n_bytes, now, upcall.flow.tcp_flags());
         Some(Arc::clone(&installed.actions))

@@ -78,7 +78,8 @@ impl Bridge {
         dpif: &mut dyn Dpif,
         now: Nanos,
     ) {
-        let megaflow = Megaflow::new(flow, out.mask, Arc::clone(&out.actions));
+        let mask = dpif.admit_mask(core, PortNo(flow.in_port()), &out.mask);
+        let megaflow = Megaflow::new(flow, mask, Arc::clone(&out.actions));
         let is_there = self.ukeys.find(core, megaflow.ufid).is_some();
         let is_full = !self.state.quota.may_install(megaflow.in_port(), 0);
         let Ok(names) = self.hold_names(&out, flow.recirc_id(), now) else {

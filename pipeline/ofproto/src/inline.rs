@@ -62,7 +62,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-use datapath::{Answer, CoreId, Dpif, Fate, Megaflow, PortNo, Ufid};
+use datapath::{Admit, Answer, CoreId, Dpif, Fate, Megaflow, PortNo, Ufid};
 use flow::Flow;
 use sync::big_reader::Reader;
 use sync::counter::Milestone;
@@ -108,12 +108,18 @@ pub struct InlineTranslator {
 
 impl InlineTranslator {
     /// Translates the flow of a packet of `n_bytes` that missed at `now`. With an answer, the packet
-    /// is credited; the caller installs the megaflow and executes the actions, before it obeys any
+    /// is credited; `admit` tells the mask to install; the caller installs the megaflow and executes the actions, before it obeys any
     /// further command of the control core.
     ///
     /// # Errors
     /// Nothing has happened; the packet is for the control core.
-    pub fn answer(&mut self, flow: &Flow, n_bytes: u64, now: Nanos) -> Result<Answer, Declined> {
+    pub fn answer(
+        &mut self,
+        flow: &Flow,
+        n_bytes: u64,
+        admit: Admit<'_>,
+        now: Nanos,
+    ) -> Result<Answer, Declined> {
         if self.conclusions.room() == 0 {
             return Err(Declined::NoRoom);
         }
@@ -125,8 +131,8 @@ impl InlineTranslator {
         }
         let n_coming = self.conclusions.len() as u64;
         let may_install = state.quota.may_install(PortNo(flow.in_port()), n_coming);
-        let megaflow =
-            may_install.then(|| Arc::new(Megaflow::new(flow, out.mask, Arc::clone(&out.actions))));
+        let megaflow = may_install
+            .then(|| Arc::new(Megaflow::new(flow, admit(&out.mask), Arc::clone(&out.actions))));
         let actions = Arc::clone(&out.actions);
         let conclusion = Box::new(Conclusion {
             core: self.core,

@@ -7,6 +7,7 @@ pub mod big_reader;
 pub mod bucket;
 pub mod counter;
 pub mod pad;
+pub mod prefetch;
 mod primitive;
 pub mod qsbr;
 pub mod snapshot;

@@ -6,12 +6,15 @@ use alloc::{sync::Arc, vec::Vec};
 use std::collections::HashMap;
 
 use flow::{Flow, Mask, Offsets};
+use packet::BATCH;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
+    census::MaskCensus,
+    ids::PortNo,
     megaflow::Megaflow,
-    table::{PortTable, Slot, TableLimits},
+    table::{PortTable, Scope, Slot, TableLimits},
 };
 
 const BASIS: u32 = 7;
@@ -30,6 +33,7 @@ struct Bench {
     table: PortTable,
     emc: Emc,
     counters: CoreCounters,
+    census: MaskCensus,
 }
 
 impl Bench {
@@ -41,7 +45,12 @@ impl Bench {
             table: PortTable::default(),
             emc,
             counters: CoreCounters::default(),
+            census: MaskCensus::default(),
         }
+    }
+
+    fn scope(census: &MaskCensus) -> Scope<'_> {
+        Scope { port: PortNo(1), census, basis: BASIS }
     }
 
     /// Installs the megaflow of key `n`, in place of the one that is there.
@@ -50,13 +59,14 @@ impl Bench {
         mask.set_exact(flow::Field::Ipv4Src);
         let megaflow = Arc::new(Megaflow::new(&key(n).flow, mask, Arc::from([])));
         let limits = TableLimits::default();
-        assert_eq!(self.table.put(&mut self.flows, megaflow.clone(), BASIS, limits), Ok(()));
+        let scope = Self::scope(&self.census);
+        assert_eq!(self.table.put(&mut self.flows, megaflow.clone(), limits, &scope), Ok(()));
         megaflow
     }
 
     fn remove(&mut self, megaflow: &Megaflow) {
         if let Some(slot) = self.flows.find(megaflow.ufid) {
-            self.table.remove(&mut self.flows, slot, BASIS);
+            self.table.remove(&mut self.flows, slot, &Self::scope(&self.census));
         }
     }
 
@@ -65,13 +75,17 @@ impl Bench {
     fn lookup(&mut self, numbers: &[u32], n_probes: u32) -> Vec<Option<Slot>> {
         let keys: Vec<_> = numbers.iter().map(|n| key(*n)).collect();
         let mut hits = [None; BATCH];
-        self.emc.lookup(&keys, &self.flows, BASIS, &mut hits, &self.counters);
+        let asks = self.emc.asks(keys.len() as u64, &self.counters);
+        let probes = if asks { Probe::all(&keys, BASIS) } else { Probes::new() };
+        if asks {
+            self.emc.lookup(&probes, &keys, &self.flows, &mut hits, &self.counters);
+        }
         let known = hits.iter().take(keys.len()).map(|hit| hit.map(|hit| hit.slot)).collect();
-        self.table.lookup(keys.iter().map(|key| &key.flow), BASIS, &mut hits);
+        self.table.lookup(&keys, BASIS, &mut hits);
         for hit in hits.iter_mut().flatten().filter(|hit| hit.n_probes != 0) {
             hit.n_probes = n_probes;
         }
-        self.emc.insert_found(&keys, &self.flows, &hits, &self.counters);
+        self.emc.insert_found(&probes, &keys, &self.flows, &hits, &self.counters);
         known
     }
 
@@ -143,7 +157,7 @@ fn equal_hashes_do_not_make_equal_keys() {
     bench.put(1);
     bench.lookup(&[1], 1);
     let other = key(2).flow;
-    let probe = Probe { tag: Probe::of(&key(1).flow, BASIS).tag, map: other.map() };
+    let probe = Probe { map: other.map(), ..Probe::of(&key(1).flow, BASIS) };
     assert!(bench.emc.pairs.find(&probe, &other, &bench.flows).is_none());
     let probe = Probe::of(&key(1).flow, BASIS);
     assert!(bench.emc.pairs.find(&probe, &key(1).flow, &bench.flows).is_some());
@@ -162,10 +176,12 @@ fn a_key_with_too_many_words_is_left_to_the_table() {
     let mut hits = [None; BATCH];
     for _ in 0..2 {
         hits = [None; BATCH];
-        bench.emc.lookup(&[wide], &bench.flows, BASIS, &mut hits, &bench.counters);
+        assert!(bench.emc.asks(1, &bench.counters));
+        let probes = Probe::all(&[wide], BASIS);
+        bench.emc.lookup(&probes, &[wide], &bench.flows, &mut hits, &bench.counters);
         assert_eq!(hits[0], None);
         hits[0] = Some(Hit { slot, n_probes: 1 });
-        bench.emc.insert_found(&[wide], &bench.flows, &hits, &bench.counters);
+        bench.emc.insert_found(&probes, &[wide], &bench.flows, &hits, &bench.counters);
     }
     assert_eq!(hits[0], Some(Hit { slot, n_probes: 1 }));
     assert_eq!(bench.counts(), [0, 2, 0, 0, 0]);

@@ -1,5 +1,5 @@
-//! The exact-match cache must not be seen: two datapaths, one with it and one without, get the same
-//! packets and commands, and everything that can be observed is compared after each step, but for
+//! The caches in front of the megaflow table, the exact-match and the signature cache, must not be
+//! seen: two datapaths, one with them and one without, get the same packets and commands, and everything that can be observed is compared after each step, but for
 //! the counters that tell the tiers apart.
 //!
 //! All megaflows look at the UDP destination, and that decides what else they look at. So there are
@@ -68,7 +68,11 @@ fn actions(program: Program) -> Arc<[DpAction]> {
 }
 
 fn with_emc(emc: EmcConfig) -> LocalDpif {
-    let mut dpif = LocalDpif::with(LocalConfig { emc, ..LocalConfig::default() });
+    with_caches(emc, false)
+}
+
+fn with_caches(emc: EmcConfig, smc_enable: bool) -> LocalDpif {
+    let mut dpif = LocalDpif::with(LocalConfig { emc, smc_enable, ..LocalConfig::default() });
     (1..=4).for_each(|port| dpif.add_port(PortNo(port)));
     dpif
 }
@@ -110,7 +114,8 @@ fn look(dpif: &mut LocalDpif, puts: &[Arc<Megaflow>]) -> Seen {
         counters.hits.get() + counters.misses.get(),
         "each packet was a hit, a miss, or passed by"
     );
-    assert!(counters.emc_hits.get() <= counters.hits.get());
+    let by_tier = [&counters.emc_hits, &counters.smc_hits, &counters.megaflow_hits];
+    assert_eq!(by_tier.map(sync::counter::Counter::get).iter().sum::<u64>(), counters.hits.get());
     Seen {
         transmitted,
         upcalls,
@@ -151,8 +156,8 @@ fn take(dpif: &mut LocalDpif, puts: &mut Vec<Arc<Megaflow>>, step: &Step, second
     }
 }
 
-fn run(emc: EmcConfig, steps: &[Step]) {
-    let mut with = (with_emc(emc), Vec::new());
+fn run(emc: EmcConfig, smc_enable: bool, steps: &[Step]) {
+    let mut with = (with_caches(emc, smc_enable), Vec::new());
     let mut without = (with_emc(EmcConfig::OFF), Vec::new());
     for (second, step) in (1..).zip(steps) {
         take(&mut with.0, &mut with.1, step, second);
@@ -208,7 +213,17 @@ proptest! {
 
     #[test]
     fn is_not_seen(emc in emc(), steps in vec(step(), 1..80)) {
-        run(emc, &steps);
+        run(emc, false, &steps);
+    }
+
+    #[test]
+    fn the_signature_cache_is_not_seen(steps in vec(step(), 1..80)) {
+        run(EmcConfig::OFF, true, &steps);
+    }
+
+    #[test]
+    fn both_are_not_seen(emc in emc(), steps in vec(step(), 1..80)) {
+        run(emc, true, &steps);
     }
 }
 
@@ -244,4 +259,49 @@ fn a_deleted_or_replaced_megaflow_is_not_used_after_its_fence() {
     assert_eq!(receive(&mut dpif), []);
     assert!(dpif.next_upcall().is_some());
     assert_eq!((second.stats.read().packets, other.stats.read().packets), (1, 0));
+}
+
+#[test]
+fn the_signature_cache_knows_more_flows_than_sixteen_bits_count() {
+    let mut dpif = with_caches(EmcConfig::OFF, true);
+    // Two masks, so that the table takes two probes for every second megaflow.
+    let flow = |n: u32| {
+        let mut key = Flow::ZERO;
+        key.set_in_port(1);
+        key.set_eth_type(0x0800);
+        key.set_nw_proto(17);
+        key.set_nw_src(0x0a00_0000 + n);
+        let mut mask = Mask::ZERO;
+        mask.set_exact(Field::Ipv4Src);
+        mask.set(Field::IpProto, u128::from(n % 2) * 0xff);
+        Arc::new(Megaflow::new(&key, mask, actions(Program::Output(2))))
+    };
+    let n_flows = 70_000;
+    let frame = |n: u32| {
+        let ip = Ipv4 { src: 0x0a00_0000 + n, ..Ipv4::default() };
+        ethernet(DST, [2; 6], 0x0800, &udp(&ip.into(), 1, 2, b""))
+    };
+    for n in 0..n_flows {
+        assert_eq!(dpif.flow_put(CORE, flow(n)), Ok(()));
+    }
+    let late = 66_000..n_flows;
+    for _ in 0..2 {
+        for n in late.clone() {
+            dpif.receive(PortNo(1), &frame(n));
+        }
+    }
+    let hits = dpif.pmd().counters().smc_hits.get();
+    assert_eq!(hits, u64::from(late.end - late.start), "each the second time");
+    // Entries outlive their megaflows and mislead nobody.
+    for n in (66_000..n_flows).filter(|n| n % 3 == 0) {
+        assert_eq!(dpif.flow_delete(CORE, flow(n).ufid), Ok(()));
+    }
+    for n in 100_000..101_000 {
+        assert_eq!(dpif.flow_put(CORE, flow(n)), Ok(()), "in slots of the dead");
+    }
+    dpif.take_transmitted();
+    for n in late.clone() {
+        dpif.receive(PortNo(1), &frame(n));
+        assert_eq!(dpif.next_upcall().is_some(), n % 3 == 0, "{n}");
+    }
 }

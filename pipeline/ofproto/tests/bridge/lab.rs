@@ -1,6 +1,6 @@
 //! The laboratory: a bridge, a datapath, a clock.
 
-use datapath::{CoreId, DropReason, LocalDpif, PortNo, Upcall, UpcallReason};
+use datapath::{Admit, CoreId, DropReason, LocalDpif, PortNo, Upcall, UpcallReason};
 use flow::text::{NoNames, parse_flow, parse_match};
 use flow::{EtherAddr, Flow, compose};
 use ofproto::{Bridge, BridgeConfig, BridgeEvent, InlineTranslator, Link, PortSpec, Rule};
@@ -136,8 +136,9 @@ impl Lab {
             return Some(upcall);
         };
         let now = self.now;
-        let translate =
-            |upcall: &Upcall| translator.answer(&upcall.flow, upcall.packet.len() as u64, now);
+        let translate = |upcall: &Upcall, admit: Admit<'_>| {
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, admit, now)
+        };
         self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
 

@@ -3,7 +3,8 @@
 
 use crate::lab::{add, change, ether, everything, output};
 use datapath::{
-    CoreId, DpAction, Dpif, Fate, LocalDpif, Megaflow, PortNo, PortStats, PutError, Ufid, Upcall,
+    Admit, CoreId, DpAction, Dpif, Fate, LocalDpif, Megaflow, PortNo, PortStats, PutError, Ufid,
+    Upcall,
 };
 use flow::{EtherAddr, Flow};
 use ofproto::{Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, PortSpec};
@@ -100,6 +101,10 @@ impl Dpif for Behind {
 
     fn port_stats(&self, port: PortNo) -> PortStats {
         self.inner.port_stats(port)
+    }
+
+    fn admit_mask(&self, core: CoreId, port: PortNo, mask: &flow::Mask) -> flow::Mask {
+        self.inner.admit_mask(core, port, mask)
     }
 
     fn meters(&self) -> &datapath::MeterTable {
@@ -225,8 +230,9 @@ impl World {
     fn answer_inline(&mut self) {
         let Some(upcall) = self.dpif.inner.next_upcall() else { return };
         let Self { translator, now, .. } = self;
-        let translate =
-            |upcall: &Upcall| translator.answer(&upcall.flow, upcall.packet.len() as u64, *now);
+        let translate = |upcall: &Upcall, admit: Admit<'_>| {
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, admit, *now)
+        };
         if let Err((upcall, _)) = self.dpif.inner.answer(upcall, translate) {
             self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
         }

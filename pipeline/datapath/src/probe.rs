@@ -1,0 +1,43 @@
+//! What the caches in front of the megaflow table need to know of a packet's key, computed once.
+
+use flow::{
+    Extracted, Flow, WordMap,
+    hash::{finish, hash_words, mix, start},
+};
+use packet::BATCH;
+
+/// One for each key of a batch, or none where nobody asks.
+pub(crate) type Probes = heapless::Vec<Probe, BATCH>;
+
+/// Hash and shape of a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    pub(crate) map: WordMap,
+    pub(crate) state: u64,
+}
+
+impl Probe {
+    #[inline]
+    pub(crate) fn of(flow: &Flow, basis: u32) -> Self {
+        let map = flow.map();
+        Self { map, state: hash_words(flow, map, start(basis)) }
+    }
+
+    /// Those of all keys of a batch.
+    #[inline]
+    pub(crate) fn all(keys: &[Extracted], basis: u32) -> Probes {
+        keys.iter().map(|key| Self::of(&key.flow, basis)).collect()
+    }
+
+    /// The hash for the exact-match cache; never 0.
+    #[inline]
+    pub(crate) fn tag(&self) -> u32 {
+        finish(self.state).max(1)
+    }
+
+    /// The hash for the signature cache: place from one end, signature from the other.
+    #[inline]
+    pub(crate) fn wide(&self) -> u64 {
+        mix(self.state, 0x2545_f491_4f6c_dd1d)
+    }
+}

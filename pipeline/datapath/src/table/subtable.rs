@@ -1,0 +1,275 @@
+//! All megaflows of a port with the same mask.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use flow::{Extracted, Flow, Mask, hash};
+use packet::BATCH;
+use sync::prefetch::prefetch;
+
+use super::{Hit, Hits, flows::Slot, index::Index};
+use crate::census::Fingerprint;
+
+/// Rows of a chunk.
+const CHUNK: usize = 512;
+
+/// A word of the flow that the mask examines.
+#[derive(Debug, Clone, Copy)]
+struct Examined {
+    bits: u64,
+    word: usize,
+}
+
+/// Which packets of a batch have not hit, by number.
+pub(super) type Missing = heapless::Vec<u8, BATCH>;
+
+#[derive(Debug)]
+pub(super) struct Subtable {
+    /// The mask's nonzero words.
+    words: Box<[Examined]>,
+    /// Row numbers, hashed by the row's words.
+    index: Index,
+    rows: Rows,
+    /// Hits since the last sort.
+    pub(super) n_hits: u64,
+    pub(super) print: Fingerprint,
+    pub(super) mask: Mask,
+}
+
+impl Subtable {
+    pub(super) fn new(mask: &Mask, print: Fingerprint) -> Self {
+        let words = mask.map().into_iter().map(|word| Examined { bits: mask.word(word), word });
+        let words: Box<[_]> = words.collect();
+        Self {
+            rows: Rows::new(words.len()),
+            words,
+            index: Index::default(),
+            n_hits: 0,
+            print,
+            mask: *mask,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes of memory that rows and index have.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.index.n_bytes() + self.rows.n_bytes()
+    }
+
+    /// Finds the megaflows of the packets in `missing`, and leaves in it those that have none here.
+    pub(super) fn lookup_all(
+        &mut self,
+        keys: &[Extracted],
+        missing: &mut Missing,
+        hits: &mut Hits,
+        n_probes: u32,
+        basis: u32,
+    ) {
+        let mut hashes = [0; BATCH];
+        for (hash, packet) in hashes.iter_mut().zip(&*missing) {
+            if let Some(key) = keys.get(usize::from(*packet)) {
+                *hash = self.hash(&key.flow, basis);
+                self.index.prefetch(*hash);
+            }
+        }
+        let mut rows = [None; BATCH];
+        for (row, hash) in rows.iter_mut().zip(hashes).take(missing.len()) {
+            *row = self.index.find(hash, |_| true);
+            if let Some(row) = *row {
+                self.rows.prefetch(row);
+            }
+        }
+        let mut n_left = 0;
+        for (k, (first, hash)) in rows.into_iter().zip(hashes).enumerate().take(missing.len()) {
+            let Some(packet) = missing.get(k).copied() else { break };
+            let found = first.and_then(|first| {
+                let flow = &keys.get(usize::from(packet))?.flow;
+                // Different words with one hash are rare: then all rows of the hash are tried.
+                match self.rows.slot_if(first, self.masked(flow)) {
+                    Some(slot) => Some(slot),
+                    None => self.find_hashed(flow, hash),
+                }
+            });
+            match (found, hits.get_mut(usize::from(packet))) {
+                (Some(slot), Some(hit)) => {
+                    *hit = Some(Hit { slot, n_probes });
+                    self.n_hits += 1;
+                }
+                _ => {
+                    if let Some(place) = missing.get_mut(n_left) {
+                        *place = packet;
+                    }
+                    n_left += 1;
+                }
+            }
+        }
+        missing.truncate(n_left);
+    }
+
+    /// The megaflow of a flow.
+    pub(super) fn find(&self, flow: &Flow, basis: u32) -> Option<Slot> {
+        self.find_hashed(flow, self.hash(flow, basis))
+    }
+
+    /// Whether the megaflow in this row is the flow's.
+    #[inline]
+    pub(super) fn is_in(&self, row: u32, flow: &Flow) -> bool {
+        self.rows.slot_if(row, self.masked(flow)).is_some()
+    }
+
+    /// Asks for a row.
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32) {
+        self.rows.prefetch(row);
+    }
+
+    /// A row for one more megaflow, not yet found.
+    pub(super) fn reserve(&mut self) -> Option<u32> {
+        self.rows.reserve()
+    }
+
+    /// Gives a row back that was reserved and not filled.
+    pub(super) fn give_back(&mut self, row: u32) {
+        self.rows.release(row);
+    }
+
+    /// Lets a reserved row be found.
+    pub(super) fn fill(&mut self, row: u32, key: &Flow, slot: Slot, basis: u32) {
+        let Self { words, rows, .. } = self;
+        rows.fill(row, words.iter().map(|at| key.word(at.word) & at.bits), slot);
+        let hash = self.hash(key, basis);
+        self.index.insert(hash, row);
+    }
+
+    pub(super) fn remove(&mut self, key: &Flow, row: u32, basis: u32) {
+        if self.index.remove(self.hash(key, basis), row) {
+            self.rows.release(row);
+        }
+    }
+
+    /// The slots of all its megaflows.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.rows.slots()
+    }
+
+    fn find_hashed(&self, flow: &Flow, hash: u32) -> Option<Slot> {
+        let row = self.index.find(hash, |row| self.is_in(row, flow))?;
+        self.rows.slot_if(row, self.masked(flow))
+    }
+
+    /// The examined bits of `flow`, word by word.
+    #[inline]
+    fn masked<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = u64> + 'a {
+        self.words.iter().map(|at| flow.word(at.word) & at.bits)
+    }
+
+    #[inline]
+    fn hash(&self, flow: &Flow, basis: u32) -> u32 {
+        hash::finish(self.masked(flow).fold(hash::start(basis), hash::mix))
+    }
+}
+
+/// Masked keys side by side, each with its slot behind it; in chunks, so that growing moves little.
+#[derive(Debug)]
+struct Rows {
+    chunks: Vec<Vec<u64>>,
+    /// Words of a row: the key's, and one for the slot.
+    width: usize,
+    n: u32,
+    /// The free row that is used next; each names another behind its key.
+    free: u32,
+}
+
+impl Rows {
+    fn new(n_words: usize) -> Self {
+        Self { chunks: Vec::new(), width: n_words + 1, n: 0, free: NO_ROW }
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.chunks.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>()
+    }
+
+    #[inline]
+    fn get(&self, row: u32) -> Option<(&u64, &[u64])> {
+        let start = row as usize % CHUNK * self.width;
+        let chunk = self.chunks.get(row as usize / CHUNK)?;
+        chunk.get(start..start + self.width)?.split_last()
+    }
+
+    fn get_mut(&mut self, row: u32) -> Option<&mut [u64]> {
+        let start = row as usize % CHUNK * self.width;
+        self.chunks.get_mut(row as usize / CHUNK)?.get_mut(start..start + self.width)
+    }
+
+    #[inline]
+    fn prefetch(&self, row: u32) {
+        if let Some((slot, key)) = self.get(row) {
+            if let Some(first) = key.first() {
+                prefetch(first);
+            }
+            prefetch(slot);
+        }
+    }
+
+    /// The slot of a row with just these words.
+    #[inline]
+    fn slot_if(&self, row: u32, words: impl Iterator<Item = u64>) -> Option<Slot> {
+        let (slot, key) = self.get(row)?;
+        let is_equal = key.iter().zip(words).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0;
+        slot_of(*slot).filter(|_| is_equal)
+    }
+
+    fn reserve(&mut self) -> Option<u32> {
+        if let Some((next, _)) = self.get(self.free) {
+            let row = self.free;
+            self.free = next_free(*next);
+            return Some(row);
+        }
+        let row = self.n;
+        self.n = row.checked_add(1)?;
+        if (row as usize).is_multiple_of(CHUNK) {
+            let capacity = if row == 0 { 0 } else { CHUNK * self.width };
+            self.chunks.push(Vec::with_capacity(capacity));
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.resize(last.len() + self.width, FREE);
+        }
+        Some(row)
+    }
+
+    fn fill(&mut self, row: u32, words: impl Iterator<Item = u64>, slot: Slot) {
+        if let Some((last, key)) = self.get_mut(row).and_then(<[u64]>::split_last_mut) {
+            key.iter_mut().zip(words).for_each(|(place, word)| *place = word);
+            *last = slot.0.into();
+        }
+    }
+
+    fn release(&mut self, row: u32) {
+        let next = FREE | u64::from(self.free);
+        if let Some(slot) = self.get_mut(row).and_then(<[u64]>::last_mut) {
+            *slot = next;
+        }
+        self.free = row;
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        (0..self.n).filter_map(|row| slot_of(*self.get(row)?.0))
+    }
+}
+
+/// Behind the key of a free row stands this bit and the number of the next one.
+const FREE: u64 = 1 << 32;
+/// No row.
+const NO_ROW: u32 = u32::MAX;
+
+fn next_free(word: u64) -> u32 {
+    u32::try_from(word & !FREE).unwrap_or(NO_ROW)
+}
+
+/// No slot, if the row is not in use.
+#[inline]
+fn slot_of(word: u64) -> Option<Slot> {
+    u32::try_from(word).ok().map(Slot)
+}
