@@ -24,6 +24,7 @@ use crate::events::{BridgeEvent, Events};
 use crate::expiry::{Farewells, Timeouts};
 use crate::inline::Conclusions;
 use crate::intern::Interned;
+use crate::learn::Lessons;
 use crate::mac_learning::{self, MacTable};
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
@@ -34,6 +35,7 @@ use crate::translate::Frozen;
 use crate::ukey::Ukeys;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use openflow::{OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
 use sync::big_reader::Writer;
 use sync::time::Nanos;
@@ -161,6 +163,10 @@ pub struct BridgeStats {
     pub installed: u64,
     /// Conclusions not installed, for want of room.
     pub not_installed: u64,
+    /// Rules that packets taught.
+    pub learned: u64,
+    /// What packets taught and found no room to wait.
+    pub lessons_lost: u64,
     /// Translations that failed.
     pub translation_errors: u64,
     /// Megaflows that the self check found wrong.
@@ -184,6 +190,9 @@ pub struct Bridge {
     pub(crate) stats: BridgeStats,
     pub(crate) has_controllers: bool,
     pub(crate) bundles: Bundles,
+    pub(crate) lessons: Lessons,
+    /// Cookies by table whose rules are to go, because nobody teaches them any more.
+    pub(crate) orphaned_cookies: Vec<(u8, u64)>,
     pub(crate) rule_seq: u64,
 }
 
@@ -215,6 +224,8 @@ impl Bridge {
             stats: BridgeStats::default(),
             has_controllers: false,
             bundles: Bundles::default(),
+            lessons: Lessons::default(),
+            orphaned_cookies: Vec::new(),
             rule_seq: 0,
             config,
         };
@@ -249,7 +260,7 @@ impl Bridge {
     /// Totals of what it did.
     #[must_use]
     pub fn stats(&self) -> BridgeStats {
-        self.stats
+        BridgeStats { lessons_lost: self.lessons.n_lost(), ..self.stats }
     }
 
     /// The order number of the next rule.

@@ -182,6 +182,7 @@ impl Bridge {
             change.n_settled += 1;
             match step {
                 Step::Put { rule, old, used } => {
+                    self.note_cookies(change.version, Some(rule), old.as_deref());
                     if let Some(old) = old {
                         if *used == Use::Touch {
                             rule.stats.touch(now);
@@ -191,6 +192,7 @@ impl Bridge {
                     self.timeouts.insert(rule);
                 }
                 Step::TakeOut { rule, reason } => {
+                    self.note_cookies(change.version, None, Some(rule));
                     self.timeouts.remove(rule);
                     if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
                         self.farewells.push(Arc::clone(rule), *reason, now, self.changes.seq());

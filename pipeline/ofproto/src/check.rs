@@ -8,7 +8,7 @@
 
 use crate::bridge::BridgeState;
 use flow::proto::{VLAN_PRESENT, eth_type};
-use flow::{Field, Flow};
+use flow::{Field, Flow, Prereq};
 use openflow::{Action, FlowMod, OfErrorKind, OfPort, Subfield, Version};
 
 /// Checks the instructions of a flow-mod for table `table_id`.
@@ -104,8 +104,6 @@ impl Checker {
             | Action::CopyTtlOut
             | Action::PushPbb(_)
             | Action::PopPbb
-            | Action::FinTimeout { .. }
-            | Action::Learn(_)
             | Action::Multipath(_)
             | Action::Bundle(_)
             | Action::Clone(_)
@@ -142,6 +140,7 @@ impl Checker {
                 result
             }
             Action::DecMplsTtl => self.need(self.flow.is_mpls()),
+            Action::FinTimeout { .. } => self.need(Prereq::Tcp.holds(&self.flow)),
             Action::DecTtl(_) => self.need(self.flow.is_ip()),
             Action::SetTpSrc(_) => self.need_any([Field::TcpSrc, Field::UdpSrc, Field::SctpSrc]),
             Action::SetTpDst(_) => self.need_any([Field::TcpDst, Field::UdpDst, Field::SctpDst]),
@@ -205,5 +204,6 @@ fn is_allowed_in_set(action: &Action) -> bool {
             | Action::Enqueue { .. }
             | Action::PopQueue
             | Action::Conjunction { .. }
+            | Action::Learn(_)
     )
 }

@@ -155,6 +155,11 @@ impl Deps {
         self.ports = Buckets::ALL;
     }
 
+    /// Something was looked at that changes in ways of which no note is taken.
+    pub(crate) fn note_everything(&mut self) {
+        self.is_unbounded = true;
+    }
+
     // ---- Asking, by the change log ----
 
     /// Whether it depends on more than it remembers.

@@ -27,24 +27,29 @@ pub(crate) struct Timeouts {
 
 impl Timeouts {
     pub(crate) fn insert(&mut self, rule: &Arc<Rule>) {
+        self.insert_hard(rule);
+        self.insert_idle(rule);
+    }
+
+    fn insert_hard(&mut self, rule: &Arc<Rule>) {
         let hard = rule.hard_deadline();
+        rule.timeouts.hard_deadline.set(hard.0);
         if hard < Nanos::MAX {
             self.hard.insert((hard, rule.seq), Arc::clone(rule));
         }
-        self.insert_idle(rule);
     }
 
     fn insert_idle(&mut self, rule: &Arc<Rule>) {
         let idle = rule.idle_deadline();
-        rule.deadline.set(idle.0);
+        rule.timeouts.idle_deadline.set(idle.0);
         if idle < Nanos::MAX {
             self.idle.insert((idle, rule.seq), Arc::clone(rule));
         }
     }
 
     pub(crate) fn remove(&mut self, rule: &Rule) {
-        self.hard.remove(&(rule.hard_deadline(), rule.seq));
-        self.idle.remove(&(Nanos(rule.deadline.get()), rule.seq));
+        self.hard.remove(&(Nanos(rule.timeouts.hard_deadline.get()), rule.seq));
+        self.idle.remove(&(Nanos(rule.timeouts.idle_deadline.get()), rule.seq));
     }
 
     /// The next time after `now` at which something is due. What is due already waits for
@@ -55,14 +60,21 @@ impl Timeouts {
         both.filter(|&deadline| deadline > now).min()
     }
 
-    /// Rules whose hard time is over, a bounded number.
+    /// Rules whose hard time is over, a bounded number. What was learned again in the meantime has a
+    /// new deadline.
     fn hard_due(&mut self, now: Nanos) -> Vec<Arc<Rule>> {
         let mut due = Vec::new();
-        while due.len() < BATCH
-            && let Some(first) = self.hard.first_entry()
-            && first.key().0 <= now
-        {
-            due.push(first.remove());
+        for _ in 0..BATCH {
+            let Some(first) = self.hard.first_entry() else { break };
+            if first.key().0 > now {
+                break;
+            }
+            let rule = first.remove();
+            if rule.hard_deadline() <= now {
+                due.push(rule);
+            } else {
+                self.insert_hard(&rule);
+            }
         }
         due
     }

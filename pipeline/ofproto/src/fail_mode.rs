@@ -10,13 +10,12 @@
 
 use crate::bridge::{Bridge, FailMode};
 use crate::change::Use;
-use crate::rule::{CompactMatch, Rule, RuleStats};
+use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
 use alloc::sync::Arc;
 use alloc::vec;
 use classifier::Priority;
 use flow::Match;
 use openflow::{Action, FlowModFlags, FlowRemovedReason, Instructions, OfPort, TABLE_ALL};
-use sync::counter::Gauge;
 use sync::time::Nanos;
 
 /// Priority of the rule that makes a bridge without its controllers a learning bridge: above all
@@ -78,15 +77,12 @@ impl Bridge {
             priority,
             match_: CompactMatch::of(&Match::CATCHALL),
             cookie: 0,
-            idle_timeout: 0,
-            hard_timeout: 0,
             importance: 0,
             flags: FlowModFlags::empty(),
             instructions: Instructions::apply(vec![Action::output(OfPort::NORMAL)]),
             created: now,
-            modified: now,
             seq: self.next_seq(),
-            deadline: Gauge::default(),
+            timeouts: RuleTimeouts::new(0, 0, now),
             stats: Arc::new(RuleStats::new(now)),
         };
         self.finish_bundles(now);

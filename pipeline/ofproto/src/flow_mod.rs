@@ -13,7 +13,7 @@
 use crate::bridge::Bridge;
 use crate::change::{Change, Use};
 use crate::check::check_instructions;
-use crate::rule::{CompactMatch, Rule, RuleStats};
+use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::Priority;
@@ -21,7 +21,6 @@ use openflow::{
     FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, GROUP_ANY, OfErrorKind, OfPort,
     TABLE_ALL,
 };
-use sync::counter::Gauge;
 use sync::time::Nanos;
 
 impl Bridge {
@@ -38,7 +37,9 @@ impl Bridge {
         self.finish_bundles(now);
         let mut change = self.begin_change();
         let result = self.stage_flow_mod(&mut change, flow_mod, version, now);
-        self.end_change(change, result, now)
+        let result = self.end_change(change, result, now);
+        self.forget_orphans(now);
+        result
     }
 
     /// Executes a flow-mod as part of a change.
@@ -109,15 +110,12 @@ impl Bridge {
             priority,
             match_: CompactMatch::of(&flow_mod.match_),
             cookie: flow_mod.new_cookie.unwrap_or(0),
-            idle_timeout: flow_mod.idle_timeout,
-            hard_timeout: flow_mod.hard_timeout,
             importance: flow_mod.importance,
             flags: kept_flags(flow_mod.flags),
             instructions: flow_mod.instructions.clone(),
             created: now,
-            modified: now,
             seq: self.next_seq(),
-            deadline: Gauge::default(),
+            timeouts: RuleTimeouts::new(flow_mod.idle_timeout, flow_mod.hard_timeout, now),
             stats,
         };
         self.put(change, &flow_mod.match_, rule, Use::Touch)
@@ -150,15 +148,12 @@ impl Bridge {
                 priority: old.priority,
                 match_: old.match_.clone(),
                 cookie: flow_mod.new_cookie.unwrap_or(old.cookie),
-                idle_timeout: old.idle_timeout,
-                hard_timeout: old.hard_timeout,
                 importance: old.importance,
                 flags: old.flags,
                 instructions: flow_mod.instructions.clone(),
                 created: old.created,
-                modified: now,
                 seq: old.seq,
-                deadline: Gauge::default(),
+                timeouts: RuleTimeouts::new(old.idle_timeout(), old.hard_timeout(), now),
                 stats: if keeps_counts {
                     Arc::clone(&old.stats)
                 } else {

@@ -17,6 +17,7 @@
 
 use crate::bridge::{Bridge, BridgeState};
 use crate::changes::Changes;
+use crate::learn::Lessons;
 use crate::mac_learning::Station;
 use crate::translate::{Start, TranslateIn, TranslateOut, translate};
 use crate::ukey::{Credit, Ukey};
@@ -62,10 +63,13 @@ impl Bridge {
             self.stats.translation_errors += 1;
         }
         self.ledger().credit(&out.credits, 1, n_bytes, seen);
+        if !self.lessons.is_empty() {
+            self.apply_lessons(seen.at());
+        }
     }
 
     pub(crate) fn ledger(&mut self) -> Ledger<'_> {
-        Ledger { state: &mut self.state, changes: &mut self.changes }
+        Ledger { state: &mut self.state, changes: &mut self.changes, lessons: &mut self.lessons }
     }
 
     /// Installs a conclusion, drawn at change `seq`, unless it is there or there is no room.
@@ -138,6 +142,7 @@ impl Seen {
 pub(crate) struct Ledger<'a> {
     pub(crate) state: &'a mut Writer<BridgeState>,
     pub(crate) changes: &'a mut Changes,
+    pub(crate) lessons: &'a mut Lessons,
 }
 
 impl Ledger<'_> {
@@ -155,6 +160,10 @@ impl Ledger<'_> {
                             table.n_matched.add(n_packets);
                         }
                     }
+                }
+                Credit::Learn(learned) => self.lessons.learn(learned, &self.state.tables, used),
+                Credit::Fin { rule, idle_timeout, hard_timeout } => {
+                    self.lessons.fin(rule, *idle_timeout, *hard_timeout);
                 }
                 Credit::Mac { station, port } => self.see(*station, *port, seen),
             }

@@ -20,6 +20,7 @@ mod handler;
 mod inline;
 mod intern;
 mod judge;
+mod learn;
 pub mod mac_learning;
 mod packet_in;
 mod packet_out;
@@ -43,6 +44,7 @@ pub use changes::SyncTicket;
 pub use deps::Deps;
 pub use events::{BridgeEvent, MissKind, PacketInEvent};
 pub use inline::{Declined, InlineTranslator};
+pub use learn::Learned;
 /// The number of a port, as everyone above a bridge needs it.
 pub use openflow::OfPort;
 pub use packet_in::PacketInSpec;

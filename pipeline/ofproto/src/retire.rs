@@ -62,7 +62,11 @@ impl Bridge {
     /// Credits what all cached flows counted up to now.
     pub fn credit_cached(&mut self, now: Nanos) {
         self.take_conclusions(now);
-        let ledger = &mut Ledger { state: &mut self.state, changes: &mut self.changes };
+        let ledger = &mut Ledger {
+            state: &mut self.state,
+            changes: &mut self.changes,
+            lessons: &mut self.lessons,
+        };
         let retiring = self.reval.retiring.iter_mut().flat_map(|retiring| &mut retiring.ukeys);
         let going = self.reval.leaving.iter_mut().chain(self.conclusions.disputed_mut());
         let all = self.ukeys.iter_mut().chain(going).chain(retiring);
@@ -71,7 +75,11 @@ impl Bridge {
 
     pub(crate) fn credit_slot(&mut self, slot: Slot) {
         if let Some(ukey) = self.ukeys.get_mut(slot) {
-            let ledger = &mut Ledger { state: &mut self.state, changes: &mut self.changes };
+            let ledger = &mut Ledger {
+                state: &mut self.state,
+                changes: &mut self.changes,
+                lessons: &mut self.lessons,
+            };
             credit_ukey(ledger, ukey);
         }
     }

@@ -170,6 +170,7 @@ impl Bridge {
             state.packet_ins.run(now);
         }
         self.work_on_bundles(dpif, now);
+        self.apply_lessons(now);
         self.expire_rules(self.reval.stats_as_of, now);
         self.revalidate(dpif, now);
         self.fence_leaving(dpif);
@@ -183,7 +184,7 @@ impl Bridge {
             && self.reval.fencing.is_empty()
             && self.reval.retiring.is_empty();
         match self.reval.phase {
-            _ if self.bundles.is_busy() => now,
+            _ if self.bundles.is_busy() || !self.lessons.is_empty() => now,
             Phase::Resting { until } if is_settled => {
                 let macs = self.state.macs.next_expiry().unwrap_or(Nanos::MAX);
                 // A rule whose idle time is over waits for the statistics of the next round.

@@ -12,7 +12,9 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use classifier::{Clause, Priority};
+use flow::layout::WordMap;
 use flow::{Field, Flow, Mask, Match};
 use openflow::{
     DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, Instructions, OfPort,
@@ -84,49 +86,53 @@ impl RuleStats {
     }
 }
 
-/// A match without its wildcarded words.
+/// A match without its wildcarded words: which words there are, then value and bits of each. Nothing at
+/// all for the match that has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompactMatch(Box<[(u8, u64, u64)]>);
+pub struct CompactMatch(Box<[u64]>);
 
 impl CompactMatch {
     /// The compact form of `match_`.
     #[must_use]
     pub fn of(match_: &Match) -> Self {
-        let words = match_.mask().map().into_iter();
-        Self(
-            words
-                .map(|word| {
-                    let index = u8::try_from(word).unwrap_or(u8::MAX);
-                    (index, match_.flow().word(word), match_.mask().word(word))
-                })
-                .collect(),
-        )
+        let map = match_.mask().map();
+        if map.is_empty() {
+            return Self(Box::default());
+        }
+        let mut packed = Vec::with_capacity(1 + 2 * map.count());
+        packed.push(map.0);
+        for word in map {
+            packed.extend([match_.flow().word(word), match_.mask().word(word)]);
+        }
+        Self(packed.into())
     }
 
     /// The match.
     #[must_use]
     pub fn expand(&self) -> Match {
         let (mut flow, mut mask) = (Flow::ZERO, Mask::ZERO);
-        for (word, value, bits) in &self.0 {
-            flow.set_word(usize::from(*word), *value);
-            mask.set_word(usize::from(*word), *bits);
+        for (word, value, bits) in self.words() {
+            flow.set_word(word, value);
+            mask.set_word(word, bits);
         }
         Match::new(&flow, &mask)
     }
 
     /// The words in which it examines bits: index, value, bits.
     pub(crate) fn words(&self) -> impl Iterator<Item = (usize, u64, u64)> {
-        self.0.iter().map(|(word, value, bits)| (usize::from(*word), *value, *bits))
+        let (map, packed) = self.0.split_first().map_or((0, &[][..]), |(map, rest)| (*map, rest));
+        let (pairs, _) = packed.as_chunks::<2>();
+        WordMap(map).into_iter().zip(pairs).map(|(word, &[value, bits])| (word, value, bits))
     }
 
     /// Whether it looks at a field.
     #[must_use]
     pub fn examines(&self, field: Field) -> bool {
-        let place = field.spec().location.word;
-        self.0.iter().any(|(word, _, bits)| {
+        let place = usize::from(field.spec().location.word);
+        self.words().any(|(word, _, bits)| {
             let mut mask = Mask::ZERO;
-            mask.set_word(usize::from(*word), *bits);
-            *word == place && mask.get(field) != 0
+            mask.set_word(word, bits);
+            word == place && mask.get(field) != 0
         })
     }
 
@@ -148,10 +154,6 @@ pub struct Rule {
     pub match_: CompactMatch,
     /// The controller's mark.
     pub cookie: u64,
-    /// Seconds without packets after which it goes, or 0.
-    pub idle_timeout: u16,
-    /// Seconds after which it goes, or 0.
-    pub hard_timeout: u16,
     /// Order of eviction (1.4).
     pub importance: u16,
     /// As the flow-mod said.
@@ -160,16 +162,80 @@ pub struct Rule {
     pub instructions: Instructions,
     /// When it was added.
     pub created: Nanos,
-    /// When it was added or modified last: the hard timeout counts from here.
-    pub modified: Nanos,
     /// The order in which rules came to be.
     pub(crate) seq: u64,
-    /// When its idle timeout must be looked at next.
-    pub(crate) deadline: Gauge,
+    pub(crate) timeouts: RuleTimeouts,
     pub(crate) stats: Arc<RuleStats>,
 }
 
+/// The timeouts of a rule, and where they stand.
+#[derive(Debug, Default)]
+pub(crate) struct RuleTimeouts {
+    /// Seconds without packets after which it goes, or 0.
+    idle: Gauge,
+    /// Seconds after which it goes, or 0.
+    hard: Gauge,
+    /// When it was added, modified or learned last: the hard timeout counts from here.
+    modified: Gauge,
+    /// When its idle timeout must be looked at next.
+    pub(crate) idle_deadline: Gauge,
+    /// When its hard timeout must be looked at next.
+    pub(crate) hard_deadline: Gauge,
+}
+
+impl RuleTimeouts {
+    pub(crate) fn new(idle_timeout: u16, hard_timeout: u16, modified: Nanos) -> Self {
+        Self {
+            idle: Gauge::new(idle_timeout.into()),
+            hard: Gauge::new(hard_timeout.into()),
+            modified: Gauge::new(modified.0),
+            ..Self::default()
+        }
+    }
+}
+
 impl Rule {
+    /// Seconds without packets after which it goes, or 0.
+    #[must_use]
+    pub fn idle_timeout(&self) -> u16 {
+        u16::try_from(self.timeouts.idle.get()).unwrap_or(u16::MAX)
+    }
+
+    /// Seconds after which it goes, or 0.
+    #[must_use]
+    pub fn hard_timeout(&self) -> u16 {
+        u16::try_from(self.timeouts.hard.get()).unwrap_or(u16::MAX)
+    }
+
+    /// When it was added, modified or learned last: the hard timeout counts from here.
+    #[must_use]
+    pub fn modified(&self) -> Nanos {
+        Nanos(self.timeouts.modified.get())
+    }
+
+    /// It was learned once more, from a packet seen at `used`.
+    pub(crate) fn refresh(&self, used: Nanos) {
+        self.timeouts.modified.set(self.timeouts.modified.get().max(used.0));
+    }
+
+    /// Whether [`reduce`](Self::reduce) would change anything.
+    pub(crate) fn may_reduce(&self, idle_timeout: u16, hard_timeout: u16) -> bool {
+        let is_less = |new: u16, old: u16| new != 0 && (old == 0 || new < old);
+        is_less(idle_timeout, self.idle_timeout()) || is_less(hard_timeout, self.hard_timeout())
+    }
+
+    /// Lowers the timeouts to these, where they are not 0. Whoever keeps it by its deadlines must take
+    /// it out before.
+    pub(crate) fn reduce(&self, idle_timeout: u16, hard_timeout: u16) {
+        let least = |new: u16, old: u16| match (new, old) {
+            (0, old) => old,
+            (new, 0) => new,
+            (new, old) => new.min(old),
+        };
+        self.timeouts.idle.set(least(idle_timeout, self.idle_timeout()).into());
+        self.timeouts.hard.set(least(hard_timeout, self.hard_timeout()).into());
+    }
+
     /// Whether it is the switch's own, neither shown nor changed by OpenFlow.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
@@ -212,15 +278,15 @@ impl Rule {
 
     /// When its hard timeout ends it.
     pub(crate) fn hard_deadline(&self) -> Nanos {
-        match self.hard_timeout {
+        match self.hard_timeout() {
             0 => Nanos::MAX,
-            seconds => self.modified + Nanos::from_secs(seconds.into()),
+            seconds => self.modified() + Nanos::from_secs(seconds.into()),
         }
     }
 
     /// When its idle timeout ends it, as far as is known of its use.
     pub(crate) fn idle_deadline(&self) -> Nanos {
-        match self.idle_timeout {
+        match self.idle_timeout() {
             0 => Nanos::MAX,
             seconds => self.stats.used() + Nanos::from_secs(seconds.into()),
         }
@@ -241,10 +307,10 @@ impl Rule {
             duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
             duration_nsec: age.subsec_nanos(),
             priority: self.priority_u16(),
-            idle_timeout: self.idle_timeout,
-            hard_timeout: self.hard_timeout,
+            idle_timeout: self.idle_timeout(),
+            hard_timeout: self.hard_timeout(),
             idle_age: Some(seconds(now - self.stats.used())),
-            hard_age: Some(seconds(now - self.modified)),
+            hard_age: Some(seconds(now - self.modified())),
             flags: self.flags,
             importance: self.importance,
             cookie: self.cookie,
@@ -267,8 +333,8 @@ impl Rule {
             table_id: self.table_id,
             duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
             duration_nsec: age.subsec_nanos(),
-            idle_timeout: self.idle_timeout,
-            hard_timeout: self.hard_timeout,
+            idle_timeout: self.idle_timeout(),
+            hard_timeout: self.hard_timeout(),
             packet_count: self.stats.packets(),
             byte_count: self.stats.bytes(),
         }

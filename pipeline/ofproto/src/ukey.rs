@@ -19,9 +19,10 @@
 //! statistics, so packets that still hit the old one are credited to what the old one passed.
 
 use crate::deps::Deps;
+use crate::learn::Learned;
 use crate::mac_learning::Station;
 use crate::quota::FlowQuota;
-use crate::rule::RuleStats;
+use crate::rule::{Rule, RuleStats};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -41,6 +42,17 @@ pub enum Credit {
         id: u8,
         /// Whether a rule was found.
         matched: bool,
+    },
+    /// They teach this rule.
+    Learn(Arc<Learned>),
+    /// They ended a TCP connection that this rule matches, and lower its timeouts.
+    Fin {
+        /// Which.
+        rule: Arc<Rule>,
+        /// Seconds, or 0 for no change.
+        idle_timeout: u16,
+        /// Seconds, or 0 for no change.
+        hard_timeout: u16,
     },
     /// They showed that this station is on this port.
     Mac {

@@ -78,6 +78,10 @@ impl Machine<'_> {
                     in_port: if *port == OfPort::IN_PORT { current } else { *port },
                 });
             }
+            Action::Learn(learn) => self.learn(learn),
+            Action::FinTimeout { idle_timeout, hard_timeout } => {
+                self.fin_timeout(*idle_timeout, *hard_timeout);
+            }
             Action::Exit => return Verdict::Exit,
             // Without effect, refused in rules (`check.rs`), or a writer of a field, done above.
             _ => {}
@@ -143,6 +147,8 @@ fn needs_network_headers(action: &Action) -> bool {
         | Action::PopMpls(_)
         | Action::DecTtl(_)
         | Action::DecMplsTtl
+        | Action::Learn(_)
+        | Action::FinTimeout { .. }
         | Action::SetTpSrc(_)
         | Action::SetTpDst(_)
         | Action::PopVlan

@@ -54,6 +54,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) action_set: ActionSet,
     pub(crate) stack: Vec<u128>,
     pub(crate) origin: Origin,
+    /// The rule that speaks, unless a packet-out does.
+    pub(crate) rule: Option<Arc<Rule>>,
     pub(crate) depth: u32,
     pub(crate) n_resubmits: u32,
     n_recirculations: u8,
@@ -87,6 +89,7 @@ impl<'a> Machine<'a> {
             action_set: ActionSet::default(),
             stack: Vec::new(),
             origin,
+            rule: None,
             depth: 0,
             n_resubmits: 0,
             n_recirculations: 0,
@@ -211,6 +214,9 @@ impl<'a> Machine<'a> {
     }
 
     fn run_list(&mut self, list: List, first: usize) {
+        if let List::Rule(rule) = &list {
+            self.rule = Some(Arc::clone(rule));
+        }
         for (index, action) in list.actions().iter().enumerate().skip(first) {
             self.report.say(NodeKind::Action, format_args!("{action}"));
             self.n_done += 1;

@@ -27,6 +27,7 @@ mod actions;
 mod commit;
 mod fields;
 mod finish;
+mod learn;
 mod lookup;
 mod machine;
 mod normal;

@@ -110,7 +110,7 @@ fn modifies_change_instructions_alone() {
         .map(|rule| rule.cookie)
         .collect();
     assert_eq!(changed, [0x12, 0x2, 0x3]);
-    assert!(lab.rules().iter().all(|rule| rule.idle_timeout == 0));
+    assert!(lab.rules().iter().all(|rule| rule.idle_timeout() == 0));
     // The strict one, and one that gives a cookie (OpenFlow 1.0).
     let mut lab = populated();
     let strict = FlowMod {

@@ -9,6 +9,7 @@ mod frames;
 mod incremental;
 mod inline;
 mod lab;
+mod learning;
 mod normal;
 mod packet_io;
 mod ports;
