@@ -84,7 +84,7 @@ pub(crate) fn answer(
         }
         MultipartRequest::Table => MultipartBody::Table(bridge.table_stats(now)),
         MultipartRequest::Port(port) => MultipartBody::Port(bridge.port_stats(port, dpif, now)?),
-        MultipartRequest::PortDesc => MultipartBody::PortDesc(port_descs(bridge)),
+        MultipartRequest::PortDesc(_) => MultipartBody::PortDesc(port_descs(bridge)),
         MultipartRequest::Queue { port, queue_id } => {
             if port != OfPort::ANY
                 && port != OfPort::ALL
@@ -108,6 +108,11 @@ pub(crate) fn answer(
         MultipartRequest::Meter(_) => MultipartBody::Meter(Vec::new()),
         MultipartRequest::MeterConfig(_) => MultipartBody::MeterConfig(Vec::new()),
         MultipartRequest::MeterFeatures => MultipartBody::MeterFeatures(Default::default()),
+        MultipartRequest::TableDesc
+        | MultipartRequest::QueueDesc { .. }
+        | MultipartRequest::FlowMonitor(_)
+        | MultipartRequest::FlowCounters(_)
+        | MultipartRequest::BundleFeatures(_) => return Err(OfErrorKind::RequestBadStat),
         MultipartRequest::TableFeatures(changes) => {
             if !changes.is_empty() {
                 // What the tables can do is fixed.

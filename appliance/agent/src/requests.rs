@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::{Bridge, Fragments};
 use openflow::{
-    AsyncConfig, AsyncMasks, AsyncProperty, Capabilities, ControllerRole, FeaturesReply,
-    FlowModCommand, Message, OfErrorKind, Origin, QueueGetConfigReply, Role, SwitchConfig, Version,
-    frag,
+    Capabilities, ControllerRole, FeaturesReply, FlowModCommand, Message, OfErrorKind, Origin,
+    QueueGetConfigReply, Role, SwitchConfig, Version, frag,
 };
 use sync::time::Nanos;
 
@@ -108,7 +107,11 @@ fn act(
             connection.say(xid, &Message::GetAsyncReply(config));
         }
         Message::SetAsync(config) => connection.asynchrony = config,
-        Message::NxSetAsync2(properties) => set_async2(&mut connection.asynchrony, &properties),
+        Message::SetAsyncProperties(properties) => {
+            for property in properties {
+                connection.asynchrony.set(property);
+            }
+        }
         Message::NxFlowModTableId(on) => dialect.flow_mod_table_id = on,
         Message::NxSetFlowFormat(format) => dialect.flow_format = format,
         Message::NxSetPacketInFormat(format) => dialect.packet_in_format = format,
@@ -123,6 +126,7 @@ fn act(
                 false => OfErrorKind::RequestBadVendor,
             });
         }
+        Message::FlowMonitorCancel(_) => return Err(OfErrorKind::MonitorUnknownId),
         // Bundles come with the complete agent.
         Message::Bundle(_) => return Err(OfErrorKind::RequestBadSubtype),
         // What only a switch says.
@@ -135,7 +139,12 @@ fn act(
         | Message::BarrierReply
         | Message::QueueGetConfigReply(_)
         | Message::RoleReply(_)
-        | Message::GetAsyncReply(_) => return Err(OfErrorKind::RequestBadType),
+        | Message::GetAsyncReply(_)
+        | Message::RoleStatus(_)
+        | Message::TableStatus(_)
+        | Message::RequestForward(_)
+        | Message::FlowMonitorPaused
+        | Message::FlowMonitorResumed => return Err(OfErrorKind::RequestBadType),
     }
     Ok(false)
 }
@@ -235,21 +244,4 @@ fn role(
     let reply = Role { role: connection.role, generation_id, origin: request.origin };
     connection.say(xid, &Message::RoleReply(reply));
     Ok(request.role == ControllerRole::Primary)
-}
-
-/// Properties of OpenFlow 1.4's async configuration (1.4.1 §7.3.10): even kinds are for a
-/// secondary, odd ones for the other roles.
-fn set_async2(config: &mut AsyncConfig, properties: &[AsyncProperty]) {
-    for property in properties {
-        let masks: &mut AsyncMasks = match property.kind % 2 {
-            0 => &mut config.secondary,
-            _ => &mut config.primary,
-        };
-        match property.kind / 2 {
-            0 => masks.packet_in = property.mask,
-            1 => masks.port_status = property.mask,
-            2 => masks.flow_removed = property.mask,
-            _ => {}
-        }
-    }
 }

@@ -43,6 +43,8 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
             table_id: id,
             // As Open vSwitch: tables have no names until somebody names them.
             name: String::new(),
+            command: 0,
+            features: 0,
             metadata_match: u64::MAX,
             metadata_write: u64::MAX,
             config: 0,

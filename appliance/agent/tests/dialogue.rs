@@ -209,6 +209,7 @@ fn bad_requests_get_their_error_and_change_nothing() {
     let bad_port = PacketOut {
         buffer_id: Some(5),
         in_port: OfPort::CONTROLLER,
+        metadata: Match::default(),
         actions: Vec::new(),
         data: Vec::new(),
     };

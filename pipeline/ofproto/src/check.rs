@@ -100,7 +100,9 @@ impl Checker {
                 test(fits && value & !mask == 0, OfErrorKind::ActionBadSetArgument)
             }
             Action::Load { dst, .. } => writable(dst.field),
-            Action::CopyTtlIn
+            // A meter anywhere but first, which is an instruction here.
+            Action::Meter(_)
+            | Action::CopyTtlIn
             | Action::CopyTtlOut
             | Action::PushPbb(_)
             | Action::PopPbb

@@ -47,7 +47,7 @@ impl Bridge {
             table_mod.table_id == TABLE_ALL || table_mod.table_id < self.state.tables.n_tables();
         if !is_known {
             Err(OfErrorKind::TableModBadTable)
-        } else if table_mod.config & !DEPRECATED_CONFIG != 0 {
+        } else if table_mod.config.bits() & !DEPRECATED_CONFIG != 0 {
             Err(OfErrorKind::TableModBadConfig)
         } else {
             Ok(())

@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use datapath::{Dpif, DropReason};
 use openflow::{
-    AggregateStats, FlowStatsRequest, OfErrorKind, OfPort, PortStats, TABLE_ALL, TableStats,
+    AggregateStats, FlowStatsRequest, OfErrorKind, OfPort, PortStats, TABLE_ALL, TableAbilities,
+    TableStats,
 };
 use sync::time::Nanos;
 
@@ -62,6 +63,7 @@ impl Bridge {
             // As Open vSwitch: tables have no names until somebody names them.
             name: String::new(),
             wildcards: OFPFW10_ALL,
+            abilities: TableAbilities::default(),
             max_entries: u32::try_from(table.max_rules).unwrap_or(u32::MAX),
             active_count: u32::try_from(table.n_rules()).unwrap_or(u32::MAX),
             lookup_count: table.n_lookups.get(),

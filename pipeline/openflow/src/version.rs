@@ -25,9 +25,6 @@ impl Version {
     pub const ALL: [Version; 6] =
         [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
 
-    /// The versions that [`decode`](crate::decode) and [`encode`](crate::Message::encode) speak.
-    pub const SPOKEN: [Version; 2] = [Version::V10, Version::V13];
-
     /// The number in a message's header.
     #[must_use]
     pub const fn wire(self) -> u8 {
@@ -38,12 +35,6 @@ impl Version {
     #[must_use]
     pub fn from_wire(wire: u8) -> Option<Version> {
         Self::ALL.into_iter().find(|version| version.wire() == wire)
-    }
-
-    /// Whether this crate has a codec for the version.
-    #[must_use]
-    pub fn is_spoken(self) -> bool {
-        Self::SPOKEN.contains(&self)
     }
 
     /// The bit of this version in a hello bitmap (1.3.5 §7.5.1).

@@ -204,7 +204,7 @@ fn messages_are_checked() {
     for (bytes, expected) in [
         (message(4, 99, &[]), RequestBadType),
         (message(1, 22, &[]), RequestBadType),
-        (message(3, 5, &[]), RequestBadVersion),
+        (message(7, 5, &[]), RequestBadVersion),
         (message(9, 5, &[]), RequestBadVersion),
         (message(4, 5, &[0]), RequestBadLen),
         (message(4, 20, &[0; 4]), RequestBadLen),

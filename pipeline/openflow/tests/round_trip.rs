@@ -32,7 +32,27 @@ proptest! {
     }
 
     #[test]
+    fn v11_messages_come_back(message in common::message(Version::V11)) {
+        round_trip(&message, Version::V11)?;
+    }
+
+    #[test]
+    fn v12_messages_come_back(message in common::message(Version::V12)) {
+        round_trip(&message, Version::V12)?;
+    }
+
+    #[test]
     fn v13_messages_come_back(message in common::message(Version::V13)) {
         round_trip(&message, Version::V13)?;
+    }
+
+    #[test]
+    fn v14_messages_come_back(message in common::message(Version::V14)) {
+        round_trip(&message, Version::V14)?;
+    }
+
+    #[test]
+    fn v15_messages_come_back(message in common::message(Version::V15)) {
+        round_trip(&message, Version::V15)?;
     }
 }

@@ -142,7 +142,11 @@ fn mod_port(world: &mut World, rest: &str) -> Done {
 fn version(world: &mut World, rest: &str) -> Done {
     world.version = match rest {
         "1.0" => Version::V10,
+        "1.1" => Version::V11,
+        "1.2" => Version::V12,
         "1.3" => Version::V13,
+        "1.4" => Version::V14,
+        "1.5" => Version::V15,
         _ => return Err(wrong(rest)),
     };
     Ok(())

@@ -117,6 +117,8 @@ pub enum Action {
     CopyTtlIn,
     /// Sets the queue for outputs that follow (`set_queue`).
     SetQueue(u32),
+    /// Through a meter (1.5; one at the start of a rule is its [`Instructions::meter`]).
+    Meter(u32),
     /// Back to the queue before `SetQueue` (Nicira).
     PopQueue,
     /// Adds a PBB service header (1.3).

@@ -1,9 +1,10 @@
-//! Asynchronous configuration: the standard's (1.3.5 §7.3.10) and Nicira's are laid out alike.
+//! Asynchronous configuration: the standard's (1.3.5 §7.3.10) and Nicira's are laid out alike;
+//! from 1.4 on it is a list of properties.
 
 use alloc::vec::Vec;
 
 use super::wire::{Put, Reader, Result};
-use crate::{AsyncConfig, AsyncMasks, AsyncProperty, OfErrorKind, Origin};
+use crate::{AsyncConfig, AsyncMasks, AsyncProperty, OfErrorKind, Origin, Version};
 
 pub(super) fn read(r: &mut Reader<'_>, origin: Origin) -> Result<AsyncConfig> {
     let mut primary = AsyncMasks::default();
@@ -26,10 +27,29 @@ pub(super) fn put(out: &mut Vec<u8>, config: &AsyncConfig) {
 
 /// Bytes of a property: type, length, mask.
 const PROPERTY_BYTES: u16 = 8;
-/// The last property that 1.4 defines (requestforward as primary).
-const LAST_PROPERTY: u16 = 11;
 
-/// The properties of `NXT_SET_ASYNC_CONFIG2`, which are those of 1.4.
+/// A reply (and, as a request, 1.3's order): three pairs of masks in 1.3, properties from 1.4 on.
+pub(super) fn read_reply(r: &mut Reader<'_>, version: Version) -> Result<AsyncConfig> {
+    if version < Version::V14 {
+        return read(r, Origin::Standard);
+    }
+    let mut config = AsyncConfig::default();
+    for property in read_properties(r)? {
+        config.set(property);
+    }
+    Ok(config)
+}
+
+pub(super) fn put_reply(out: &mut Vec<u8>, config: &AsyncConfig, version: Version) {
+    if version < Version::V14 {
+        put(out, config);
+    } else {
+        put_properties(out, &config.properties());
+    }
+}
+
+/// The properties of 1.4 (1.4.1 §7.3.10), which `NXT_SET_ASYNC_CONFIG2` has too. What is asked for a
+/// reason that does not exist is refused, as Open vSwitch does.
 pub(super) fn read_properties(r: &mut Reader<'_>) -> Result<Vec<AsyncProperty>> {
     let mut properties = Vec::new();
     while !r.is_empty() {
@@ -37,10 +57,13 @@ pub(super) fn read_properties(r: &mut Reader<'_>) -> Result<Vec<AsyncProperty>> 
         if r.u16()? != PROPERTY_BYTES {
             return Err(OfErrorKind::PropertyBadLen);
         }
-        if kind > LAST_PROPERTY {
-            return Err(OfErrorKind::PropertyBadType);
+        let mask = r.u32()?;
+        let mut allowed = AsyncMasks::ALL;
+        match allowed.of_property(kind / 2) {
+            None => return Err(OfErrorKind::PropertyBadType),
+            Some(allowed) if mask & !*allowed != 0 => return Err(OfErrorKind::AsyncInvalid),
+            Some(_) => properties.push(AsyncProperty { kind, mask }),
         }
-        properties.push(AsyncProperty { kind, mask: r.u32()? });
     }
     Ok(properties)
 }

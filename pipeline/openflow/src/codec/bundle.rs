@@ -1,7 +1,8 @@
-//! Bundles, as the ONF extended OpenFlow 1.3 with them (extension 230).
+//! Bundles (1.4.1 §7.3.9), with which the ONF extended OpenFlow 1.3 too (extension 230).
 
 use alloc::vec::Vec;
 
+use super::Kind;
 use super::wire::{Put, Reader, Result};
 use crate::BundleMessage;
 
@@ -28,6 +29,14 @@ pub(super) fn subtype(message: &BundleMessage) -> u32 {
     match message {
         BundleMessage::Control { .. } => CONTROL,
         BundleMessage::Add { .. } => ADD,
+    }
+}
+
+/// The message type from 1.4 on.
+pub(super) fn kind(message: &BundleMessage) -> Kind {
+    match message {
+        BundleMessage::Control { .. } => Kind::BundleControl,
+        BundleMessage::Add { .. } => Kind::BundleAdd,
     }
 }
 

@@ -1,12 +1,12 @@
-//! Handshake, switch configuration, tables, roles.
+//! Handshake, switch configuration, roles.
 
 use alloc::vec::Vec;
 
 use super::port;
 use super::wire::{Put, Reader, Result};
 use crate::{
-    Capabilities, ControllerRole, FeaturesReply, Hello, OfErrorKind, Origin, Role, SwitchConfig,
-    TableMod, Version, frag,
+    Capabilities, ControllerRole, FeaturesReply, Hello, OfErrorKind, Origin, Role, RoleReason,
+    RoleStatus, SwitchConfig, Version, frag,
 };
 
 /// The hello element that holds versions (1.3.5 §7.5.1).
@@ -50,16 +50,19 @@ pub(super) fn read_features(r: &mut Reader<'_>, version: Version) -> Result<Feat
     if version == Version::V10 {
         r.skip(3)?;
     } else {
-        features.auxiliary_id = r.u8()?;
+        // Padding before 1.3.
+        let auxiliary_id = r.u8()?;
+        features.auxiliary_id = if version < Version::V13 { 0 } else { auxiliary_id };
         r.skip(2)?;
     }
     features.capabilities = Capabilities::from_bits_retain(r.u32()?);
     let actions_or_reserved = r.u32()?;
     if version == Version::V10 {
         features.actions = actions_or_reserved;
-        while !r.is_empty() {
-            features.ports.push(port::read_desc(r, version)?);
-        }
+    }
+    // From 1.3 on a multipart request of its own asks for ports.
+    while version < Version::V13 && !r.is_empty() {
+        features.ports.push(port::read_desc(r, version)?);
     }
     Ok(features)
 }
@@ -72,14 +75,14 @@ pub(super) fn put_features(out: &mut Vec<u8>, features: &FeaturesReply, version:
         out.zeros(3);
         out.u32(features.capabilities.bits());
         out.u32(features.actions);
-        for desc in &features.ports {
-            port::put_desc(out, desc, version);
-        }
     } else {
         out.u8(features.auxiliary_id);
         out.zeros(2);
         out.u32(features.capabilities.bits());
         out.u32(0);
+    }
+    if version < Version::V13 {
+        features.ports.iter().for_each(|desc| port::put_desc(out, desc, version));
     }
 }
 
@@ -102,31 +105,12 @@ pub(super) fn put_switch_config(out: &mut Vec<u8>, config: SwitchConfig) {
     out.u16(config.miss_send_len);
 }
 
-/// 1.3.5 §7.3.3.
-pub(super) fn read_table_mod(r: &mut Reader<'_>) -> Result<TableMod> {
-    let table_id = r.u8()?;
-    r.skip(3)?;
-    Ok(TableMod { table_id, config: r.u32()? })
-}
-
-pub(super) fn put_table_mod(out: &mut Vec<u8>, table: TableMod) {
-    out.u8(table.table_id);
-    out.zeros(3);
-    out.u32(table.config);
-}
-
 /// The generation id of a role that has none: in replies (1.3.5 §7.3.9).
 const NO_GENERATION: u64 = u64::MAX;
 
-/// 1.3.5 §7.3.9.
+/// 1.3.5 §7.3.9. The short id that 1.5 has in the padding is for connections that this switch has not.
 pub(super) fn read_role(r: &mut Reader<'_>) -> Result<Role> {
-    let role = match r.u32()? {
-        0 => ControllerRole::NoChange,
-        1 => ControllerRole::Equal,
-        2 => ControllerRole::Primary,
-        3 => ControllerRole::Secondary,
-        _ => return Err(OfErrorKind::RoleBadRole),
-    };
+    let role = role_of_wire(r.u32()?)?;
     r.skip(4)?;
     let generation = r.u64()?;
     let has_generation = role != ControllerRole::NoChange && generation != NO_GENERATION;
@@ -135,12 +119,49 @@ pub(super) fn read_role(r: &mut Reader<'_>) -> Result<Role> {
 }
 
 pub(super) fn put_role(out: &mut Vec<u8>, role: Role) {
-    out.u32(match role.role {
+    out.u32(wire_of_role(role.role));
+    out.zeros(4);
+    out.u64(role.generation_id.unwrap_or(NO_GENERATION));
+}
+
+/// 1.4.1 §7.4.4; properties are experimenters' only.
+pub(super) fn read_role_status(r: &mut Reader<'_>) -> Result<RoleStatus> {
+    let role = role_of_wire(r.u32()?)?;
+    let reason = match r.u8()? {
+        0 => RoleReason::PrimaryRequest,
+        1 => RoleReason::Config,
+        2 => RoleReason::Experimenter,
+        _ => return Err(OfErrorKind::NxRequestBadReason),
+    };
+    r.skip(3)?;
+    let generation = r.u64()?;
+    r.take_all();
+    let generation_id = (generation != NO_GENERATION).then_some(generation);
+    Ok(RoleStatus { role, reason, generation_id })
+}
+
+pub(super) fn put_role_status(out: &mut Vec<u8>, status: &RoleStatus) {
+    out.u32(wire_of_role(status.role));
+    out.u8(status.reason as u8);
+    out.zeros(3);
+    out.u64(status.generation_id.unwrap_or(NO_GENERATION));
+}
+
+fn role_of_wire(wire: u32) -> Result<ControllerRole> {
+    Ok(match wire {
+        0 => ControllerRole::NoChange,
+        1 => ControllerRole::Equal,
+        2 => ControllerRole::Primary,
+        3 => ControllerRole::Secondary,
+        _ => return Err(OfErrorKind::RoleBadRole),
+    })
+}
+
+fn wire_of_role(role: ControllerRole) -> u32 {
+    match role {
         ControllerRole::NoChange => 0,
         ControllerRole::Equal => 1,
         ControllerRole::Primary => 2,
         ControllerRole::Secondary => 3,
-    });
-    out.zeros(4);
-    out.u64(role.generation_id.unwrap_or(NO_GENERATION));
+    }
 }

@@ -6,7 +6,7 @@ use flow::Match;
 
 use super::oxm::{self, Flavour, Unknown};
 use super::wire::{Put, Reader, Result};
-use super::{Dialect, Kind, instruction, match10, nicira};
+use super::{Dialect, Kind, instruction, match10, match11, nicira};
 use crate::actions::{self, CheckContext};
 use crate::{
     FlowFormat, FlowMod, FlowModCommand, FlowModFlags, GROUP_ANY, Instructions, NICIRA,
@@ -27,11 +27,23 @@ const EASY_BYTES: usize = 20_000;
 /// reply with a single rule can be sent.
 const MOST_BYTES: usize = 62_000;
 
-/// A match as 1.3 has it (1.3.5 §7.2.3.1): type, length, entries, padding to 8 bytes.
-pub(super) fn read_match13(r: &mut Reader<'_>, unknown: Unknown) -> Result<Match> {
+/// A match as 1.2 and later have it (1.3.5 §7.2.3.1): type, length, entries, padding to 8 bytes. The
+/// fixed match of 1.1 has another type; either is understood in 1.1.
+pub(super) fn read_match13(
+    r: &mut Reader<'_>,
+    unknown: Unknown,
+    version: Version,
+) -> Result<Match> {
     const OXM: u16 = 1;
     let kind = r.u16()?;
     let len = usize::from(r.u16()?);
+    if kind == match11::TYPE && version == Version::V11 {
+        if len != usize::from(match11::MATCH_BYTES) {
+            return Err(OfErrorKind::MatchBadLen);
+        }
+        let mut body = r.sub(len - 4, OfErrorKind::MatchBadLen)?;
+        return match11::read(&mut body);
+    }
     if kind != OXM {
         return Err(OfErrorKind::MatchBadType);
     }
@@ -51,7 +63,14 @@ fn sub_padded<'a>(r: &mut Reader<'a>, body: usize, len: usize) -> Result<Reader<
     r.sub(body + padding, OfErrorKind::MatchBadLen)
 }
 
+/// Writes a match as the version has it. What the fixed match of 1.1 cannot say is written as 1.2 has
+/// it, which is better than to say something else.
 pub(super) fn put_match13(out: &mut Vec<u8>, match_: &Match, version: Version) {
+    if version == Version::V11 && match11::can_say(match_) {
+        match11::put(out, match_);
+        return;
+    }
+    let version = version.max(Version::V12);
     let start = out.len();
     out.u16(1);
     out.u16(0);
@@ -85,7 +104,7 @@ pub(super) fn put_match_nxm(out: &mut Vec<u8>, match_: &Match, cookie: oxm::Cook
 pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
     match dialect.version {
         Version::V10 => read_v10(r, dialect),
-        _ => read_v13(r, dialect),
+        _ => read_v11(r, dialect),
     }
 }
 
@@ -149,8 +168,8 @@ pub(super) fn read_nxm(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod>
     Ok(flow_mod)
 }
 
-/// 1.3.5 §7.3.4.1.
-fn read_v13(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+/// 1.1 §A.3.4.1, 1.3.5 §7.3.4.1, 1.4.1 §7.3.4.2.
+fn read_v11(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
     let cookie = r.u64()?;
     let cookie_mask = r.u64()?;
     let table_id = r.u8()?;
@@ -162,9 +181,12 @@ fn read_v13(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
     let out_port = OfPort(r.u32()?);
     let out_group = r.u32()?;
     let raw_flags = r.u16()?;
-    r.skip(2)?;
-    let match_ = read_match13(r, Unknown::Refuse)?;
+    // Padding before 1.4.
+    let importance = r.u16()?;
+    let importance = if dialect.version < Version::V14 { 0 } else { importance };
+    let match_ = read_match13(r, Unknown::Refuse, dialect.version)?;
     let mut flow_mod = FlowMod {
+        importance,
         cookie,
         cookie_mask,
         new_cookie: None,
@@ -178,7 +200,11 @@ fn read_v13(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
         ..FlowMod::default()
     };
     finish(r, &mut flow_mod, Command::Separate(command, table_id), raw_flags, dialect)?;
-    if flow_mod.command == FlowModCommand::Add {
+    // In 1.1 a modify that does not filter by cookie adds when it finds nothing (1.1 §4.6).
+    let may_add = dialect.version == Version::V11
+        && flow_mod.command.is_modify()
+        && flow_mod.cookie_mask == 0;
+    if flow_mod.command == FlowModCommand::Add || may_add {
         flow_mod.new_cookie = Some(cookie);
         (flow_mod.cookie, flow_mod.cookie_mask) = (0, 0);
     }
@@ -241,10 +267,7 @@ fn finish(
 }
 
 fn read_flags(raw: u16, flow_mod: &FlowMod, version: Version) -> Result<FlowModFlags> {
-    let known = match version {
-        Version::V10 => FlowModFlags::SEND_FLOW_REM | FlowModFlags::CHECK_OVERLAP,
-        _ => FlowModFlags::all(),
-    };
+    let known = known_flags(version);
     if version == Version::V10 && raw & FLAG_EMERG_V10 != 0 {
         let has_timeout = flow_mod.idle_timeout != 0 || flow_mod.hard_timeout != 0;
         return Err(match has_timeout {
@@ -256,14 +279,24 @@ fn read_flags(raw: u16, flow_mod: &FlowMod, version: Version) -> Result<FlowModF
         .filter(|flags| known.contains(*flags))
         .ok_or(OfErrorKind::FlowModBadFlags)?;
     // Before 1.2 an add always resets counters.
-    if version == Version::V10 && flow_mod.command == FlowModCommand::Add {
+    if version < Version::V12 && flow_mod.command == FlowModCommand::Add {
         flags |= FlowModFlags::RESET_COUNTS;
     }
     Ok(flags)
 }
 
+/// The flags that a version has.
+fn known_flags(version: Version) -> FlowModFlags {
+    let old = FlowModFlags::SEND_FLOW_REM | FlowModFlags::CHECK_OVERLAP;
+    match version {
+        Version::V10 | Version::V11 => old,
+        Version::V12 => old | FlowModFlags::RESET_COUNTS,
+        _ => FlowModFlags::all(),
+    }
+}
+
 fn check_size(instructions: &Instructions, match_: &Match) -> Result<()> {
-    for version in Version::SPOKEN {
+    for version in Version::ALL {
         let mut bytes = Vec::new();
         instruction::put(&mut bytes, instructions, match_, version);
         if bytes.len() > MOST_BYTES {
@@ -282,7 +315,7 @@ pub(super) fn put(out: &mut Vec<u8>, flow_mod: &FlowMod, dialect: &Dialect) -> K
     match dialect.version {
         Version::V10 => put_v10(out, flow_mod, dialect),
         version => {
-            put_v13(out, flow_mod, version);
+            put_v11(out, flow_mod, version);
             Kind::FlowMod
         }
     }
@@ -294,8 +327,7 @@ fn put_v10(out: &mut Vec<u8>, flow_mod: &FlowMod, dialect: &Dialect) -> Kind {
         true => u16::from_be_bytes([flow_mod.table_id, command(flow_mod.command)]),
         false => command(flow_mod.command).into(),
     };
-    let known = FlowModFlags::SEND_FLOW_REM | FlowModFlags::CHECK_OVERLAP;
-    let flags = flow_mod.flags.intersection(known).bits();
+    let flags = flow_mod.flags.intersection(known_flags(Version::V10)).bits();
     let out_port = flow_mod.out_port.to_u16().unwrap_or(u16::MAX);
     let cookie = (flow_mod.cookie, flow_mod.cookie_mask);
     let is_standard = dialect.flow_format == FlowFormat::Standard
@@ -325,9 +357,13 @@ fn put_v10(out: &mut Vec<u8>, flow_mod: &FlowMod, dialect: &Dialect) -> Kind {
     if is_standard { Kind::FlowMod } else { Kind::Experimenter }
 }
 
-fn put_v13(out: &mut Vec<u8>, flow_mod: &FlowMod, version: Version) {
-    let is_add = flow_mod.command == FlowModCommand::Add;
-    out.u64(if is_add { flow_mod.new_cookie.unwrap_or(0) } else { flow_mod.cookie });
+fn put_v11(out: &mut Vec<u8>, flow_mod: &FlowMod, version: Version) {
+    let gives_cookie = flow_mod.command == FlowModCommand::Add
+        || version == Version::V11 && flow_mod.command.is_modify() && flow_mod.cookie_mask == 0;
+    out.u64(match flow_mod.new_cookie {
+        Some(cookie) if gives_cookie => cookie,
+        _ => flow_mod.cookie,
+    });
     out.u64(flow_mod.cookie_mask);
     out.u8(flow_mod.table_id);
     out.u8(command(flow_mod.command));
@@ -337,8 +373,8 @@ fn put_v13(out: &mut Vec<u8>, flow_mod: &FlowMod, version: Version) {
     out.u32(flow_mod.buffer_id.unwrap_or(NO_BUFFER));
     out.u32(flow_mod.out_port.0);
     out.u32(flow_mod.out_group);
-    out.u16(flow_mod.flags.bits());
-    out.zeros(2);
+    out.u16((flow_mod.flags & known_flags(version)).bits());
+    out.u16(if version < Version::V14 { 0 } else { flow_mod.importance });
     put_match13(out, &flow_mod.match_, version);
     instruction::put(out, &flow_mod.instructions, &flow_mod.match_, version);
 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::flow_mod::{put_match_nxm, put_match13, read_match_nxm, read_match13};
 use super::oxm::Unknown;
+use super::oxs::{self, Oxs};
 use super::wire::{Put, Reader, Result};
 use super::{Dialect, Kind, match10, nicira};
 use crate::{FlowFormat, FlowRemoved, FlowRemovedReason, NICIRA, OfErrorKind, TABLE_ALL, Version};
@@ -11,7 +12,8 @@ use crate::{FlowFormat, FlowRemoved, FlowRemovedReason, NICIRA, OfErrorKind, TAB
 pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<FlowRemoved> {
     match version {
         Version::V10 => read_v10(r),
-        _ => read_v13(r),
+        Version::V15 => read_v15(r),
+        _ => read_v11(r, version),
     }
 }
 
@@ -40,17 +42,18 @@ fn read_v10(r: &mut Reader<'_>) -> Result<FlowRemoved> {
     })
 }
 
-/// 1.3.5 §7.4.2.
-fn read_v13(r: &mut Reader<'_>) -> Result<FlowRemoved> {
+/// 1.1 §A.4.2, 1.3.5 §7.4.2.
+fn read_v11(r: &mut Reader<'_>, version: Version) -> Result<FlowRemoved> {
     let cookie = r.u64()?;
     let priority = r.u16()?;
     let reason = reason(r.u8()?)?;
     let table_id = r.u8()?;
     let (duration_sec, duration_nsec) = (r.u32()?, r.u32()?);
     let (idle_timeout, hard_timeout) = (r.u16()?, r.u16()?);
+    let hard_timeout = if version == Version::V11 { 0 } else { hard_timeout };
     let (packet_count, byte_count) = (r.u64()?, r.u64()?);
     Ok(FlowRemoved {
-        match_: read_match13(r, Unknown::Skip)?,
+        match_: read_match13(r, Unknown::Skip, version)?,
         cookie,
         priority,
         reason,
@@ -61,6 +64,31 @@ fn read_v13(r: &mut Reader<'_>) -> Result<FlowRemoved> {
         hard_timeout,
         packet_count,
         byte_count,
+    })
+}
+
+/// 1.5.1 §7.4.2.
+fn read_v15(r: &mut Reader<'_>) -> Result<FlowRemoved> {
+    let table_id = r.u8()?;
+    let reason = reason(r.u8()?)?;
+    let priority = r.u16()?;
+    let (idle_timeout, hard_timeout) = (r.u16()?, r.u16()?);
+    let cookie = r.u64()?;
+    let match_ = read_match13(r, Unknown::Skip, Version::V15)?;
+    let stats = oxs::read(r)?;
+    let (duration_sec, duration_nsec) = stats.duration.unwrap_or((0, 0));
+    Ok(FlowRemoved {
+        match_,
+        cookie,
+        priority,
+        reason,
+        table_id,
+        duration_sec,
+        duration_nsec,
+        idle_timeout,
+        hard_timeout,
+        packet_count: stats.packet_count.unwrap_or(u64::MAX),
+        byte_count: stats.byte_count.unwrap_or(u64::MAX),
     })
 }
 
@@ -89,7 +117,8 @@ pub(super) fn read_nxm(r: &mut Reader<'_>) -> Result<FlowRemoved> {
     })
 }
 
-fn reason(wire: u8) -> Result<FlowRemovedReason> {
+/// The reason with this number.
+pub(super) fn reason(wire: u8) -> Result<FlowRemovedReason> {
     Ok(match wire {
         0 => FlowRemovedReason::IdleTimeout,
         1 => FlowRemovedReason::HardTimeout,
@@ -102,7 +131,7 @@ fn reason(wire: u8) -> Result<FlowRemovedReason> {
 }
 
 /// The number of a reason; one that the version lacks is a deletion.
-fn wire_reason(reason: FlowRemovedReason, version: Version) -> u8 {
+pub(super) fn wire_reason(reason: FlowRemovedReason, version: Version) -> u8 {
     let last = match version {
         Version::V10 => FlowRemovedReason::Delete,
         Version::V11 | Version::V12 | Version::V13 => FlowRemovedReason::GroupDelete,
@@ -146,6 +175,23 @@ pub(super) fn put(out: &mut Vec<u8>, removed: &FlowRemoved, dialect: &Dialect) -
             out.patch_u16(len_at, len);
             Kind::Experimenter
         }
+        (Version::V15, _) => {
+            out.u8(removed.table_id);
+            out.u8(reason);
+            out.u16(removed.priority);
+            out.u16(removed.idle_timeout);
+            out.u16(removed.hard_timeout);
+            out.u64(removed.cookie);
+            put_match13(out, &removed.match_, Version::V15);
+            let stats = Oxs {
+                duration: Some((removed.duration_sec, removed.duration_nsec)),
+                packet_count: oxs::known(removed.packet_count),
+                byte_count: oxs::known(removed.byte_count),
+                ..Oxs::default()
+            };
+            oxs::put(out, &stats);
+            Kind::FlowRemoved
+        }
         (version, _) => {
             out.u64(removed.cookie);
             out.u16(removed.priority);
@@ -154,7 +200,7 @@ pub(super) fn put(out: &mut Vec<u8>, removed: &FlowRemoved, dialect: &Dialect) -
             out.u32(removed.duration_sec);
             out.u32(removed.duration_nsec);
             out.u16(removed.idle_timeout);
-            out.u16(removed.hard_timeout);
+            out.u16(if version == Version::V11 { 0 } else { removed.hard_timeout });
             out.u64(removed.packet_count);
             out.u64(removed.byte_count);
             put_match13(out, &removed.match_, version);

@@ -1,5 +1,8 @@
 //! Instructions (1.3.5 §7.2.4), and what stands for them in OpenFlow 1.0.
 //!
+//! The meter is an instruction in 1.3 and 1.4 and an action in 1.5; first of all in a rule, it means
+//! the same.
+//!
 //! OpenFlow 1.0 has a list of actions only. Nicira's write-metadata may end it; a goto becomes a
 //! resubmit when a 1.0 client asks about a rule that a 1.3 controller made, as in Open vSwitch.
 
@@ -17,6 +20,7 @@ const WRITE_ACTIONS: u16 = 3;
 const APPLY_ACTIONS: u16 = 4;
 const CLEAR_ACTIONS: u16 = 5;
 const METER: u16 = 6;
+const STAT_TRIGGER: u16 = 7;
 const EXPERIMENTER: u16 = 0xffff;
 
 /// Bytes of Nicira's write-metadata action.
@@ -31,8 +35,8 @@ pub(crate) fn read(
     version: Version,
 ) -> Result<Instructions> {
     let mut instructions = match version {
-        Version::V10 => read_v10(reader)?,
-        _ => read_v13(reader, table, version)?,
+        Version::V10 => read_v10(reader, version)?,
+        _ => read_v11(reader, table, version)?,
     };
     if instructions.has_misplaced_conjunction() {
         return Err(OfErrorKind::NxActionBadConjunction);
@@ -42,11 +46,22 @@ pub(crate) fn read(
     Ok(instructions)
 }
 
-/// Actions of 1.0, and at their end perhaps Nicira's write-metadata.
-fn read_v10(reader: Reader<'_>) -> Result<Instructions> {
+/// Reads a list of actions as a rule of 1.0 has it, in the actions of `version`.
+pub(crate) fn read_list(
+    reader: Reader<'_>,
+    match_: &Match,
+    version: Version,
+) -> Result<Instructions> {
+    let mut instructions = read_v10(reader, version)?;
+    action::resolve_ports(&mut instructions.apply, match_);
+    Ok(instructions)
+}
+
+/// Actions, and at their end perhaps Nicira's write-metadata.
+fn read_v10(reader: Reader<'_>, version: Version) -> Result<Instructions> {
     let (actions, metadata) = split_write_metadata(reader)?;
     Ok(Instructions {
-        apply: action::read_actions(actions, Version::V10)?,
+        apply: action::read_actions(actions, version)?,
         metadata,
         ..Instructions::default()
     })
@@ -88,7 +103,7 @@ fn split_write_metadata(mut reader: Reader<'_>) -> Result<(Reader<'_>, Option<(u
     Ok((actions, Some((metadata.0 & metadata.1, metadata.1))))
 }
 
-fn read_v13(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Result<Instructions> {
+fn read_v11(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Result<Instructions> {
     let mut out = Instructions::default();
     let mut seen: u32 = 0;
     while !reader.is_empty() {
@@ -104,8 +119,17 @@ fn read_v13(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Resu
         if kind == EXPERIMENTER {
             return Err(OfErrorKind::InstructionBadExperimenter);
         }
-        if !(GOTO_TABLE..=METER).contains(&kind) {
+        let last = match version {
+            Version::V10 | Version::V11 | Version::V12 => CLEAR_ACTIONS,
+            Version::V13 | Version::V14 => METER,
+            Version::V15 => STAT_TRIGGER,
+        };
+        if !(GOTO_TABLE..=last).contains(&kind) {
             return Err(OfErrorKind::InstructionUnknownInst);
+        }
+        // Triggers are optional, and the meter of 1.5 is an action (1.5.1 §5.5).
+        if kind == STAT_TRIGGER || kind == METER && version == Version::V15 {
+            return Err(OfErrorKind::InstructionUnsupInst);
         }
         if seen & 1 << kind != 0 {
             return Err(OfErrorKind::InstructionDupInst);
@@ -145,6 +169,10 @@ fn read_v13(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Resu
             return Err(bad_len);
         }
     }
+    if let (Some(Action::Meter(meter)), None) = (out.apply.first(), out.meter) {
+        out.meter = Some(*meter);
+        out.apply.remove(0);
+    }
     Ok(out)
 }
 
@@ -164,17 +192,23 @@ pub(crate) fn put(
     version: Version,
 ) {
     match version {
-        Version::V10 => put_v10(out, instructions, match_),
-        _ => put_v13(out, instructions, match_, version),
+        Version::V10 => put_list(out, instructions, match_, version),
+        _ => put_v11(out, instructions, match_, version),
     }
 }
 
-/// The action set and meters have no form in 1.0 and are left out.
-fn put_v10(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match) {
-    action::put_actions(out, &instructions.apply, Some(match_), Version::V10);
+/// Writes the actions of a rule as 1.0 has them, in the actions of `version`. The action set and meters
+/// have no such form and are left out.
+pub(crate) fn put_list(
+    out: &mut Vec<u8>,
+    instructions: &Instructions,
+    match_: &Match,
+    version: Version,
+) {
+    action::put_actions(out, &instructions.apply, Some(match_), version);
     if let Some(table) = instructions.goto_table {
         let goto = [Action::Resubmit { port: OfPort::IN_PORT, table }];
-        action::put_actions(out, &goto, Some(match_), Version::V10);
+        action::put_actions(out, &goto, Some(match_), version);
     }
     if let Some((value, mask)) = instructions.metadata {
         action::put_nicira(out, WRITE_METADATA, |out| {
@@ -185,14 +219,19 @@ fn put_v10(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match) {
     }
 }
 
-fn put_v13(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match, version: Version) {
+fn put_v11(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match, version: Version) {
     let Instructions { meter, apply, clear, write, metadata, goto_table } = instructions;
-    if let Some(meter) = meter {
-        put_instruction(out, METER, |out| out.u32(*meter));
+    // Before 1.3 there are no meters and no way to tell of them.
+    let meter = meter.filter(|_| version >= Version::V13);
+    let is_action = version >= Version::V15;
+    if let Some(meter) = meter.filter(|_| !is_action) {
+        put_instruction(out, METER, |out| out.u32(meter));
     }
-    if !apply.is_empty() {
+    let meter = meter.filter(|_| is_action).map(Action::Meter);
+    if !apply.is_empty() || meter.is_some() {
         put_instruction(out, APPLY_ACTIONS, |out| {
             out.zeros(4);
+            action::put_actions(out, meter.as_slice(), Some(match_), version);
             action::put_actions(out, apply, Some(match_), version);
         });
     }

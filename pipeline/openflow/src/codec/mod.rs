@@ -17,17 +17,24 @@ mod flow_mod;
 mod flow_removed;
 mod group;
 mod instruction;
+mod kind;
 mod match10;
+mod match11;
 mod meter;
+mod monitor;
 mod multipart;
 mod nicira;
 mod oxm;
+mod oxs;
 mod packet;
 mod port;
+mod queue;
+mod table;
 mod table_features;
 mod wire;
 
 pub(crate) use action::{MAX_NESTING, resolve_ports};
+pub(crate) use kind::Kind;
 pub use multipart::{MultipartItem, MultipartKind, MultipartWriter};
 
 use alloc::boxed::Box;
@@ -35,7 +42,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{
-    FlowFormat, Message, MultipartBody, OfError, OfErrorKind, Origin, PacketInFormat, Version,
+    FlowFormat, FlowUpdate, Message, MultipartBody, OfError, OfErrorKind, Origin, PacketInFormat,
+    RequestForward, Version,
 };
 use wire::{Put, Reader, Result};
 
@@ -159,7 +167,6 @@ impl Dialect {
             kind::ERROR => error::read(&mut r, self.version)?,
             kind::ECHO_REQUEST => Message::EchoRequest(r.take_all().to_vec()),
             kind::ECHO_REPLY => Message::EchoReply(r.take_all().to_vec()),
-            _ if !self.version.is_spoken() => return Err(OfErrorKind::RequestBadVersion),
             _ => self.read_versioned(Kind::of(header.kind, self.version)?, &mut r)?,
         };
         if r.is_empty() { Ok(message) } else { Err(OfErrorKind::RequestBadLen) }
@@ -183,7 +190,7 @@ impl Dialect {
             Kind::FlowMod => Message::FlowMod(Box::new(flow_mod::read(r, self)?)),
             Kind::GroupMod => Message::GroupMod(group::read_mod(r, version)?),
             Kind::PortMod => Message::PortMod(port::read_mod(r, version)?),
-            Kind::TableMod => Message::TableMod(config::read_table_mod(r)?),
+            Kind::TableMod => Message::TableMod(table::read_mod(r, version)?),
             Kind::MultipartRequest => {
                 Message::MultipartRequest(multipart::read_request(r, version)?)
             }
@@ -191,16 +198,26 @@ impl Dialect {
             Kind::BarrierRequest => Message::BarrierRequest,
             Kind::BarrierReply => Message::BarrierReply,
             Kind::QueueGetConfigRequest => {
-                Message::QueueGetConfigRequest(port::read_queue_request(r, version)?)
+                Message::QueueGetConfigRequest(queue::read_config_request(r, version)?)
             }
             Kind::QueueGetConfigReply => {
-                Message::QueueGetConfigReply(port::read_queue_reply(r, version)?)
+                Message::QueueGetConfigReply(queue::read_config_reply(r, version)?)
             }
             Kind::RoleRequest => Message::RoleRequest(config::read_role(r)?),
             Kind::RoleReply => Message::RoleReply(config::read_role(r)?),
             Kind::GetAsyncRequest => Message::GetAsyncRequest,
-            Kind::GetAsyncReply => Message::GetAsyncReply(async_config::read(r, Origin::Standard)?),
+            Kind::GetAsyncReply => Message::GetAsyncReply(async_config::read_reply(r, version)?),
+            Kind::SetAsync if version >= Version::V14 => {
+                Message::SetAsyncProperties(async_config::read_properties(r)?)
+            }
             Kind::SetAsync => Message::SetAsync(async_config::read(r, Origin::Standard)?),
+            Kind::RoleStatus => Message::RoleStatus(config::read_role_status(r)?),
+            Kind::TableStatus => Message::TableStatus(table::read_status(r)?),
+            Kind::RequestForward => {
+                Message::RequestForward(RequestForward { request: r.take_all().to_vec() })
+            }
+            Kind::BundleControl => Message::Bundle(bundle::read_control(r)?),
+            Kind::BundleAdd => Message::Bundle(bundle::read_add(r)?),
             Kind::MeterMod => Message::MeterMod(meter::read_mod(r)?),
         })
     }
@@ -291,7 +308,7 @@ impl Dialect {
                 Kind::PortMod
             }
             Message::TableMod(table) => {
-                config::put_table_mod(out, *table);
+                table::put_mod(out, table, version);
                 Kind::TableMod
             }
             Message::MeterMod(meter) => {
@@ -309,11 +326,11 @@ impl Dialect {
             Message::BarrierRequest => Kind::BarrierRequest,
             Message::BarrierReply => Kind::BarrierReply,
             Message::QueueGetConfigRequest(port) => {
-                port::put_queue_request(out, *port, version);
+                queue::put_config_request(out, *port, version);
                 Kind::QueueGetConfigRequest
             }
             Message::QueueGetConfigReply(reply) => {
-                port::put_queue_reply(out, reply, version);
+                queue::put_config_reply(out, reply, version);
                 Kind::QueueGetConfigReply
             }
             Message::RoleRequest(role) if self.is_standard(role.origin) => {
@@ -326,24 +343,54 @@ impl Dialect {
             }
             Message::GetAsyncRequest => Kind::GetAsyncRequest,
             Message::GetAsyncReply(config) => {
-                async_config::put(out, config);
+                async_config::put_reply(out, config, version);
                 Kind::GetAsyncReply
             }
-            Message::SetAsync(config) if self.is_standard(config.origin) => {
-                async_config::put(out, config);
+            Message::SetAsync(config)
+                if config.origin == Origin::Standard && version >= Version::V13 =>
+            {
+                async_config::put_reply(out, config, version);
                 Kind::SetAsync
             }
+            Message::SetAsyncProperties(properties) if version >= Version::V14 => {
+                async_config::put_properties(out, properties);
+                Kind::SetAsync
+            }
+            Message::RoleStatus(status) if version >= Version::V14 => {
+                config::put_role_status(out, status);
+                Kind::RoleStatus
+            }
+            Message::TableStatus(status) => {
+                table::put_status(out, status);
+                Kind::TableStatus
+            }
+            Message::RequestForward(forward) if version >= Version::V14 => {
+                out.bytes(&forward.request);
+                Kind::RequestForward
+            }
+            Message::Bundle(message) if version >= Version::V14 => {
+                bundle::put(out, message);
+                bundle::kind(message)
+            }
+            Message::FlowMonitorPaused if version >= Version::V14 => {
+                multipart::put_alone(out, FlowUpdate::Paused, version);
+                Kind::MultipartReply
+            }
+            Message::FlowMonitorResumed if version >= Version::V14 => {
+                multipart::put_alone(out, FlowUpdate::Resumed, version);
+                Kind::MultipartReply
+            }
             _ => {
-                nicira::put(out, message);
+                nicira::put(out, message, version);
                 Kind::Experimenter
             }
         };
         kind.wire(version)
     }
 
-    /// Whether a message of this origin has its standard form: 1.0 has none for roles and async.
+    /// Whether a role message of this origin has its standard form, which came with 1.2.
     fn is_standard(&self, origin: Origin) -> bool {
-        origin == Origin::Standard && self.version != Version::V10
+        origin == Origin::Standard && self.version >= Version::V12
     }
 }
 
@@ -372,94 +419,6 @@ impl Message {
         out: &mut Vec<u8>,
     ) -> core::result::Result<(), TooLong> {
         Dialect::plain(version).encode(self, xid, out)
-    }
-}
-
-/// Numbers of the message types that all versions share.
-mod kind {
-    pub(super) const HELLO: u8 = 0;
-    pub(super) const ERROR: u8 = 1;
-    pub(super) const ECHO_REQUEST: u8 = 2;
-    pub(super) const ECHO_REPLY: u8 = 3;
-}
-
-/// Message types whose number or form depends on the version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Experimenter,
-    FeaturesRequest,
-    FeaturesReply,
-    GetConfigRequest,
-    GetConfigReply,
-    SetConfig,
-    PacketIn,
-    FlowRemoved,
-    PortStatus,
-    PacketOut,
-    FlowMod,
-    GroupMod,
-    PortMod,
-    TableMod,
-    MultipartRequest,
-    MultipartReply,
-    BarrierRequest,
-    BarrierReply,
-    QueueGetConfigRequest,
-    QueueGetConfigReply,
-    RoleRequest,
-    RoleReply,
-    GetAsyncRequest,
-    GetAsyncReply,
-    SetAsync,
-    MeterMod,
-}
-
-/// Types with their numbers in OpenFlow 1.0 and 1.3, in that order.
-const KINDS: [(Kind, Option<u8>, u8); 26] = [
-    (Kind::Experimenter, Some(4), 4),
-    (Kind::FeaturesRequest, Some(5), 5),
-    (Kind::FeaturesReply, Some(6), 6),
-    (Kind::GetConfigRequest, Some(7), 7),
-    (Kind::GetConfigReply, Some(8), 8),
-    (Kind::SetConfig, Some(9), 9),
-    (Kind::PacketIn, Some(10), 10),
-    (Kind::FlowRemoved, Some(11), 11),
-    (Kind::PortStatus, Some(12), 12),
-    (Kind::PacketOut, Some(13), 13),
-    (Kind::FlowMod, Some(14), 14),
-    (Kind::GroupMod, None, 15),
-    (Kind::PortMod, Some(15), 16),
-    (Kind::TableMod, None, 17),
-    (Kind::MultipartRequest, Some(16), 18),
-    (Kind::MultipartReply, Some(17), 19),
-    (Kind::BarrierRequest, Some(18), 20),
-    (Kind::BarrierReply, Some(19), 21),
-    (Kind::QueueGetConfigRequest, Some(20), 22),
-    (Kind::QueueGetConfigReply, Some(21), 23),
-    (Kind::RoleRequest, None, 24),
-    (Kind::RoleReply, None, 25),
-    (Kind::GetAsyncRequest, None, 26),
-    (Kind::GetAsyncReply, None, 27),
-    (Kind::SetAsync, None, 28),
-    (Kind::MeterMod, None, 29),
-];
-
-impl Kind {
-    fn of(wire: u8, version: Version) -> Result<Kind> {
-        let found = KINDS.iter().find(|(_, v10, v13)| match version {
-            Version::V10 => *v10 == Some(wire),
-            _ => *v13 == wire,
-        });
-        found.map(|(kind, ..)| *kind).ok_or(OfErrorKind::RequestBadType)
-    }
-
-    /// The number; that of 1.3 for a type that 1.0 lacks (no peer of 1.0 is sent one).
-    fn wire(self, version: Version) -> u8 {
-        let found = KINDS.iter().find(|(kind, ..)| *kind == self);
-        found.map_or(0, |(_, v10, v13)| match version {
-            Version::V10 => v10.unwrap_or(*v13),
-            _ => *v13,
-        })
     }
 }
 

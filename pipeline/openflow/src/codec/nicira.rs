@@ -1,16 +1,16 @@
 //! Experimenter messages: vendor (32 bits), subtype (32 bits), and what it says (1.3.5 §7.5.5).
 //!
-//! Nicira's (0x2320) are read in both versions; the ONF's bundles in 1.3. Others are handed on as
+//! Nicira's (0x2320) and the ONF's (0x4f4e4600) are read in every version. Others are handed on as
 //! [`Message::Experimenter`]: whoever serves requests refuses them (see [`Experimenter::refusal`]).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::wire::{Put, Reader, Result};
-use super::{Dialect, async_config, bundle, flow_mod, flow_removed, group, packet};
+use super::{Dialect, async_config, bundle, config, flow_mod, flow_removed, group, packet};
 use crate::{
     ControllerRole, Experimenter, FlowFormat, Message, NICIRA, ONF, OfErrorKind, Origin,
-    PacketInFormat, Role, Version,
+    PacketInFormat, RequestForward, Role, Version,
 };
 
 const ROLE_REQUEST: u32 = 10;
@@ -24,9 +24,20 @@ pub(super) const PACKET_IN: u32 = 17;
 const FLOW_AGE: u32 = 18;
 const SET_ASYNC_CONFIG: u32 = 19;
 const SET_CONTROLLER_ID: u32 = 20;
+const FLOW_MONITOR_CANCEL: u32 = 21;
+const FLOW_MONITOR_PAUSED: u32 = 22;
+const FLOW_MONITOR_RESUMED: u32 = 23;
 const SET_ASYNC_CONFIG2: u32 = 27;
 pub(super) const PACKET_IN2: u32 = 30;
 const GROUP_MOD: u32 = 31;
+const REQUESTFORWARD: u32 = 132;
+
+/// The ONF's, which extended 1.3 with what became standard in 1.4.
+const ONF_FLOW_MONITOR_CANCEL: u32 = 1870;
+const ONF_FLOW_MONITOR_PAUSED: u32 = 1871;
+const ONF_FLOW_MONITOR_RESUMED: u32 = 1872;
+const ONF_ROLE_STATUS: u32 = 1911;
+const ONF_REQUESTFORWARD: u32 = 2350;
 
 /// Number of the NXM flow format; 1 was never deployed.
 const FLOW_FORMAT_NXM: u32 = 2;
@@ -77,13 +88,28 @@ pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
         }
         (NICIRA, FLOW_AGE) => Message::NxFlowAge,
         (NICIRA, SET_ASYNC_CONFIG) => Message::SetAsync(async_config::read(r, Origin::Nicira)?),
-        (NICIRA, SET_ASYNC_CONFIG2) => Message::NxSetAsync2(async_config::read_properties(r)?),
+        (NICIRA, SET_ASYNC_CONFIG2) => {
+            Message::SetAsyncProperties(async_config::read_properties(r)?)
+        }
         (NICIRA, SET_CONTROLLER_ID) => {
             if !r.zeros(6)? {
                 return Err(OfErrorKind::NxRequestMustBeZero);
             }
             Message::NxSetControllerId(r.u16()?)
         }
+        (NICIRA, FLOW_MONITOR_CANCEL) | (ONF, ONF_FLOW_MONITOR_CANCEL) => {
+            Message::FlowMonitorCancel(r.u32()?)
+        }
+        (NICIRA, FLOW_MONITOR_PAUSED) | (ONF, ONF_FLOW_MONITOR_PAUSED) => {
+            Message::FlowMonitorPaused
+        }
+        (NICIRA, FLOW_MONITOR_RESUMED) | (ONF, ONF_FLOW_MONITOR_RESUMED) => {
+            Message::FlowMonitorResumed
+        }
+        (NICIRA, REQUESTFORWARD) | (ONF, ONF_REQUESTFORWARD) => {
+            Message::RequestForward(RequestForward { request: r.take_all().to_vec() })
+        }
+        (ONF, ONF_ROLE_STATUS) => Message::RoleStatus(config::read_role_status(r)?),
         (ONF, bundle::CONTROL) => Message::Bundle(bundle::read_control(r)?),
         (ONF, bundle::ADD) => Message::Bundle(bundle::read_add(r)?),
         _ => {
@@ -110,7 +136,7 @@ pub(super) fn put_header(out: &mut Vec<u8>, vendor: u32, subtype: u32) {
 }
 
 /// Writes a message that has no standard form. Those that have one do not come here.
-pub(super) fn put(out: &mut Vec<u8>, message: &Message) {
+pub(super) fn put(out: &mut Vec<u8>, message: &Message, version: Version) {
     match message {
         Message::Experimenter(Experimenter { vendor, subtype, data }) => {
             put_header(out, *vendor, *subtype);
@@ -142,7 +168,7 @@ pub(super) fn put(out: &mut Vec<u8>, message: &Message) {
             put_header(out, NICIRA, SET_ASYNC_CONFIG);
             async_config::put(out, config);
         }
-        Message::NxSetAsync2(properties) => {
+        Message::SetAsyncProperties(properties) => {
             put_header(out, NICIRA, SET_ASYNC_CONFIG2);
             async_config::put_properties(out, properties);
         }
@@ -155,11 +181,37 @@ pub(super) fn put(out: &mut Vec<u8>, message: &Message) {
             put_header(out, NICIRA, GROUP_MOD);
             group::put_mod(out, group, Version::V10);
         }
+        Message::FlowMonitorCancel(id) => {
+            put_either(out, version, FLOW_MONITOR_CANCEL, ONF_FLOW_MONITOR_CANCEL);
+            out.u32(*id);
+        }
+        Message::FlowMonitorPaused => {
+            put_either(out, version, FLOW_MONITOR_PAUSED, ONF_FLOW_MONITOR_PAUSED);
+        }
+        Message::FlowMonitorResumed => {
+            put_either(out, version, FLOW_MONITOR_RESUMED, ONF_FLOW_MONITOR_RESUMED);
+        }
+        Message::RequestForward(forward) => {
+            put_either(out, version, REQUESTFORWARD, ONF_REQUESTFORWARD);
+            out.bytes(&forward.request);
+        }
+        Message::RoleStatus(status) => {
+            put_header(out, ONF, ONF_ROLE_STATUS);
+            config::put_role_status(out, status);
+        }
         Message::Bundle(message) => {
             put_header(out, ONF, bundle::subtype(message));
             bundle::put(out, message);
         }
         _ => put_header(out, NICIRA, FLOW_AGE),
+    }
+}
+
+/// Writes Nicira's number, or the ONF's, which extended 1.3.
+fn put_either(out: &mut Vec<u8>, version: Version, nicira: u32, onf: u32) {
+    match version {
+        Version::V10 | Version::V11 | Version::V12 => put_header(out, NICIRA, nicira),
+        _ => put_header(out, ONF, onf),
     }
 }
 

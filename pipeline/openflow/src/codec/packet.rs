@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use flow::{Field, Match};
+
 use super::action;
 use super::flow_mod::{put_match_nxm, put_match13, read_match_nxm, read_match13};
 use super::oxm::{self, Flavour, Unknown};
@@ -31,6 +33,21 @@ mod property {
 /// Reads a standard packet-in.
 pub(super) fn read_in(r: &mut Reader<'_>, version: Version) -> Result<PacketIn> {
     let buffer_id = buffer(r.u32()?);
+    if version == Version::V11 {
+        // 1.1 §A.4.1: the physical port is the same, as there are no logical ones.
+        let in_port = OfPort(r.u32()?);
+        r.skip(4)?;
+        return Ok(PacketIn {
+            buffer_id,
+            total_len: r.u16()?.into(),
+            reason: reason(r.u8()?)?,
+            table_id: r.u8()?,
+            cookie: NO_COOKIE,
+            metadata: metadata_of(in_port),
+            userdata: Vec::new(),
+            data: r.take_all().to_vec(),
+        });
+    }
     let total_len = r.u16()?.into();
     if version == Version::V10 {
         // 1.0.1 §5.4.1.
@@ -48,11 +65,11 @@ pub(super) fn read_in(r: &mut Reader<'_>, version: Version) -> Result<PacketIn> 
             data: r.take_all().to_vec(),
         });
     }
-    // 1.3.5 §7.4.1.
+    // 1.3.5 §7.4.1; 1.2 has no cookie.
     let reason = reason(r.u8()?)?;
     let table_id = r.u8()?;
-    let cookie = r.u64()?;
-    let metadata = read_match13(r, Unknown::Skip)?;
+    let cookie = if version == Version::V12 { NO_COOKIE } else { r.u64()? };
+    let metadata = read_match13(r, Unknown::Skip, version)?;
     r.skip(2)?;
     let data = r.take_all().to_vec();
     let userdata = Vec::new();
@@ -129,12 +146,24 @@ pub(super) fn put_in(out: &mut Vec<u8>, packet: &PacketIn, dialect: &Dialect) ->
             out.bytes(&packet.data);
             Kind::PacketIn
         }
+        (PacketInFormat::Standard, Version::V11) => {
+            out.u32(buffer_id);
+            out.u32(packet.in_port().0);
+            out.u32(packet.in_port().0);
+            out.u16(total_len);
+            out.u8(reason);
+            out.u8(packet.table_id);
+            out.bytes(&packet.data);
+            Kind::PacketIn
+        }
         (PacketInFormat::Standard, version) => {
             out.u32(buffer_id);
             out.u16(total_len);
             out.u8(reason);
             out.u8(packet.table_id);
-            out.u64(packet.cookie);
+            if version != Version::V12 {
+                out.u64(packet.cookie);
+            }
             put_match13(out, &packet.metadata, version);
             out.zeros(2);
             out.bytes(&packet.data);
@@ -197,28 +226,67 @@ fn put_property(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     out.pad8(start);
 }
 
-/// Reads a packet-out (1.0.1 §5.3.6, 1.3.5 §7.3.7).
+/// Reads a packet-out (1.0.1 §5.3.6, 1.3.5 §7.3.7, 1.5.1 §7.3.6).
 pub(super) fn read_out(r: &mut Reader<'_>, version: Version) -> Result<PacketOut> {
     let buffer_id = buffer(r.u32()?);
-    let in_port = match version {
-        Version::V10 => OfPort::from_u16(r.u16()?),
-        _ => OfPort(r.u32()?),
+    let mut metadata = Match::default();
+    let (in_port, actions_len) = match version {
+        Version::V10 => (OfPort::from_u16(r.u16()?), r.u16()?),
+        Version::V15 => {
+            let actions_len = r.u16()?;
+            r.skip(2)?;
+            metadata = read_match13(r, Unknown::Refuse, version)?;
+            (take_in_port(&mut metadata)?, actions_len)
+        }
+        _ => {
+            let both = (OfPort(r.u32()?), r.u16()?);
+            r.skip(6)?;
+            both
+        }
     };
-    let actions_len = usize::from(r.u16()?);
-    if version != Version::V10 {
-        r.skip(6)?;
-    }
     let is_source = in_port.is_physical()
         || in_port == OfPort(0)
         || matches!(in_port, OfPort::ANY | OfPort::CONTROLLER);
     if !is_source {
         return Err(OfErrorKind::RequestBadPort);
     }
-    let actions = r.sub(actions_len, OfErrorKind::ActionBadLen)?;
+    let actions = r.sub(actions_len.into(), OfErrorKind::ActionBadLen)?;
     let actions = action::read_actions(actions, version)?;
     let data = r.take_all().to_vec();
-    Ok(PacketOut { buffer_id, in_port, actions, data })
+    Ok(PacketOut { buffer_id, in_port, metadata, actions, data })
 }
+
+/// The ingress port of a match that says what no frame says by itself (1.5.1 §7.3.6: nothing else may
+/// be in it, and the ingress port must).
+fn take_in_port(metadata: &mut Match) -> Result<OfPort> {
+    let (port, mask) = metadata.get(Field::InPort);
+    if mask == 0 {
+        return Err(OfErrorKind::RequestBadPort);
+    }
+    metadata.set(Field::InPort, 0, 0);
+    let mut rest = metadata.clone();
+    rest.set(Field::PacketType, 0, 0);
+    for field in PIPELINE {
+        rest.set(field, 0, 0);
+    }
+    if rest != Match::default() {
+        return Err(OfErrorKind::RequestPipelineFieldsOnly);
+    }
+    u32::try_from(port).map(OfPort).map_err(|_| OfErrorKind::RequestBadPort)
+}
+
+/// The fields that a packet has only in a switch (1.5.1 §7.2.3.9).
+const PIPELINE: [Field; 9] = [
+    Field::Metadata,
+    Field::TunnelId,
+    Field::TunSrc,
+    Field::TunDst,
+    Field::PktMark,
+    Field::Xxreg0,
+    Field::Xxreg1,
+    Field::Xxreg2,
+    Field::Xxreg3,
+];
 
 pub(super) fn put_out(out: &mut Vec<u8>, packet: &PacketOut, version: Version) {
     out.u32(packet.buffer_id.unwrap_or(NO_BUFFER));
@@ -227,6 +295,15 @@ pub(super) fn put_out(out: &mut Vec<u8>, packet: &PacketOut, version: Version) {
             out.u16(packet.in_port.to_u16().unwrap_or(u16::MAX));
             out.u16(0);
             out.len() - 2
+        }
+        Version::V15 => {
+            out.u16(0);
+            out.zeros(2);
+            let len_at = out.len() - 4;
+            let mut metadata = packet.metadata.clone();
+            metadata.set_exact(Field::InPort, packet.in_port.0.into());
+            put_match13(out, &metadata, version);
+            len_at
         }
         _ => {
             out.u32(packet.in_port.0);

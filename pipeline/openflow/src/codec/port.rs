@@ -1,11 +1,11 @@
-//! Ports and queues.
+//! Ports. From 1.4 on their abilities are a property, of which there may be others.
 
 use alloc::vec::Vec;
 
 use super::wire::{Put, Reader, Result};
 use crate::{
     OfErrorKind, OfPort, PortConfig, PortDesc, PortFeatures, PortMod, PortReason, PortState,
-    PortStatus, QueueConfig, QueueGetConfigReply, Version,
+    PortStatus, Version,
 };
 
 /// Bytes of a port's name, with the zero at its end.
@@ -26,8 +26,30 @@ pub(super) fn put_port(out: &mut Vec<u8>, port: OfPort, version: Version) {
     }
 }
 
-/// A port's description (1.0.1 §5.2.1, 1.3.5 §7.2.1).
+/// The property with what Ethernet has, in descriptions, port-mods and statistics.
+pub(super) const ETHERNET: u16 = 0;
+/// Bytes of that property in a description and in a port-mod.
+const ETHERNET_DESC_BYTES: u16 = 32;
+const ETHERNET_MOD_BYTES: u16 = 8;
+
+/// The next property of a port (1.4.1 §7.2.1): its type and what it holds.
+pub(super) fn read_property<'a>(r: &mut Reader<'a>) -> Result<(u16, Reader<'a>)> {
+    let bad_len = OfErrorKind::PropertyBadLen;
+    let mut header = Reader::new(r.rest(), bad_len);
+    let kind = header.u16()?;
+    let len = usize::from(header.u16()?);
+    let body = len.checked_sub(4).ok_or(bad_len)?;
+    r.skip(4)?;
+    let value = r.sub(body, bad_len)?;
+    r.skip((len.next_multiple_of(8) - len).min(r.len()))?;
+    Ok((kind, value))
+}
+
+/// A port's description (1.0.1 §5.2.1, 1.3.5 §7.2.1, 1.4.1 §7.2.1).
 pub(super) fn read_desc(r: &mut Reader<'_>, version: Version) -> Result<PortDesc> {
+    if version >= Version::V14 {
+        return read_desc14(r);
+    }
     let v10 = version == Version::V10;
     let port = read_port(r, version)?;
     r.skip(if v10 { 0 } else { 4 })?;
@@ -52,7 +74,58 @@ pub(super) fn read_desc(r: &mut Reader<'_>, version: Version) -> Result<PortDesc
     })
 }
 
+fn read_desc14(r: &mut Reader<'_>) -> Result<PortDesc> {
+    const FIXED_BYTES: usize = 40;
+    let port = OfPort(r.u32()?);
+    let len = usize::from(r.u16()?);
+    r.skip(2)?;
+    let hw_addr = r.mac()?;
+    r.skip(2)?;
+    let name = r.text(NAME_BYTES)?;
+    let config = PortConfig::from_bits_truncate(r.u32()?) & PortConfig::V11;
+    let state = PortState::from_bits_truncate(r.u32()?) & states(Version::V14);
+    let mut desc = PortDesc { port, hw_addr, name, config, state, ..PortDesc::default() };
+    let body = len.checked_sub(FIXED_BYTES).ok_or(OfErrorKind::RequestBadLen)?;
+    let mut properties = r.sub(body, OfErrorKind::RequestBadLen)?;
+    while !properties.is_empty() {
+        let (kind, mut value) = read_property(&mut properties)?;
+        if kind == ETHERNET {
+            value.skip(4)?;
+            let mut features = || value.u32().map(PortFeatures::from_bits_truncate);
+            (desc.curr, desc.advertised) = (features()?, features()?);
+            (desc.supported, desc.peer) = (features()?, features()?);
+            (desc.curr_speed, desc.max_speed) = (value.u32()?, value.u32()?);
+        }
+    }
+    Ok(desc)
+}
+
+fn put_desc14(out: &mut Vec<u8>, desc: &PortDesc) {
+    let start = out.len();
+    out.u32(desc.port.0);
+    out.u16(0);
+    out.zeros(2);
+    out.bytes(&desc.hw_addr);
+    out.zeros(2);
+    out.text(&desc.name, NAME_BYTES);
+    out.u32((desc.config & PortConfig::V11).bits());
+    out.u32((desc.state & states(Version::V14)).bits());
+    out.u16(ETHERNET);
+    out.u16(ETHERNET_DESC_BYTES);
+    out.zeros(4);
+    for features in [desc.curr, desc.advertised, desc.supported, desc.peer] {
+        out.u32(features.bits());
+    }
+    out.u32(desc.curr_speed);
+    out.u32(desc.max_speed);
+    out.patch_len(start + 4, start);
+}
+
 pub(super) fn put_desc(out: &mut Vec<u8>, desc: &PortDesc, version: Version) {
+    if version >= Version::V14 {
+        put_desc14(out, desc);
+        return;
+    }
     let v10 = version == Version::V10;
     put_port(out, desc.port, version);
     out.zeros(if v10 { 0 } else { 4 });
@@ -120,8 +193,19 @@ pub(super) fn read_mod(r: &mut Reader<'_>, version: Version) -> Result<PortMod> 
     let known = if v10 { PortConfig::all() } else { PortConfig::V11 };
     let config = PortConfig::from_bits_truncate(r.u32()?) & known;
     let mask = PortConfig::from_bits_truncate(r.u32()?) & known;
-    let advertise = read_features(r.u32()?, version);
-    r.skip(4)?;
+    let mut advertise = PortFeatures::empty();
+    if version < Version::V14 {
+        advertise = read_features(r.u32()?, version);
+        r.skip(4)?;
+    }
+    while !r.is_empty() {
+        let (kind, mut value) = read_property(r)?;
+        match (kind, value.len()) {
+            (ETHERNET, 4) => advertise = PortFeatures::from_bits_truncate(value.u32()?),
+            (ETHERNET, _) => return Err(OfErrorKind::PropertyBadLen),
+            _ => return Err(OfErrorKind::PropertyBadType),
+        }
+    }
     Ok(PortMod { port, hw_addr, config, mask, advertise })
 }
 
@@ -134,85 +218,12 @@ pub(super) fn put_mod(out: &mut Vec<u8>, port: &PortMod, version: Version) {
     out.zeros(if v10 { 0 } else { 2 });
     out.u32((port.config & known).bits());
     out.u32((port.mask & known).bits());
-    out.u32(wire_features(port.advertise, version));
-    out.zeros(4);
-}
-
-/// 1.0.1 §5.3.4, 1.3.5 §7.3.6.
-pub(super) fn read_queue_request(r: &mut Reader<'_>, version: Version) -> Result<OfPort> {
-    let port = read_port(r, version)?;
-    r.skip(if version == Version::V10 { 2 } else { 4 })?;
-    Ok(port)
-}
-
-pub(super) fn put_queue_request(out: &mut Vec<u8>, port: OfPort, version: Version) {
-    put_port(out, port, version);
-    out.zeros(if version == Version::V10 { 2 } else { 4 });
-}
-
-/// Queue properties (1.3.5 §7.2.2), 16 bytes each.
-const MIN_RATE: u16 = 1;
-const MAX_RATE: u16 = 2;
-const RATE_BYTES: u16 = 16;
-
-pub(super) fn read_queue_reply(
-    r: &mut Reader<'_>,
-    version: Version,
-) -> Result<QueueGetConfigReply> {
-    let port = read_port(r, version)?;
-    r.skip(if version == Version::V10 { 6 } else { 4 })?;
-    let mut queues = Vec::new();
-    while !r.is_empty() {
-        let start = r.len();
-        let mut queue = QueueConfig { queue_id: r.u32()?, min_rate: None, max_rate: None };
-        r.skip(if version == Version::V10 { 0 } else { 4 })?;
-        let len = usize::from(r.u16()?);
-        r.skip(if version == Version::V10 { 2 } else { 6 })?;
-        let body = len.checked_sub(start - r.len()).ok_or(OfErrorKind::RequestBadLen)?;
-        let mut properties = r.sub(body, OfErrorKind::RequestBadLen)?;
-        while !properties.is_empty() {
-            read_queue_property(&mut properties, &mut queue)?;
-        }
-        queues.push(queue);
-    }
-    Ok(QueueGetConfigReply { port, queues })
-}
-
-fn read_queue_property(r: &mut Reader<'_>, queue: &mut QueueConfig) -> Result<()> {
-    let kind = r.u16()?;
-    let len = usize::from(r.u16()?);
-    r.skip(4)?;
-    let body = len.checked_sub(8).ok_or(OfErrorKind::RequestBadLen)?;
-    let mut value = r.sub(body, OfErrorKind::RequestBadLen)?;
-    match kind {
-        MIN_RATE => queue.min_rate = Some(value.u16()?),
-        MAX_RATE => queue.max_rate = Some(value.u16()?),
-        _ => {}
-    }
-    Ok(())
-}
-
-pub(super) fn put_queue_reply(out: &mut Vec<u8>, reply: &QueueGetConfigReply, version: Version) {
-    put_port(out, reply.port, version);
-    out.zeros(if version == Version::V10 { 6 } else { 4 });
-    for queue in &reply.queues {
-        let start = out.len();
-        out.u32(queue.queue_id);
-        if version != Version::V10 {
-            out.u32(reply.port.0);
-        }
-        let len_at = out.len();
-        out.u16(0);
-        out.zeros(if version == Version::V10 { 2 } else { 6 });
-        for (kind, rate) in [(MIN_RATE, queue.min_rate), (MAX_RATE, queue.max_rate)] {
-            if let Some(rate) = rate {
-                out.u16(kind);
-                out.u16(RATE_BYTES);
-                out.zeros(4);
-                out.u16(rate);
-                out.zeros(6);
-            }
-        }
-        out.patch_len(len_at, start);
+    if version < Version::V14 {
+        out.u32(wire_features(port.advertise, version));
+        out.zeros(4);
+    } else if !port.advertise.is_empty() {
+        out.u16(ETHERNET);
+        out.u16(ETHERNET_MOD_BYTES);
+        out.u32(port.advertise.bits());
     }
 }

@@ -1,4 +1,4 @@
-//! Table features (1.3.5 §7.3.5.5).
+//! Table features (1.3.5 §7.3.5.5, 1.5.1 §7.3.5.18).
 
 use alloc::vec::Vec;
 
@@ -19,13 +19,18 @@ const MATCH: u16 = 8;
 const WILDCARDS: u16 = 10;
 const WRITE_SETFIELD: u16 = 12;
 const APPLY_SETFIELD: u16 = 14;
+const SYNC_FROM: u16 = 16;
+const WRITE_COPYFIELD: u16 = 18;
+const APPLY_COPYFIELD: u16 = 20;
+const PACKET_TYPES: u16 = 22;
 /// What the number of a property about the table-miss rule is more than that of the other.
 const MISS: u16 = 1;
 
-pub(super) fn read(r: &mut Reader<'_>) -> Result<TableFeatures> {
+pub(super) fn read(r: &mut Reader<'_>, version: Version) -> Result<TableFeatures> {
     let len = usize::from(r.u16()?);
     let table_id = r.u8()?;
-    r.skip(5)?;
+    let (command, features) = (r.u8()?, r.u32()?);
+    let (command, features) = if version < Version::V15 { (0, 0) } else { (command, features) };
     let name = r.text(NAME_BYTES)?;
     let (metadata_match, metadata_write) = (r.u64()?, r.u64()?);
     let (config, max_entries) = (r.u32()?, r.u32()?);
@@ -33,11 +38,13 @@ pub(super) fn read(r: &mut Reader<'_>) -> Result<TableFeatures> {
     let mut body = r.sub(body, OfErrorKind::PropertyBadLen)?;
     let mut properties = Vec::new();
     while !body.is_empty() {
-        properties.push(read_property(&mut body)?);
+        properties.push(read_property(&mut body, version)?);
     }
     Ok(TableFeatures {
         table_id,
         name,
+        command,
+        features,
         metadata_match,
         metadata_write,
         config,
@@ -46,7 +53,7 @@ pub(super) fn read(r: &mut Reader<'_>) -> Result<TableFeatures> {
     })
 }
 
-fn read_property(r: &mut Reader<'_>) -> Result<TableProperty> {
+fn read_property(r: &mut Reader<'_>, version: Version) -> Result<TableProperty> {
     let kind = r.u16()?;
     let len = usize::from(r.u16()?);
     let body = len.checked_sub(4).ok_or(OfErrorKind::PropertyBadLen)?;
@@ -62,6 +69,18 @@ fn read_property(r: &mut Reader<'_>) -> Result<TableProperty> {
         _ if kind == WILDCARDS => TableProperty::Wildcards(read_headers(value)?),
         WRITE_SETFIELD => TableProperty::WriteSetField(rule, read_headers(value)?),
         APPLY_SETFIELD => TableProperty::ApplySetField(rule, read_headers(value)?),
+        _ if kind == SYNC_FROM && version >= Version::V14 => {
+            TableProperty::SyncFrom(value.rest().to_vec())
+        }
+        WRITE_COPYFIELD if version >= Version::V15 => {
+            TableProperty::WriteCopyField(rule, read_headers(value)?)
+        }
+        APPLY_COPYFIELD if version >= Version::V15 => {
+            TableProperty::ApplyCopyField(rule, read_headers(value)?)
+        }
+        _ if kind == PACKET_TYPES && version >= Version::V15 => {
+            TableProperty::PacketTypes(value.rest().to_vec())
+        }
         _ => return Err(OfErrorKind::PropertyBadType),
     })
 }
@@ -97,11 +116,13 @@ fn read_headers(mut r: Reader<'_>) -> Result<Vec<u32>> {
     Ok(headers)
 }
 
-pub(super) fn put(out: &mut Vec<u8>, features: &TableFeatures) {
+pub(super) fn put(out: &mut Vec<u8>, features: &TableFeatures, version: Version) {
     let start = out.len();
     out.u16(0);
     out.u8(features.table_id);
-    out.zeros(5);
+    let has_command = version >= Version::V15;
+    out.u8(if has_command { features.command } else { 0 });
+    out.u32(if has_command { features.features } else { 0 });
     out.text(&features.name, NAME_BYTES);
     out.u64(features.metadata_match);
     out.u64(features.metadata_write);
@@ -124,10 +145,16 @@ fn put_property(out: &mut Vec<u8>, property: &TableProperty) {
         TableProperty::Wildcards(_) => WILDCARDS,
         TableProperty::WriteSetField(rule, _) => WRITE_SETFIELD + miss(*rule),
         TableProperty::ApplySetField(rule, _) => APPLY_SETFIELD + miss(*rule),
+        TableProperty::SyncFrom(_) => SYNC_FROM,
+        TableProperty::WriteCopyField(rule, _) => WRITE_COPYFIELD + miss(*rule),
+        TableProperty::ApplyCopyField(rule, _) => APPLY_COPYFIELD + miss(*rule),
+        TableProperty::PacketTypes(_) => PACKET_TYPES,
     });
     out.u16(0);
     match property {
-        TableProperty::NextTables(_, tables) => out.bytes(tables),
+        TableProperty::NextTables(_, bytes)
+        | TableProperty::SyncFrom(bytes)
+        | TableProperty::PacketTypes(bytes) => out.bytes(bytes),
         TableProperty::Instructions(_, ids)
         | TableProperty::WriteActions(_, ids)
         | TableProperty::ApplyActions(_, ids) => {
@@ -139,7 +166,9 @@ fn put_property(out: &mut Vec<u8>, property: &TableProperty) {
         TableProperty::Match(headers)
         | TableProperty::Wildcards(headers)
         | TableProperty::WriteSetField(_, headers)
-        | TableProperty::ApplySetField(_, headers) => {
+        | TableProperty::ApplySetField(_, headers)
+        | TableProperty::WriteCopyField(_, headers)
+        | TableProperty::ApplyCopyField(_, headers) => {
             headers.iter().for_each(|header| out.u32(*header));
         }
     }

@@ -50,7 +50,7 @@ pub struct FeaturesReply {
     pub capabilities: Capabilities,
     /// Which actions it knows, by their 1.0 numbers (1.0 only).
     pub actions: u32,
-    /// Its ports (1.0 only; later versions ask with a multipart request).
+    /// Its ports (1.0 to 1.2; later versions ask with a multipart request).
     pub ports: Vec<PortDesc>,
 }
 
@@ -74,6 +74,10 @@ bitflags! {
         const ARP_MATCH_IP = 1 << 7;
         /// Blocks looping ports (1.2+).
         const PORT_BLOCKED = 1 << 8;
+        /// Bundles (1.4+).
+        const BUNDLES = 1 << 9;
+        /// Flow monitors (1.4+).
+        const FLOW_MONITORING = 1 << 10;
         /// What later versions define is kept.
         const _ = !0;
     }
@@ -163,15 +167,87 @@ pub struct AsyncMasks {
     pub port_status: u32,
     /// Bits by [`FlowRemovedReason`](super::FlowRemovedReason).
     pub flow_removed: u32,
+    /// Bits by [`RoleReason`] (1.4).
+    pub role_status: u32,
+    /// Bits by [`TableReason`](super::TableReason) (1.4).
+    pub table_status: u32,
+    /// Bit 0 for group-mods, bit 1 for meter-mods (1.4).
+    pub request_forward: u32,
+}
+
+impl AsyncMasks {
+    /// Nothing at all.
+    pub const NONE: AsyncMasks = AsyncMasks {
+        packet_in: 0,
+        port_status: 0,
+        flow_removed: 0,
+        role_status: 0,
+        table_status: 0,
+        request_forward: 0,
+    };
+    /// Every reason that there is.
+    pub const ALL: AsyncMasks = AsyncMasks {
+        packet_in: 0b11_1111,
+        port_status: 0b111,
+        flow_removed: 0b11_1111,
+        role_status: 0b111,
+        table_status: 0b1_1000,
+        request_forward: 0b11,
+    };
+
+    /// The mask that a property of 1.4 is about, by half its number (see [`AsyncProperty::kind`]).
+    #[must_use]
+    pub fn of_property(&mut self, half: u16) -> Option<&mut u32> {
+        Some(match half {
+            0 => &mut self.packet_in,
+            1 => &mut self.port_status,
+            2 => &mut self.flow_removed,
+            3 => &mut self.role_status,
+            4 => &mut self.table_status,
+            5 => &mut self.request_forward,
+            _ => return None,
+        })
+    }
 }
 
 impl AsyncConfig {
-    /// What a new connection gets (1.3.5 §7.3.10; the same as Open vSwitch gives in 1.0).
+    /// What a new connection gets in every version, as in Open vSwitch (1.3.5 §7.3.10): the reasons
+    /// that came with 1.4 are finer names of older ones, which older versions hear of by those.
     #[must_use]
     pub const fn initial() -> AsyncConfig {
-        let primary = AsyncMasks { packet_in: 0b1_1011, port_status: 0b111, flow_removed: 0b1111 };
-        let secondary = AsyncMasks { packet_in: 0, port_status: 0b111, flow_removed: 0 };
+        let primary = AsyncMasks {
+            packet_in: 0b11_1011,
+            port_status: 0b111,
+            flow_removed: 0b11_1111,
+            ..AsyncMasks::NONE
+        };
+        let secondary = AsyncMasks { port_status: 0b111, ..AsyncMasks::NONE };
         AsyncConfig { primary, secondary, origin: Origin::Standard }
+    }
+
+    /// Changes what one property is about: even numbers are for a secondary, odd ones for the other
+    /// roles. False if the property is unknown.
+    pub fn set(&mut self, property: AsyncProperty) -> bool {
+        let masks = match property.kind % 2 {
+            0 => &mut self.secondary,
+            _ => &mut self.primary,
+        };
+        let mask = masks.of_property(property.kind / 2);
+        mask.map(|mask| *mask = property.mask).is_some()
+    }
+
+    /// Every property.
+    #[must_use]
+    pub fn properties(&self) -> Vec<AsyncProperty> {
+        let AsyncConfig { mut primary, mut secondary, .. } = *self;
+        let mut all = Vec::new();
+        for half in 0..AsyncProperty::N_PAIRS {
+            let masks = [secondary.of_property(half), primary.of_property(half)];
+            for (kind, mask) in (2 * half..).zip(masks) {
+                all.extend(mask.map(|mask| AsyncProperty { kind, mask: *mask }));
+            }
+        }
+        all
     }
 }
 
@@ -183,6 +259,41 @@ pub struct AsyncProperty {
     pub kind: u16,
     /// One bit for each reason.
     pub mask: u32,
+}
+
+impl AsyncProperty {
+    /// Kinds of messages that properties are about; each has two.
+    pub const N_PAIRS: u16 = 6;
+}
+
+/// Why a controller's role changed (1.4.1 §7.4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RoleReason {
+    /// Another controller asked to be primary.
+    PrimaryRequest = 0,
+    /// The switch was configured so.
+    Config = 1,
+    /// An experimenter's.
+    Experimenter = 2,
+}
+
+/// A controller's role was changed by another (1.4.1 §7.4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleStatus {
+    /// What it is.
+    pub role: ControllerRole,
+    /// Why.
+    pub reason: RoleReason,
+    /// The generation that was asked for last; `None` if there was none.
+    pub generation_id: Option<u64>,
+}
+
+/// A request of another controller (1.4.1 §7.4.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestForward {
+    /// The whole message, a group-mod or a meter-mod.
+    pub request: Vec<u8>,
 }
 
 /// How flows are written in OpenFlow 1.0 messages.
@@ -227,16 +338,7 @@ pub struct QueueConfig {
     pub max_rate: Option<u16>,
 }
 
-/// Change of a table's configuration (1.3.5 §7.3.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableMod {
-    /// Which table; 0xff is all.
-    pub table_id: u8,
-    /// Deprecated bits.
-    pub config: u32,
-}
-
-/// A bundle message as the ONF extension for 1.3 has it (experimenter 0x4f4e4600).
+/// A bundle message (1.4.1 §7.3.9), which the ONF made an extension of 1.3 (experimenter 0x4f4e4600).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BundleMessage {
     /// Open, close, commit, discard and their replies.
@@ -252,9 +354,31 @@ pub enum BundleMessage {
     Add {
         /// The controller's number for the bundle.
         bundle_id: u32,
-        /// Atomic, ordered.
+        /// Atomic, ordered ([`bundle_flags`]).
         flags: u16,
-        /// The message with its header.
+        /// The message with its header; properties may follow it.
         message: Vec<u8>,
     },
+}
+
+/// Values of the type of a bundle control message: requests are even, their replies one more.
+pub mod bundle_control {
+    /// `OFPBCT_OPEN_REQUEST`.
+    pub const OPEN: u16 = 0;
+    /// `OFPBCT_CLOSE_REQUEST`.
+    pub const CLOSE: u16 = 2;
+    /// `OFPBCT_COMMIT_REQUEST`.
+    pub const COMMIT: u16 = 4;
+    /// `OFPBCT_DISCARD_REQUEST`.
+    pub const DISCARD: u16 = 6;
+}
+
+/// Bits of a bundle's flags.
+pub mod bundle_flags {
+    /// `OFPBF_ATOMIC`: packets see all of it or nothing.
+    pub const ATOMIC: u16 = 1 << 0;
+    /// `OFPBF_ORDERED`: in the order in which they were added.
+    pub const ORDERED: u16 = 1 << 1;
+    /// `OFPBF_TIME`: at a given time (1.5).
+    pub const TIME: u16 = 1 << 2;
 }

@@ -7,18 +7,22 @@ mod config;
 mod flow_mod;
 mod group;
 mod meter;
+mod monitor;
 mod multipart;
 mod packet;
 mod port;
+mod table;
 mod table_features;
 
 pub use config::*;
 pub use flow_mod::*;
 pub use group::*;
 pub use meter::*;
+pub use monitor::*;
 pub use multipart::*;
 pub use packet::*;
 pub use port::*;
+pub use table::*;
 pub use table_features::*;
 
 use alloc::boxed::Box;
@@ -85,14 +89,20 @@ pub enum Message {
     RoleRequest(Role),
     /// It has this role.
     RoleReply(Role),
+    /// It has this role now, by somebody else's doing (1.4; the ONF's in 1.3).
+    RoleStatus(RoleStatus),
+    /// A table has become full, or no longer is (1.4).
+    TableStatus(TableStatus),
+    /// Another controller asked this, and got it (1.4; the ONF's in 1.3, Nicira's before).
+    RequestForward(RequestForward),
     /// Which asynchronous messages do I get?
     GetAsyncRequest,
     /// These.
     GetAsyncReply(AsyncConfig),
     /// Send me these (1.3 `SET_ASYNC`, Nicira's `SET_ASYNC_CONFIG`).
     SetAsync(AsyncConfig),
-    /// Change some of them (Nicira's `SET_ASYNC_CONFIG2`).
-    NxSetAsync2(Vec<AsyncProperty>),
+    /// Change some of them (1.4's `SET_ASYNC`, before it Nicira's `SET_ASYNC_CONFIG2`).
+    SetAsyncProperties(Vec<AsyncProperty>),
     /// Flow-mods name the table in the upper half of the command (Nicira, 1.0).
     NxFlowModTableId(bool),
     /// The form of flow-removed messages (Nicira, 1.0).
@@ -103,6 +113,12 @@ pub enum Message {
     NxSetControllerId(u16),
     /// Nothing here ages any more: obsolete, does nothing (Nicira `FLOW_AGE`).
     NxFlowAge,
+    /// Watch no more (before 1.4; the ONF's or Nicira's).
+    FlowMonitorCancel(u32),
+    /// Updates of flow monitors stop, as the peer reads too slowly.
+    FlowMonitorPaused,
+    /// And they go on.
+    FlowMonitorResumed,
     /// A bundle message (ONF extension of 1.3, standard from 1.4 on).
     Bundle(BundleMessage),
 }

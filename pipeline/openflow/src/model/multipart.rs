@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use flow::Match;
 
 use super::{
-    FlowFormat, FlowModFlags, GroupDesc, GroupFeatures, GroupStats, MeterConfig, MeterFeatures,
-    MeterStats, PortDesc, TableFeatures,
+    FlowFormat, FlowModFlags, FlowMonitorRequest, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
+    MeterConfig, MeterFeatures, MeterStats, PortDesc, QueueConfig, TableAbilities, TableFeatures,
+    TableMod,
 };
 use crate::{Instructions, OfPort};
 
@@ -46,8 +47,23 @@ pub enum MultipartRequest {
     MeterFeatures,
     /// Table features: a question when empty, else a change.
     TableFeatures(Vec<TableFeatures>),
-    /// Port descriptions.
-    PortDesc,
+    /// Port descriptions; [`OfPort::ANY`] for all, others in 1.5 only.
+    PortDesc(OfPort),
+    /// Configurations of tables (1.4+).
+    TableDesc,
+    /// Queue descriptions (1.4+); [`OfPort::ANY`] and [`QUEUE_ALL`] for all.
+    QueueDesc {
+        /// Of which port.
+        port: OfPort,
+        /// Which queue.
+        queue_id: u32,
+    },
+    /// Watch rules (1.4+; the ONF's or Nicira's before).
+    FlowMonitor(Vec<FlowMonitorRequest>),
+    /// Rules with their counters and nothing else (1.5).
+    FlowCounters(Box<FlowStatsRequest>),
+    /// What bundles can do; wanted features as bits (1.5).
+    BundleFeatures(u32),
 }
 
 /// `OFPQ_ALL`.
@@ -112,6 +128,16 @@ pub enum MultipartBody {
     TableFeatures(Vec<TableFeatures>),
     /// Port descriptions.
     PortDesc(Vec<PortDesc>),
+    /// Configurations of tables.
+    TableDesc(Vec<TableMod>),
+    /// Queue descriptions.
+    QueueDesc(Vec<QueueDesc>),
+    /// Changes of rules.
+    FlowMonitor(Vec<FlowUpdate>),
+    /// Rules with their counters; only table, priority, match, duration, idle age and counts count.
+    FlowCounters(Vec<FlowStats>),
+    /// What bundles can do, as bits (1.5.1 §7.3.5.21, `OFPBF_…`).
+    BundleFeatures(u16),
 }
 
 /// Who made the switch (1.3.5 §7.3.5.1). Long texts are cut when sent.
@@ -144,7 +170,7 @@ pub struct FlowStats {
     pub idle_timeout: u16,
     /// Its hard timeout in seconds.
     pub hard_timeout: u16,
-    /// Seconds since it was used last (Nicira's format only; at most 65534).
+    /// Seconds since it was used last (Nicira's format and 1.5; at most 65534).
     pub idle_age: Option<u16>,
     /// Seconds since it was changed last (Nicira's format only; at most 65534).
     pub hard_age: Option<u16>,
@@ -202,11 +228,13 @@ pub struct AggregateStats {
 pub struct TableStats {
     /// Which table.
     pub table_id: u8,
-    /// Its name (1.0).
+    /// Its name (1.0 to 1.2).
     pub name: String,
     /// Fields that it can wildcard, as 1.0's bits (1.0).
     pub wildcards: u32,
-    /// How many rules it can hold (1.0).
+    /// What else it can do (1.1, 1.2).
+    pub abilities: TableAbilities,
+    /// How many rules it can hold (1.0 to 1.2).
     pub max_entries: u32,
     /// How many it holds.
     pub active_count: u32,
@@ -268,4 +296,13 @@ pub struct QueueStats {
     pub duration_sec: u32,
     /// Its age, nanoseconds beyond (1.3+).
     pub duration_nsec: u32,
+}
+
+/// Description of a queue (1.4.1 §7.3.5.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueDesc {
+    /// Of which port.
+    pub port: OfPort,
+    /// Number and rates.
+    pub config: QueueConfig,
 }

@@ -90,6 +90,8 @@ pub struct PacketOut {
     pub buffer_id: Option<u32>,
     /// Where it is to have come in: a port, or [`OfPort::CONTROLLER`], LOCAL, or ANY in 1.0.
     pub in_port: OfPort,
+    /// Tunnel, metadata, registers that it is to have (1.5); no ingress port.
+    pub metadata: Match,
     /// What to do with it.
     pub actions: Vec<Action>,
     /// The frame.

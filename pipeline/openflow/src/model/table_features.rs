@@ -14,7 +14,11 @@ pub struct TableFeatures {
     pub metadata_match: u64,
     /// Metadata bits that it can write.
     pub metadata_write: u64,
-    /// Deprecated bits.
+    /// What the command of a change is and which features it has (1.5).
+    pub command: u8,
+    /// Bits of features (1.5).
+    pub features: u32,
+    /// Deprecated bits, abilities from 1.4 on.
     pub config: u32,
     /// How many rules it can hold.
     pub max_entries: u32,
@@ -50,4 +54,12 @@ pub enum TableProperty {
     WriteSetField(RuleKind, Vec<u32>),
     /// Headers of the fields that can be set in apply-actions.
     ApplySetField(RuleKind, Vec<u32>),
+    /// Tables that this one is a copy of (1.4).
+    SyncFrom(Vec<u8>),
+    /// Headers of the fields that write-actions can copy (1.5).
+    WriteCopyField(RuleKind, Vec<u32>),
+    /// Headers of the fields that apply-actions can copy (1.5).
+    ApplyCopyField(RuleKind, Vec<u32>),
+    /// Headers and values of the packet types that it takes (1.5), as they are.
+    PacketTypes(Vec<u8>),
 }

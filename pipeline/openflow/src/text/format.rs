@@ -167,6 +167,7 @@ fn put_action(f: &mut Formatter<'_>, action: &Action, ports: &dyn PortNames) -> 
         Action::CopyTtlIn => f.write_str("copy_ttl_in"),
         Action::SetQueue(queue) => write!(f, "set_queue:{queue}"),
         Action::PopQueue => f.write_str("pop_queue"),
+        Action::Meter(meter) => write!(f, "meter:{meter}"),
         Action::PushPbb(ethertype) => write!(f, "push_pbb:{ethertype:#x}"),
         Action::PopPbb => f.write_str("pop_pbb"),
         Action::Resubmit { port, table: u8::MAX } if *port != OfPort::IN_PORT => {

@@ -12,10 +12,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 pub(crate) fn version() -> impl Strategy<Value = Version> {
-    prop_oneof![Just(Version::V10), Just(Version::V13)]
+    prop::sample::select(Version::ALL.to_vec())
 }
 
-/// A port that both versions can say.
+/// A port that every version can say.
 pub(crate) fn port() -> impl Strategy<Value = OfPort> {
     prop_oneof![
         4 => (1u32..0xff00).prop_map(OfPort),
@@ -166,8 +166,8 @@ fn set_field(fields: &'static [Field]) -> impl Strategy<Value = Action> {
         })
 }
 
-/// Actions of both versions that need nothing of the packet.
-fn common_action() -> BoxedStrategy<Action> {
+/// Actions of every version that need nothing of the packet.
+fn common_action(version: Version) -> BoxedStrategy<Action> {
     let max_len = any::<u16>();
     prop_oneof![
         (port(), max_len).prop_map(|(port, max_len)| {
@@ -187,9 +187,18 @@ fn common_action() -> BoxedStrategy<Action> {
                 (mask != 0).then_some(Action::SetField { field, value: value & mask, mask })
             }
         ),
-        (subfield(FREE), any::<u64>()).prop_map(|(dst, value)| {
+        (subfield(FREE), any::<u64>()).prop_map(move |(dst, value)| {
             let value = u64::try_from(u128::from(value) & dst.max_value()).unwrap();
-            Action::Load { dst, value }
+            let mask = dst.mask();
+            match version {
+                // There a load is a set-field.
+                Version::V15 => Action::SetField {
+                    field: dst.field,
+                    value: u128::from(value) << dst.offset,
+                    mask,
+                },
+                _ => Action::Load { dst, value },
+            }
         }),
         (subfield(&[Field::Reg1]), subfield(&[Field::Metadata])).prop_map(|(src, dst)| {
             let dst = Subfield::new(dst.field, 0, src.n_bits).unwrap();
@@ -236,7 +245,7 @@ fn controller() -> impl Strategy<Value = ControllerAction> {
 pub(crate) fn free_action(version: Version) -> BoxedStrategy<Action> {
     match version {
         Version::V10 => prop_oneof![
-            8 => common_action(),
+            8 => common_action(version),
             1 => fin_timeout(),
             1 => (real_port(), any::<u32>())
                 .prop_map(|(port, queue)| Action::Enqueue { port, queue }),
@@ -251,15 +260,22 @@ pub(crate) fn free_action(version: Version) -> BoxedStrategy<Action> {
             1 => any::<u16>().prop_map(Action::PopMpls),
         ]
         .boxed(),
-        _ => prop_oneof![
-            8 => common_action(),
-            1 => prop::sample::select(vec![0x8100, 0x88a8]).prop_map(Action::PushVlan),
-            1 => Just(Action::CopyTtlIn),
-            1 => Just(Action::CopyTtlOut),
-            1 => Just(Action::PushPbb(0x88e7)),
-            1 => Just(Action::PopPbb),
-        ]
-        .boxed(),
+        _ => {
+            let early = version < Version::V13;
+            let pbb = if early {
+                vec![Action::CopyTtlIn]
+            } else {
+                vec![Action::PushPbb(0x88e7), Action::PopPbb]
+            };
+            prop_oneof![
+                8 => common_action(version),
+                1 => prop::sample::select(vec![0x8100, 0x88a8]).prop_map(Action::PushVlan),
+                1 => Just(Action::CopyTtlIn),
+                1 => Just(Action::CopyTtlOut),
+                2 => prop::sample::select(pbb),
+            ]
+            .boxed()
+        }
     }
 }
 
@@ -271,6 +287,18 @@ pub(crate) fn action(version: Version) -> BoxedStrategy<Action> {
             1 => any::<u16>().prop_map(Action::SetTpSrc),
             1 => any::<u16>().prop_map(Action::SetTpDst),
             1 => set_field(&[Field::Ipv6Src, Field::VlanVid, Field::ArpOp]),
+        ]
+        .boxed(),
+        Version::V11 => prop_oneof![
+            8 => free_action(version),
+            1 => any::<u16>().prop_map(Action::SetTpSrc),
+            1 => any::<u16>().prop_map(Action::SetTpDst),
+            1 => Just(Action::PopVlan),
+            1 => any::<u8>().prop_map(Action::SetNwTtl),
+            1 => set_field(&[
+                Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp, Field::IpEcn, Field::VlanVid,
+                Field::VlanPcp, Field::MplsLabel, Field::MplsTc, Field::Ipv6Dst, Field::ArpOp,
+            ]),
         ]
         .boxed(),
         _ => prop_oneof![
@@ -308,7 +336,10 @@ pub(crate) fn instructions(version: Version, checked: bool) -> BoxedStrategy<Ins
         _ => {
             let write = vec(prop_oneof![set_field(FREE), port().prop_map(Action::output)], 0..3);
             let clear = any::<bool>();
-            let rest = (option::of(1..METER_MAX), option::of(6u8..255));
+            let has_meters = version >= Version::V13;
+            let meter =
+                option::of(1..METER_MAX).prop_map(move |meter| meter.filter(|_| has_meters));
+            let rest = (meter, option::of(6u8..255));
             (apply, clear, write, metadata, rest)
                 .prop_map(|(apply, clear, write, metadata, (meter, goto_table))| Instructions {
                     meter,
@@ -332,24 +363,34 @@ fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {
         FlowModCommand::DeleteStrict,
     ]);
     let numbers = any::<(u64, u64, u16, u16, u16, u16)>();
+    let importance = any::<u16>();
     let buffer = option::of(0..u32::MAX);
-    (command, numbers, buffer, port(), any_match(), instructions(version, true))
+    ((command, importance), numbers, buffer, port(), any_match(), instructions(version, true))
         .prop_map(move |(command, numbers, buffer_id, out_port, match_, instructions)| {
+            let (command, importance) = command;
             let (cookie, cookie_mask, idle_timeout, hard_timeout, priority, flags) = numbers;
             let v10 = version == Version::V10;
             let is_add = command == FlowModCommand::Add;
-            let known = if v10 { 3 } else { 0x1f };
+            let known = match version {
+                Version::V10 | Version::V11 => 3,
+                Version::V12 => 7,
+                _ => 0x1f,
+            };
             let mut flags = FlowModFlags::from_bits_truncate(flags & known);
-            if v10 && is_add {
+            if version < Version::V12 && is_add {
                 flags |= FlowModFlags::RESET_COUNTS;
             }
             let delete = command.is_delete();
-            let cookie_mask = if is_add { 0 } else { cookie_mask };
+            let may_add = version == Version::V11 && command.is_modify() && priority % 2 == 0;
+            let cookie_mask = if is_add || may_add { 0 } else { cookie_mask | 1 };
             FlowMod {
                 command,
-                cookie: if is_add { 0 } else { cookie & if v10 { cookie_mask } else { !0 } },
+                cookie: match is_add || may_add {
+                    true => 0,
+                    false => cookie & if v10 { cookie_mask } else { !0 },
+                },
                 cookie_mask,
-                new_cookie: (is_add || v10).then_some(cookie >> 1),
+                new_cookie: (is_add || v10 || may_add).then_some(cookie >> 1),
                 table_id: if v10 { TABLE_ALL } else { 5 },
                 idle_timeout,
                 hard_timeout,
@@ -358,7 +399,7 @@ fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {
                 out_port: if v10 || delete { out_port } else { OfPort::ANY },
                 out_group: if delete && !v10 { 7 } else { GROUP_ANY },
                 flags,
-                importance: 0,
+                importance: if version < Version::V14 { 0 } else { importance },
                 match_,
                 instructions,
             }
@@ -435,13 +476,13 @@ fn flow_stats(version: Version, format: FlowFormat) -> impl Strategy<Value = Flo
                 priority: n.2,
                 idle_timeout: n.3,
                 hard_timeout: n.4,
-                idle_age: age.filter(|_| nxm),
+                idle_age: age.filter(|_| nxm || version == Version::V15),
                 hard_age: age.filter(|_| nxm),
                 flags: match version {
-                    Version::V10 => FlowModFlags::empty(),
+                    Version::V10 | Version::V11 | Version::V12 => FlowModFlags::empty(),
                     _ => FlowModFlags::from_bits_truncate(n.5),
                 },
-                importance: 0,
+                importance: if version < Version::V14 { 0 } else { n.5 >> 1 },
                 cookie: counters.0,
                 packet_count: counters.1,
                 byte_count: counters.2,
@@ -490,9 +531,10 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
     let tables = vec(any::<(u8, u32, u64)>(), 0..4).prop_map(move |tables| {
         let table = |(table_id, n, count): (u8, u32, u64)| TableStats {
             table_id,
-            name: if v10 { "table".into() } else { String::new() },
+            name: if version < Version::V13 { "table".into() } else { String::new() },
             wildcards: if v10 { n } else { 0 },
-            max_entries: if v10 { n } else { 0 },
+            abilities: abilities(version, n, count),
+            max_entries: if version < Version::V13 { n } else { 0 },
             active_count: n,
             lookup_count: count,
             matched_count: count,
@@ -506,7 +548,7 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
             tx_packets: n[1],
             rx_bytes: n[2],
             collisions: n[3],
-            duration_sec: if v10 { 0 } else { duration },
+            duration_sec: if version < Version::V13 { 0 } else { duration },
             ..PortStats::default()
         };
         MultipartBody::Port(ports.into_iter().map(stats).collect())
@@ -516,7 +558,7 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
             port,
             queue_id: n.0,
             tx_bytes: n.1,
-            duration_nsec: if v10 { 0 } else { n.2 },
+            duration_nsec: if version < Version::V13 { 0 } else { n.2 },
             ..QueueStats::default()
         };
         MultipartBody::Queue(queues.into_iter().map(stats).collect())
@@ -529,9 +571,11 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
         return prop_oneof![4 => common, 1 => groups::reply(version)].boxed();
     }
     let pairs = || vec(any::<(u64, u64)>(), 0..3);
-    prop_oneof![
-        4 => common,
-        2 => groups::reply(version),
+    let groups = groups::reply(version);
+    if version < Version::V13 {
+        return prop_oneof![4 => common, 1 => groups, 1 => updates(version)].boxed();
+    }
+    let from13 = prop_oneof![
         1 => (any::<u32>(), pairs()).prop_map(|(meter_id, bands)| {
             MultipartBody::Meter(vec![MeterStats { meter_id, bands, ..MeterStats::default() }])
         }),
@@ -543,12 +587,164 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
             max_bands: few,
             max_color: few,
         })),
-        1 => vec(table_features(), 0..3).prop_map(MultipartBody::TableFeatures),
-    ]
-    .boxed()
+        1 => vec(table_features(version), 0..3).prop_map(MultipartBody::TableFeatures),
+    ];
+    let early = prop_oneof![
+        4 => common, 1 => groups, 1 => features, 2 => from13, 1 => updates(version)
+    ];
+    if version == Version::V13 {
+        return early.boxed();
+    }
+    let queue = (port(), any::<u32>(), option::of(any::<u16>()), option::of(any::<u16>()));
+    let from14 = prop_oneof![
+        vec(table_mod(version), 0..3).prop_map(MultipartBody::TableDesc),
+        vec(queue, 0..3).prop_map(|queues| {
+            let desc = |(port, queue_id, min_rate, max_rate)| QueueDesc {
+                port,
+                config: QueueConfig { queue_id, min_rate, max_rate },
+            };
+            MultipartBody::QueueDesc(queues.into_iter().map(desc).collect())
+        }),
+    ];
+    if version == Version::V14 {
+        return prop_oneof![6 => early, 1 => from14].boxed();
+    }
+    let counters = flow_stats(version, FlowFormat::Standard).prop_map(|flow| FlowStats {
+        table_id: flow.table_id,
+        priority: flow.priority,
+        match_: flow.match_,
+        duration_sec: flow.duration_sec,
+        duration_nsec: flow.duration_nsec,
+        idle_age: flow.idle_age,
+        packet_count: flow.packet_count,
+        byte_count: flow.byte_count,
+        ..FlowStats::default()
+    });
+    let from15 = prop_oneof![
+        vec(counters, 0..3).prop_map(MultipartBody::FlowCounters),
+        any::<u16>().prop_map(MultipartBody::BundleFeatures),
+    ];
+    prop_oneof![6 => early, 1 => from14, 1 => from15].boxed()
 }
 
-fn table_features() -> impl Strategy<Value = TableFeatures> {
+fn abilities(version: Version, n: u32, many: u64) -> TableAbilities {
+    let early = TableAbilities {
+        match_fields: n.into(),
+        wildcards: n.into(),
+        instructions: n,
+        write_actions: n,
+        apply_actions: !n,
+        config: n,
+        ..TableAbilities::default()
+    };
+    match version {
+        Version::V11 => early,
+        Version::V12 => TableAbilities {
+            match_fields: many,
+            wildcards: !many,
+            write_setfields: many,
+            apply_setfields: many,
+            metadata_match: many,
+            metadata_write: !many,
+            ..early
+        },
+        _ => TableAbilities::default(),
+    }
+}
+
+fn table_mod(version: Version) -> impl Strategy<Value = TableMod> {
+    let vacancy = (0u8..=100, 0u8..=100, any::<u8>()).prop_map(|(a, b, current)| Vacancy {
+        down: a.min(b),
+        up: a.max(b),
+        current,
+    });
+    (any::<(u8, u32)>(), option::of(0u32..8), option::of(vacancy)).prop_map(
+        move |((table_id, config), eviction, vacancy)| TableMod {
+            table_id,
+            config: TableConfig::from_bits_retain(config),
+            eviction: eviction.filter(|_| version >= Version::V14),
+            vacancy: vacancy.filter(|_| version >= Version::V14),
+        },
+    )
+}
+
+/// Replies of flow monitors.
+fn updates(version: Version) -> BoxedStrategy<MultipartBody> {
+    let standard = version >= Version::V14;
+    let event = (0u8..4).prop_map(move |n| match n {
+        0 if standard => FlowEvent::Initial,
+        2 => FlowEvent::Removed(FlowRemovedReason::HardTimeout),
+        3 => FlowEvent::Modified,
+        _ => FlowEvent::Added,
+    });
+    let rule = flow_stats(version, FlowFormat::Nxm);
+    let full = (event, rule).prop_map(move |(event, rule)| {
+        let mut instructions = rule.instructions;
+        if version < Version::V13 {
+            // There rules are told as 1.0 has them.
+            instructions = Instructions {
+                apply: instructions.apply,
+                metadata: instructions.metadata,
+                ..Instructions::default()
+            };
+        }
+        FlowUpdate::Full {
+            event,
+            table_id: rule.table_id,
+            idle_timeout: rule.idle_timeout,
+            hard_timeout: rule.hard_timeout,
+            priority: rule.priority,
+            cookie: rule.cookie,
+            match_: rule.match_,
+            instructions,
+        }
+    });
+    let paused = if standard { FlowUpdate::Paused } else { FlowUpdate::Abbrev { xid: 9 } };
+    let update = prop_oneof![
+        4 => full,
+        1 => any::<u32>().prop_map(|xid| FlowUpdate::Abbrev { xid }),
+        1 => Just(paused),
+    ];
+    vec(update, 0..4).prop_map(MultipartBody::FlowMonitor).boxed()
+}
+
+fn monitor_request(version: Version) -> BoxedStrategy<FlowMonitorRequest> {
+    let standard = version >= Version::V14;
+    let flags = (1u16..8, 0u16..16);
+    (any::<(u32, u8)>(), flags, port(), any_match(), 0u8..3)
+        .prop_map(move |((monitor_id, table_id), flags, out_port, match_, command)| {
+            let bits = flags.0 << 1 | (flags.1 & 1) | (flags.1 & 6) << 3 | (flags.1 & 8) << 3;
+            let flags = MonitorFlags::from_bits_truncate(bits);
+            let command = match command {
+                1 if standard => MonitorCommand::Modify,
+                2 if standard => MonitorCommand::Delete,
+                _ => MonitorCommand::Add,
+            };
+            let named = FlowMonitorRequest {
+                monitor_id,
+                command,
+                flags: MonitorFlags::empty(),
+                out_port: OfPort::ANY,
+                out_group: GROUP_ANY,
+                table_id: TABLE_ALL,
+                match_: Match::default(),
+            };
+            if command == MonitorCommand::Delete {
+                return named;
+            }
+            FlowMonitorRequest {
+                flags: if standard { flags } else { flags - MonitorFlags::ONLY_OWN },
+                out_port,
+                out_group: if standard { 7 } else { GROUP_ANY },
+                table_id,
+                match_,
+                ..named
+            }
+        })
+        .boxed()
+}
+
+fn table_features(version: Version) -> impl Strategy<Value = TableFeatures> {
     let rule = || prop_oneof![Just(RuleKind::Regular), Just(RuleKind::Miss)];
     let ids = || vec(0u16..27, 0..5);
     let headers = || {
@@ -567,9 +763,11 @@ fn table_features() -> impl Strategy<Value = TableFeatures> {
         (rule(), headers()).prop_map(|(rule, ids)| TableProperty::ApplySetField(rule, ids)),
     ];
     (any::<u8>(), name(), any::<(u64, u64, u32, u32)>(), vec(property, 0..8)).prop_map(
-        |(table_id, name, n, properties)| TableFeatures {
+        move |(table_id, name, n, properties)| TableFeatures {
             table_id,
             name,
+            command: if version == Version::V15 { 2 } else { 0 },
+            features: if version == Version::V15 { n.2 >> 4 } else { 0 },
             metadata_match: n.0,
             metadata_write: n.1,
             config: n.2,
@@ -599,9 +797,12 @@ fn request(version: Version) -> BoxedStrategy<MultipartRequest> {
     let common = prop_oneof![
         Just(MultipartRequest::Desc),
         filter.clone().prop_map(|filter| MultipartRequest::Flow(Box::new(filter))),
-        filter.prop_map(|filter| MultipartRequest::Aggregate(Box::new(filter))),
+        filter.clone().prop_map(|filter| MultipartRequest::Aggregate(Box::new(filter))),
+        vec(monitor_request(version), 1..3).prop_map(MultipartRequest::FlowMonitor),
         Just(MultipartRequest::Table),
-        Just(MultipartRequest::PortDesc),
+        real_port().prop_map(move |port| {
+            MultipartRequest::PortDesc(if version == Version::V15 { port } else { OfPort::ANY })
+        }),
         prop_oneof![real_port(), Just(OfPort::ANY)].prop_map(MultipartRequest::Port),
         (prop_oneof![real_port(), Just(OfPort::ANY)], any::<u32>())
             .prop_map(|(port, queue_id)| MultipartRequest::Queue { port, queue_id }),
@@ -609,15 +810,32 @@ fn request(version: Version) -> BoxedStrategy<MultipartRequest> {
     if v10 {
         return prop_oneof![4 => common, 1 => groups::request(version)].boxed();
     }
-    prop_oneof![
-        4 => common,
-        2 => groups::request(version),
-        1 => any::<u32>().prop_map(MultipartRequest::Meter),
-        1 => any::<u32>().prop_map(MultipartRequest::MeterConfig),
-        1 => Just(MultipartRequest::MeterFeatures),
-        1 => vec(table_features(), 0..3).prop_map(MultipartRequest::TableFeatures),
-    ]
-    .boxed()
+    let groups = groups::request(version);
+    if version < Version::V13 {
+        return prop_oneof![4 => common, 1 => groups].boxed();
+    }
+    let from13 = prop_oneof![
+        any::<u32>().prop_map(MultipartRequest::Meter),
+        any::<u32>().prop_map(MultipartRequest::MeterConfig),
+        Just(MultipartRequest::MeterFeatures),
+        vec(table_features(version), 0..3).prop_map(MultipartRequest::TableFeatures),
+    ];
+    if version == Version::V13 {
+        return prop_oneof![4 => common, 1 => groups, 2 => from13].boxed();
+    }
+    let from14 = prop_oneof![
+        Just(MultipartRequest::TableDesc),
+        (port(), any::<u32>())
+            .prop_map(|(port, queue_id)| MultipartRequest::QueueDesc { port, queue_id }),
+    ];
+    if version == Version::V14 {
+        return prop_oneof![4 => common, 1 => groups, 2 => from13, 1 => from14].boxed();
+    }
+    let from15 = prop_oneof![
+        filter.prop_map(|filter| MultipartRequest::FlowCounters(Box::new(filter))),
+        any::<u32>().prop_map(MultipartRequest::BundleFeatures),
+    ];
+    prop_oneof![4 => common, 1 => groups, 2 => from13, 1 => from14, 1 => from15].boxed()
 }
 
 fn role(version: Version) -> impl Strategy<Value = Role> {
@@ -638,27 +856,35 @@ fn role(version: Version) -> impl Strategy<Value = Role> {
     ])
     .prop_map(|role| Role { role, generation_id: None, origin: Origin::Nicira });
     match version {
-        Version::V10 => nicira.boxed(),
+        Version::V10 | Version::V11 => nicira.boxed(),
         _ => prop_oneof![standard, nicira].boxed(),
     }
 }
 
-fn async_config(version: Version) -> impl Strategy<Value = AsyncConfig> {
+/// The masks of 1.3 and of Nicira's message: three, of any bits.
+fn async_config() -> impl Strategy<Value = AsyncConfig> {
     let masks = || {
         any::<(u32, u32, u32)>().prop_map(|(packet_in, port_status, flow_removed)| AsyncMasks {
             packet_in,
             port_status,
             flow_removed,
+            ..AsyncMasks::NONE
         })
     };
     (masks(), masks(), any::<bool>()).prop_map(move |(primary, secondary, nicira)| AsyncConfig {
         primary,
         secondary,
-        origin: match version == Version::V10 || nicira {
-            true => Origin::Nicira,
-            false => Origin::Standard,
-        },
+        origin: if nicira { Origin::Nicira } else { Origin::Standard },
     })
+}
+
+/// Properties of 1.4, of bits that mean something.
+fn async_properties() -> impl Strategy<Value = Vec<AsyncProperty>> {
+    let property = (0u16..12, any::<u32>()).prop_map(|(kind, mask)| {
+        let allowed = *AsyncMasks::ALL.clone().of_property(kind / 2).expect("a property");
+        AsyncProperty { kind, mask: mask & allowed }
+    });
+    vec(property, 0..4)
 }
 
 fn removed(version: Version) -> impl Strategy<Value = FlowRemoved> {
@@ -679,7 +905,7 @@ fn removed(version: Version) -> impl Strategy<Value = FlowRemoved> {
                 duration_sec: n.2,
                 duration_nsec: n.3,
                 idle_timeout: n.4,
-                hard_timeout: if v10 { 0 } else { n.4 },
+                hard_timeout: if version < Version::V12 { 0 } else { n.4 },
                 packet_count: n.5,
                 byte_count: n.0,
             }
@@ -700,8 +926,8 @@ fn packet_in(version: Version) -> impl Strategy<Value = PacketIn> {
                 total_len: total_len.into(),
                 reason: PacketInReason::Action,
                 table_id: if v10 { 0 } else { 3 },
-                cookie: if v10 { u64::MAX } else { cookie },
-                metadata: if v10 { metadata_of(port) } else { metadata },
+                cookie: if version < Version::V13 { u64::MAX } else { cookie },
+                metadata: if version < Version::V12 { metadata_of(port) } else { metadata },
                 userdata: Vec::new(),
                 data,
             }
@@ -723,18 +949,23 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
                 datapath_id: n.0,
                 n_buffers: n.1,
                 n_tables: n.2,
-                auxiliary_id: if v10 { 0 } else { n.2 },
+                auxiliary_id: if version < Version::V13 { 0 } else { n.2 },
                 capabilities: Capabilities::from_bits_retain(n.3),
                 actions: if v10 { n.4 } else { 0 },
-                ports: if v10 { ports } else { Vec::new() },
+                ports: if version < Version::V13 { ports } else { Vec::new() },
             })
         },
     );
     let config = any::<(u16, u16)>()
         .prop_map(|(flags, miss_send_len)| SwitchConfig { flags: flags & 3, miss_send_len });
     let packet_out = (option::of(0..u32::MAX), real_port(), vec(action(version), 0..5), bytes())
-        .prop_map(|(buffer_id, in_port, actions, data)| {
-            Message::PacketOut(PacketOut { buffer_id, in_port, actions, data })
+        .prop_map(move |(buffer_id, in_port, actions, data)| {
+            let mut metadata = Match::default();
+            if version == Version::V15 {
+                metadata.set_exact(Field::Reg3, data.len() as u128);
+                metadata.set(Field::Metadata, 5, 7);
+            }
+            Message::PacketOut(PacketOut { buffer_id, in_port, metadata, actions, data })
         });
     let port_mod = (port_desc(version), any::<u32>()).prop_map(move |(desc, mask)| {
         Message::PortMod(PortMod {
@@ -762,9 +993,22 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         Just(Message::NxSetPacketInFormat(PacketInFormat::Nxt2)),
         any::<u16>().prop_map(Message::NxSetControllerId),
         Just(Message::NxFlowAge),
-        vec((0u16..12, any::<u32>()), 0..4).prop_map(|all| {
-            let property = |(kind, mask)| AsyncProperty { kind, mask };
-            Message::NxSetAsync2(all.into_iter().map(property).collect())
+        async_properties().prop_map(Message::SetAsyncProperties),
+        any::<u32>().prop_map(Message::FlowMonitorCancel),
+        bytes().prop_map(|request| Message::RequestForward(RequestForward { request })),
+        (0u8..3, option::of(0..u64::MAX)).prop_map(|(n, generation_id)| {
+            let (role, reason) = match n {
+                0 => (ControllerRole::Equal, RoleReason::PrimaryRequest),
+                1 => (ControllerRole::Primary, RoleReason::Config),
+                _ => (ControllerRole::Secondary, RoleReason::Experimenter),
+            };
+            Message::RoleStatus(RoleStatus { role, reason, generation_id })
+        }),
+        (any::<(u32, u16, u16)>(), bytes()).prop_map(|((bundle_id, kind, flags), message)| {
+            Message::Bundle(match kind % 2 {
+                0 => BundleMessage::Control { bundle_id, kind, flags },
+                _ => BundleMessage::Add { bundle_id, flags, message },
+            })
         }),
         (2u32..9, any::<u32>(), bytes()).prop_map(|(vendor, subtype, data)| {
             Message::Experimenter(Experimenter { vendor, subtype, data })
@@ -783,11 +1027,15 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         status,
         packet_out,
         port_mod,
-        queue_config,
-        (1u32..0xff00).prop_map(|port| Message::QueueGetConfigRequest(OfPort(port))),
         role(version).prop_map(Message::RoleRequest),
         role(version).prop_map(Message::RoleReply),
-        async_config(version).prop_map(Message::SetAsync),
+        async_config().prop_map(move |config| {
+            let origin = match version {
+                Version::V13 => config.origin,
+                _ => Origin::Nicira,
+            };
+            Message::SetAsync(AsyncConfig { origin, ..config })
+        }),
         nicira,
         prop::sample::select(vec![
             Message::FeaturesRequest,
@@ -802,27 +1050,39 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         reply,
     ];
     let group = groups::group_mod(version);
+    let old = prop_oneof![
+        queue_config,
+        (1u32..0xff00).prop_map(|port| Message::QueueGetConfigRequest(OfPort(port))),
+    ];
     if v10 {
-        return prop_oneof![4 => common, 4 => large, 1 => group].boxed();
+        return prop_oneof![8 => common, 8 => large, 1 => old, 1 => group].boxed();
     }
     let meter = meter_config().prop_map(|config| {
         Message::MeterMod(MeterMod { command: MeterModCommand::Modify, config })
     });
-    let newer = prop_oneof![
-        group,
+    let tables = table_mod(version).prop_map(Message::TableMod);
+    let from11 = prop_oneof![group, tables];
+    if version < Version::V13 {
+        return prop_oneof![8 => common, 8 => large, 1 => old, 4 => from11].boxed();
+    }
+    let from13 = prop_oneof![
         meter,
-        any::<(u8, u32)>()
-            .prop_map(|(table_id, config)| Message::TableMod(TableMod { table_id, config })),
         Just(Message::GetAsyncRequest),
-        async_config(version).prop_map(|config| {
-            Message::GetAsyncReply(AsyncConfig { origin: Origin::Standard, ..config })
-        }),
-        (any::<(u32, u16, u16)>(), bytes()).prop_map(|((bundle_id, kind, flags), message)| {
-            Message::Bundle(match kind % 2 {
-                0 => BundleMessage::Control { bundle_id, kind, flags },
-                _ => BundleMessage::Add { bundle_id, flags, message },
-            })
+        (async_config(), async_properties()).prop_map(move |(config, properties)| {
+            let mut config = AsyncConfig { origin: Origin::Standard, ..config };
+            if version >= Version::V14 {
+                config = AsyncConfig::default();
+                properties.into_iter().for_each(|property| assert!(config.set(property)));
+            }
+            Message::GetAsyncReply(config)
         }),
     ];
-    prop_oneof![2 => common, 2 => large, 1 => newer].boxed()
+    if version == Version::V13 {
+        return prop_oneof![8 => common, 8 => large, 1 => old, 4 => from11, 4 => from13].boxed();
+    }
+    let status = (table_mod(version), any::<bool>()).prop_map(|(table, down)| {
+        let reason = if down { TableReason::VacancyDown } else { TableReason::VacancyUp };
+        Message::TableStatus(TableStatus { reason, table })
+    });
+    prop_oneof![8 => common, 8 => large, 4 => from11, 4 => from13, 1 => status].boxed()
 }

@@ -1,14 +1,16 @@
 //! Lists of actions: the frame that all versions share.
 //!
 //! An action is a type (16 bits), a length (16 bits, a multiple of 8, header included), and what
-//! the type says. Type 0xffff has a vendor number next. [`v10`] and [`v13`] have the standard ones,
-//! [`nicira`] the extensions.
+//! the type says. Type 0xffff has a vendor number next. [`v10`], [`v11`] and [`v12`] (for 1.2
+//! and later) have the standard ones, [`nicira`] and [`copy_field`] the extensions.
 
+mod copy_field;
 mod learn;
 mod nicira;
 mod select;
 mod v10;
-mod v13;
+mod v11;
+mod v12;
 
 pub(crate) use nicira::{WRITE_METADATA, put_nicira};
 
@@ -19,7 +21,7 @@ use flow::{Field, Match, proto};
 use super::oxm::Flavour;
 use super::wire::{Put, Reader, Result};
 use crate::actions::conjunctions_stand_alone;
-use crate::{Action, NICIRA, OfErrorKind, OfPort, Version};
+use crate::{Action, NICIRA, ONF, OfErrorKind, OfPort, Version};
 
 /// The type of vendors' actions.
 const TYPE_EXPERIMENTER: u16 = 0xffff;
@@ -51,10 +53,12 @@ fn read_nested(mut reader: Reader<'_>, version: Version, depth: u8) -> Result<Ve
         let action = match (kind, version) {
             (TYPE_EXPERIMENTER, _) => match body.u32()? {
                 NICIRA => nicira::read(&mut body, version, depth)?,
+                ONF => copy_field::read_onf(&mut body)?,
                 _ => return Err(OfErrorKind::ActionBadVendor),
             },
             (_, Version::V10) => v10::read(kind, &mut body)?,
-            _ => v13::read(kind, &mut body)?,
+            (_, Version::V11) => v11::read(kind, &mut body)?,
+            _ => v12::read(kind, &mut body, version)?,
         };
         // What is left is padding of up to 7 bytes; more is a wrong length.
         if body.len() >= 8 {
@@ -85,7 +89,8 @@ pub(crate) fn put_actions(
     for action in actions {
         match version {
             Version::V10 => v10::put(out, action),
-            _ => v13::put(out, action, packet),
+            Version::V11 => v11::put(out, action, packet),
+            _ => v12::put(out, action, packet, version),
         }
         packet.after(action);
     }

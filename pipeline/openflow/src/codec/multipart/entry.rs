@@ -1,15 +1,15 @@
-//! Entries of replies about the switch, flows, tables, ports and queues.
+//! Entries of replies about the switch, flows and tables.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::super::flow_mod::{put_match_nxm, put_match13, read_match_nxm, read_match13};
 use super::super::oxm::Unknown;
+use super::super::oxs::{self, Oxs};
 use super::super::wire::{Put, Reader, Result};
-use super::super::{instruction, match10, port};
+use super::super::{instruction, match10};
 use crate::{
-    AggregateStats, FlowFormat, FlowModFlags, FlowStats, OfErrorKind, PortStats, QueueStats,
-    SwitchDesc, TableStats, Version,
+    AggregateStats, FlowFormat, FlowModFlags, FlowStats, OfErrorKind, SwitchDesc, TableStats,
+    Version,
 };
 
 /// Bytes of the long and the short texts of a description (`DESC_STR_LEN`, `SERIAL_NUM_LEN`).
@@ -48,6 +48,9 @@ pub(super) fn read_flow(
     let len = usize::from(length.u16()?);
     let mut entry = r.sub(len, OfErrorKind::RequestBadLen)?;
     entry.skip(2)?;
+    if version == Version::V15 {
+        return read_flow15(&mut entry);
+    }
     let mut flow = FlowStats { table_id: entry.u8()?, ..FlowStats::default() };
     entry.skip(1)?;
     let v10_match = version == Version::V10 && format == FlowFormat::Standard;
@@ -66,8 +69,15 @@ pub(super) fn read_flow(
             flow.hard_age = entry.u16()?.checked_sub(1);
         }
         _ => {
-            flow.flags = FlowModFlags::from_bits_truncate(entry.u16()?);
-            entry.skip(4)?;
+            // Padding where the version has none of it.
+            let (flags, importance) = (entry.u16()?, entry.u16()?);
+            entry.skip(2)?;
+            if version >= Version::V13 {
+                flow.flags = FlowModFlags::from_bits_truncate(flags);
+            }
+            if version >= Version::V14 {
+                flow.importance = importance;
+            }
         }
     }
     flow.cookie = entry.u64()?;
@@ -77,14 +87,111 @@ pub(super) fn read_flow(
         (Version::V10, FlowFormat::Nxm) => {
             flow.match_ = read_match_nxm(&mut entry, match_len, Unknown::Skip)?.0;
         }
-        _ => flow.match_ = read_match13(&mut entry, Unknown::Skip)?,
+        _ => flow.match_ = read_match13(&mut entry, Unknown::Skip, version)?,
     }
     let table = Some(flow.table_id).filter(|table| *table != crate::TABLE_ALL);
     flow.instructions = instruction::read(entry, &flow.match_, table, version)?;
     Ok(flow)
 }
 
+/// 1.5.1 §7.3.5.2, after the length.
+fn read_flow15(r: &mut Reader<'_>) -> Result<FlowStats> {
+    let version = Version::V15;
+    r.skip(2)?;
+    let table_id = r.u8()?;
+    r.skip(1)?;
+    let mut flow = FlowStats {
+        table_id,
+        priority: r.u16()?,
+        idle_timeout: r.u16()?,
+        hard_timeout: r.u16()?,
+        flags: FlowModFlags::from_bits_truncate(r.u16()?),
+        importance: r.u16()?,
+        cookie: r.u64()?,
+        match_: read_match13(r, Unknown::Skip, version)?,
+        ..FlowStats::default()
+    };
+    read_oxs(r, &mut flow)?;
+    let table = Some(table_id).filter(|table| *table != crate::TABLE_ALL);
+    let list = Reader::new(r.take_all(), OfErrorKind::RequestBadLen);
+    flow.instructions = instruction::read(list, &flow.match_, table, version)?;
+    Ok(flow)
+}
+
+fn read_oxs(r: &mut Reader<'_>, flow: &mut FlowStats) -> Result<()> {
+    let stats = oxs::read(r)?;
+    (flow.duration_sec, flow.duration_nsec) = stats.duration.unwrap_or((0, 0));
+    flow.idle_age = stats.idle_age.map(|age| u16::try_from(age).unwrap_or(MOST_AGE).min(MOST_AGE));
+    flow.packet_count = stats.packet_count.unwrap_or(u64::MAX);
+    flow.byte_count = stats.byte_count.unwrap_or(u64::MAX);
+    Ok(())
+}
+
+/// The greatest age that Nicira's format can say.
+const MOST_AGE: u16 = 65534;
+
+fn put_flow15(out: &mut Vec<u8>, flow: &FlowStats) {
+    let start = out.len();
+    out.u16(0);
+    out.zeros(2);
+    out.u8(flow.table_id);
+    out.zeros(1);
+    out.u16(flow.priority);
+    out.u16(flow.idle_timeout);
+    out.u16(flow.hard_timeout);
+    out.u16(flow.flags.bits());
+    out.u16(flow.importance);
+    out.u64(flow.cookie);
+    put_match13(out, &flow.match_, Version::V15);
+    put_oxs(out, flow);
+    instruction::put(out, &flow.instructions, &flow.match_, Version::V15);
+    out.patch_len(start, start);
+}
+
+fn put_oxs(out: &mut Vec<u8>, flow: &FlowStats) {
+    let stats = Oxs {
+        duration: Some((flow.duration_sec, flow.duration_nsec)),
+        idle_age: flow.idle_age.map(u32::from),
+        packet_count: oxs::known(flow.packet_count),
+        byte_count: oxs::known(flow.byte_count),
+        flow_count: None,
+    };
+    oxs::put(out, &stats);
+}
+
+/// A rule's counters (1.5.1 §7.3.5.3).
+pub(super) fn read_counters(r: &mut Reader<'_>) -> Result<FlowStats> {
+    let bad_len = OfErrorKind::RequestBadLen;
+    let len = usize::from(r.u16()?);
+    let mut entry = r.sub(len.checked_sub(2).ok_or(bad_len)?, bad_len)?;
+    entry.skip(2)?;
+    let table_id = entry.u8()?;
+    // The reason: asked for, always.
+    entry.skip(1)?;
+    let priority = entry.u16()?;
+    let match_ = read_match13(&mut entry, Unknown::Skip, Version::V15)?;
+    let mut flow = FlowStats { table_id, priority, match_, ..FlowStats::default() };
+    read_oxs(&mut entry, &mut flow)?;
+    if entry.is_empty() { Ok(flow) } else { Err(bad_len) }
+}
+
+pub(super) fn put_counters(out: &mut Vec<u8>, flow: &FlowStats) {
+    let start = out.len();
+    out.u16(0);
+    out.zeros(2);
+    out.u8(flow.table_id);
+    out.zeros(1);
+    out.u16(flow.priority);
+    put_match13(out, &flow.match_, Version::V15);
+    put_oxs(out, flow);
+    out.patch_len(start, start);
+}
+
 pub(super) fn put_flow(out: &mut Vec<u8>, flow: &FlowStats, format: FlowFormat, version: Version) {
+    if version == Version::V15 {
+        put_flow15(out, flow);
+        return;
+    }
     let start = out.len();
     out.u16(0);
     out.u8(flow.table_id);
@@ -106,8 +213,9 @@ pub(super) fn put_flow(out: &mut Vec<u8>, flow: &FlowStats, format: FlowFormat, 
             out.u16(age(flow.hard_age));
         }
         _ => {
-            out.u16(flow.flags.bits());
-            out.zeros(4);
+            out.u16(if version >= Version::V13 { flow.flags.bits() } else { 0 });
+            out.u16(if version >= Version::V14 { flow.importance } else { 0 });
+            out.zeros(2);
         }
     }
     out.u64(flow.cookie);
@@ -130,125 +238,117 @@ fn age(age: Option<u16>) -> u16 {
     age.map_or(0, |age| age.saturating_add(1))
 }
 
-/// 1.3.5 §7.3.5.3.
-pub(super) fn read_aggregate(r: &mut Reader<'_>) -> Result<AggregateStats> {
+/// 1.3.5 §7.3.5.3, 1.5.1 §7.3.5.4.
+pub(super) fn read_aggregate(r: &mut Reader<'_>, version: Version) -> Result<AggregateStats> {
+    if version == Version::V15 {
+        let stats = oxs::read(r)?;
+        return Ok(AggregateStats {
+            packet_count: stats.packet_count.unwrap_or(u64::MAX),
+            byte_count: stats.byte_count.unwrap_or(u64::MAX),
+            flow_count: stats.flow_count.unwrap_or(0),
+        });
+    }
     let sum = AggregateStats { packet_count: r.u64()?, byte_count: r.u64()?, flow_count: r.u32()? };
     r.skip(4)?;
     Ok(sum)
 }
 
-pub(super) fn put_aggregate(out: &mut Vec<u8>, sum: &AggregateStats) {
+pub(super) fn put_aggregate(out: &mut Vec<u8>, sum: &AggregateStats, version: Version) {
+    if version == Version::V15 {
+        let stats = Oxs {
+            packet_count: oxs::known(sum.packet_count),
+            byte_count: oxs::known(sum.byte_count),
+            flow_count: Some(sum.flow_count),
+            ..Oxs::default()
+        };
+        oxs::put(out, &stats);
+        return;
+    }
     out.u64(sum.packet_count);
     out.u64(sum.byte_count);
     out.u32(sum.flow_count);
     out.zeros(4);
 }
 
-/// 1.0.1 §5.3.5, 1.3.5 §7.3.5.4.
+/// 1.0.1 §5.3.5, 1.1 §A.3.5.4, 1.2 §A.3.6.4, 1.3.5 §7.3.5.4.
 pub(super) fn read_table(r: &mut Reader<'_>, version: Version) -> Result<TableStats> {
-    let v10 = version == Version::V10;
-    let table_id = r.u8()?;
-    r.skip(3)?;
-    Ok(TableStats {
-        table_id,
-        name: if v10 { r.text(TABLE_NAME_BYTES)? } else { String::new() },
-        wildcards: if v10 { r.u32()? } else { 0 },
-        max_entries: if v10 { r.u32()? } else { 0 },
-        active_count: r.u32()?,
-        lookup_count: r.u64()?,
-        matched_count: r.u64()?,
-    })
+    let mut table = TableStats { table_id: r.u8()?, ..TableStats::default() };
+    let can = &mut table.abilities;
+    match version {
+        Version::V10 => {
+            r.skip(3)?;
+            table.name = r.text(TABLE_NAME_BYTES)?;
+            table.wildcards = r.u32()?;
+            table.max_entries = r.u32()?;
+        }
+        Version::V11 => {
+            r.skip(7)?;
+            table.name = r.text(TABLE_NAME_BYTES)?;
+            (can.wildcards, can.match_fields) = (r.u32()?.into(), r.u32()?.into());
+            can.instructions = r.u32()?;
+            (can.write_actions, can.apply_actions) = (r.u32()?, r.u32()?);
+            can.config = r.u32()?;
+            table.max_entries = r.u32()?;
+        }
+        Version::V12 => {
+            r.skip(7)?;
+            table.name = r.text(TABLE_NAME_BYTES)?;
+            (can.match_fields, can.wildcards) = (r.u64()?, r.u64()?);
+            (can.write_actions, can.apply_actions) = (r.u32()?, r.u32()?);
+            (can.write_setfields, can.apply_setfields) = (r.u64()?, r.u64()?);
+            (can.metadata_match, can.metadata_write) = (r.u64()?, r.u64()?);
+            can.instructions = r.u32()?;
+            can.config = r.u32()?;
+            table.max_entries = r.u32()?;
+        }
+        _ => r.skip(3)?,
+    }
+    table.active_count = r.u32()?;
+    table.lookup_count = r.u64()?;
+    table.matched_count = r.u64()?;
+    Ok(table)
 }
 
 pub(super) fn put_table(out: &mut Vec<u8>, table: &TableStats, version: Version) {
+    let can = &table.abilities;
+    let low = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
     out.u8(table.table_id);
-    out.zeros(3);
-    if version == Version::V10 {
-        out.text(&table.name, TABLE_NAME_BYTES);
-        out.u32(table.wildcards);
-        out.u32(table.max_entries);
+    match version {
+        Version::V10 => {
+            out.zeros(3);
+            out.text(&table.name, TABLE_NAME_BYTES);
+            out.u32(table.wildcards);
+            out.u32(table.max_entries);
+        }
+        Version::V11 => {
+            out.zeros(7);
+            out.text(&table.name, TABLE_NAME_BYTES);
+            out.u32(low(can.wildcards));
+            out.u32(low(can.match_fields));
+            out.u32(can.instructions);
+            out.u32(can.write_actions);
+            out.u32(can.apply_actions);
+            out.u32(can.config);
+            out.u32(table.max_entries);
+        }
+        Version::V12 => {
+            out.zeros(7);
+            out.text(&table.name, TABLE_NAME_BYTES);
+            out.u64(can.match_fields);
+            out.u64(can.wildcards);
+            out.u32(can.write_actions);
+            out.u32(can.apply_actions);
+            out.u64(can.write_setfields);
+            out.u64(can.apply_setfields);
+            out.u64(can.metadata_match);
+            out.u64(can.metadata_write);
+            out.u32(can.instructions);
+            out.u32(can.config);
+            out.u32(table.max_entries);
+        }
+        _ => out.zeros(3),
     }
     out.u32(table.active_count);
     out.u64(table.lookup_count);
     out.u64(table.matched_count);
-}
-
-/// 1.0.1 §5.3.5, 1.3.5 §7.3.5.6.
-pub(super) fn read_port(r: &mut Reader<'_>, version: Version) -> Result<PortStats> {
-    let v10 = version == Version::V10;
-    let port = port::read_port(r, version)?;
-    r.skip(if v10 { 6 } else { 4 })?;
-    Ok(PortStats {
-        port,
-        rx_packets: r.u64()?,
-        tx_packets: r.u64()?,
-        rx_bytes: r.u64()?,
-        tx_bytes: r.u64()?,
-        rx_dropped: r.u64()?,
-        tx_dropped: r.u64()?,
-        rx_errors: r.u64()?,
-        tx_errors: r.u64()?,
-        rx_frame_err: r.u64()?,
-        rx_over_err: r.u64()?,
-        rx_crc_err: r.u64()?,
-        collisions: r.u64()?,
-        duration_sec: if v10 { 0 } else { r.u32()? },
-        duration_nsec: if v10 { 0 } else { r.u32()? },
-    })
-}
-
-pub(super) fn put_port(out: &mut Vec<u8>, stats: &PortStats, version: Version) {
-    let v10 = version == Version::V10;
-    port::put_port(out, stats.port, version);
-    out.zeros(if v10 { 6 } else { 4 });
-    for counter in [
-        stats.rx_packets,
-        stats.tx_packets,
-        stats.rx_bytes,
-        stats.tx_bytes,
-        stats.rx_dropped,
-        stats.tx_dropped,
-        stats.rx_errors,
-        stats.tx_errors,
-        stats.rx_frame_err,
-        stats.rx_over_err,
-        stats.rx_crc_err,
-        stats.collisions,
-    ] {
-        out.u64(counter);
-    }
-    if !v10 {
-        out.u32(stats.duration_sec);
-        out.u32(stats.duration_nsec);
-    }
-}
-
-/// 1.0.1 §5.3.5, 1.3.5 §7.3.5.7.
-pub(super) fn read_queue(r: &mut Reader<'_>, version: Version) -> Result<QueueStats> {
-    let v10 = version == Version::V10;
-    let port = port::read_port(r, version)?;
-    r.skip(if v10 { 2 } else { 0 })?;
-    Ok(QueueStats {
-        port,
-        queue_id: r.u32()?,
-        tx_bytes: r.u64()?,
-        tx_packets: r.u64()?,
-        tx_errors: r.u64()?,
-        duration_sec: if v10 { 0 } else { r.u32()? },
-        duration_nsec: if v10 { 0 } else { r.u32()? },
-    })
-}
-
-pub(super) fn put_queue(out: &mut Vec<u8>, stats: &QueueStats, version: Version) {
-    let v10 = version == Version::V10;
-    port::put_port(out, stats.port, version);
-    out.zeros(if v10 { 2 } else { 0 });
-    out.u32(stats.queue_id);
-    out.u64(stats.tx_bytes);
-    out.u64(stats.tx_packets);
-    out.u64(stats.tx_errors);
-    if !v10 {
-        out.u32(stats.duration_sec);
-        out.u32(stats.duration_nsec);
-    }
 }

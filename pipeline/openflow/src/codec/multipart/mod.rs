@@ -1,9 +1,11 @@
 //! Multipart messages (1.3.5 §7.3.5), which OpenFlow 1.0 calls statistics (1.0.1 §5.3.5).
 //!
-//! A message has a type, flags (bit 0: more parts follow), and entries; [`entry`] has those of flows,
-//! ports, queues and tables, `group` and `meter` theirs. Type 0xffff is a vendor's: in OpenFlow 1.0
-//! Nicira's flow statistics, which use NXM. [`MultipartWriter`] makes replies of any size.
+//! A message has a type, flags (bit 0: more parts follow), and entries; [`entry`] and [`counters`]
+//! have those of flows, tables, ports and queues, `group` and `meter` theirs. Type 0xffff is a vendor's: in OpenFlow 1.0
+//! Nicira's flow statistics, which use NXM, and flow monitors before 1.4. [`MultipartWriter`] makes
+//! replies of any size.
 
+mod counters;
 mod entry;
 mod writer;
 
@@ -15,120 +17,126 @@ use alloc::vec::Vec;
 use super::flow_mod::{put_match_nxm, put_match13, read_match_nxm, read_match13};
 use super::oxm::Unknown;
 use super::wire::{Put, Reader, Result};
-use super::{group, match10, meter, port, table_features};
+use super::{group, match10, meter, monitor, port, queue, table, table_features};
 use crate::{
-    FlowFormat, FlowStatsRequest, GROUP_ALL, GROUP_ANY, MultipartBody, MultipartReply,
-    MultipartRequest, NICIRA, OfErrorKind, OfPort, Version,
+    FlowFormat, FlowStatsRequest, FlowUpdate, GROUP_ALL, GROUP_ANY, MultipartBody, MultipartReply,
+    MultipartRequest, NICIRA, ONF, OfErrorKind, OfPort, Version,
 };
 
 /// More parts follow.
 const FLAG_MORE: u16 = 1;
 const EXPERIMENTER: u16 = 0xffff;
 
-/// Subtypes of Nicira's statistics.
+/// Subtypes of Nicira's statistics, and the ONF's flow monitor of 1.3.
 const NXST_FLOW: u32 = 0;
 const NXST_AGGREGATE: u32 = 1;
 const NXST_GROUP: u32 = 7;
 const NXST_GROUP_DESC: u32 = 8;
 const NXST_GROUP_FEATURES: u32 = 9;
+const NXST_FLOW_MONITOR: u32 = 2;
+const ONFST_FLOW_MONITOR: u32 = 1870;
 
-/// Numbers of the types; 1.0 has those up to queues, and port descriptions as Open vSwitch's
-/// extension.
+use Version::{V10, V11, V12, V13, V14, V15};
+
+/// Types with their numbers and the first version that has them. 1.0 has port descriptions as Open
+/// vSwitch's extension.
+#[rustfmt::skip]
+const ROWS: [(MultipartKind, u16, Version); 19] = [
+    (MultipartKind::Desc, 0, V10),
+    (MultipartKind::Flow(FlowFormat::Standard), 1, V10),
+    (MultipartKind::Aggregate(FlowFormat::Standard), 2, V10),
+    (MultipartKind::Table, 3, V10),
+    (MultipartKind::Port, 4, V10),
+    (MultipartKind::Queue, 5, V10),
+    (MultipartKind::Group, 6, V11),
+    (MultipartKind::GroupDesc, 7, V11),
+    (MultipartKind::GroupFeatures, 8, V12),
+    (MultipartKind::Meter, 9, V13),
+    (MultipartKind::MeterConfig, 10, V13),
+    (MultipartKind::MeterFeatures, 11, V13),
+    (MultipartKind::TableFeatures, 12, V13),
+    (MultipartKind::PortDesc, 13, V10),
+    (MultipartKind::TableDesc, 14, V14),
+    (MultipartKind::QueueDesc, 15, V14),
+    (MultipartKind::FlowMonitor, 16, V14),
+    (MultipartKind::FlowCounters, 17, V15),
+    (MultipartKind::BundleFeatures, 19, V15),
+];
+
 fn wire_type(kind: MultipartKind) -> u16 {
-    match kind {
-        MultipartKind::Desc => 0,
-        MultipartKind::Flow(_) => 1,
-        MultipartKind::Aggregate(_) => 2,
-        MultipartKind::Table => 3,
-        MultipartKind::Port => 4,
-        MultipartKind::Queue => 5,
-        MultipartKind::Group => 6,
-        MultipartKind::GroupDesc => 7,
-        MultipartKind::GroupFeatures => 8,
-        MultipartKind::Meter => 9,
-        MultipartKind::MeterConfig => 10,
-        MultipartKind::MeterFeatures => 11,
-        MultipartKind::TableFeatures => 12,
-        MultipartKind::PortDesc => 13,
-    }
+    let kind = match kind {
+        MultipartKind::Flow(_) => MultipartKind::Flow(FlowFormat::Standard),
+        MultipartKind::Aggregate(_) => MultipartKind::Aggregate(FlowFormat::Standard),
+        _ => kind,
+    };
+    ROWS.iter().find(|(known, ..)| *known == kind).map_or(EXPERIMENTER, |(_, wire, _)| *wire)
 }
 
 fn kind_of_wire(wire: u16, version: Version) -> Option<MultipartKind> {
-    let standard = FlowFormat::Standard;
-    let kinds = [
-        MultipartKind::Desc,
-        MultipartKind::Flow(standard),
-        MultipartKind::Aggregate(standard),
-        MultipartKind::Table,
-        MultipartKind::Port,
-        MultipartKind::Queue,
-        MultipartKind::PortDesc,
-        MultipartKind::Group,
-        MultipartKind::GroupDesc,
-        MultipartKind::GroupFeatures,
-        MultipartKind::Meter,
-        MultipartKind::MeterConfig,
-        MultipartKind::MeterFeatures,
-        MultipartKind::TableFeatures,
-    ];
-    let n_known = if version == Version::V10 { 7 } else { kinds.len() };
-    kinds.into_iter().take(n_known).find(|kind| wire_type(*kind) == wire)
+    let found = ROWS.iter().find(|(_, known, since)| *known == wire && version >= *since);
+    found.map(|(kind, ..)| *kind)
+}
+
+/// The vendor and the subtype of a kind that a version has as an extension.
+fn extension(kind: MultipartKind, version: Version) -> Option<(u32, u32)> {
+    match (kind, version) {
+        (MultipartKind::Flow(FlowFormat::Nxm), V10) => Some((NICIRA, NXST_FLOW)),
+        (MultipartKind::Aggregate(FlowFormat::Nxm), V10) => Some((NICIRA, NXST_AGGREGATE)),
+        (MultipartKind::Group, V10) => Some((NICIRA, NXST_GROUP)),
+        (MultipartKind::GroupDesc, V10) => Some((NICIRA, NXST_GROUP_DESC)),
+        (MultipartKind::GroupFeatures, V10 | V11) => Some((NICIRA, NXST_GROUP_FEATURES)),
+        (MultipartKind::FlowMonitor, V10 | V11 | V12) => Some((NICIRA, NXST_FLOW_MONITOR)),
+        (MultipartKind::FlowMonitor, V13) => Some((ONF, ONFST_FLOW_MONITOR)),
+        _ => None,
+    }
 }
 
 /// Reads type and flags, and the vendor's numbers if they follow.
 fn read_header(r: &mut Reader<'_>, version: Version) -> Result<(MultipartKind, bool)> {
     let wire = r.u16()?;
     let more = r.u16()? & FLAG_MORE != 0;
-    if version != Version::V10 {
+    if version != V10 {
         r.skip(4)?;
     }
     if wire != EXPERIMENTER {
         let kind = kind_of_wire(wire, version).ok_or(OfErrorKind::RequestBadStat)?;
         return Ok((kind, more));
     }
-    if r.u32()? != NICIRA {
+    let vendor = r.u32()?;
+    if vendor != NICIRA && vendor != ONF {
         return Err(OfErrorKind::RequestBadVendor);
     }
     let subtype = r.u32()?;
-    if version == Version::V10 {
-        r.skip(4)?;
-    }
-    let kinds = [
+    let extensions = [
         MultipartKind::Flow(FlowFormat::Nxm),
         MultipartKind::Aggregate(FlowFormat::Nxm),
         MultipartKind::Group,
         MultipartKind::GroupDesc,
         MultipartKind::GroupFeatures,
+        MultipartKind::FlowMonitor,
     ];
-    let found = kinds.into_iter().find(|kind| nicira_subtype(*kind, version) == Some(subtype));
-    Ok((found.ok_or(OfErrorKind::RequestBadSubtype)?, more))
-}
-
-/// The number of a kind that a version has as Nicira's alone.
-fn nicira_subtype(kind: MultipartKind, version: Version) -> Option<u32> {
-    let (subtype, last) = match kind {
-        MultipartKind::Flow(FlowFormat::Nxm) => (NXST_FLOW, Version::V10),
-        MultipartKind::Aggregate(FlowFormat::Nxm) => (NXST_AGGREGATE, Version::V10),
-        MultipartKind::Group => (NXST_GROUP, Version::V10),
-        MultipartKind::GroupDesc => (NXST_GROUP_DESC, Version::V10),
-        MultipartKind::GroupFeatures => (NXST_GROUP_FEATURES, Version::V11),
-        _ => return None,
-    };
-    (version <= last).then_some(subtype)
+    let found = extensions.into_iter().find(|k| extension(*k, version) == Some((vendor, subtype)));
+    let kind = found.ok_or(OfErrorKind::RequestBadSubtype)?;
+    if version == V10 {
+        r.skip(4)?;
+    }
+    Ok((kind, more))
 }
 
 /// Writes what [`read_header`] reads.
 fn put_header(out: &mut Vec<u8>, kind: MultipartKind, more: bool, version: Version) {
-    let nicira = nicira_subtype(kind, version);
-    out.u16(if nicira.is_some() { EXPERIMENTER } else { wire_type(kind) });
+    let extension = extension(kind, version);
+    out.u16(if extension.is_some() { EXPERIMENTER } else { wire_type(kind) });
     out.u16(if more { FLAG_MORE } else { 0 });
-    if version != Version::V10 {
+    if version != V10 {
         out.zeros(4);
     }
-    if let Some(subtype) = nicira {
-        out.u32(NICIRA);
+    if let Some((vendor, subtype)) = extension {
+        out.u32(vendor);
         out.u32(subtype);
-        out.zeros(if version == Version::V10 { 4 } else { 0 });
+        if version == V10 {
+            out.zeros(4);
+        }
     }
 }
 
@@ -169,9 +177,31 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<Multi
         MultipartKind::MeterConfig => MultipartRequest::MeterConfig(read_padded_id(r)?),
         MultipartKind::MeterFeatures => MultipartRequest::MeterFeatures,
         MultipartKind::TableFeatures => {
-            MultipartRequest::TableFeatures(read_all(r, table_features::read)?)
+            MultipartRequest::TableFeatures(read_all(r, |r| table_features::read(r, version))?)
         }
-        MultipartKind::PortDesc => MultipartRequest::PortDesc,
+        MultipartKind::PortDesc if version == V15 => {
+            MultipartRequest::PortDesc(OfPort(read_padded_id(r)?))
+        }
+        MultipartKind::PortDesc => MultipartRequest::PortDesc(OfPort::ANY),
+        MultipartKind::TableDesc => MultipartRequest::TableDesc,
+        MultipartKind::QueueDesc => {
+            MultipartRequest::QueueDesc { port: OfPort(r.u32()?), queue_id: r.u32()? }
+        }
+        MultipartKind::FlowMonitor => {
+            let read = |r: &mut Reader<'_>| monitor::read_request(r, version);
+            MultipartRequest::FlowMonitor(read_all(r, read)?)
+        }
+        MultipartKind::FlowCounters => MultipartRequest::FlowCounters(Box::new(read_flow_request(
+            r,
+            FlowFormat::Standard,
+            version,
+        )?)),
+        MultipartKind::BundleFeatures => {
+            let request = MultipartRequest::BundleFeatures(read_padded_id(r)?);
+            // Properties are about scheduled bundles.
+            r.take_all();
+            request
+        }
     })
 }
 
@@ -232,7 +262,7 @@ fn read_flow_request(
             let out_group = r.u32()?;
             r.skip(4)?;
             let (cookie, cookie_mask) = (r.u64()?, r.u64()?);
-            let match_ = read_match13(r, Unknown::Refuse)?;
+            let match_ = read_match13(r, Unknown::Refuse, version)?;
             Ok(FlowStatsRequest {
                 table_id,
                 out_port,
@@ -279,9 +309,9 @@ fn put_flow_request(out: &mut Vec<u8>, request: &FlowStatsRequest, version: Vers
 pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version: Version) {
     put_header(out, request.kind(), false, version);
     match request {
-        MultipartRequest::Flow(request) | MultipartRequest::Aggregate(request) => {
-            put_flow_request(out, request, version);
-        }
+        MultipartRequest::Flow(request)
+        | MultipartRequest::Aggregate(request)
+        | MultipartRequest::FlowCounters(request) => put_flow_request(out, request, version),
         MultipartRequest::Port(port) => {
             port::put_port(out, *port, version);
             out.zeros(if version == Version::V10 { 6 } else { 4 });
@@ -301,13 +331,30 @@ pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version
             out.zeros(4);
         }
         MultipartRequest::TableFeatures(tables) => {
-            tables.iter().for_each(|table| table_features::put(out, table));
+            tables.iter().for_each(|table| table_features::put(out, table, version));
+        }
+        MultipartRequest::PortDesc(port) => {
+            if version == V15 {
+                out.u32(port.0);
+                out.zeros(4);
+            }
+        }
+        MultipartRequest::QueueDesc { port, queue_id } => {
+            out.u32(port.0);
+            out.u32(*queue_id);
+        }
+        MultipartRequest::FlowMonitor(requests) => {
+            requests.iter().for_each(|request| monitor::put_request(out, request, version));
+        }
+        MultipartRequest::BundleFeatures(wanted) => {
+            out.u32(*wanted);
+            out.zeros(4);
         }
         MultipartRequest::Desc
         | MultipartRequest::Table
+        | MultipartRequest::TableDesc
         | MultipartRequest::GroupFeatures
-        | MultipartRequest::MeterFeatures
-        | MultipartRequest::PortDesc => {}
+        | MultipartRequest::MeterFeatures => {}
     }
 }
 
@@ -329,7 +376,12 @@ impl MultipartRequest {
             MultipartRequest::MeterConfig(_) => MultipartKind::MeterConfig,
             MultipartRequest::MeterFeatures => MultipartKind::MeterFeatures,
             MultipartRequest::TableFeatures(_) => MultipartKind::TableFeatures,
-            MultipartRequest::PortDesc => MultipartKind::PortDesc,
+            MultipartRequest::PortDesc(_) => MultipartKind::PortDesc,
+            MultipartRequest::TableDesc => MultipartKind::TableDesc,
+            MultipartRequest::QueueDesc { .. } => MultipartKind::QueueDesc,
+            MultipartRequest::FlowMonitor(_) => MultipartKind::FlowMonitor,
+            MultipartRequest::FlowCounters(_) => MultipartKind::FlowCounters,
+            MultipartRequest::BundleFeatures(_) => MultipartKind::BundleFeatures,
         }
     }
 }
@@ -350,6 +402,11 @@ pub(super) fn kind_of(body: &MultipartBody) -> MultipartKind {
         MultipartBody::MeterFeatures(_) => MultipartKind::MeterFeatures,
         MultipartBody::TableFeatures(_) => MultipartKind::TableFeatures,
         MultipartBody::PortDesc(_) => MultipartKind::PortDesc,
+        MultipartBody::TableDesc(_) => MultipartKind::TableDesc,
+        MultipartBody::QueueDesc(_) => MultipartKind::QueueDesc,
+        MultipartBody::FlowMonitor(_) => MultipartKind::FlowMonitor,
+        MultipartBody::FlowCounters(_) => MultipartKind::FlowCounters,
+        MultipartBody::BundleFeatures(_) => MultipartKind::BundleFeatures,
     }
 }
 
@@ -362,14 +419,16 @@ pub(super) fn read_reply(r: &mut Reader<'_>, version: Version) -> Result<Multipa
             MultipartBody::Flow(format, read_all(r, read)?)
         }
         MultipartKind::Aggregate(format) => {
-            MultipartBody::Aggregate(format, entry::read_aggregate(r)?)
+            MultipartBody::Aggregate(format, entry::read_aggregate(r, version)?)
         }
         MultipartKind::Table => {
             MultipartBody::Table(read_all(r, |r| entry::read_table(r, version))?)
         }
-        MultipartKind::Port => MultipartBody::Port(read_all(r, |r| entry::read_port(r, version))?),
+        MultipartKind::Port => {
+            MultipartBody::Port(read_all(r, |r| counters::read_port(r, version))?)
+        }
         MultipartKind::Queue => {
-            MultipartBody::Queue(read_all(r, |r| entry::read_queue(r, version))?)
+            MultipartBody::Queue(read_all(r, |r| counters::read_queue(r, version))?)
         }
         MultipartKind::Group => {
             MultipartBody::Group(read_all(r, |r| group::read_stats(r, version))?)
@@ -382,10 +441,24 @@ pub(super) fn read_reply(r: &mut Reader<'_>, version: Version) -> Result<Multipa
         MultipartKind::MeterConfig => MultipartBody::MeterConfig(read_all(r, meter::read_config)?),
         MultipartKind::MeterFeatures => MultipartBody::MeterFeatures(meter::read_features(r)?),
         MultipartKind::TableFeatures => {
-            MultipartBody::TableFeatures(read_all(r, table_features::read)?)
+            MultipartBody::TableFeatures(read_all(r, |r| table_features::read(r, version))?)
         }
         MultipartKind::PortDesc => {
             MultipartBody::PortDesc(read_all(r, |r| port::read_desc(r, version))?)
+        }
+        MultipartKind::TableDesc => MultipartBody::TableDesc(read_all(r, table::read_desc)?),
+        MultipartKind::QueueDesc => MultipartBody::QueueDesc(read_all(r, queue::read_desc)?),
+        MultipartKind::FlowMonitor => {
+            MultipartBody::FlowMonitor(read_all(r, |r| monitor::read_update(r, version))?)
+        }
+        MultipartKind::FlowCounters => {
+            MultipartBody::FlowCounters(read_all(r, entry::read_counters)?)
+        }
+        MultipartKind::BundleFeatures => {
+            let body = MultipartBody::BundleFeatures(r.u16()?);
+            r.skip(6)?;
+            r.take_all();
+            body
         }
     };
     Ok(MultipartReply { more, body })
@@ -409,4 +482,10 @@ pub(super) fn put_reply(out: &mut Vec<u8>, reply: &MultipartReply, version: Vers
     writer::items_of(&reply.body, |item| {
         writer::put_item(out, kind, item, version);
     });
+}
+
+/// Writes a reply with a single update of a flow monitor.
+pub(super) fn put_alone(out: &mut Vec<u8>, update: FlowUpdate, version: Version) {
+    let body = MultipartBody::FlowMonitor(Vec::from([update]));
+    put_reply(out, &MultipartReply { more: false, body }, version);
 }

@@ -3,12 +3,15 @@
 use alloc::vec::Vec;
 
 use super::super::wire::Put;
-use super::super::{HEADER_BYTES, Kind, MAX_MESSAGE_BYTES, group, meter, port, table_features};
-use super::{FLAG_MORE, entry, put_header};
+use super::super::{
+    HEADER_BYTES, Kind, MAX_MESSAGE_BYTES, group, meter, monitor, port, queue, table,
+    table_features,
+};
+use super::{FLAG_MORE, counters, entry, put_header};
 use crate::{
-    AggregateStats, FlowFormat, FlowStats, GroupDesc, GroupFeatures, GroupStats, MeterConfig,
-    MeterFeatures, MeterStats, MultipartBody, PortDesc, PortStats, QueueStats, SwitchDesc,
-    TableFeatures, TableStats, Version,
+    AggregateStats, FlowFormat, FlowStats, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
+    MeterConfig, MeterFeatures, MeterStats, MultipartBody, PortDesc, PortStats, QueueDesc,
+    QueueStats, SwitchDesc, TableFeatures, TableMod, TableStats, Version,
 };
 
 /// What a reply is about.
@@ -29,6 +32,11 @@ pub enum MultipartKind {
     MeterFeatures,
     TableFeatures,
     PortDesc,
+    TableDesc,
+    QueueDesc,
+    FlowMonitor,
+    FlowCounters,
+    BundleFeatures,
 }
 
 /// An entry of a reply.
@@ -49,6 +57,11 @@ pub enum MultipartItem<'a> {
     MeterFeatures(&'a MeterFeatures),
     TableFeatures(&'a TableFeatures),
     PortDesc(&'a PortDesc),
+    TableDesc(&'a TableMod),
+    QueueDesc(&'a QueueDesc),
+    FlowMonitor(&'a FlowUpdate),
+    FlowCounters(&'a FlowStats),
+    BundleFeatures(u16),
 }
 
 /// Cuts a reply into messages of at most 64 KiB, all but the last with the flag that more follow.
@@ -149,18 +162,26 @@ pub(super) fn put_item(
             };
             entry::put_flow(out, flow, format, version);
         }
-        MultipartItem::Aggregate(sum) => entry::put_aggregate(out, sum),
+        MultipartItem::Aggregate(sum) => entry::put_aggregate(out, sum, version),
         MultipartItem::Table(table) => entry::put_table(out, table, version),
-        MultipartItem::Port(port) => entry::put_port(out, port, version),
-        MultipartItem::Queue(queue) => entry::put_queue(out, queue, version),
+        MultipartItem::Port(port) => counters::put_port(out, port, version),
+        MultipartItem::Queue(queue) => counters::put_queue(out, queue, version),
         MultipartItem::Group(group) => group::put_stats(out, group, version),
         MultipartItem::GroupDesc(group) => group::put_desc(out, group, version),
         MultipartItem::GroupFeatures(features) => group::put_features(out, features),
         MultipartItem::Meter(meter) => meter::put_stats(out, meter),
         MultipartItem::MeterConfig(meter) => meter::put_config(out, meter),
         MultipartItem::MeterFeatures(features) => meter::put_features(out, features),
-        MultipartItem::TableFeatures(features) => table_features::put(out, features),
+        MultipartItem::TableFeatures(features) => table_features::put(out, features, version),
         MultipartItem::PortDesc(desc) => port::put_desc(out, desc, version),
+        MultipartItem::TableDesc(desc) => table::put_desc(out, desc),
+        MultipartItem::QueueDesc(desc) => queue::put_desc(out, desc),
+        MultipartItem::FlowMonitor(update) => monitor::put_update(out, update, version),
+        MultipartItem::FlowCounters(flow) => entry::put_counters(out, flow),
+        MultipartItem::BundleFeatures(capabilities) => {
+            out.u16(capabilities);
+            out.zeros(6);
+        }
     }
 }
 
@@ -187,5 +208,20 @@ pub(super) fn items_of(body: &MultipartBody, mut f: impl FnMut(MultipartItem<'_>
             all.iter().for_each(|one| f(MultipartItem::TableFeatures(one)));
         }
         MultipartBody::PortDesc(all) => all.iter().for_each(|one| f(MultipartItem::PortDesc(one))),
+        MultipartBody::TableDesc(all) => {
+            all.iter().for_each(|one| f(MultipartItem::TableDesc(one)));
+        }
+        MultipartBody::QueueDesc(all) => {
+            all.iter().for_each(|one| f(MultipartItem::QueueDesc(one)));
+        }
+        MultipartBody::FlowMonitor(all) => {
+            all.iter().for_each(|one| f(MultipartItem::FlowMonitor(one)));
+        }
+        MultipartBody::FlowCounters(all) => {
+            all.iter().for_each(|one| f(MultipartItem::FlowCounters(one)));
+        }
+        MultipartBody::BundleFeatures(capabilities) => {
+            f(MultipartItem::BundleFeatures(*capabilities));
+        }
     }
 }
