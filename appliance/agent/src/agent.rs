@@ -44,7 +44,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             controllers: Vec::new(),
-            versions: Version::ALL.iter().fold(0, |bitmap, version| bitmap | version.bit()),
+            versions: Version::V10.bit() | Version::V13.bit(),
             inactivity_probe: Nanos::from_secs(5),
             max_backoff: Nanos::from_secs(8),
             description: SwitchDesc {

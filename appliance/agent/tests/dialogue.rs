@@ -209,7 +209,7 @@ fn bad_requests_get_their_error_and_change_nothing() {
     let bad_port = PacketOut {
         buffer_id: Some(5),
         in_port: OfPort::CONTROLLER,
-        metadata: Match::default(),
+        metadata: None,
         actions: Vec::new(),
         data: Vec::new(),
     };

@@ -119,10 +119,8 @@ fn tool_reads_arbitrary_messages() {
     }
     let mut runner = TestRunner::deterministic();
     for version in Version::ALL {
-        let strategy =
-            common::message(version).prop_filter("the tool knows it", move |message| {
-                messages::is_known(message, version)
-            });
+        let strategy = common::message(version)
+            .prop_filter("the tool knows it", move |message| messages::is_known(message, version));
         let mut bytes = Vec::new();
         let mut all = Vec::new();
         for _ in 0..400 {

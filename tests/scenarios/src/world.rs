@@ -128,13 +128,8 @@ impl World {
     ) -> Result<(), Refused> {
         let actions = openflow::text::parse_actions(actions, &NoNames)
             .map_err(|error| Refused::Text(error.to_string()))?;
-        let out = PacketOut {
-            buffer_id: None,
-            in_port,
-            metadata: flow::Match::default(),
-            actions,
-            data: frame.to_vec(),
-        };
+        let out =
+            PacketOut { buffer_id: None, in_port, metadata: None, actions, data: frame.to_vec() };
         let Message::PacketOut(out) = self.over_the_wire(Message::PacketOut(out))? else {
             return Err(Refused::Text("not a packet-out any more".to_owned()));
         };

@@ -182,7 +182,7 @@ fn normal_from_a_controller_learns_nothing() {
     let packet_out = openflow::PacketOut {
         buffer_id: None,
         in_port: OfPort::CONTROLLER,
-        metadata: flow::Match::default(),
+        metadata: None,
         actions: vec![normal()],
         data: ether(5, 6),
     };

@@ -191,13 +191,8 @@ fn packet_out(
     in_port: OfPort,
     actions: Vec<Action>,
 ) -> Result<Vec<u32>, OfErrorKind> {
-    let packet_out = PacketOut {
-        buffer_id: None,
-        in_port,
-        metadata: flow::Match::default(),
-        actions,
-        data: ether(1, 2),
-    };
+    let packet_out =
+        PacketOut { buffer_id: None, in_port, metadata: None, actions, data: ether(1, 2) };
     lab.bridge.packet_out(&packet_out, Version::V13, &mut lab.dpif, lab.now)?;
     lab.pump();
     Ok(lab.sent().into_iter().map(|(port, _)| port).collect())
@@ -245,13 +240,8 @@ fn a_packet_out_can_recirculate() {
     let data = frame("udp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64,tp_src=1,tp_dst=2");
     let actions =
         vec![Action::PushMpls(0x8847), Action::PopMpls(0x0800), Action::DecTtl(vec![0]), output(2)];
-    let packet_out = PacketOut {
-        buffer_id: None,
-        in_port: OfPort::CONTROLLER,
-        metadata: flow::Match::default(),
-        actions,
-        data,
-    };
+    let packet_out =
+        PacketOut { buffer_id: None, in_port: OfPort::CONTROLLER, metadata: None, actions, data };
     lab.bridge.packet_out(&packet_out, Version::V13, &mut lab.dpif, lab.now).unwrap();
     lab.pump();
     let sent = lab.sent();
@@ -282,7 +272,7 @@ fn bad_packet_outs_are_refused() {
     let kept = PacketOut {
         buffer_id: Some(5),
         in_port: OfPort(1),
-        metadata: flow::Match::default(),
+        metadata: None,
         actions: vec![],
         data: vec![],
     };
@@ -292,7 +282,7 @@ fn bad_packet_outs_are_refused() {
     let empty = PacketOut {
         buffer_id: None,
         in_port: OfPort(1),
-        metadata: flow::Match::default(),
+        metadata: None,
         actions: vec![output(2)],
         data: vec![],
     };

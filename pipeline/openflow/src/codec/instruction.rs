@@ -210,7 +210,9 @@ pub(crate) fn put_list(
         let goto = [Action::Resubmit { port: OfPort::IN_PORT, table }];
         action::put_actions(out, &goto, Some(match_), version);
     }
-    if let Some((value, mask)) = instructions.metadata {
+    // As an action it is there in 1.0 alone.
+    let metadata = instructions.metadata.filter(|_| version == Version::V10);
+    if let Some((value, mask)) = metadata {
         action::put_nicira(out, WRITE_METADATA, |out| {
             out.zeros(6);
             out.u64(value);

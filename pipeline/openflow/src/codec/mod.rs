@@ -372,6 +372,10 @@ impl Dialect {
                 bundle::put(out, message);
                 bundle::kind(message)
             }
+            Message::FlowMonitorCancel(id) if version >= Version::V14 => {
+                multipart::put_cancel(out, *id, version);
+                Kind::MultipartRequest
+            }
             Message::FlowMonitorPaused if version >= Version::V14 => {
                 multipart::put_alone(out, FlowUpdate::Paused, version);
                 Kind::MultipartReply

@@ -63,7 +63,7 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<FlowM
 }
 
 /// A request that only names a monitor.
-fn delete_request(monitor_id: u32) -> FlowMonitorRequest {
+pub(super) fn delete_request(monitor_id: u32) -> FlowMonitorRequest {
     FlowMonitorRequest {
         monitor_id,
         command: MonitorCommand::Delete,

@@ -1,5 +1,6 @@
 //! Packet-in and packet-out.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::{Field, Match};
@@ -229,14 +230,16 @@ fn put_property(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
 /// Reads a packet-out (1.0.1 §5.3.6, 1.3.5 §7.3.7, 1.5.1 §7.3.6).
 pub(super) fn read_out(r: &mut Reader<'_>, version: Version) -> Result<PacketOut> {
     let buffer_id = buffer(r.u32()?);
-    let mut metadata = Match::default();
+    let mut metadata = None;
     let (in_port, actions_len) = match version {
         Version::V10 => (OfPort::from_u16(r.u16()?), r.u16()?),
         Version::V15 => {
             let actions_len = r.u16()?;
             r.skip(2)?;
-            metadata = read_match13(r, Unknown::Refuse, version)?;
-            (take_in_port(&mut metadata)?, actions_len)
+            let mut match_ = read_match13(r, Unknown::Refuse, version)?;
+            let in_port = take_in_port(&mut match_)?;
+            metadata = (match_ != Match::default()).then(|| Box::new(match_));
+            (in_port, actions_len)
         }
         _ => {
             let both = (OfPort(r.u32()?), r.u16()?);
@@ -264,7 +267,7 @@ fn take_in_port(metadata: &mut Match) -> Result<OfPort> {
         return Err(OfErrorKind::RequestBadPort);
     }
     metadata.set(Field::InPort, 0, 0);
-    let mut rest = metadata.clone();
+    let mut rest = *metadata;
     rest.set(Field::PacketType, 0, 0);
     for field in PIPELINE {
         rest.set(field, 0, 0);
@@ -300,7 +303,7 @@ pub(super) fn put_out(out: &mut Vec<u8>, packet: &PacketOut, version: Version) {
             out.u16(0);
             out.zeros(2);
             let len_at = out.len() - 4;
-            let mut metadata = packet.metadata.clone();
+            let mut metadata = packet.metadata.as_deref().copied().unwrap_or_default();
             metadata.set_exact(Field::InPort, packet.in_port.0.into());
             put_match13(out, &metadata, version);
             len_at

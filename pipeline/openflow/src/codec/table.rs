@@ -21,7 +21,11 @@ pub(super) fn read_mod(r: &mut Reader<'_>, version: Version) -> Result<TableMod>
     if version >= Version::V14 {
         read_properties(r, &mut table)?;
     }
-    Ok(table)
+    // How much is free is for the switch to say.
+    match table.vacancy {
+        Some(Vacancy { current: 1.., .. }) => Err(OfErrorKind::PropertyBadValue),
+        _ => Ok(table),
+    }
 }
 
 pub(super) fn put_mod(out: &mut Vec<u8>, table: &TableMod, version: Version) {

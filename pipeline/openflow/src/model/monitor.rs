@@ -75,6 +75,7 @@ pub enum FlowEvent {
 
 /// An entry of a flow monitor's reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all updates are of the large kind")]
 pub enum FlowUpdate {
     /// A rule came, changed or went.
     Full {

@@ -1,5 +1,6 @@
 //! Frames to and from the controller.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::{Field, Match};
@@ -91,7 +92,7 @@ pub struct PacketOut {
     /// Where it is to have come in: a port, or [`OfPort::CONTROLLER`], LOCAL, or ANY in 1.0.
     pub in_port: OfPort,
     /// Tunnel, metadata, registers that it is to have (1.5); no ingress port.
-    pub metadata: Match,
+    pub metadata: Option<Box<Match>>,
     /// What to do with it.
     pub actions: Vec<Action>,
     /// The frame.

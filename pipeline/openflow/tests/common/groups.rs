@@ -94,8 +94,8 @@ pub(super) fn group_mod(version: Version) -> impl Strategy<Value = Message> {
     let whole =
         (desc(version), prop::sample::select(vec![0u16, 1, 0x8000])).prop_map(|(desc, command)| {
             let GroupDesc { group_type, group_id, buckets, selection } = desc;
-            let commands = GroupModCommand::ALL.into_iter();
-            let command = commands.filter(|known| *known as u16 == command).last().unwrap();
+            let mut commands = GroupModCommand::ALL.into_iter();
+            let command = commands.rfind(|known| *known as u16 == command).unwrap();
             let group_id = group_id & 0xffff;
             let command_bucket_id = BUCKET_ALL;
             GroupMod { command, group_type, group_id, command_bucket_id, buckets, selection }

@@ -590,14 +590,14 @@ fn body(version: Version) -> BoxedStrategy<MultipartBody> {
         1 => vec(table_features(version), 0..3).prop_map(MultipartBody::TableFeatures),
     ];
     let early = prop_oneof![
-        4 => common, 1 => groups, 1 => features, 2 => from13, 1 => updates(version)
+        4 => common, 1 => groups, 2 => from13, 1 => updates(version)
     ];
     if version == Version::V13 {
         return early.boxed();
     }
     let queue = (port(), any::<u32>(), option::of(any::<u16>()), option::of(any::<u16>()));
     let from14 = prop_oneof![
-        vec(table_mod(version), 0..3).prop_map(MultipartBody::TableDesc),
+        vec(table_mod(version), 1..3).prop_map(MultipartBody::TableDesc),
         vec(queue, 0..3).prop_map(|queues| {
             let desc = |(port, queue_id, min_rate, max_rate)| QueueDesc {
                 port,
@@ -684,7 +684,7 @@ fn updates(version: Version) -> BoxedStrategy<MultipartBody> {
             // There rules are told as 1.0 has them.
             instructions = Instructions {
                 apply: instructions.apply,
-                metadata: instructions.metadata,
+                metadata: instructions.metadata.filter(|_| version == Version::V10),
                 ..Instructions::default()
             };
         }
@@ -960,10 +960,12 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         .prop_map(|(flags, miss_send_len)| SwitchConfig { flags: flags & 3, miss_send_len });
     let packet_out = (option::of(0..u32::MAX), real_port(), vec(action(version), 0..5), bytes())
         .prop_map(move |(buffer_id, in_port, actions, data)| {
-            let mut metadata = Match::default();
-            if version == Version::V15 {
-                metadata.set_exact(Field::Reg3, data.len() as u128);
-                metadata.set(Field::Metadata, 5, 7);
+            let mut metadata = None;
+            if version == Version::V15 && !data.is_empty() {
+                let mut match_ = Match::default();
+                match_.set_exact(Field::Reg3, data.len() as u128);
+                match_.set(Field::Metadata, 5, 7);
+                metadata = Some(Box::new(match_));
             }
             Message::PacketOut(PacketOut { buffer_id, in_port, metadata, actions, data })
         });
@@ -994,7 +996,10 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         any::<u16>().prop_map(Message::NxSetControllerId),
         Just(Message::NxFlowAge),
         async_properties().prop_map(Message::SetAsyncProperties),
-        any::<u32>().prop_map(Message::FlowMonitorCancel),
+        any::<u32>().prop_map(move |id| match version {
+            Version::V14 | Version::V15 => Message::NxFlowAge,
+            _ => Message::FlowMonitorCancel(id),
+        }),
         bytes().prop_map(|request| Message::RequestForward(RequestForward { request })),
         (0u8..3, option::of(0..u64::MAX)).prop_map(|(n, generation_id)| {
             let (role, reason) = match n {
@@ -1060,7 +1065,11 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
     let meter = meter_config().prop_map(|config| {
         Message::MeterMod(MeterMod { command: MeterModCommand::Modify, config })
     });
-    let tables = table_mod(version).prop_map(Message::TableMod);
+    let tables = table_mod(version).prop_map(|mut table| {
+        // How much is free is for the switch to say.
+        table.vacancy = table.vacancy.map(|vacancy| Vacancy { current: 0, ..vacancy });
+        Message::TableMod(table)
+    });
     let from11 = prop_oneof![group, tables];
     if version < Version::V13 {
         return prop_oneof![8 => common, 8 => large, 1 => old, 4 => from11].boxed();

@@ -489,3 +489,9 @@ pub(super) fn put_alone(out: &mut Vec<u8>, update: FlowUpdate, version: Version)
     let body = MultipartBody::FlowMonitor(Vec::from([update]));
     put_reply(out, &MultipartReply { more: false, body }, version);
 }
+
+/// Writes a request that ends a flow monitor.
+pub(super) fn put_cancel(out: &mut Vec<u8>, monitor_id: u32, version: Version) {
+    let request = MultipartRequest::FlowMonitor(Vec::from([monitor::delete_request(monitor_id)]));
+    put_request(out, &request, version);
+}
