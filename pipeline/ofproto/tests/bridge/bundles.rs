@@ -195,6 +195,7 @@ fn ports_and_packets_go_with_the_rules() {
     let packet_out = PacketOut {
         buffer_id: None,
         in_port: OfPort::CONTROLLER,
+        metadata: None,
         actions: vec![Action::output(OfPort::TABLE)],
         data: ether(1, 2),
     };
