@@ -209,8 +209,13 @@ impl Act<'_> {
         let verdict = self.pair.oracle.packet_out(OfPort::CONTROLLER, actions, &data);
         let expected = expected_of(&self.pair.oracle, &verdict, false);
         let (in_port, actions) = (OfPort::CONTROLLER, actions.to_vec());
-        let effect =
-            self.pair.packet_out(&PacketOut { buffer_id: None, in_port, actions, data })?;
+        let effect = self.pair.packet_out(&PacketOut {
+            buffer_id: None,
+            in_port,
+            metadata: None,
+            actions,
+            data,
+        })?;
         self.tally.packets += 1;
         if effect == expected.effect {
             return Ok(());
