@@ -17,6 +17,7 @@ mod rings;
 mod soundness;
 mod timeouts;
 mod tracing;
+mod unwildcarding;
 
 /// Where misses are answered in this run of the tests; `tests/inline.rs` is the other run.
 const MODE: lab::Mode = lab::Mode::Thread;
