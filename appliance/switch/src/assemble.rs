@@ -8,8 +8,10 @@ use crate::outlet::{FirstForward, Outlet};
 use crate::pmd::Pmd;
 use crate::ports::Ports;
 use crate::rings::{
-    FORWARD_RING, Forward, ORDER_RING, REPORT_RING, Sender, ToHandler, UPCALL_RING,
+    CONCLUSION_RING, FORWARD_RING, Forward, ORDER_RING, PROTOCOL_RING, REPORT_RING, Sender,
+    UPCALL_RING,
 };
+use crate::upcalls::{CoreTotals, CoreUpcalls, Lane, Service, UpcallConfig, UpcallMode};
 use agent::{Agent, AgentConfig};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -46,6 +48,8 @@ pub struct SwitchParts {
     pub pool: Arc<Pool>,
     /// One in so many cache hits is checked against the tables; 0 is none.
     pub self_check_one_in: u32,
+    /// Where and how fast upcalls are answered.
+    pub upcalls: UpcallConfig,
     /// A number that nobody can guess: seeds hash tables and TCP.
     pub random: u64,
     /// Bytes of memory in use and in all, for reports.
@@ -76,44 +80,35 @@ impl Switch {
     /// Puts the parts together and opens the netdevs.
     pub fn new(parts: SwitchParts, now: Nanos) -> Self {
         let n_cores = parts.n_cores.max(1);
+        let mut bridge = Bridge::new(parts.bridge.clone(), now);
+        add_local(&mut bridge, now);
         let first_forward = Arc::new(FirstForward::default());
         let mut mesh = Mesh::new(n_cores);
         let meters = Arc::new(MeterTable::default());
+        let shared = Shared { parts: &parts, meters: &meters, first_forward: &first_forward };
         let mut pmds = Vec::new();
         let mut links = Vec::new();
         let mut upcalls = Vec::new();
         let mut reports = Vec::new();
         for k in 0..n_cores {
             let (order_tx, order_rx) = channel(ORDER_RING);
-            let (upcall_tx, upcall_rx) = channel(UPCALL_RING);
             let (report_tx, report_rx) = channel(REPORT_RING);
-            let counters = Arc::new(CoreCounters::default());
-            let (datapath, outlet) =
-                core(k, &parts, &counters, &meters, mesh.senders(k), upcall_tx, &first_forward);
+            let core = Core::new(k, &shared, &parts.upcalls, mesh.senders(k));
             let reporter = Sender::new(report_tx);
-            pmds.push(Pmd::new(datapath, outlet, order_rx, mesh.receivers(k), reporter));
-            links.push(CoreLink { orders: Sender::new(order_tx), counters });
-            upcalls.push(upcall_rx);
+            let inline = (bridge.inline_translator(core_id(k), CONCLUSION_RING), parts.upcalls);
+            let incoming = mesh.receivers(k);
+            pmds.push(Pmd::new(core.datapath, core.outlet, inline, order_rx, incoming, reporter));
+            links.push(CoreLink { orders: Sender::new(order_tx), counters: core.counters });
+            upcalls.push(core.upcalls);
             reports.push(report_rx);
         }
         // The control core's own small datapath is numbered behind the others.
-        let (upcall_tx, upcall_rx) = channel(UPCALL_RING);
-        upcalls.push(upcall_rx);
-        let counters = Arc::new(CoreCounters::default());
-        let (own, outlet) = core(
-            n_cores,
-            &parts,
-            &counters,
-            &meters,
-            mesh.senders(n_cores),
-            upcall_tx,
-            &first_forward,
-        );
-        let mut dpif = RingDpif::new(links, own, counters, outlet, meters);
+        let by_ring = UpcallConfig { mode: UpcallMode::Thread, ..parts.upcalls };
+        let own = Core::new(n_cores, &shared, &by_ring, mesh.senders(n_cores));
+        upcalls.push(own.upcalls);
+        let mut dpif = RingDpif::new(links, own.datapath, own.counters, own.outlet, meters);
         dpif.begin_round(now);
 
-        let mut bridge = Bridge::new(parts.bridge, now);
-        add_local(&mut bridge, now);
         let mut ports = Ports::new(parts.pool.clone());
         for (k, port) in parts.ports.into_iter().enumerate() {
             let number = PortNo(u32::try_from(k + 1).unwrap_or(u32::MAX));
@@ -146,7 +141,8 @@ impl Switch {
             dpif,
             ports,
             management,
-            upcalls,
+            service: Service::new(upcalls),
+            upcalls: parts.upcalls,
             reports,
             channels: parts.channels,
             first_forward,
@@ -176,27 +172,52 @@ fn add_local(bridge: &mut Bridge, now: Nanos) {
     }
 }
 
-/// The datapath and the outlet of one core.
-fn core(
-    k: usize,
-    parts: &SwitchParts,
-    counters: &Arc<CoreCounters>,
-    meters: &Arc<MeterTable>,
-    forwards: Vec<Option<Producer<Forward>>>,
-    upcalls: Producer<ToHandler>,
-    first_forward: &Arc<FirstForward>,
-) -> (PmdDatapath, Outlet) {
-    let config = PmdConfig {
-        core: CoreId(u16::try_from(k).unwrap_or(u16::MAX)),
-        limits: TableLimits::default(),
-        emc: EmcConfig { seed: parts.random.wrapping_add(k as u64), ..EmcConfig::default() },
-        smc_enable: false,
-        hash_basis: u32::try_from(parts.random >> 32).unwrap_or(0),
-        sample_one_in: parts.self_check_one_in,
-    };
-    let cache = PoolCache::new(parts.pool.clone());
-    let outlet = Outlet::new(cache, forwards, counters.clone(), upcalls, first_forward.clone());
-    (PmdDatapath::new(config, counters.clone(), meters.clone()), outlet)
+/// What all cores are made with.
+struct Shared<'a> {
+    parts: &'a SwitchParts,
+    meters: &'a Arc<MeterTable>,
+    first_forward: &'a Arc<FirstForward>,
+}
+
+/// The datapath and the outlet of one core, and the control core's ends of it.
+struct Core {
+    datapath: PmdDatapath,
+    outlet: Outlet,
+    counters: Arc<CoreCounters>,
+    upcalls: CoreUpcalls,
+}
+
+impl Core {
+    fn new(
+        k: usize,
+        shared: &Shared<'_>,
+        upcalls: &UpcallConfig,
+        forwards: Vec<Option<Producer<Forward>>>,
+    ) -> Self {
+        let Shared { parts, meters, first_forward } = *shared;
+        let config = PmdConfig {
+            core: core_id(k),
+            limits: TableLimits::default(),
+            emc: EmcConfig { seed: parts.random.wrapping_add(k as u64), ..EmcConfig::default() },
+            smc_enable: false,
+            hash_basis: u32::try_from(parts.random >> 32).unwrap_or(0),
+            sample_one_in: parts.self_check_one_in,
+        };
+        let (sender, ring) = channel(UPCALL_RING);
+        let (protocol_sender, protocol_ring) = channel(PROTOCOL_RING);
+        let totals = Arc::new(CoreTotals::default());
+        let [_, _, own @ ..] = parts.bridge.datapath_id.to_be_bytes();
+        let lane = Lane::new(upcalls, sender, protocol_sender, totals.clone(), EtherAddr(own));
+        let counters = Arc::new(CoreCounters::default());
+        let cache = PoolCache::new(parts.pool.clone());
+        let outlet = Outlet::new(cache, forwards, counters.clone(), lane, first_forward.clone());
+        let datapath = PmdDatapath::new(config, counters.clone(), meters.clone());
+        Self { datapath, outlet, counters, upcalls: CoreUpcalls { ring, protocol_ring, totals } }
+    }
+}
+
+fn core_id(k: usize) -> CoreId {
+    CoreId(u16::try_from(k).unwrap_or(u16::MAX))
 }
 
 /// The rings for frames between cores: from each core, the control core included, to each other

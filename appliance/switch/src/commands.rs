@@ -182,11 +182,18 @@ fn sum(control: &Control, counter: Counter) -> u64 {
     control.dpif.core_counters().map(counter).fold(0, u64::wrapping_add)
 }
 
+/// Packets that found nobody to answer their upcall.
+const LOST: [DropReason; 3] =
+    [DropReason::UpcallQueueFull, DropReason::UpcallBudget, DropReason::UpcallPortShare];
+
 fn dpctl_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     let lost: u64 = control
         .ports
         .iter()
-        .map(|(port, ..)| control.dpif.port_stats(port).drops.get(DropReason::UpcallQueueFull))
+        .map(|(port, ..)| {
+            let drops = control.dpif.port_stats(port).drops;
+            LOST.iter().map(|reason| drops.get(*reason)).sum::<u64>()
+        })
         .sum();
     let (hit, missed) = (sum(control, |c| c.hits.get()), sum(control, |c| c.misses.get()));
     let probes = sum(control, |c| c.subtable_probes.get());
@@ -213,7 +220,7 @@ fn dump_megaflows(control: &mut Control, params: &[String], now: Nanos) -> Outco
 }
 
 fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    Ok(control.bridge.upcall_show())
+    Ok(control.bridge.upcall_show() + &crate::upcalls::show(control))
 }
 
 fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {

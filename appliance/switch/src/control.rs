@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! management NIC ─► agent ─► bridge ─► dpif ─► orders to the cores
-//! upcalls of the cores ─► handler (bridge) ─► dpif
+//! upcalls of the cores ─► by protocol and port ─► handler (bridge) ─► dpif
+//! conclusions of the cores ─► bridge
 //! reports of the cores ─► ports          channels ─► unixctl commands
 //! ```
 //! Each step of [`Control::poll`] is bounded, so on a single processor the polling bodies get their turn
@@ -14,7 +15,8 @@ use crate::dpif::RingDpif;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::outlet::FirstForward;
 use crate::ports::Ports;
-use crate::rings::{Report, ToHandler};
+use crate::rings::{PROTOCOL_RING, Report};
+use crate::upcalls::{Service, UpcallConfig, UpcallStats};
 use agent::{Agent, ConnId, NetRequest};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -28,7 +30,7 @@ use packet::Pool;
 use sync::spsc::Consumer;
 use sync::time::Nanos;
 
-/// Upcalls of one core handled in one round.
+/// Upcalls handled in one round, for each core; those of protocols are few and come on top.
 const UPCALLS_PER_ROUND: usize = 64;
 /// Bytes of one connection given to the agent in one round.
 const BYTES_PER_ROUND: usize = 64 * 1024;
@@ -42,7 +44,8 @@ pub(crate) struct Parts {
     pub(crate) dpif: RingDpif,
     pub(crate) ports: Ports,
     pub(crate) management: Option<(Box<dyn Netdev>, Management)>,
-    pub(crate) upcalls: Vec<Consumer<ToHandler>>,
+    pub(crate) service: Service,
+    pub(crate) upcalls: UpcallConfig,
     pub(crate) reports: Vec<Consumer<Report>>,
     pub(crate) channels: Vec<Box<dyn ByteChannel>>,
     pub(crate) first_forward: Arc<FirstForward>,
@@ -66,7 +69,8 @@ pub struct Control {
     pub(crate) exit: bool,
     /// When the first round began: the switch is ready from then on.
     pub(crate) ready: Option<Nanos>,
-    upcalls: Vec<Consumer<ToHandler>>,
+    service: Service,
+    upcalls: UpcallConfig,
     reports: Vec<Consumer<Report>>,
     channels: Vec<ControlChannel>,
 }
@@ -114,6 +118,7 @@ impl Control {
             pool: parts.pool,
             exit: false,
             ready: None,
+            service: parts.service,
             upcalls: parts.upcalls,
             reports: parts.reports,
             channels: parts.channels.into_iter().map(ControlChannel::new).collect(),
@@ -124,7 +129,8 @@ impl Control {
     pub fn poll(&mut self, now: Nanos) -> bool {
         self.ready.get_or_insert(now);
         self.dpif.begin_round(now);
-        let mut worked = self.handle_upcalls(now);
+        let mut worked = self.bridge.take_conclusions(now) > 0;
+        worked |= self.handle_upcalls(now);
         worked |= self.hear_network(now);
         worked |= self.agent.poll(now, &mut self.bridge, &mut self.dpif);
         self.tell_network(now);
@@ -150,25 +156,55 @@ impl Control {
         self.dpif.accounting()
     }
 
+    /// How upcalls are answered.
+    pub fn upcall_config(&self) -> &UpcallConfig {
+        &self.upcalls
+    }
+
+    /// Has upcalls answered like this from now on.
+    pub fn set_upcall_config(&mut self, config: UpcallConfig) {
+        self.upcalls = config;
+        self.dpif.set_upcalls(config);
+    }
+
+    /// A port's statistics, over all cores.
+    pub fn port_stats(&self, port: datapath::PortNo) -> datapath::PortStats {
+        self.dpif.port_stats(port)
+    }
+
+    /// What became of the upcalls of a port, over all cores.
+    pub fn upcall_stats(&self, port: datapath::PortNo) -> UpcallStats {
+        self.dpif.upcall_stats(port)
+    }
+
+    /// Answers upcalls: all of protocols, then a bounded number, port by port; and self checks.
     fn handle_upcalls(&mut self, now: Nanos) -> bool {
         let mut worked = false;
-        for ring in &mut self.upcalls {
-            for _ in 0..UPCALLS_PER_ROUND {
-                if !self.dpif.has_room_to_flood() {
-                    // They wait, rather than be answered by frames that find no room.
-                    return worked;
-                }
-                let Some(item) = ring.pop() else { break };
-                worked = true;
-                match item {
-                    ToHandler::Upcall(upcall) => {
-                        self.bridge.handle_upcall(upcall, &mut self.dpif, now);
-                    }
-                    ToHandler::Check(check) => {
-                        self.bridge.self_check(&check, &mut self.dpif);
-                    }
-                }
+        for _ in 0..PROTOCOL_RING * self.service.n_cores() {
+            if !self.dpif.has_room_to_flood() {
+                break;
             }
+            let Some(upcall) = self.service.next_protocol() else { break };
+            worked = true;
+            self.bridge.handle_upcall(upcall, &mut self.dpif, now);
+        }
+        self.service.sort();
+        let limit = UPCALLS_PER_ROUND * self.service.n_cores();
+        for _ in 0..limit {
+            if !self.dpif.has_room_to_flood() {
+                // They wait, rather than be answered by frames that find no room.
+                return worked;
+            }
+            let Some(upcall) = self.service.next() else { break };
+            worked = true;
+            let (core, port) = (upcall.core, upcall.port);
+            self.bridge.handle_upcall(upcall, &mut self.dpif, now);
+            self.service.answered(core, self.dpif.upcall_counters(core, port));
+        }
+        for _ in 0..limit {
+            let Some(check) = self.service.next_check() else { break };
+            worked = true;
+            self.bridge.self_check(&check, &mut self.dpif);
         }
         worked
     }

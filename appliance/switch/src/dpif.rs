@@ -11,6 +11,7 @@
 
 use crate::outlet::Outlet;
 use crate::rings::{Order, PortQueues, Sender, TxRoute};
+use crate::upcalls::{UpcallConfig, UpcallCounters, UpcallStats};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -33,6 +34,13 @@ pub(crate) struct CoreLink {
     pub(crate) counters: Arc<CoreCounters>,
 }
 
+/// What one core counts for one port.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    frames: Arc<PortCounters>,
+    upcalls: Arc<UpcallCounters>,
+}
+
 /// [`Dpif`] over rings.
 #[derive(Debug)]
 pub struct RingDpif {
@@ -43,7 +51,7 @@ pub struct RingDpif {
     outlet: Outlet,
     meters: Arc<MeterTable>,
     /// Per port, one set of counters a polling core, then the control core's.
-    ports: BTreeMap<PortNo, Vec<Arc<PortCounters>>>,
+    ports: BTreeMap<PortNo, Vec<Counts>>,
     fences: u64,
     now: Nanos,
 }
@@ -63,6 +71,7 @@ impl RingDpif {
     /// Moves waiting orders on; to be called once a round, with the time of the round.
     pub(crate) fn begin_round(&mut self, now: Nanos) {
         self.now = now;
+        self.outlet.upcalls().begin_round(now);
         self.links.iter_mut().for_each(|link| link.orders.flush());
         self.own.tick(now);
     }
@@ -82,10 +91,8 @@ impl RingDpif {
     pub(crate) fn add_port(&mut self, port: PortNo, queues: Vec<(usize, netdev::QueuePair)>) {
         let home = queues.first().map_or(0, |&(core, _)| core);
         let n = self.links.len();
-        let counters = self
-            .ports
-            .entry(port)
-            .or_insert_with(|| (0..=n).map(|_| Arc::new(PortCounters::default())).collect());
+        let counters =
+            self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
         let mut pairs: Vec<Option<netdev::QueuePair>> = (0..n).map(|_| None).collect();
         for (core, pair) in queues {
             if let Some(slot) = pairs.get_mut(core) {
@@ -97,13 +104,14 @@ impl RingDpif {
                 Some(pair) => (Some(pair.rx), TxRoute::Queue(pair.tx)),
                 None => (None, TxRoute::Core(home)),
             };
-            let counters = counters.clone();
-            link.orders.send(Order::TakePort(Box::new(PortQueues { port, counters, rx, tx })));
+            let Counts { frames: counters, upcalls } = counters.clone();
+            let queues = PortQueues { port, counters, upcalls, rx, tx };
+            link.orders.send(Order::TakePort(Box::new(queues)));
         }
-        if let Some(counters) = counters.last().cloned() {
-            let add = Command::AddPort(port, counters.clone());
+        if let Some(Counts { frames, upcalls }) = counters.last().cloned() {
+            let add = Command::AddPort(port, frames.clone());
             self.own.apply(add, self.now, &mut self.outlet);
-            self.outlet.add_port(port, counters, TxRoute::Core(home));
+            self.outlet.add_port(port, frames, upcalls, TxRoute::Core(home));
         }
     }
 
@@ -121,6 +129,28 @@ impl RingDpif {
         for link in &mut self.links {
             link.orders.send(Order::Datapath(command()));
         }
+    }
+
+    /// Has every polling core answer upcalls like this from now on. The control core's own ones always
+    /// go by its ring.
+    pub(crate) fn set_upcalls(&mut self, config: UpcallConfig) {
+        for link in &mut self.links {
+            link.orders.send(Order::Upcalls(config));
+        }
+    }
+
+    /// What `core` counts of the upcalls of `port`.
+    pub(crate) fn upcall_counters(&self, core: CoreId, port: PortNo) -> Option<&UpcallCounters> {
+        self.ports.get(&port)?.get(usize::from(core.0)).map(|counts| &*counts.upcalls)
+    }
+
+    /// What became of the upcalls of `port`, over all cores.
+    pub fn upcall_stats(&self, port: PortNo) -> UpcallStats {
+        let mut sum = UpcallStats::default();
+        for counts in self.ports.get(&port).into_iter().flatten() {
+            sum.add(&counts.upcalls.read());
+        }
+        sum
     }
 
     /// The sums of the law of accounting, over all cores and ports.
@@ -201,7 +231,7 @@ impl Dpif for RingDpif {
     fn port_stats(&self, port: PortNo) -> PortStats {
         let mut sum = PortStats::default();
         for counters in self.ports.get(&port).into_iter().flatten() {
-            sum.add(&counters.read());
+            sum.add(&counters.frames.read());
         }
         sum
     }
@@ -209,7 +239,7 @@ impl Dpif for RingDpif {
     fn admit_mask(&self, core: CoreId, port: PortNo, mask: &Mask) -> Mask {
         let of_port = self.ports.get(&port);
         match of_port.and_then(|cores| cores.get(usize::from(core.0))) {
-            Some(counters) => counters.masks.admit(mask),
+            Some(counters) => counters.frames.masks.admit(mask),
             None => *mask,
         }
     }

@@ -18,6 +18,7 @@ mod ports;
 mod rings;
 mod seeded;
 mod telemetry;
+mod upcalls;
 
 pub use assemble::{PortParts, Switch, SwitchParts};
 pub use channel::ByteChannel;
@@ -26,3 +27,4 @@ pub use dpif::RingDpif;
 pub use outlet::FirstForward;
 pub use pmd::Pmd;
 pub use seeded::{Machine, NoSuchNic};
+pub use upcalls::{UpcallConfig, UpcallConfigError, UpcallMode, UpcallStats};

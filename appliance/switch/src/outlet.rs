@@ -8,7 +8,8 @@
 //! # Concurrency
 //! Owned by one core. The port's counters are written by this core alone.
 
-use crate::rings::{Forward, ToHandler, TxRoute};
+use crate::rings::{Forward, TxRoute};
+use crate::upcalls::{Lane, NoAnswer, UpcallCounters};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -34,7 +35,7 @@ pub(crate) struct Outlet {
     /// Where what has no port is counted.
     core: Arc<CoreCounters>,
     /// Upcalls of this core.
-    upcalls: Producer<ToHandler>,
+    upcalls: Lane,
     first_forward: Arc<FirstForward>,
     idle_polls: u32,
 }
@@ -81,7 +82,7 @@ impl Outlet {
         cache: PoolCache,
         forwards: Vec<Option<Producer<Forward>>>,
         core: Arc<CoreCounters>,
-        upcalls: Producer<ToHandler>,
+        upcalls: Lane,
         first_forward: Arc<FirstForward>,
     ) -> Self {
         Self {
@@ -96,7 +97,14 @@ impl Outlet {
         }
     }
 
-    pub(crate) fn add_port(&mut self, port: PortNo, counters: Arc<PortCounters>, tx: TxRoute) {
+    pub(crate) fn add_port(
+        &mut self,
+        port: PortNo,
+        counters: Arc<PortCounters>,
+        upcalls: Arc<UpcallCounters>,
+        tx: TxRoute,
+    ) {
+        self.upcalls.add_port(port, upcalls);
         let k = port.0 as usize;
         if self.ports.len() <= k {
             self.ports.resize_with(k + 1, || None);
@@ -132,6 +140,23 @@ impl Outlet {
     /// Frames that surely find room in the ring to any one core.
     pub(crate) fn room(&self) -> usize {
         self.forwards.iter().flatten().map(Producer::room).min().unwrap_or(usize::MAX)
+    }
+
+    /// The upcalls of this core.
+    pub(crate) fn upcalls(&mut self) -> &mut Lane {
+        &mut self.upcalls
+    }
+
+    /// Sends a miss to the control core that this core does not answer, or drops it.
+    pub(crate) fn pass_up(&mut self, upcall: Upcall, why: NoAnswer) {
+        let refused = match why {
+            NoAnswer::Budget => DropReason::UpcallBudget,
+            NoAnswer::Declined(_) => DropReason::UpcallPortShare,
+        };
+        let Err((upcall, reason)) = self.upcalls.send(upcall, refused) else { return };
+        let port = self.ports.get(upcall.port.0 as usize).and_then(Option::as_ref);
+        port.map_or(&self.core.stray, |egress| &*egress.counters).dropped(reason, 1);
+        self.cache.free(upcall.packet);
     }
 
     /// Hands staged frames to their devices. `fault` hears of each queue that died.
@@ -253,16 +278,11 @@ impl Output for Outlet {
     }
 
     fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
-        self.upcalls.push(ToHandler::Upcall(upcall)).map_err(|back| match back {
-            ToHandler::Upcall(upcall) => (upcall, DropReason::UpcallQueueFull),
-            ToHandler::Check(_) => unreachable!("the ring gives back what was pushed"),
-        })
+        self.upcalls.take(upcall)
     }
 
     fn check(&mut self, check: Check) -> bool {
-        // Samples never take the room of a packet.
-        self.upcalls.room() > self.upcalls.capacity() / 2
-            && self.upcalls.push(ToHandler::Check(check)).is_ok()
+        self.upcalls.check(check)
     }
 
     fn cache(&mut self) -> &mut PoolCache {

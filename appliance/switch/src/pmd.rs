@@ -2,20 +2,27 @@
 //!
 //! ```text
 //! rx queue ─ burst ≤ 32 ─► datapath ─► outlet (staged per port) ─► tx queues, one notify a burst
-//!                                │ miss            ▲
-//!                                ▼                 │ frames of other cores
-//!                          ring to control    rings to us
+//!                             │ ▲ miss             ▲
+//!                             ▼ │ answer           │ frames of other cores
+//!                        kept until after     rings to us
+//!                        the bursts, or by
+//!                        ring to control
 //! ```
+//! Misses that this core answers itself are answered when the frames that were forwarded are with
+//! their devices ([`crate::upcalls`]).
+//!
 //! One call of [`Pmd::poll`] is one round. It never waits and never allocates for a frame; what the
 //! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
 
 use crate::outlet::Outlet;
 use crate::rings::{FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
+use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{DropReason, Output, PmdDatapath, PortCounters, PortNo};
 use netdev::{RxQueue, RxStats};
+use ofproto::InlineTranslator;
 use packet::Batch;
 use sync::spsc::Consumer;
 use sync::time::Nanos;
@@ -25,6 +32,8 @@ const ORDERS_PER_ROUND: usize = 64;
 /// Frames of one other core accepted in one round. Several of its ports may send to one of ours, and
 /// a flooded frame is many, so a burst would be too few.
 const FORWARDS_PER_ROUND: usize = FORWARD_RING / 2;
+/// Misses answered, or passed on, at once: all that are kept, and some that these cause.
+const MISSES_PER_ROUND: usize = 1024;
 /// Rounds between two looks at what the devices lost.
 const STATS_EVERY: u32 = 256;
 
@@ -34,6 +43,8 @@ pub struct Pmd {
     datapath: PmdDatapath,
     ingress: Vec<Ingress>,
     outlet: Outlet,
+    translator: InlineTranslator,
+    budget: Budget,
     orders: Consumer<Order>,
     /// Frames from other cores, for queues that this core owns.
     incoming: Vec<Consumer<Forward>>,
@@ -56,22 +67,37 @@ impl Pmd {
     pub(crate) fn new(
         datapath: PmdDatapath,
         outlet: Outlet,
+        inline: (InlineTranslator, UpcallConfig),
         orders: Consumer<Order>,
         incoming: Vec<Consumer<Forward>>,
         reports: Sender<Report>,
     ) -> Self {
-        let (ingress, batch) = (Vec::new(), Batch::new());
-        Self { datapath, ingress, outlet, orders, incoming, reports, batch, rounds: 0 }
+        let (translator, config) = inline;
+        Self {
+            datapath,
+            ingress: Vec::new(),
+            outlet,
+            translator,
+            budget: Budget::new(config),
+            orders,
+            incoming,
+            reports,
+            batch: Batch::new(),
+            rounds: 0,
+        }
     }
 
     /// One round at time `now`; true when there was anything to do.
     pub fn poll(&mut self, now: Nanos) -> bool {
+        self.outlet.upcalls().begin_round(now);
+        self.budget.next_round();
         let mut worked = self.receive(now);
         worked |= self.accept_forwards();
-        let Self { outlet, reports, .. } = self;
-        worked |= outlet.flush(now, |port, fault| {
-            reports.send(Report::Fault { port, fault });
-        });
+        worked |= self.flush(now);
+        if self.answer_misses(now) {
+            worked = true;
+            self.flush(now);
+        }
         worked |= self.obey(now);
         self.housekeep(now, worked);
         worked
@@ -80,7 +106,12 @@ impl Pmd {
     /// A burst of each receive queue through the datapath.
     fn receive(&mut self, now: Nanos) -> bool {
         let mut worked = false;
-        for ingress in &mut self.ingress {
+        for k in 0..self.ingress.len() {
+            if self.outlet.upcalls().is_nearly_full() {
+                self.flush(now);
+                self.answer_misses(now);
+            }
+            let Some(ingress) = self.ingress.get_mut(k) else { break };
             if ingress.dead {
                 continue;
             }
@@ -94,6 +125,41 @@ impl Pmd {
             if !self.batch.is_empty() {
                 worked = true;
                 self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
+            }
+        }
+        worked
+    }
+
+    /// Hands frames to their devices.
+    fn flush(&mut self, now: Nanos) -> bool {
+        let Self { outlet, reports, .. } = self;
+        outlet.flush(now, |port, fault| {
+            reports.send(Report::Fault { port, fault });
+        })
+    }
+
+    /// Answers the misses that were kept, within the budget; the others go to the control core.
+    fn answer_misses(&mut self, now: Nanos) -> bool {
+        let Self { datapath, outlet, translator, budget, .. } = self;
+        let mut worked = false;
+        // Answers may recirculate and miss again, but not for ever.
+        for _ in 0..MISSES_PER_ROUND {
+            let Some(upcall) = outlet.upcalls().next_pending() else { break };
+            worked = true;
+            let port = upcall.port;
+            let answered = datapath.answer(upcall, now, outlet, |upcall, admit| {
+                if !budget.take(port, now) {
+                    return Err(NoAnswer::Budget);
+                }
+                let n_bytes = upcall.packet.len() as u64;
+                translator.answer(&upcall.flow, n_bytes, admit, now).map_err(NoAnswer::Declined)
+            });
+            match answered {
+                Ok(how) => outlet.upcalls().count(port, Ok(how)),
+                Err((upcall, why)) => {
+                    outlet.upcalls().count(port, Err(why));
+                    outlet.pass_up(upcall, why);
+                }
             }
         }
         worked
@@ -123,19 +189,25 @@ impl Pmd {
                 Order::Datapath(command) => self.datapath.apply(command, now, &mut self.outlet),
                 Order::TakePort(queues) => self.take_port(*queues, now),
                 Order::ReleasePort(port) => self.release_port(port, now),
+                Order::Upcalls(config) => {
+                    self.budget.configure(config);
+                    self.outlet.upcalls().configure(&config);
+                }
             }
         }
         true
     }
 
     fn take_port(&mut self, queues: PortQueues, now: Nanos) {
-        let PortQueues { port, counters, rx, tx } = queues;
+        let PortQueues { port, counters, upcalls, rx, tx } = queues;
         let add = datapath::Command::AddPort(port, counters.clone());
         self.datapath.apply(add, now, &mut self.outlet);
-        self.outlet.add_port(port, counters.clone(), tx);
+        self.outlet.add_port(port, counters.clone(), upcalls, tx);
+        self.budget.add_port(port);
         if let Some(queue) = rx {
             let seen = RxStats::default();
             self.ingress.push(Ingress { port, queue, counters, seen, dead: false });
+            self.budget.set_ports(self.n_ports());
         }
     }
 
@@ -148,7 +220,13 @@ impl Pmd {
             ingress.carry_over();
             ingress.queue
         });
+        self.budget.set_ports(self.n_ports());
         self.reports.send(Report::Released { port, rx, tx });
+    }
+
+    /// Ports that this core polls.
+    fn n_ports(&self) -> u32 {
+        u32::try_from(self.ingress.len()).unwrap_or(u32::MAX)
     }
 
     fn housekeep(&mut self, now: Nanos, worked: bool) {

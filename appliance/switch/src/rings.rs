@@ -3,12 +3,15 @@
 //! ```text
 //!  control ── orders ──► core       megaflow commands, queues to take over, fences
 //!  control ◄─ upcalls ── core       packets without a conclusion, samples for the self check
+//!  control ◄─ protocol ─ core       such packets of protocols that go before all others
+//!  control ◄─ conclusions core      what the core concluded itself (made by ofproto)
 //!  control ◄─ reports ── core       queues given back, queue faults
 //!  core ──── forwards ─► core       frames for a port whose transmit queue the other core owns
 //! ```
 //! Every ring has one producer and one consumer and a fixed length. A full ring of upcalls or forwards
 //! drops frames, each under its reason; orders and reports are never lost: they wait with the sender.
 
+use crate::upcalls::{UpcallConfig, UpcallCounters};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -19,6 +22,10 @@ use sync::spsc::Producer;
 
 /// Upcalls that may wait for the control core, per polling core.
 pub(crate) const UPCALL_RING: usize = 1024;
+/// Upcalls of protocols that may wait, per core.
+pub(crate) const PROTOCOL_RING: usize = 128;
+/// Conclusions that may wait for the control core, per polling core.
+pub(crate) const CONCLUSION_RING: usize = 512;
 /// Frames that may wait between two cores.
 pub(crate) const FORWARD_RING: usize = 512;
 /// Orders that may be under way to a core; more of them wait with the control core.
@@ -35,6 +42,8 @@ pub(crate) enum Order {
     TakePort(Box<PortQueues>),
     /// Stop using the port's queues and give them back.
     ReleasePort(PortNo),
+    /// Answer upcalls like this from now on.
+    Upcalls(UpcallConfig),
 }
 
 /// What a core needs of a port.
@@ -42,6 +51,7 @@ pub(crate) enum Order {
 pub(crate) struct PortQueues {
     pub(crate) port: PortNo,
     pub(crate) counters: Arc<PortCounters>,
+    pub(crate) upcalls: Arc<UpcallCounters>,
     pub(crate) rx: Option<Box<dyn RxQueue>>,
     pub(crate) tx: TxRoute,
 }

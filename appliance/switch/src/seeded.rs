@@ -3,6 +3,7 @@
 use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
 use crate::mgmt;
+use crate::upcalls::UpcallConfig;
 use agent::AgentConfig;
 use alloc::boxed::Box;
 use alloc::format;
@@ -82,6 +83,7 @@ impl SwitchParts {
             channels: machine.channels,
             pool: machine.pool,
             self_check_one_in: config.self_check_one_in,
+            upcalls: UpcallConfig::default(),
             random: machine.random,
             memory: machine.memory,
         })

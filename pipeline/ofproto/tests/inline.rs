@@ -3,8 +3,12 @@
 
 #[path = "bridge/actions.rs"]
 mod actions;
+#[path = "bridge/bundles.rs"]
+mod bundles;
 #[path = "bridge/caching.rs"]
 mod caching;
+#[path = "bridge/conjunctions.rs"]
+mod conjunctions;
 #[path = "bridge/flow_mods.rs"]
 mod flow_mods;
 #[path = "bridge/frames.rs"]
@@ -15,6 +19,8 @@ mod incremental;
 mod inline;
 #[path = "bridge/lab.rs"]
 mod lab;
+#[path = "bridge/learning.rs"]
+mod learning;
 #[path = "bridge/normal.rs"]
 mod normal;
 #[path = "bridge/packet_io.rs"]
