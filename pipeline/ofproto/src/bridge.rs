@@ -310,6 +310,7 @@ impl Bridge {
         let news = state.macs.take_news();
         drop(state);
         self.changes.hear(news);
+        self.changes.port_changed(number);
         self.port_status(PortReason::Modify, desc);
     }
 

@@ -84,6 +84,14 @@ impl Checker {
                 test(is_mpls(*ethertype), OfErrorKind::ActionBadArgument)
             }
             Action::OutputReg { src, .. } | Action::StackPush(src) => readable(*src),
+            Action::Multipath(multipath) => writable(multipath.dst.field),
+            Action::Bundle(bundle) => {
+                let is_member = |port: &OfPort| {
+                    *port == OfPort::ANY || (port.is_output() && *port != OfPort::CONTROLLER)
+                };
+                test(bundle.members.iter().all(is_member), OfErrorKind::ActionBadOutPort)?;
+                bundle.dst.map_or(Ok(()), |dst| writable(dst.field))
+            }
             Action::StackPop(dst) => writable(dst.field),
             Action::Move { src, dst } => {
                 readable(*src)?;
@@ -106,8 +114,6 @@ impl Checker {
             | Action::CopyTtlOut
             | Action::PushPbb(_)
             | Action::PopPbb
-            | Action::Multipath(_)
-            | Action::Bundle(_)
             | Action::Clone(_)
             | Action::CheckPktLarger { .. } => Err(OfErrorKind::ActionBadType),
             _ => Ok(()),
@@ -207,5 +213,8 @@ fn is_allowed_in_set(action: &Action) -> bool {
             | Action::PopQueue
             | Action::Conjunction { .. }
             | Action::Learn(_)
+            | Action::Multipath(_)
+            | Action::Bundle(_)
+            | Action::Clone(_)
     )
 }

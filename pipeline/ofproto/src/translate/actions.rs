@@ -79,6 +79,8 @@ impl Machine<'_> {
                 });
             }
             Action::Learn(learn) => self.learn(learn),
+            Action::Multipath(multipath) => self.multipath(multipath),
+            Action::Bundle(bundle) => return self.bundle(bundle),
             Action::FinTimeout { idle_timeout, hard_timeout } => {
                 self.fin_timeout(*idle_timeout, *hard_timeout);
             }
@@ -148,6 +150,8 @@ fn needs_network_headers(action: &Action) -> bool {
         | Action::DecTtl(_)
         | Action::DecMplsTtl
         | Action::Learn(_)
+        | Action::Multipath(_)
+        | Action::Bundle(_)
         | Action::FinTimeout { .. }
         | Action::SetTpSrc(_)
         | Action::SetTpDst(_)

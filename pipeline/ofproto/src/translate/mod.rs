@@ -33,6 +33,7 @@ mod machine;
 mod normal;
 mod output;
 mod report;
+mod select;
 mod step;
 mod tags;
 

@@ -14,6 +14,7 @@ mod normal;
 mod packet_io;
 mod ports;
 mod rings;
+mod selecting;
 mod soundness;
 mod timeouts;
 mod tracing;
