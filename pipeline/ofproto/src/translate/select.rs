@@ -79,8 +79,9 @@ impl Machine<'_> {
     fn hash_fields(&mut self, fields: HashFields, basis: u16) -> u32 {
         let mut hash = mix(basis.into());
         let mut add = |value: u128| {
-            for half in [value as u64, (value >> 64) as u64] {
-                hash = mix(hash ^ half);
+            let (high, low) = (value >> 64, value & u128::from(u64::MAX));
+            for half in [low, high] {
+                hash = mix(hash ^ u64::try_from(half).unwrap_or(u64::MAX));
             }
         };
         match fields {
@@ -179,7 +180,7 @@ fn link_of(hash: u32, algorithm: MultipathAlgorithm, n_links: u32, arg: u32) -> 
     match algorithm {
         MultipathAlgorithm::ModuloN => hash % n_links,
         MultipathAlgorithm::HashThreshold => {
-            let link = u64::from(hash) * u64::from(n_links) >> 32;
+            let link = (u64::from(hash) * u64::from(n_links)) >> 32;
             u32::try_from(link).unwrap_or(0)
         }
         MultipathAlgorithm::Hrw if n_links <= MAX_HRW_LINKS => {
