@@ -204,7 +204,7 @@ impl Control {
         for _ in 0..limit {
             let Some(check) = self.service.next_check() else { break };
             worked = true;
-            self.bridge.self_check(&check, &mut self.dpif);
+            self.bridge.self_check(check, &mut self.dpif, now);
         }
         worked
     }

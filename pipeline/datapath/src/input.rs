@@ -32,7 +32,7 @@ use crate::{
     pmd::PmdDatapath,
     probe::{Probe, Probes},
     table::{Hit, Hits, Slot},
-    upcall::{Check, Upcall, UpcallReason},
+    upcall::{CHECK_FRAME_BYTES, Check, Upcall, UpcallReason},
 };
 
 /// How often one packet is looked up again, at most.
@@ -184,10 +184,13 @@ impl PmdDatapath {
             installed.stats.credit(n_packets, totals.n_bytes, now, totals.tcp_flags);
             n_hits += n_packets;
             if self.sampler.picks(group.len())
-                && let Some(key) = self.keys.get(first)
+                && let (Some(key), Some(live)) = (self.keys.get(first), group.first())
             {
-                let ufid = installed.megaflow.ufid;
-                if !executor.out.check(Check { flow: key.flow, ufid, core: self.core }) {
+                // The first of the group is the packet of `key`. A copy for one of many.
+                let data = live.packet.data();
+                let frame = data.get(..CHECK_FRAME_BYTES).unwrap_or(data).into();
+                let (flow, ufid) = (key.flow, installed.megaflow.ufid);
+                if !executor.out.check(Check { flow, ufid, core: self.core, frame }) {
                     self.counters.checks_lost.add(1);
                 }
             }

@@ -56,5 +56,6 @@ pub use pmd::{PmdConfig, PmdDatapath};
 pub use port::{PortCounters, PortStats};
 pub use table::TableLimits;
 pub use upcall::{
-    Admit, Answer, Answered, Check, PacketInReason, Upcall, UpcallAction, UpcallReason,
+    Admit, Answer, Answered, CHECK_FRAME_BYTES, Check, PacketInReason, Upcall, UpcallAction,
+    UpcallReason,
 };

@@ -13,6 +13,7 @@
 //! By the control core, over a ring; or on the core where it occurred, if its surroundings keep it
 //! until the burst is done and then call [`PmdDatapath::answer`].
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use flow::{Flow, Mask};
@@ -97,7 +98,13 @@ pub struct Check {
     pub ufid: Ufid,
     /// On which core.
     pub core: CoreId,
+    /// The beginning of the packet, [`CHECK_FRAME_BYTES`] at most, for somebody to inspect if the
+    /// check fails.
+    pub frame: Box<[u8]>,
 }
+
+/// Bytes of a packet that go with its check.
+pub const CHECK_FRAME_BYTES: usize = 1536;
 
 /// What a translation says to do with a packet.
 #[derive(Debug)]

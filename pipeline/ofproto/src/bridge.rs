@@ -32,7 +32,8 @@ use crate::quota::FlowQuota;
 use crate::revalidator::Revalidator;
 use crate::table::Tables;
 use crate::translate::Frozen;
-use crate::ukey::Ukeys;
+use crate::umap::Ukeys;
+use crate::wrong_flow::WrongFlows;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -82,6 +83,8 @@ pub struct BridgeConfig {
     pub max_idle: Nanos,
     /// The longest time between revalidator rounds (`max-revalidator`).
     pub max_revalidator: Nanos,
+    /// Tasks that share the revalidator's work (`n-revalidator-threads`).
+    pub n_revalidator_threads: usize,
     /// Flows slower than this many packets a second are not translated again when that would take
     /// long, but deleted (`min-revalidate-pps`).
     pub min_revalidate_pps: u64,
@@ -103,6 +106,7 @@ impl Default for BridgeConfig {
             flow_limit: 200_000,
             max_idle: Nanos::from_secs(10),
             max_revalidator: Nanos::from_millis(500),
+            n_revalidator_threads: 1,
             min_revalidate_pps: 5,
             forward_bpdu: false,
             seed: 0x5eed,
@@ -188,6 +192,7 @@ pub struct Bridge {
     pub(crate) farewells: Farewells,
     pub(crate) events: Events,
     pub(crate) stats: BridgeStats,
+    pub(crate) wrong_flows: WrongFlows,
     pub(crate) has_controllers: bool,
     pub(crate) bundles: Bundles,
     pub(crate) lessons: Lessons,
@@ -222,6 +227,7 @@ impl Bridge {
             farewells: Farewells::default(),
             events: Events::new(),
             stats: BridgeStats::default(),
+            wrong_flows: WrongFlows::default(),
             has_controllers: false,
             bundles: Bundles::default(),
             lessons: Lessons::default(),
@@ -353,7 +359,7 @@ impl Bridge {
         self.set_options(Options { invalid_ttl_to_controllers, ..self.state.options });
     }
 
-    fn set_options(&mut self, options: Options) {
+    pub(crate) fn set_options(&mut self, options: Options) {
         if self.state.options != options {
             self.state.write().options = options;
             self.changes.everything_changed();

@@ -196,6 +196,8 @@ impl Bridge {
                     self.timeouts.remove(rule);
                     if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
                         self.farewells.push(Arc::clone(rule), *reason, now, self.changes.seq());
+                        // The report waits until this is in force.
+                        self.reval.wanted.set(self.changes.seq());
                     }
                 }
             }

@@ -324,9 +324,10 @@ fn bucket_of(station: Station) -> usize {
 pub struct SyncTicket(u64);
 
 impl Bridge {
-    /// Names this moment: see [`Self::reached`].
+    /// Names this moment: see [`Self::reached`]. The revalidator makes haste for it.
     #[must_use]
     pub fn sync_point(&self) -> SyncTicket {
+        self.reval.wanted.set(self.changes.seq);
         SyncTicket(self.changes.seq)
     }
 

@@ -1,9 +1,11 @@
 //! What becomes of one cached flow (ovs-facts E1, E8, E9).
 
 use crate::bridge::Bridge;
-use crate::ukey::{Slot, Ukey, UkeyState};
+use crate::ukey::{Ukey, UkeyState};
+use crate::umap::Slot;
+use crate::wrong_flow::{FoundBy, WrongFlow};
 use alloc::sync::Arc;
-use datapath::{Dpif, Megaflow};
+use datapath::{Actions, Dpif, Megaflow};
 use sync::time::Nanos;
 
 /// The ring of commands to a core is full: try again later.
@@ -20,15 +22,54 @@ enum Judgement {
 
 impl Bridge {
     /// Whether translating a ukey again costs less than an upcall if it is needed (ovs-facts E8).
-    pub(crate) fn is_worth_translating(&self, ukey: &Ukey, seen_before: bool, now: Nanos) -> bool {
+    ///
+    /// It does for a flow that was never dumped, and while rounds are short; else for a flow whose
+    /// packets since the last dump come faster than `min-revalidate-pps`, on average since its last
+    /// use before that.
+    pub(crate) fn is_worth_translating(&self, ukey: &Ukey, now: Nanos) -> bool {
+        let Some((n_packets, used)) = ukey.since_dump() else {
+            return true;
+        };
         let is_quick =
-            self.reval.last_duration.as_nanos() < self.config.max_revalidator.as_nanos() / 2;
-        if is_quick || !seen_before {
+            self.reval.last_duration.as_millis() < self.config.max_revalidator.as_millis() / 2;
+        let pps = self.config.min_revalidate_pps;
+        if is_quick || pps == 0 {
             return true;
         }
-        let read = ukey.stats().read();
-        let interval = (now - ukey.created).as_millis() / read.packets.max(1);
-        read.packets > 0 && interval < 1_000 / self.config.min_revalidate_pps.max(1)
+        let interval_ms = now.saturating_sub(used).as_millis() / n_packets.max(1);
+        interval_ms < 1_000 / pps
+    }
+
+    /// Translates a ukey's key again although no change concerns it. Other actions mean that a
+    /// change was missed: the megaflow dies. A wider mask does not: see [`crate::deps`].
+    pub(crate) fn sample(
+        &mut self,
+        slot: Slot,
+        dpif: &mut dyn Dpif,
+        now: Nanos,
+    ) -> Result<(), QueueFull> {
+        let Some(ukey) = self.ukeys.get(slot) else {
+            return Ok(());
+        };
+        self.reval.stats.sampled += 1;
+        let (core, megaflow) = (ukey.core, Arc::clone(&ukey.megaflow));
+        let out = self.translate_flow(&megaflow.key);
+        let Some(out) = out.filter(|out| out.actions != megaflow.actions) else {
+            return Ok(());
+        };
+        self.discredit(slot, dpif)?;
+        self.reval.stats.sampled_wrong += 1;
+        self.wrong_flows.push(WrongFlow {
+            at: now,
+            found_by: FoundBy::Sample,
+            ufid: megaflow.ufid,
+            core,
+            flow: megaflow.key,
+            cached: alloc::format!("{}", Actions::new(&megaflow.actions)),
+            right: alloc::format!("{}", Actions::new(&out.actions)),
+            frame: [].into(),
+        });
+        Ok(())
     }
 
     /// Translates a ukey's key again and acts on the difference (ovs-facts E9).
@@ -112,11 +153,10 @@ impl Bridge {
     }
 
     /// Drops a ukey whose megaflow the core does not have.
-    pub(crate) fn forget(&mut self, slot: Slot, dpif: &mut dyn Dpif) {
+    pub(crate) fn forget(&mut self, slot: Slot) {
         if let Some(mut ukey) = self.ukeys.remove(slot) {
             ukey.transition(UkeyState::Evicting);
             self.reval.leaving.push(ukey);
         }
-        self.fence_leaving(dpif);
     }
 }

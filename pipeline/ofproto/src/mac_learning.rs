@@ -154,6 +154,16 @@ impl MacTable {
         core::mem::replace(&mut self.news, News::NONE)
     }
 
+    /// From now on the table is of this size and entries live so long, brought into range as by
+    /// [`new`](Self::new). What does not fit any more is forgotten, fairly.
+    pub fn set_limits(&mut self, capacity: usize, max_age: Nanos) {
+        self.capacity = capacity.max(MIN_CAPACITY);
+        self.max_age = max_age.clamp(AGE_RANGE.0, AGE_RANGE.1);
+        while self.entries.len() > self.capacity {
+            self.evict_fairly();
+        }
+    }
+
     /// The port on which `station` was last seen.
     #[must_use]
     pub fn lookup(&self, station: Station) -> Option<OfPort> {
@@ -488,6 +498,19 @@ mod tests {
             }
             assert_eq!(macs.lookup(station(1)), Some(OfPort(2)));
         }
+    }
+
+    #[test]
+    fn a_smaller_table_forgets_the_oldest_of_the_fullest_port() {
+        let mut macs = MacTable::new(100, DEFAULT_MAX_AGE);
+        for n in 0..30 {
+            macs.learn(station(n), OfPort(u32::from(n) % 3 / 2 + 1), T(u64::from(n)));
+        }
+        macs.set_limits(0, T(20));
+        assert_eq!((macs.len(), macs.capacity()), (MIN_CAPACITY, MIN_CAPACITY));
+        assert_eq!(macs.next_expiry(), macs.iter().next().map(|(_, _, used)| used + T(20)));
+        let on_two = macs.iter().filter(|(_, port, _)| *port == OfPort(2)).count();
+        assert_eq!(on_two, MIN_CAPACITY / 2);
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The self check (DESIGN §4): a cache hit is translated again, and the answers compared.
 //!
 //! The datapath samples hits ([`datapath::Check`]). The complete flow of a sampled packet goes
-//! through the tables as they are; its megaflow must do what they say. A megaflow that is older
-//! than the last change is the revalidator's business and is not judged.
+//! through the tables as they are; its megaflow must do what they say. A megaflow that a change
+//! concerns is the revalidator's business and is not judged. A wrong one dies, and is kept for
+//! inspection with its packet ([`crate::wrong_flow`]).
 
 use crate::bridge::Bridge;
+use crate::wrong_flow::{FoundBy, WrongFlow};
 use alloc::string::String;
+use alloc::vec::Vec;
 use datapath::{Actions, Check, Dpif};
+use sync::time::Nanos;
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,20 +30,14 @@ pub enum CheckResult {
 
 impl Bridge {
     /// Judges a sampled cache hit.
-    pub fn self_check(&mut self, check: &Check, dpif: &mut dyn Dpif) -> CheckResult {
+    pub fn self_check(&mut self, check: Check, dpif: &mut dyn Dpif, now: Nanos) -> CheckResult {
         let Some(slot) = self.ukeys.find(check.core, check.ufid) else {
             return CheckResult::Stale;
         };
-        let Some(ukey) = self.ukeys.get(slot) else {
+        let Some(ukey) = self.ukeys.get(slot).filter(|ukey| !self.changes.concern(ukey)) else {
             return CheckResult::Stale;
         };
-        if self.changes.concern(ukey) {
-            return CheckResult::Stale;
-        }
         let Some(out) = self.translate_flow(&check.flow) else {
-            return CheckResult::Stale;
-        };
-        let Some(ukey) = self.ukeys.get(slot) else {
             return CheckResult::Stale;
         };
         if *out.actions == *ukey.megaflow.actions {
@@ -49,9 +47,31 @@ impl Bridge {
         let cached = alloc::format!("{}", Actions::new(&ukey.megaflow.actions));
         let right = alloc::format!("{}", Actions::new(&out.actions));
         self.stats.self_check_failed += 1;
+        let Check { flow, ufid, core, frame } = check;
+        self.wrong_flows.push(WrongFlow {
+            at: now,
+            found_by: FoundBy::SelfCheck,
+            ufid,
+            core,
+            flow,
+            cached: cached.clone(),
+            right: right.clone(),
+            frame,
+        });
         // If the command queue is full the next sample of this megaflow finds it again.
         let _ = self.evict(slot, dpif);
         self.fence_leaving(dpif);
         CheckResult::Different { cached, right }
+    }
+
+    /// The last cached flows that were found wrong, oldest first; and how many there ever were.
+    pub fn wrong_flows(&self) -> (impl Iterator<Item = &WrongFlow>, u64) {
+        (self.wrong_flows.iter(), self.wrong_flows.n_found())
+    }
+
+    /// Cached flows that were found wrong since the last call, for the log; the oldest of many are
+    /// left out.
+    pub fn take_wrong_flows(&mut self) -> Vec<WrongFlow> {
+        self.wrong_flows.take_news()
     }
 }

@@ -21,13 +21,11 @@
 use crate::deps::Deps;
 use crate::learn::Learned;
 use crate::mac_learning::Station;
-use crate::quota::FlowQuota;
 use crate::rule::{Rule, RuleStats};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{CoreId, FlowStats, Megaflow, Ufid};
+use datapath::{CoreId, FlowStats, Megaflow};
 use openflow::OfPort;
 use sync::time::Nanos;
 
@@ -121,6 +119,8 @@ pub struct Ukey {
     pub(crate) dump_seq: u64,
     pub(crate) names: Names,
     n_credited: (u64, u64),
+    /// Packets and last use as of the last dump.
+    dumped: Option<(u64, Nanos)>,
 }
 
 impl Ukey {
@@ -145,6 +145,7 @@ impl Ukey {
             dump_seq: 0,
             names,
             n_credited: (0, 0),
+            dumped: None,
         }
     }
 
@@ -174,6 +175,18 @@ impl Ukey {
         self.stats().read().used.unwrap_or(self.created).max(self.created)
     }
 
+    /// Notes the statistics of this dump, for the next one to compare with.
+    pub(crate) fn note_dump(&mut self) {
+        self.dumped = Some((self.stats().read().packets, self.used()));
+    }
+
+    /// Packets since the last dump, and the last use as it was known then; `None` if it was never
+    /// dumped.
+    pub(crate) fn since_dump(&self) -> Option<(u64, Nanos)> {
+        let (packets, used) = self.dumped?;
+        Some((self.stats().read().packets.saturating_sub(packets), used))
+    }
+
     /// Packets and bytes since this was asked last, and the last hit.
     pub(crate) fn take_delta(&mut self) -> (u64, u64, Nanos) {
         let read = self.stats().read();
@@ -184,140 +197,9 @@ impl Ukey {
     }
 }
 
-/// The index of a ukey in [`Ukeys`].
-pub(crate) type Slot = usize;
-
-/// The ukeys of installed megaflows: found by core and ufid, walked by slot.
-///
-/// Slots are stable while ukeys come and go, so the revalidator's walk can stop anywhere and go on
-/// later; a ukey made meanwhile in a slot already passed is younger than the round.
-#[derive(Debug)]
-pub struct Ukeys {
-    slots: Vec<Option<Ukey>>,
-    /// Empty slots; the lowest is filled first, so that the last ones can go.
-    free: BTreeSet<Slot>,
-    by_ufid: BTreeMap<(CoreId, Ufid), Slot>,
-    /// Counts them.
-    quota: Arc<FlowQuota>,
-}
-
-impl Ukeys {
-    /// None yet.
-    pub(crate) fn new(quota: Arc<FlowQuota>) -> Self {
-        Self { slots: Vec::new(), free: BTreeSet::new(), by_ufid: BTreeMap::new(), quota }
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_ufid.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_ufid.is_empty()
-    }
-
-    /// One past the last slot.
-    pub(crate) fn end(&self) -> Slot {
-        self.slots.len()
-    }
-
-    pub(crate) fn get(&self, slot: Slot) -> Option<&Ukey> {
-        self.slots.get(slot)?.as_ref()
-    }
-
-    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Ukey> {
-        self.slots.get_mut(slot)?.as_mut()
-    }
-
-    /// The slot of the megaflow `ufid` on `core`.
-    pub(crate) fn find(&self, core: CoreId, ufid: Ufid) -> Option<Slot> {
-        self.by_ufid.get(&(core, ufid)).copied()
-    }
-
-    /// Makes a ukey visible. There must be none of its name.
-    pub(crate) fn insert(&mut self, mut ukey: Ukey) {
-        ukey.transition(UkeyState::Visible);
-        let name = (ukey.core, ukey.megaflow.ufid);
-        self.quota.add(ukey.megaflow.in_port());
-        let slot = self.free.pop_first().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.by_ufid.insert(name, slot);
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(ukey);
-        }
-    }
-
-    /// Takes a ukey out.
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Ukey> {
-        let ukey = self.slots.get_mut(slot)?.take()?;
-        self.by_ufid.remove(&(ukey.core, ukey.megaflow.ufid));
-        self.quota.sub(ukey.megaflow.in_port());
-        self.free.insert(slot);
-        while let Some(None) = self.slots.last() {
-            self.slots.pop();
-            self.free.remove(&self.slots.len());
-        }
-        if self.slots.len() < self.slots.capacity() / 4 {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
-        Some(ukey)
-    }
-
-    /// Puts another conclusion in the place of the ukey in `slot`; returns the old one.
-    pub(crate) fn replace(&mut self, slot: Slot, mut ukey: Ukey) -> Option<Ukey> {
-        ukey.transition(UkeyState::Visible);
-        self.slots.get_mut(slot)?.replace(ukey)
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Ukey> {
-        self.slots.iter().flatten()
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Ukey> {
-        self.slots.iter_mut().flatten()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::UkeyState::{Created, Deleted, Evicted, Evicting, Operational, Visible};
-    use super::*;
-    use flow::{Flow, Mask};
-
-    #[test]
-    fn slots_go_when_ukeys_do() {
-        let mut ukeys = Ukeys::new(Arc::new(FlowQuota::new(1000)));
-        for port in 0..1000 {
-            let mut flow = Flow::ZERO;
-            flow.set_in_port(port);
-            let mut mask = Mask::ZERO;
-            mask.set_exact(flow::Field::InPort);
-            let megaflow = Arc::new(Megaflow::new(&flow, mask, Arc::new([])));
-            let (names, now) = (Names::default(), Nanos::ZERO);
-            ukeys.insert(Ukey::new(
-                CoreId(0),
-                megaflow,
-                Box::new([]),
-                Deps::default(),
-                0,
-                names,
-                now,
-            ));
-        }
-        let holes = (0..1000).filter(|slot| slot % 100 != 0);
-        holes.for_each(|slot| drop(ukeys.remove(slot)));
-        assert_eq!((ukeys.len(), ukeys.end()), (10, 901));
-        (100..=900).step_by(100).for_each(|slot| drop(ukeys.remove(slot)));
-        assert_eq!((ukeys.len(), ukeys.end(), ukeys.free.len()), (1, 1, 0));
-        assert!(ukeys.slots.capacity() < 100, "memory of a peak is given back");
-        assert_eq!(ukeys.quota.total(), 1);
-    }
 
     #[test]
     fn only_the_drawn_edges_exist() {

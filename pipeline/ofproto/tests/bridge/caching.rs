@@ -221,15 +221,15 @@ fn the_self_check_finds_a_wrong_flow() {
     let ufid = lab.bridge.ukeys().iter().next().unwrap().megaflow.ufid;
     let mut key = flow("dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,dl_type=0x1234");
     key.set_in_port(1 + DP_OFFSET);
-    let check = Check { flow: key, ufid, core: CoreId(0) };
-    assert_eq!(lab.bridge.self_check(&check, &mut lab.dpif), CheckResult::Same);
+    let check = Check { flow: key, ufid, core: CoreId(0), frame: [1, 2, 3].into() };
+    assert_eq!(lab.bridge.self_check(check.clone(), &mut lab.dpif, lab.now), CheckResult::Same);
     // An older conclusion is not judged.
     lab.rule(1, "", vec![output(3)]);
-    assert_eq!(lab.bridge.self_check(&check, &mut lab.dpif), CheckResult::Stale);
+    assert_eq!(lab.bridge.self_check(check.clone(), &mut lab.dpif, lab.now), CheckResult::Stale);
     lab.settle();
-    assert_eq!(lab.bridge.self_check(&check, &mut lab.dpif), CheckResult::Same);
+    assert_eq!(lab.bridge.self_check(check.clone(), &mut lab.dpif, lab.now), CheckResult::Same);
     let stray = Check { ufid: datapath::Ufid(7), ..check };
-    assert_eq!(lab.bridge.self_check(&stray, &mut lab.dpif), CheckResult::Stale);
+    assert_eq!(lab.bridge.self_check(stray, &mut lab.dpif, lab.now), CheckResult::Stale);
 }
 
 #[test]

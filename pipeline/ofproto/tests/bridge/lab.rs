@@ -106,11 +106,11 @@ impl Lab {
 
     /// Lets the bridge work until it has nothing to do at this moment.
     pub(crate) fn settle(&mut self) {
-        let ticket = self.bridge.sync_point();
         for _ in 0..1000 {
             self.pump();
             let next = self.bridge.run(&mut self.dpif, self.now);
-            if next > self.now && self.bridge.reached(ticket) {
+            // What cached traffic taught just then is to be in force as well.
+            if next > self.now && self.bridge.reached(self.bridge.sync_point()) {
                 return;
             }
         }

@@ -227,7 +227,8 @@ impl Act<'_> {
     /// only counted: it compares programs, and two may differ that do the same to a frame.
     fn check_samples(&mut self) {
         for check in self.pair.dpif.take_checks() {
-            let result = self.pair.bridge.self_check(&check, &mut self.pair.dpif);
+            let result =
+                self.pair.bridge.self_check(check.clone(), &mut self.pair.dpif, self.pair.now);
             self.tally.alarms += u64::from(matches!(result, CheckResult::Different { .. }));
             self.tally.self_checks += 1;
         }

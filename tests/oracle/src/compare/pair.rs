@@ -162,11 +162,11 @@ impl Pair {
 
     /// Lets the bridge work until all changes are in force.
     pub(super) fn settle(&mut self) {
-        let ticket = self.bridge.sync_point();
         for _ in 0..10_000 {
             self.pump();
             let next = self.bridge.run(&mut self.dpif, self.now);
-            if next > self.now && self.bridge.reached(ticket) {
+            // What cached traffic taught just then is to be in force as well.
+            if next > self.now && self.bridge.reached(self.bridge.sync_point()) {
                 return;
             }
         }
