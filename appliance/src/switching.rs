@@ -84,6 +84,7 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
         n_cores: cpu::count().saturating_sub(1).max(1),
         random: entropy::seed(),
         memory: crate::heap_use,
+        cycles: time::tsc,
     };
     let parts = SwitchParts::from_seed(config, machine).map_err(BuildError::Nic)?;
     Ok(Switch::new(parts, now()))

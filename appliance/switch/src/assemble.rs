@@ -54,6 +54,8 @@ pub struct SwitchParts {
     pub random: u64,
     /// Bytes of memory in use and in all, for reports.
     pub memory: fn() -> (usize, usize),
+    /// Reads the processor's cycle counter.
+    pub cycles: fn() -> u64,
 }
 
 /// One data port.
@@ -210,7 +212,14 @@ impl Core {
         let lane = Lane::new(upcalls, sender, protocol_sender, totals.clone(), EtherAddr(own));
         let counters = Arc::new(CoreCounters::default());
         let cache = PoolCache::new(parts.pool.clone());
-        let outlet = Outlet::new(cache, forwards, counters.clone(), lane, first_forward.clone());
+        let outlet = Outlet::new(
+            cache,
+            forwards,
+            counters.clone(),
+            lane,
+            first_forward.clone(),
+            parts.cycles,
+        );
         let datapath = PmdDatapath::new(config, counters.clone(), meters.clone());
         Self { datapath, outlet, counters, upcalls: CoreUpcalls { ring, protocol_ring, totals } }
     }

@@ -1,12 +1,14 @@
 //! The commands of `ovs-appctl`, under Open vSwitch's names and in its formats.
 
+mod pmd;
+
 use crate::control::Control;
 use crate::telemetry;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use datapath::{CoreCounters, Dpif, DropReason, UfidShown};
+use datapath::{CoreCounters, Dpif, DropReason};
 use log::LevelFilter;
 use ofproto::OfPort;
 use sync::time::Nanos;
@@ -28,8 +30,43 @@ struct Command {
 /// Every command, in the order of its names.
 const COMMANDS: &[Command] = &[
     Command { name: "coverage/show", usage: "", n_params: 0..=0, run: coverage_show },
-    Command { name: "dpctl/dump-flows", usage: "[-m] [dp]", n_params: 0..=2, run: dump_megaflows },
-    Command { name: "dpctl/show", usage: "[dp]", n_params: 0..=1, run: dpctl_show },
+    Command {
+        name: "dpctl/dump-flows",
+        usage: "[-m] [--names] [dp] [pmd=core]",
+        n_params: 0..=4,
+        run: pmd::dump_flows,
+    },
+    Command { name: "dpctl/show", usage: "[-s] [dp]", n_params: 0..=2, run: pmd::dpctl_show },
+    Command {
+        name: "dpif-netdev/pmd-perf-show",
+        usage: "[-pmd core] [dp]",
+        n_params: 0..=3,
+        run: pmd::perf_show,
+    },
+    Command {
+        name: "dpif-netdev/pmd-rxq-show",
+        usage: "[-pmd core] [dp]",
+        n_params: 0..=3,
+        run: pmd::rxq_show,
+    },
+    Command {
+        name: "dpif-netdev/pmd-stats-clear",
+        usage: "[dp]",
+        n_params: 0..=1,
+        run: pmd::stats_clear,
+    },
+    Command {
+        name: "dpif-netdev/pmd-stats-show",
+        usage: "[-pmd core] [dp]",
+        n_params: 0..=3,
+        run: pmd::stats_show,
+    },
+    Command {
+        name: "dpif-netdev/subtable-show",
+        usage: "[dp]",
+        n_params: 0..=1,
+        run: pmd::subtable_show,
+    },
     Command { name: "exit", usage: "[--cleanup]", n_params: 0..=1, run: exit },
     Command { name: "fdb/flush", usage: "[bridge]", n_params: 0..=1, run: fdb_flush },
     Command { name: "fdb/show", usage: "bridge", n_params: 0..=1, run: fdb_show },
@@ -182,49 +219,12 @@ fn sum(control: &Control, counter: Counter) -> u64 {
     control.dpif.core_counters().map(counter).fold(0, u64::wrapping_add)
 }
 
-/// Packets that found nobody to answer their upcall.
-const LOST: [DropReason; 3] =
-    [DropReason::UpcallQueueFull, DropReason::UpcallBudget, DropReason::UpcallPortShare];
-
-fn dpctl_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    let lost: u64 = control
-        .ports
-        .iter()
-        .map(|(port, ..)| {
-            let drops = control.dpif.port_stats(port).drops;
-            LOST.iter().map(|reason| drops.get(*reason)).sum::<u64>()
-        })
-        .sum();
-    let (hit, missed) = (sum(control, |c| c.hits.get()), sum(control, |c| c.misses.get()));
-    let probes = sum(control, |c| c.subtable_probes.get());
-    let per_packet = probes as f64 / (hit + missed).max(1) as f64;
-    let mut text = format!("uniswitch@{}:\n", control.bridge.name());
-    let _ = writeln!(text, "  lookups: hit:{hit} missed:{missed} lost:{lost}");
-    let _ = writeln!(text, "  flows: {}", control.bridge.ukeys().len());
-    let _ = writeln!(text, "  masks: hit:{probes} hit/pkt:{per_packet:.2}");
-    for (number, netdev, ..) in control.ports.iter() {
-        let port = control.bridge.state().ports.by_dp(number);
-        let name = port.map_or("?", ofproto::Port::name);
-        let info = netdev.info();
-        let _ = writeln!(text, "  port {number}: {name} ({} {})", info.driver, info.name);
-    }
-    Ok(text)
-}
-
-fn dump_megaflows(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
-    let ufid = match params.iter().any(|param| param == "-m" || param == "--more") {
-        true => UfidShown::Yes,
-        false => UfidShown::No,
-    };
-    Ok(control.bridge.dump_megaflows(MAX_DUMPED, ufid, now))
-}
-
 fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     Ok(control.bridge.upcall_show() + &crate::upcalls::show(control))
 }
 
 fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    let counters: [(&str, Counter); 15] = [
+    let counters: [(&str, Counter); 20] = [
         ("datapath_hit", |c| c.hits.get()),
         ("datapath_miss", |c| c.misses.get()),
         ("datapath_emc_hit", |c| c.emc_hits.get()),
@@ -233,6 +233,11 @@ fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
         ("datapath_emc_insert", |c| c.emc_inserts.get()),
         ("datapath_emc_replace", |c| c.emc_replaces.get()),
         ("datapath_upcall", |c| c.upcalls.get()),
+        ("datapath_smc_hit", |c| c.smc_hits.get()),
+        ("datapath_smc_miss", |c| c.smc_misses.get()),
+        ("datapath_smc_insert", |c| c.smc_inserts.get()),
+        ("datapath_smc_replace", |c| c.smc_replaces.get()),
+        ("datapath_megaflow_hit", |c| c.megaflow_hits.get()),
         ("datapath_subtable_probe", |c| c.subtable_probes.get()),
         ("datapath_recirculated", |c| c.recirculated.get()),
         ("datapath_copy", |c| c.copies.get()),

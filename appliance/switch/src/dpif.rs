@@ -9,6 +9,8 @@
 //! Orders are obeyed in order, so when all have published it, everything ordered before is in force,
 //! and what was removed before is used no more.
 
+mod reading;
+
 use crate::outlet::Outlet;
 use crate::rings::{Order, PortQueues, Sender, TxRoute};
 use crate::upcalls::{UpcallConfig, UpcallCounters, UpcallStats};
@@ -17,12 +19,14 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{
-    Accounting, Command, CoreCounters, CoreId, DpAction, Dpif, Execute, Megaflow, MeterTable,
-    Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
+    Accounting, Command, CoreCounters, CoreId, DatapathConfig, DpAction, Dpif, Execute, Megaflow,
+    MeterTable, Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
 };
 use flow::{Flow, Mask};
 use packet::Packet;
 use sync::time::Nanos;
+
+pub(crate) use reading::{Reading, lost};
 
 /// Orders that may wait for one core, beyond its ring, before it is given no more megaflows.
 const MAX_WAITING: usize = 64 * 1024;
@@ -52,6 +56,11 @@ pub struct RingDpif {
     meters: Arc<MeterTable>,
     /// Per port, one set of counters a polling core, then the control core's.
     ports: BTreeMap<PortNo, Vec<Counts>>,
+    /// Which core polls which receive queue: port, number of the queue, core.
+    rx_queues: Vec<(PortNo, usize, usize)>,
+    /// Where readings of the cores begin, and since when.
+    base: (Vec<Reading>, Nanos),
+    config: DatapathConfig,
     fences: u64,
     now: Nanos,
 }
@@ -65,7 +74,19 @@ impl RingDpif {
         meters: Arc<MeterTable>,
     ) -> Self {
         let ports = BTreeMap::new();
-        Self { links, own, own_counters, outlet, meters, ports, fences: 0, now: Nanos::ZERO }
+        Self {
+            links,
+            own,
+            own_counters,
+            outlet,
+            meters,
+            ports,
+            rx_queues: Vec::new(),
+            base: (Vec::new(), Nanos::ZERO),
+            config: DatapathConfig::default(),
+            fences: 0,
+            now: Nanos::ZERO,
+        }
     }
 
     /// Moves waiting orders on; to be called once a round, with the time of the round.
@@ -94,7 +115,8 @@ impl RingDpif {
         let counters =
             self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
         let mut pairs: Vec<Option<netdev::QueuePair>> = (0..n).map(|_| None).collect();
-        for (core, pair) in queues {
+        for (queue, (core, pair)) in queues.into_iter().enumerate() {
+            self.rx_queues.push((port, queue, core));
             if let Some(slot) = pairs.get_mut(core) {
                 *slot = Some(pair);
             }
@@ -117,6 +139,7 @@ impl RingDpif {
 
     /// Takes `port` from every core. Each answers with a report that returns its queues.
     pub(crate) fn release_port(&mut self, port: PortNo) {
+        self.rx_queues.retain(|(other, ..)| *other != port);
         for link in &mut self.links {
             link.orders.send(Order::ReleasePort(port));
         }
@@ -163,6 +186,51 @@ impl RingDpif {
             sums.add_port(&self.port_stats(port));
         }
         sums
+    }
+
+    /// What a core has counted since readings began; the control core is the last.
+    pub(crate) fn reading(&self, core: usize) -> Option<Reading> {
+        let base = self.base.0.get(core).copied().unwrap_or_default();
+        Some(self.reading_since_boot(core)?.since(&base))
+    }
+
+    /// What a core has counted at all.
+    pub(crate) fn reading_since_boot(&self, core: usize) -> Option<Reading> {
+        let counters = self.core_counters().nth(core)?;
+        let mut ports = PortStats::default();
+        for port in self.ports.values() {
+            if let Some(of_core) = port.get(core) {
+                ports.add(&of_core.frames.read());
+            }
+        }
+        Some(Reading::of(counters, &ports))
+    }
+
+    /// Lets readings begin at `now`.
+    pub(crate) fn begin_readings(&mut self, now: Nanos) {
+        let cores = 0..=self.links.len();
+        self.base = (cores.filter_map(|core| self.reading_since_boot(core)).collect(), now);
+    }
+
+    /// Since when readings count.
+    pub(crate) fn readings_since(&self) -> Nanos {
+        self.base.1
+    }
+
+    /// The receive queues that a core polls: port, number, and cycles spent on its frames since boot.
+    pub(crate) fn rx_queues(&self, core: usize) -> impl Iterator<Item = (PortNo, usize, u64)> {
+        self.rx_queues.iter().filter(move |(.., other)| *other == core).map(
+            move |(port, queue, _)| {
+                let counters = self.ports.get(port).and_then(|cores| cores.get(core));
+                (*port, *queue, counters.map_or(0, |counters| counters.frames.cycles.get()))
+            },
+        )
+    }
+
+    /// How many masks a port may have on a core, apart from rounded ones.
+    pub(crate) fn mask_limit(&self, core: CoreId, port: PortNo) -> usize {
+        let counters = self.ports.get(&port).and_then(|cores| cores.get(usize::from(core.0)));
+        counters.map_or(0, |counters| counters.frames.masks.limit())
     }
 
     /// Every core's counters, the control core's last.
@@ -242,6 +310,16 @@ impl Dpif for RingDpif {
             Some(counters) => counters.frames.masks.admit(mask),
             None => *mask,
         }
+    }
+
+    fn configure(&mut self, config: &DatapathConfig) {
+        self.config = *config;
+        self.broadcast(|| Command::Configure(*config));
+        self.own.apply(Command::Configure(*config), self.now, &mut self.outlet);
+    }
+
+    fn config(&self) -> DatapathConfig {
+        self.config
     }
 
     fn meters(&self) -> &MeterTable {

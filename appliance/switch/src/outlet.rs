@@ -37,6 +37,8 @@ pub(crate) struct Outlet {
     /// Upcalls of this core.
     upcalls: Lane,
     first_forward: Arc<FirstForward>,
+    /// Reads the processor's cycle counter.
+    cycles: fn() -> u64,
     idle_polls: u32,
 }
 
@@ -84,6 +86,7 @@ impl Outlet {
         core: Arc<CoreCounters>,
         upcalls: Lane,
         first_forward: Arc<FirstForward>,
+        cycles: fn() -> u64,
     ) -> Self {
         Self {
             cache,
@@ -93,6 +96,7 @@ impl Outlet {
             core,
             upcalls,
             first_forward,
+            cycles,
             idle_polls: 0,
         }
     }
@@ -137,6 +141,11 @@ impl Outlet {
         }
     }
 
+    /// What this core counts.
+    pub(crate) fn core(&self) -> &Arc<CoreCounters> {
+        &self.core
+    }
+
     /// Frames that surely find room in the ring to any one core.
     pub(crate) fn room(&self) -> usize {
         self.forwards.iter().flatten().map(Producer::room).min().unwrap_or(usize::MAX)
@@ -173,6 +182,7 @@ impl Outlet {
                 continue;
             };
             let OwnQueue { queue, staged, dead } = &mut **own;
+            self.core.tx_batches.add(u64::from(!staged.is_empty()));
             let sent = send(queue.as_mut(), staged, &mut self.cache, counters);
             match sent {
                 Ok(n) => worked |= n > 0,
@@ -261,6 +271,7 @@ impl Output for Outlet {
             Way::Queue(own) => {
                 let OwnQueue { queue, staged, .. } = &mut **own;
                 if staged.is_full() {
+                    self.core.tx_batches.add(1);
                     // A fault shows again at the flush, which reports it.
                     let _ = send(queue.as_mut(), staged, &mut self.cache, counters);
                 }
@@ -283,6 +294,10 @@ impl Output for Outlet {
 
     fn check(&mut self, check: Check) -> bool {
         self.upcalls.check(check)
+    }
+
+    fn cycles(&self) -> u64 {
+        (self.cycles)()
     }
 
     fn cache(&mut self) -> &mut PoolCache {

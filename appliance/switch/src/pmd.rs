@@ -20,7 +20,7 @@ use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{DropReason, Output, PmdDatapath, PortCounters, PortNo};
+use datapath::{DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
 use netdev::{RxQueue, RxStats};
 use ofproto::InlineTranslator;
 use packet::Batch;
@@ -51,6 +51,8 @@ pub struct Pmd {
     reports: Sender<Report>,
     batch: Batch,
     rounds: u32,
+    /// The cycle counter at the end of the last stretch that was counted.
+    counted: u64,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Pmd {
         reports: Sender<Report>,
     ) -> Self {
         let (translator, config) = inline;
+        let counted = outlet.cycles();
         Self {
             datapath,
             ingress: Vec::new(),
@@ -84,11 +87,16 @@ impl Pmd {
             reports,
             batch: Batch::new(),
             rounds: 0,
+            counted,
         }
     }
 
     /// One round at time `now`; true when there was anything to do.
     pub fn poll(&mut self, now: Nanos) -> bool {
+        // What passed since the last round was rest.
+        let (ended, began) = (self.counted, self.outlet.cycles());
+        self.counted = began;
+        self.outlet.core().cycles.idle.add(began.wrapping_sub(ended));
         self.outlet.upcalls().begin_round(now);
         self.budget.next_round();
         let mut worked = self.receive(now);
@@ -100,6 +108,8 @@ impl Pmd {
         }
         worked |= self.obey(now);
         self.housekeep(now, worked);
+        self.counted = self.outlet.cycles();
+        self.outlet.core().cycles.round(worked, self.counted.wrapping_sub(began));
         worked
     }
 
@@ -115,6 +125,7 @@ impl Pmd {
             if ingress.dead {
                 continue;
             }
+            let began = self.datapath.is_measured().then(|| self.outlet.cycles());
             match ingress.queue.receive(&mut self.batch, self.outlet.cache()) {
                 Ok(_) => {}
                 Err(fault) => {
@@ -124,7 +135,14 @@ impl Pmd {
             }
             if !self.batch.is_empty() {
                 worked = true;
+                if let Some(began) = began {
+                    let spent = self.outlet.cycles().wrapping_sub(began);
+                    self.outlet.core().cycles.spend(Stage::Rx, spent);
+                }
                 self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
+                let end = self.outlet.cycles();
+                ingress.counters.cycles.add(end.wrapping_sub(self.counted));
+                self.counted = end;
             }
         }
         worked
@@ -132,15 +150,22 @@ impl Pmd {
 
     /// Hands frames to their devices.
     fn flush(&mut self, now: Nanos) -> bool {
-        let Self { outlet, reports, .. } = self;
-        outlet.flush(now, |port, fault| {
+        let Self { outlet, reports, datapath, .. } = self;
+        let began = datapath.is_measured().then(|| outlet.cycles());
+        let worked = outlet.flush(now, |port, fault| {
             reports.send(Report::Fault { port, fault });
-        })
+        });
+        if let Some(began) = began.filter(|_| worked) {
+            let spent = outlet.cycles().wrapping_sub(began);
+            outlet.core().cycles.spend(Stage::Tx, spent);
+        }
+        worked
     }
 
     /// Answers the misses that were kept, within the budget; the others go to the control core.
     fn answer_misses(&mut self, now: Nanos) -> bool {
         let Self { datapath, outlet, translator, budget, .. } = self;
+        let began = datapath.is_measured().then(|| outlet.cycles());
         let mut worked = false;
         // Answers may recirculate and miss again, but not for ever.
         for _ in 0..MISSES_PER_ROUND {
@@ -161,6 +186,10 @@ impl Pmd {
                     outlet.pass_up(upcall, why);
                 }
             }
+        }
+        if let Some(began) = began.filter(|_| worked) {
+            let spent = outlet.cycles().wrapping_sub(began);
+            outlet.core().cycles.spend(Stage::Upcall, spent);
         }
         worked
     }

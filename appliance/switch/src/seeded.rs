@@ -32,6 +32,8 @@ pub struct Machine {
     pub random: u64,
     /// Bytes of memory in use and in all.
     pub memory: fn() -> (usize, usize),
+    /// Reads the processor's cycle counter.
+    pub cycles: fn() -> u64,
 }
 
 /// The seed names a NIC that the machine does not have (or names it twice).
@@ -86,6 +88,7 @@ impl SwitchParts {
             upcalls: UpcallConfig::default(),
             random: machine.random,
             memory: machine.memory,
+            cycles: machine.cycles,
         })
     }
 }
@@ -174,6 +177,7 @@ mod tests {
             n_cores: 1,
             random: 7,
             memory: || (0, 0),
+            cycles: || 0,
         }
     }
 

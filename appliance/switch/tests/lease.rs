@@ -32,6 +32,7 @@ fn switch() -> (Switch, ReplayHandle) {
         upcalls: switch::UpcallConfig::default(),
         random: 7,
         memory: || (0, 0),
+        cycles: || 0,
     };
     (Switch::new(parts, Nanos::ZERO), nic)
 }

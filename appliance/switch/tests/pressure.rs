@@ -31,6 +31,7 @@ fn parts(n_cores: usize, n_ports: u32) -> (SwitchParts, Vec<ReplayHandle>) {
         upcalls: switch::UpcallConfig::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),
+        cycles: || 0,
     };
     (parts, handles)
 }

@@ -51,6 +51,7 @@ impl Bench {
             upcalls,
             random: 0x1234_5678_9abc_def0,
             memory: || (0, 0),
+            cycles: || 0,
         };
         let switch = Switch::new(parts, Nanos::ZERO);
         let mut bench = Self {

@@ -27,6 +27,7 @@ fn parts(n_cores: usize, ports: Vec<PortParts>) -> SwitchParts {
         upcalls: switch::UpcallConfig::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),
+        cycles: || 0,
     }
 }
 

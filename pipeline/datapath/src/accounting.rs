@@ -57,8 +57,6 @@ pub struct CoreCounters {
     pub subtable_probes: Counter,
     /// Subtables probed for packets that hit in one.
     pub hit_probes: Counter,
-    /// Misses whose upcall found no room.
-    pub upcalls_lost: Counter,
     /// Batches that ports received.
     pub rx_batches: Counter,
     /// Batches that transmit queues were given.

@@ -79,6 +79,12 @@ pub trait Dpif {
     /// A port's statistics, over all cores; zeros if there is no such port.
     fn port_stats(&self, port: PortNo) -> PortStats;
 
+    /// From now on this holds, on every core.
+    fn configure(&mut self, config: &DatapathConfig);
+
+    /// What holds.
+    fn config(&self) -> DatapathConfig;
+
     /// The meters that [`DpAction::Meter`] names, shared by all cores.
     fn meters(&self) -> &MeterTable;
 

@@ -210,7 +210,6 @@ impl PmdDatapath {
             match out.upcall(Upcall { packet, flow: key.flow, core: self.core, port, reason }) {
                 Ok(()) => self.counters.upcalls.add(1),
                 Err((upcall, reason)) => {
-                    self.counters.upcalls_lost.add(1);
                     let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
                     counters.dropped(reason, 1);
                     out.cache().free(upcall.packet);

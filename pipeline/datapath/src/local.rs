@@ -15,6 +15,7 @@ use sync::time::Nanos;
 use crate::{
     accounting::{Accounting, CoreCounters},
     action::DpAction,
+    config::DatapathConfig,
     dpif::{Command, Dpif, Execute},
     drop_reason::DropReason,
     emc::EmcConfig,
@@ -67,6 +68,7 @@ pub struct LocalDpif {
     /// Every port that ever was, the latest of a number last: what was counted stays counted.
     ports: Vec<(PortNo, Arc<PortCounters>)>,
     fence: u64,
+    config: DatapathConfig,
 }
 
 impl LocalDpif {
@@ -100,6 +102,13 @@ impl LocalDpif {
             now: Nanos::ZERO,
             ports: Vec::new(),
             fence: 0,
+            config: DatapathConfig {
+                emc_insert_inv_prob: config.emc.insert_inv_prob,
+                smc_enable: config.smc_enable,
+                max_subtables: config.limits.masks_per_port,
+                max_megaflows: config.limits.flows,
+                ..DatapathConfig::default()
+            },
         }
     }
 
@@ -277,6 +286,15 @@ impl Dpif for LocalDpif {
             Some(counters) if core == CoreId(0) => counters.masks.admit(mask),
             _ => *mask,
         }
+    }
+
+    fn configure(&mut self, config: &DatapathConfig) {
+        self.config = *config;
+        self.apply(Command::Configure(*config));
+    }
+
+    fn config(&self) -> DatapathConfig {
+        self.config
     }
 
     fn meters(&self) -> &MeterTable {

@@ -264,6 +264,12 @@ impl PmdDatapath {
         self.ports.get(port).map_or(0, |port| port.table.masks().count())
     }
 
+    /// Whether cycles are to be counted by stage (`pmd-perf-metrics`).
+    #[must_use]
+    pub fn is_measured(&self) -> bool {
+        self.is_measured
+    }
+
     /// Bytes of memory that the megaflow tables have, without the megaflows themselves, which are
     /// shared with the control core.
     #[must_use]

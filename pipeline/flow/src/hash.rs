@@ -10,7 +10,7 @@
 //! there with the next. A state becomes a bucket number through [`finish`].
 
 use crate::flow::Flow;
-use crate::layout::{NW_ADDR, Segment, TP, WordMap};
+use crate::layout::{ETH_DST, ETH_SRC, NW_ADDR, Segment, TP, VLAN, WordMap};
 use crate::mask::Mask;
 use crate::proto::{FRAG_ANY, eth_type as ethertype, ip_proto};
 
@@ -50,7 +50,8 @@ impl Flow {
     }
 
     /// A hash that is equal for both directions of a connection: addresses, protocol and ports
-    /// of TCP, UDP and SCTP; never the ports of fragments, which later fragments do not have.
+    /// of TCP, UDP and SCTP; never the ports of fragments, which later fragments do not have. ARP has
+    /// its protocol addresses, everything else its Ethernet addresses alone.
     #[must_use]
     pub fn hash_symmetric_l4(&self, basis: u32) -> u32 {
         let mut state = mix(start(basis), self.eth_src().to_u64() ^ self.eth_dst().to_u64());
@@ -65,7 +66,7 @@ impl Flow {
                 let (high, low) = ((both >> 64) as u64, both as u64);
                 state = mix(mix(state, high), low);
             }
-            _ => return finish(state),
+            _ => return finish(mix(state, u64::from(self.nw_src() ^ self.nw_dst()))),
         }
         state = mix(state, u64::from(self.nw_proto()));
         let has_ports = matches!(self.nw_proto(), ip_proto::TCP | ip_proto::UDP | ip_proto::SCTP);
@@ -76,10 +77,16 @@ impl Flow {
     }
 
     /// A hash of addresses, protocol and ports as they are, which is what a multi-queue device
-    /// computes.
+    /// computes. What has none of these (anything but IP) goes by its Ethernet addresses, type and VLAN
+    /// as well, so that it spreads too, where Open vSwitch gives one number for all of it.
     #[must_use]
     pub fn hash_5tuple(&self, basis: u32) -> u32 {
         let mut state = start(basis);
+        if !self.is_ip() {
+            for word in [ETH_DST, ETH_SRC, VLAN] {
+                state = mix(state, self.word(word));
+            }
+        }
         for word in NW_ADDR..NW_ADDR + 5 {
             state = mix(state, self.word(word));
         }

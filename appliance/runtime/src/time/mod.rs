@@ -68,7 +68,7 @@ pub fn now() -> u64 {
 
 /// The time-stamp counter.
 #[must_use]
-pub(crate) fn tsc() -> u64 {
+pub fn tsc() -> u64 {
     io::read_tsc()
 }
 

@@ -7,4 +7,5 @@ mod dump;
 mod emc;
 mod input;
 mod meters;
+mod spread;
 mod table;

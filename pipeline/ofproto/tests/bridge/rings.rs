@@ -107,6 +107,14 @@ impl Dpif for Behind {
         self.inner.admit_mask(core, port, mask)
     }
 
+    fn configure(&mut self, config: &datapath::DatapathConfig) {
+        self.inner.configure(config);
+    }
+
+    fn config(&self) -> datapath::DatapathConfig {
+        self.inner.config()
+    }
+
     fn meters(&self) -> &datapath::MeterTable {
         self.inner.meters()
     }

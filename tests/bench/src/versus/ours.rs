@@ -53,6 +53,7 @@ pub(crate) fn run(case: &Case, seconds: f64) -> Result<Measured, Box<dyn Error>>
         upcalls: switch::UpcallConfig::default(),
         random: 7,
         memory: || (0, 0),
+        cycles: || 0,
     };
     let begin = Instant::now();
     let now = move || Nanos(begin.elapsed().as_nanos() as u64);

@@ -1,0 +1,185 @@
+//! `dpctl/…` and `dpif-netdev/…` as a person sees them, asked over the channel of `ovs-appctl`.
+
+use flow::{Field, Flow, compose};
+use netdev::fake::{Replay, ReplayHandle};
+use openflow::OfPort;
+use packet::{Pool, PoolConfig};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use switch::{ByteChannel, PortParts, Switch, SwitchParts};
+use sync::time::Nanos;
+
+/// Both directions of a channel.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    to: Arc<Mutex<VecDeque<u8>>>,
+    from: Arc<Mutex<Vec<u8>>>,
+}
+
+impl ByteChannel for Line {
+    fn read(&mut self, into: &mut [u8]) -> usize {
+        let mut to = self.to.lock().expect("not poisoned");
+        let n = into.len().min(to.len());
+        into.iter_mut().zip(to.drain(..n)).for_each(|(place, byte)| *place = byte);
+        n
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        self.from.lock().expect("not poisoned").extend(bytes);
+        bytes.len()
+    }
+}
+
+/// A cycle counter that goes on by seven with every look.
+fn cycles() -> u64 {
+    static CYCLES: AtomicU64 = AtomicU64::new(0);
+    CYCLES.fetch_add(7, Ordering::Relaxed)
+}
+
+struct Bench {
+    switch: Switch,
+    ports: Vec<ReplayHandle>,
+    line: Line,
+    now: Nanos,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut handles = Vec::new();
+        let ports = (1..=2_u8).map(|k| {
+            let (netdev, handle) = Replay::new(&format!("nic{k}"), [2, 0, 0, 0, 0, k], Vec::new());
+            handles.push(handle);
+            PortParts { name: format!("p{k}"), of: OfPort(k.into()), netdev: Box::new(netdev) }
+        });
+        let line = Line::default();
+        let parts = SwitchParts {
+            bridge: ofproto::BridgeConfig::default(),
+            agent: agent::AgentConfig::default(),
+            listen: 0,
+            n_cores: 1,
+            ports: ports.collect(),
+            management: None,
+            channels: vec![Box::new(line.clone())],
+            pool: Pool::on_heap(PoolConfig { small: 512, jumbo: 16 }),
+            self_check_one_in: 0,
+            random: 1,
+            memory: || (0, 0),
+            cycles,
+            upcalls: switch::UpcallConfig::default(),
+        };
+        let switch = Switch::new(parts, Nanos::ZERO);
+        let mut bench = Self { switch, ports: handles, line, now: Nanos::ZERO };
+        bench.settle();
+        bench
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..700 {
+            self.now = self.now.saturating_add(Nanos::from_micros(10));
+            self.switch.control.poll(self.now);
+            for pmd in &mut self.switch.pmds {
+                pmd.poll(self.now);
+            }
+        }
+    }
+
+    /// Frames between two stations, and back, one after the other.
+    fn forward(&mut self, n: usize) {
+        for k in 0..n {
+            let (from, to) = if k % 2 == 0 { (1, 2) } else { (2, 1) };
+            let mut flow = Flow::ZERO;
+            flow.set(Field::EthSrc, 0x0200_0000_1000 + from);
+            flow.set(Field::EthDst, 0x0200_0000_1000 + to);
+            flow.set(Field::EthType, 0x88b5);
+            let port = usize::try_from(from).expect("one or two");
+            assert!(self.ports[port - 1].inject(&compose(&flow, 64)));
+            self.settle();
+            self.ports.iter().for_each(|port| drop(port.captured()));
+        }
+    }
+
+    fn ask(&mut self, method: &str, params: &[&str]) -> String {
+        let params: Vec<_> = params.iter().map(|param| format!("\"{param}\"")).collect();
+        let params = params.join(",");
+        let request = format!("{{\"id\":0,\"method\":\"{method}\",\"params\":[{params}]}}");
+        self.line.to.lock().expect("not poisoned").extend(request.bytes());
+        self.settle();
+        let answer = core::mem::take(&mut *self.line.from.lock().expect("not poisoned"));
+        String::from_utf8(answer).expect("text").replace("\\n", "\n")
+    }
+}
+
+/// The number behind `name` in a text.
+fn number(text: &str, name: &str) -> u64 {
+    let rest = text.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {text}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number behind {name} in {text}"))
+}
+
+#[test]
+fn statistics_add_up_and_begin_anew() {
+    let mut bench = Bench::new();
+    bench.forward(10);
+    let text = bench.ask("dpif-netdev/pmd-stats-show", &[]);
+    assert!(text.contains("pmd thread numa_id 0 core_id 0:\n  packets received: 10\n"), "{text}");
+    assert!(text.contains("main thread:\n"), "{text}");
+    let hits = ["emc hits:", "smc hits:", "megaflow hits:"].map(|name| number(&text, name));
+    let misses = number(&text, "miss with success upcall:");
+    assert_eq!(hits.iter().sum::<u64>() + misses, 10, "{text}");
+    assert!(
+        (1..5).contains(&misses) && text.contains("avg processing cycles per packet:"),
+        "{text}"
+    );
+
+    bench.ask("dpif-netdev/pmd-stats-clear", &[]);
+    let text = bench.ask("dpif-netdev/pmd-stats-show", &["-pmd", "0"]);
+    assert!(text.contains("packets received: 0\n") && !text.contains("main thread"), "{text}");
+    assert!(bench.ask("dpif-netdev/pmd-stats-show", &["-pmd", "7"]).contains("invalid core"));
+}
+
+#[test]
+fn performance_is_told_by_stage_where_it_is_measured() {
+    let mut bench = Bench::new();
+    bench.forward(4);
+    let text = bench.ask("dpif-netdev/pmd-perf-show", &[]);
+    assert_eq!(number(&text, "Rx packets:"), 4, "{text}");
+    assert!(!text.contains("- extract:"), "{text}");
+    bench.switch.control.configure(|_, dpif| {
+        let mut config = dpif.config();
+        assert_eq!(config.set("pmd-perf-metrics", "true"), Ok(()));
+        dpif.configure(&config);
+    });
+    bench.settle();
+    bench.forward(4);
+    let text = bench.ask("dpif-netdev/pmd-perf-show", &[]);
+    for stage in ["rx", "extract", "emc", "megaflow", "upcall", "actions", "tx"] {
+        assert!(number(&text, &format!("- {stage}:")) > 0, "{stage} in {text}");
+    }
+    assert_eq!(number(&text, "Measured passes:"), 4, "{text}");
+    let queues = bench.ask("dpif-netdev/pmd-rxq-show", &[]);
+    assert!(
+        queues.contains("  port: p1                queue-id:  0 (enabled)   pmd usage:"),
+        "{queues}"
+    );
+}
+
+#[test]
+fn cached_flows_and_masks_are_shown() {
+    let mut bench = Bench::new();
+    bench.forward(6);
+    let text = bench.ask("dpctl/show", &[]);
+    assert!(number(&text, "flows:") >= 2 && number(&text, " total:") >= 2, "{text}");
+    assert!(text.contains("lookups: hit:") && text.contains("  port 1: p1 ("), "{text}");
+    assert_eq!(number(&bench.ask("dpctl/show", &["-s"]), "RX packets:"), 3);
+    let flows = bench.ask("dpctl/dump-flows", &[]);
+    assert!(flows.contains("flow-dump from pmd on cpu core: 0\n"), "{flows}");
+    assert!(flows.contains("in_port(1)") && flows.contains("actions:2\n"), "{flows}");
+    let named = bench.ask("dpctl/dump-flows", &["--names"]);
+    assert!(named.contains("in_port(p1)") && named.contains("actions:p2\n"), "{named}");
+    assert!(bench.ask("dpctl/dump-flows", &["-m"]).contains("ufid:"));
+    assert!(!bench.ask("dpctl/dump-flows", &["pmd=3"]).contains("in_port"));
+    let masks = bench.ask("dpif-netdev/subtable-show", &[]);
+    assert!(masks.contains("core 0 port p1:") && masks.contains("(limit 64)"), "{masks}");
+    assert!(masks.contains("in_port") && masks.contains("eth_dst"), "{masks}");
+}
