@@ -8,14 +8,18 @@
 
 use crate::connection::{Closing, Connection, Waiting};
 use crate::remote::{Remote, RemoteState};
+use crate::requests::Effect;
 use crate::role::Generation;
-use crate::{ConnId, Outbox, events, requests};
+use crate::{ConnId, Outbox, events, monitor, requests};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use datapath::Dpif;
-use ofproto::Bridge;
-use openflow::{ControllerRole, Message, PacketInReason, SwitchDesc, Version};
+use ofproto::{Bridge, BundleOutcome};
+use openflow::{
+    ControllerRole, Header, Message, OfErrorKind, PacketInReason, RoleReason, RoleStatus,
+    SwitchDesc, Version,
+};
 use sync::time::Nanos;
 
 /// Connections at one time.
@@ -44,7 +48,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             controllers: Vec::new(),
-            versions: Version::V10.bit() | Version::V13.bit(),
+            versions: Version::ALL.iter().fold(0, |bitmap, version| bitmap | version.bit()),
             inactivity_probe: Nanos::from_secs(5),
             max_backoff: Nanos::from_secs(8),
             description: SwitchDesc {
@@ -87,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) config: AgentConfig,
     /// Flags of the last `SET_CONFIG`: how fragments are treated.
     pub(crate) config_flags: u16,
+    /// Bytes of messages in the bundles of all connections.
+    pub(crate) n_bundled_bytes: usize,
 }
 
 /// All OpenFlow dialogues of one bridge.
@@ -106,7 +112,12 @@ impl Agent {
     pub fn new(config: AgentConfig) -> Self {
         let remotes =
             config.controllers.iter().map(|&to| Remote::new(to, config.max_backoff)).collect();
-        let shared = Shared { generation: Generation::default(), config, config_flags: 0 };
+        let shared = Shared {
+            generation: Generation::default(),
+            config,
+            config_flags: 0,
+            n_bundled_bytes: 0,
+        };
         let (connections, requests) = (Vec::new(), Vec::new());
         Self { connections, remotes, shared, requests, turn: 0, controlled: None }
     }
@@ -155,6 +166,7 @@ impl Agent {
             return;
         };
         let connection = self.connections.swap_remove(k);
+        self.shared.n_bundled_bytes -= connection.bundles.n_bytes();
         if let Some(remote) = connection.remote.and_then(|k| self.remotes.get_mut(k)) {
             log::info!("tcp:{}: connection lost", remote.target);
             remote.lost(now);
@@ -177,6 +189,8 @@ impl Agent {
     /// A bounded piece of work; true when there was any.
     pub fn poll(&mut self, now: Nanos, bridge: &mut Bridge, dpif: &mut dyn Dpif) -> bool {
         let mut worked = events::deliver(&mut self.connections, bridge);
+        worked |= monitor::deliver(&mut self.connections, bridge, None, now);
+        self.end_commits(bridge);
         let n = self.connections.len();
         for k in 0..n {
             worked |= self.take_turn((self.turn + k) % n, now, bridge, dpif);
@@ -185,6 +199,10 @@ impl Agent {
         worked |= events::deliver(&mut self.connections, bridge);
         for connection in &mut self.connections {
             connection.probe(self.shared.config.inactivity_probe, now);
+            let late = connection.bundles.expire(&mut self.shared.n_bundled_bytes, now);
+            for (xid, error) in late {
+                connection.say(xid, &Message::Error(error));
+            }
         }
         self.end_connections(now);
         for (k, remote) in self.remotes.iter_mut().enumerate() {
@@ -209,7 +227,8 @@ impl Agent {
             Closing::Asked(since) => Some(since.saturating_add(CLOSING_GRACE)),
             Closing::Aborted => None,
         });
-        probes.chain(self.remotes.iter().filter_map(Remote::deadline)).min()
+        let bundles = self.connections.iter().filter_map(|c| c.bundles.deadline());
+        probes.chain(bundles).chain(self.remotes.iter().filter_map(Remote::deadline)).min()
     }
 
     /// The configured controllers, then those that connected to us.
@@ -250,12 +269,19 @@ impl Agent {
         dpif: &mut dyn Dpif,
     ) -> bool {
         let Self { connections, shared, .. } = self;
-        let Some(connection) = connections.get_mut(k) else {
-            return false;
-        };
-        let mut worked = go_on_waiting(connection, bridge, now);
-        let mut demote = false;
+        let mut worked = false;
+        if let Some(connection) = connections.get_mut(k) {
+            worked |= go_on_waiting(connection, bridge, now);
+            worked |= monitor::resume(connection, bridge, now);
+        }
         for _ in 0..MESSAGES_PER_TURN {
+            let Some(connection) = connections.get_mut(k) else {
+                break;
+            };
+            if bridge.is_committing() && may_change_tables(connection) {
+                // It would have the whole bundle finished in one go.
+                break;
+            }
             let Some(message) = connection.next_message() else {
                 break;
             };
@@ -271,20 +297,45 @@ impl Agent {
                 }
                 continue;
             }
-            demote |= requests::handle(&message, connection, shared, bridge, dpif, now);
-            if core::mem::take(&mut connection.ends_turn) {
+            let effect = requests::handle(&message, connection, shared, bridge, dpif, now);
+            let ends_turn = core::mem::take(&mut connection.ends_turn);
+            let xid = Header::parse(&message).map_or(0, |header| header.xid);
+            monitor::deliver(connections, bridge, Some((k, xid)), now);
+            match effect {
+                Effect::None => {}
+                Effect::Demote => demote_others(k, connections, shared),
+                Effect::Forward(request) => events::forward(k, connections, xid, &request),
+            }
+            if ends_turn {
                 break;
             }
         }
-        if demote {
-            // There is one primary (§6.3.4): the others become secondary.
-            for (other, connection) in self.connections.iter_mut().enumerate() {
-                if other != k && connection.role == ControllerRole::Primary {
-                    connection.role = ControllerRole::Secondary;
+        worked
+    }
+
+    /// Notes what became of bundles that were carried out.
+    fn end_commits(&mut self, bridge: &mut Bridge) {
+        while let Some((id, outcome)) = bridge.take_bundle_outcome() {
+            let waits = |connection: &&mut Connection| matches!(&connection.waiting, Waiting::Commit(commit) if commit.id == id);
+            let Some(connection) = self.connections.iter_mut().find(waits) else {
+                continue;
+            };
+            match outcome {
+                BundleOutcome::Done(ticket) => {
+                    if let Waiting::Commit(commit) = &mut connection.waiting {
+                        commit.in_force = Some(ticket);
+                    }
+                }
+                BundleOutcome::Refused { error, message } => {
+                    // What is wrong with the message, then that the bundle failed for it.
+                    connection.refuse(error, &message);
+                    let waiting = core::mem::replace(&mut connection.waiting, Waiting::No);
+                    if let Waiting::Commit(commit) = waiting {
+                        connection.refuse(OfErrorKind::BundleMsgFailed, &commit.request);
+                    }
                 }
             }
         }
-        worked
     }
 
     /// Tells the bridge what depends on who is connected and what they want to hear.
@@ -294,6 +345,7 @@ impl Agent {
             self.controlled = Some(now);
         }
         bridge.set_controllers(!self.remotes.is_empty(), now);
+        bridge.watch_rules(self.connections.iter().any(|c| c.watch.is_active()));
         // As Open vSwitch: without contact for three probes, the fail mode decides.
         let patience = Nanos(self.shared.config.inactivity_probe.0.saturating_mul(3));
         let silent = now.saturating_sub(self.controlled.unwrap_or(now));
@@ -357,6 +409,44 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bo
             // A peer that only reads a long reply is alive: it made this room.
             connection.is_alive(now);
         }
+        Waiting::Commit(commit) => {
+            if !commit.in_force.is_some_and(|ticket| bridge.reached(ticket)) {
+                return false;
+            }
+            let waiting = core::mem::replace(&mut connection.waiting, Waiting::No);
+            if let Waiting::Commit(commit) = waiting {
+                let xid = Header::parse(&commit.request).map_or(0, |header| header.xid);
+                connection.say(xid, &commit.reply);
+            }
+        }
     }
     true
+}
+
+/// Whether the next message may be one that changes rules: a flow-mod, a group-mod or a vendor's.
+fn may_change_tables(connection: &Connection) -> bool {
+    const VENDOR: u8 = 4;
+    const FLOW_MOD: u8 = 14;
+    const GROUP_MOD: u8 = 15;
+    matches!(connection.next_kind(), Some(VENDOR | FLOW_MOD | GROUP_MOD))
+}
+
+/// There is one primary (§6.3.4): the others become secondary, and are told if they want to be.
+fn demote_others(primary: usize, connections: &mut [Connection], shared: &Shared) {
+    for (k, connection) in connections.iter_mut().enumerate() {
+        if k == primary || connection.role != ControllerRole::Primary {
+            continue;
+        }
+        let bit = 1 << RoleReason::PrimaryRequest as u8;
+        let is_wanted = connection.async_masks().role_status & bit != 0;
+        connection.role = ControllerRole::Secondary;
+        if is_wanted && connection.version() >= Some(Version::V13) {
+            let status = RoleStatus {
+                role: connection.role,
+                reason: RoleReason::PrimaryRequest,
+                generation_id: shared.generation.get(),
+            };
+            connection.say(0, &Message::RoleStatus(status));
+        }
+    }
 }

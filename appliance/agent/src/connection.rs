@@ -1,11 +1,14 @@
 //! One OpenFlow connection: framing, handshake, liveness, and what it asked to hear.
 
+use crate::bundles::Bundles;
+use crate::monitor::Watch;
 use crate::multipart::LongReply;
 use crate::outbox::Outbox;
 use crate::{ConnId, role};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use ofproto::SyncTicket;
+use ofproto::{BundleId, SyncTicket};
 use openflow::{
     AsyncConfig, AsyncMasks, ControllerRole, Dialect, Hello, Message, OfError, OfErrorKind, Version,
 };
@@ -27,6 +30,21 @@ pub(crate) enum Waiting {
     Barrier(SyncTicket, u32),
     /// A reply that is written as the peer reads.
     Reply(LongReply),
+    /// A bundle that is carried out.
+    Commit(Box<Commit>),
+}
+
+/// A bundle on its way.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    /// Which.
+    pub(crate) id: BundleId,
+    /// Once it is in the tables: when it is in force.
+    pub(crate) in_force: Option<SyncTicket>,
+    /// What to answer then.
+    pub(crate) reply: Message,
+    /// The request, to be quoted if the bundle is refused.
+    pub(crate) request: Vec<u8>,
 }
 
 /// How far the end of a connection has come.
@@ -55,6 +73,8 @@ pub(crate) struct Connection {
     pub(crate) miss_send_len: u16,
     pub(crate) controller_id: u16,
     pub(crate) waiting: Waiting,
+    pub(crate) bundles: Bundles,
+    pub(crate) watch: Watch,
     /// The last request was a long piece of work: the others have their turn.
     pub(crate) ends_turn: bool,
     /// Asynchronous messages lost because the peer does not read.
@@ -89,6 +109,8 @@ impl Connection {
             miss_send_len: openflow::DEFAULT_MISS_SEND_LEN,
             controller_id: 0,
             waiting: Waiting::No,
+            bundles: Bundles::default(),
+            watch: Watch::default(),
             ends_turn: false,
             n_lost: 0,
             ending: None,
@@ -129,6 +151,11 @@ impl Connection {
     pub(crate) fn is_alive(&mut self, now: Nanos) {
         self.heard = now;
         self.probed = None;
+    }
+
+    /// The type of the message that is next, once its header is there.
+    pub(crate) fn next_kind(&self) -> Option<u8> {
+        self.input.get(self.consumed..)?.get(1).copied()
     }
 
     /// The next whole message, unless the connection is ending or waits for something.

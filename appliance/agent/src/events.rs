@@ -2,8 +2,9 @@
 //! want it in their role (OpenFlow 1.3.5 §6.1.1, §7.3.10).
 
 use crate::connection::Connection;
+use alloc::vec::Vec;
 use ofproto::{Bridge, BridgeEvent, MissKind, PacketInEvent};
-use openflow::{Message, PacketInReason, Version};
+use openflow::{Message, PacketInReason, RequestForward, Version};
 
 /// Events dealt with in one call: what one poll may add to the outboxes.
 const PER_CALL: usize = 256;
@@ -76,6 +77,25 @@ fn packet_in(connection: &mut Connection, event: &PacketInEvent) {
         message.data.truncate(usize::from(event.max_len));
     }
     tell(connection, &Message::PacketIn(message.into()));
+}
+
+/// Forwards a request of connection `from` to those that want to hear of its kind (1.4.1 §7.4.6).
+pub(crate) fn forward(from: usize, connections: &mut [Connection], xid: u32, request: &Message) {
+    let bit = match request {
+        Message::GroupMod(_) => 1 << 0,
+        Message::MeterMod(_) => 1 << 1,
+        _ => return,
+    };
+    for (k, connection) in connections.iter_mut().enumerate() {
+        if k == from || connection.async_masks().request_forward & bit == 0 {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        let Some(dialect) = connection.dialect else { continue };
+        if dialect.encode(request, xid, &mut bytes).is_ok() {
+            tell(connection, &Message::RequestForward(RequestForward { request: bytes }));
+        }
+    }
 }
 
 fn tell(connection: &mut Connection, message: &Message) {

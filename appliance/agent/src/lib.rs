@@ -7,8 +7,10 @@ extern crate alloc;
 extern crate std;
 
 mod agent;
+mod bundles;
 mod connection;
 mod events;
+mod monitor;
 mod multipart;
 mod outbox;
 mod remote;

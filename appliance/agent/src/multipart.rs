@@ -6,14 +6,15 @@
 
 use crate::agent::Shared;
 use crate::connection::{Connection, Waiting};
+use crate::monitor::{self, Update};
 use crate::table_features;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::{Bridge, Rule};
 use openflow::{
-    Message, MultipartBody, MultipartItem, MultipartReply, MultipartRequest, MultipartWriter,
-    OfErrorKind, OfPort, PortDesc,
+    Message, MultipartBody, MultipartItem, MultipartKind, MultipartReply, MultipartRequest,
+    MultipartWriter, OfErrorKind, OfPort, TableMod, Version, bundle_flags,
 };
 use sync::time::Nanos;
 
@@ -22,17 +23,70 @@ const RECORDS_PER_LOOK: usize = 64;
 /// Bytes that one call of [`LongReply::write`] adds, about.
 const BYTES_PER_CALL: usize = 64 * 1024;
 
-/// A reply with flow statistics that is still being written.
+/// A reply about rules that is still being written.
 #[derive(Debug)]
 pub(crate) struct LongReply {
     /// Taken when the last message is.
     writer: Option<MultipartWriter>,
-    rules: Vec<Arc<Rule>>,
+    entries: Entries,
     n_written: usize,
     as_of: Nanos,
 }
 
+/// What a long reply lists.
+#[derive(Debug)]
+pub(crate) enum Entries {
+    /// Rules with their statistics.
+    Flows(Vec<Arc<Rule>>),
+    /// Rules with their counters alone.
+    Counters(Vec<Arc<Rule>>),
+    /// Updates of flow monitors.
+    Updates(Vec<Update>),
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        match self {
+            Entries::Flows(rules) | Entries::Counters(rules) => rules.len(),
+            Entries::Updates(updates) => updates.len(),
+        }
+    }
+
+    fn write(&self, k: usize, as_of: Nanos, writer: &mut MultipartWriter) {
+        match self {
+            Entries::Flows(rules) => {
+                if let Some(rule) = rules.get(k) {
+                    writer.push(MultipartItem::Flow(&rule.flow_stats(as_of)));
+                }
+            }
+            Entries::Counters(rules) => {
+                if let Some(rule) = rules.get(k) {
+                    writer.push(MultipartItem::FlowCounters(&rule.flow_stats(as_of)));
+                }
+            }
+            Entries::Updates(updates) => {
+                if let Some((event, rule, has_instructions)) = updates.get(k) {
+                    let update = monitor::update(*event, rule, *has_instructions);
+                    writer.push(MultipartItem::FlowMonitor(&update));
+                }
+            }
+        }
+    }
+}
+
 impl LongReply {
+    /// A reply of which nothing is written yet.
+    pub(crate) fn new(
+        version: Version,
+        xid: u32,
+        kind: MultipartKind,
+        entries: Entries,
+        as_of: Nanos,
+    ) -> LongReply {
+        let writer = Some(MultipartWriter::new(version, xid, kind));
+        LongReply { writer, entries, n_written: 0, as_of }
+    }
+
     /// Adds messages to `out`; true when the last one has been.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(writer) = &mut self.writer else {
@@ -40,13 +94,10 @@ impl LongReply {
         };
         let before = out.len();
         while out.len() - before < BYTES_PER_CALL {
-            let rest = self.rules.get(self.n_written..).unwrap_or_default();
-            let some = rest.get(..RECORDS_PER_LOOK).unwrap_or(rest);
-            for rule in some {
-                writer.push(MultipartItem::Flow(&rule.flow_stats(self.as_of)));
-            }
-            self.n_written += some.len();
-            if some.len() == rest.len() {
+            let end = self.entries.len().min(self.n_written + RECORDS_PER_LOOK);
+            (self.n_written..end).for_each(|k| self.entries.write(k, self.as_of, writer));
+            self.n_written = end;
+            if end == self.entries.len() {
                 out.extend(self.writer.take().map(MultipartWriter::finish).unwrap_or_default());
                 return true;
             }
@@ -72,30 +123,55 @@ pub(crate) fn answer(
     let body = match request {
         MultipartRequest::Desc => MultipartBody::Desc(shared.config.description.clone()),
         MultipartRequest::Flow(request) => {
-            let rules = bridge.flow_stats(&request, now)?;
-            let kind = MultipartBody::Flow(request.format, Vec::new()).kind();
-            let writer = Some(MultipartWriter::new(version, xid, kind));
-            let reply = LongReply { writer, rules, n_written: 0, as_of: now };
+            let entries = Entries::Flows(bridge.flow_stats(&request, now)?);
+            let kind = MultipartKind::Flow(request.format);
+            let reply = LongReply::new(version, xid, kind, entries, now);
             connection.waiting = Waiting::Reply(reply);
             return Ok(());
+        }
+        MultipartRequest::FlowCounters(request) => {
+            let entries = Entries::Counters(bridge.flow_stats(&request, now)?);
+            let reply = LongReply::new(version, xid, MultipartKind::FlowCounters, entries, now);
+            connection.waiting = Waiting::Reply(reply);
+            return Ok(());
+        }
+        MultipartRequest::FlowMonitor(requests) => {
+            return monitor::request(xid, requests, connection, bridge, now);
         }
         MultipartRequest::Aggregate(request) => {
             MultipartBody::Aggregate(request.format, bridge.aggregate_stats(&request, now)?)
         }
-        MultipartRequest::Table => MultipartBody::Table(bridge.table_stats(now)),
+        MultipartRequest::Table => {
+            let mut tables = bridge.table_stats(now);
+            for table in &mut tables {
+                let config = bridge.table_config(table.table_id);
+                table.abilities = table_features::abilities(version, config);
+            }
+            MultipartBody::Table(tables)
+        }
+        MultipartRequest::TableDesc => {
+            let ids = 0..bridge.state().tables.n_tables();
+            let desc = |table_id| TableMod { table_id, ..TableMod::default() };
+            MultipartBody::TableDesc(ids.map(desc).collect())
+        }
         MultipartRequest::Port(port) => MultipartBody::Port(bridge.port_stats(port, dpif, now)?),
-        MultipartRequest::PortDesc(_) => MultipartBody::PortDesc(port_descs(bridge)),
+        MultipartRequest::PortDesc(OfPort::ANY) => {
+            MultipartBody::PortDesc(bridge.ports().map(|port| port.desc()).collect())
+        }
+        MultipartRequest::PortDesc(port) => {
+            let port = bridge.state().ports.get(port).ok_or(OfErrorKind::RequestBadPort)?;
+            MultipartBody::PortDesc([port.desc()].into())
+        }
+        MultipartRequest::BundleFeatures(_) => {
+            MultipartBody::BundleFeatures(bundle_flags::ATOMIC | bundle_flags::ORDERED)
+        }
         MultipartRequest::Queue { port, queue_id } => {
-            if port != OfPort::ANY
-                && port != OfPort::ALL
-                && bridge.state().ports.get(port).is_none()
-            {
-                return Err(OfErrorKind::QueueBadPort);
-            }
-            if queue_id != openflow::QUEUE_ALL {
-                return Err(OfErrorKind::QueueBadQueue);
-            }
+            queue(port, queue_id, bridge)?;
             MultipartBody::Queue(Vec::new())
+        }
+        MultipartRequest::QueueDesc { port, queue_id } => {
+            queue(port, queue_id, bridge)?;
+            MultipartBody::QueueDesc(Vec::new())
         }
         MultipartRequest::Group(_) => MultipartBody::Group(Vec::new()),
         MultipartRequest::GroupDesc(_) => MultipartBody::GroupDesc(Vec::new()),
@@ -108,11 +184,6 @@ pub(crate) fn answer(
         MultipartRequest::Meter(_) => MultipartBody::Meter(Vec::new()),
         MultipartRequest::MeterConfig(_) => MultipartBody::MeterConfig(Vec::new()),
         MultipartRequest::MeterFeatures => MultipartBody::MeterFeatures(Default::default()),
-        MultipartRequest::TableDesc
-        | MultipartRequest::QueueDesc { .. }
-        | MultipartRequest::FlowMonitor(_)
-        | MultipartRequest::FlowCounters(_)
-        | MultipartRequest::BundleFeatures(_) => return Err(OfErrorKind::RequestBadStat),
         MultipartRequest::TableFeatures(changes) => {
             if !changes.is_empty() {
                 // What the tables can do is fixed.
@@ -131,6 +202,14 @@ pub(crate) fn answer(
     Ok(())
 }
 
-fn port_descs(bridge: &Bridge) -> Vec<PortDesc> {
-    bridge.ports().map(|port| port.desc()).collect()
+/// Whether what a request asks for can be told: ports have no queues.
+fn queue(port: OfPort, queue_id: u32, bridge: &Bridge) -> Result<(), OfErrorKind> {
+    let is_all = matches!(port, OfPort::ANY | OfPort::ALL);
+    if !is_all && bridge.state().ports.get(port).is_none() {
+        return Err(OfErrorKind::QueueBadPort);
+    }
+    if queue_id != openflow::QUEUE_ALL {
+        return Err(OfErrorKind::QueueBadQueue);
+    }
+    Ok(())
 }

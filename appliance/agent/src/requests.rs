@@ -1,14 +1,17 @@
 //! What each request does. One message in, its replies (or its error) out.
 
 use crate::agent::Shared;
-use crate::connection::{Connection, Waiting};
+use crate::bundles::Step;
+use crate::connection::{Commit, Connection, Waiting};
 use crate::multipart;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::{Bridge, Fragments};
 use openflow::{
-    Capabilities, ControllerRole, FeaturesReply, FlowModCommand, Message, OfErrorKind, Origin,
-    QueueGetConfigReply, Role, SwitchConfig, Version, frag,
+    AsyncConfig, AsyncMasks, BundleMessage, Capabilities, ControllerRole, FeaturesReply,
+    FlowModCommand, Message, OfErrorKind, Origin, QueueGetConfigReply, Role, SwitchConfig, Version,
+    frag,
 };
 use sync::time::Nanos;
 
@@ -16,8 +19,17 @@ use sync::time::Nanos;
 /// and set of VLAN, addresses, TOS and ports. No queues.
 const ACTIONS_V10: u32 = 0x7ff;
 
-/// Handles one message of a connection whose handshake is over. True when the other primaries must
-/// be demoted.
+/// What a request means for other connections.
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// The others are no primaries any more.
+    Demote,
+    /// Those that want to hear of such requests get it.
+    Forward(Message),
+}
+
+/// Handles one message of a connection whose handshake is over.
 pub(crate) fn handle(
     bytes: &[u8],
     connection: &mut Connection,
@@ -25,29 +37,32 @@ pub(crate) fn handle(
     bridge: &mut Bridge,
     dpif: &mut dyn Dpif,
     now: Nanos,
-) -> bool {
+) -> Effect {
     let Some(dialect) = connection.dialect else {
-        return false;
+        return Effect::None;
     };
     let (header, message) = match dialect.decode(bytes) {
         Ok(decoded) => decoded,
         Err(refusal) => {
             connection.say(refusal.header.xid, &Message::Error(refusal.error));
-            return false;
+            return Effect::None;
         }
     };
     connection.ends_turn = looks_at_all(&message);
-    let outcome = act(header.xid, message, connection, shared, bridge, dpif, now);
-    match outcome {
-        Ok(demote) => demote,
-        Err(kind) => {
+    if let Message::Bundle(message) = message {
+        if let Err(kind) = bundle(header.xid, message, bytes, connection, shared, bridge, now) {
             connection.refuse(kind, bytes);
-            false
         }
+        return Effect::None;
     }
+    let outcome = act(header.xid, message, connection, shared, bridge, dpif, now);
+    outcome.unwrap_or_else(|kind| {
+        connection.refuse(kind, bytes);
+        Effect::None
+    })
 }
 
-/// `Ok(true)` when this connection became the primary.
+/// Does what a message asks for.
 fn act(
     xid: u32,
     message: Message,
@@ -56,9 +71,9 @@ fn act(
     bridge: &mut Bridge,
     dpif: &mut dyn Dpif,
     now: Nanos,
-) -> Result<bool, OfErrorKind> {
+) -> Result<Effect, OfErrorKind> {
     let Some(dialect) = &mut connection.dialect else {
-        return Ok(false);
+        return Ok(Effect::None);
     };
     let version = dialect.version;
     if changes_state(&message) && connection.role == ControllerRole::Secondary {
@@ -94,16 +109,22 @@ fn act(
         Message::FlowMod(flow_mod) => bridge.flow_mod(&flow_mod, version, now)?,
         Message::PacketOut(packet_out) => bridge.packet_out(&packet_out, version, dpif, now)?,
         Message::PortMod(port_mod) => bridge.port_mod(&port_mod)?,
-        Message::TableMod(table_mod) => bridge.table_mod(&table_mod)?,
-        Message::GroupMod(group_mod) => bridge.group_mod(&group_mod)?,
-        Message::MeterMod(meter_mod) => bridge.meter_mod(&meter_mod)?,
+        Message::TableMod(table_mod) => bridge.table_mod(&table_mod, version)?,
+        Message::GroupMod(group_mod) => {
+            bridge.group_mod(&group_mod)?;
+            return Ok(Effect::Forward(Message::GroupMod(group_mod)));
+        }
+        Message::MeterMod(meter_mod) => {
+            bridge.meter_mod(&meter_mod)?;
+            return Ok(Effect::Forward(Message::MeterMod(meter_mod)));
+        }
         Message::MultipartRequest(request) => {
             multipart::answer(xid, request, connection, shared, bridge, dpif, now)?;
         }
 
         Message::RoleRequest(request) => return role(xid, request, connection, shared),
         Message::GetAsyncRequest => {
-            let config = connection.asynchrony;
+            let config = as_known(connection.asynchrony, version);
             connection.say(xid, &Message::GetAsyncReply(config));
         }
         Message::SetAsync(config) => connection.asynchrony = config,
@@ -126,9 +147,9 @@ fn act(
                 false => OfErrorKind::RequestBadVendor,
             });
         }
-        Message::FlowMonitorCancel(_) => return Err(OfErrorKind::MonitorUnknownId),
-        // Bundles come with the complete agent.
-        Message::Bundle(_) => return Err(OfErrorKind::RequestBadSubtype),
+        Message::FlowMonitorCancel(id) => connection.watch.cancel(id)?,
+        // They are seen to before.
+        Message::Bundle(_) => {}
         // What only a switch says.
         Message::FeaturesReply(_)
         | Message::GetConfigReply(_)
@@ -146,7 +167,7 @@ fn act(
         | Message::FlowMonitorPaused
         | Message::FlowMonitorResumed => return Err(OfErrorKind::RequestBadType),
     }
-    Ok(false)
+    Ok(Effect::None)
 }
 
 /// Messages whose cost grows with the number of rules or of cached flows.
@@ -177,8 +198,11 @@ fn changes_state(message: &Message) -> bool {
 fn features(version: Version, bridge: &Bridge) -> FeaturesReply {
     let mut capabilities =
         Capabilities::FLOW_STATS | Capabilities::TABLE_STATS | Capabilities::PORT_STATS;
-    if version == Version::V10 {
+    if version < Version::V12 {
         capabilities |= Capabilities::ARP_MATCH_IP;
+    }
+    if version >= Version::V14 {
+        capabilities |= Capabilities::BUNDLES | Capabilities::FLOW_MONITORING;
     }
     let ports = match version {
         // From 1.3 on ports are described by a multipart request of their own.
@@ -232,7 +256,7 @@ fn role(
     request: Role,
     connection: &mut Connection,
     shared: &mut Shared,
-) -> Result<bool, OfErrorKind> {
+) -> Result<Effect, OfErrorKind> {
     shared.generation.advance(&request)?;
     if request.role != ControllerRole::NoChange {
         connection.role = request.role;
@@ -243,5 +267,50 @@ fn role(
     };
     let reply = Role { role: connection.role, generation_id, origin: request.origin };
     connection.say(xid, &Message::RoleReply(reply));
-    Ok(request.role == ControllerRole::Primary)
+    let is_primary = request.role == ControllerRole::Primary;
+    Ok(if is_primary { Effect::Demote } else { Effect::None })
+}
+
+/// Does what a bundle message asks for (1.4.1 §7.3.9).
+fn bundle(
+    xid: u32,
+    message: BundleMessage,
+    bytes: &[u8],
+    connection: &mut Connection,
+    shared: &mut Shared,
+    bridge: &mut Bridge,
+    now: Nanos,
+) -> Result<(), OfErrorKind> {
+    let Some(dialect) = connection.dialect else {
+        return Ok(());
+    };
+    if connection.role == ControllerRole::Secondary {
+        return Err(OfErrorKind::RequestIsSecondary);
+    }
+    let n_bytes = &mut shared.n_bundled_bytes;
+    match connection.bundles.handle(message, bytes, dialect, n_bytes, now)? {
+        Step::Nothing => {}
+        Step::Reply(reply) => connection.say(xid, &reply),
+        Step::Commit(bundle, reply) => {
+            let id = bridge.commit_bundle(bundle);
+            let request = bytes.to_vec();
+            let commit = Commit { id, in_force: None, reply, request };
+            connection.waiting = Waiting::Commit(Box::new(commit));
+        }
+    }
+    Ok(())
+}
+
+/// The configuration in what a version knows of it: 1.3 has no bits for the reasons of 1.4.
+fn as_known(config: AsyncConfig, version: Version) -> AsyncConfig {
+    if version >= Version::V14 {
+        return config;
+    }
+    let known = |masks: AsyncMasks| AsyncMasks {
+        packet_in: masks.packet_in & 0b111,
+        port_status: masks.port_status,
+        flow_removed: masks.flow_removed & 0b1111,
+        ..AsyncMasks::NONE
+    };
+    AsyncConfig { primary: known(config.primary), secondary: known(config.secondary), ..config }
 }

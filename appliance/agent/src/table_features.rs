@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use flow::{Field, Maskable, WireId};
 use ofproto::Tables;
-use openflow::{RuleKind, TableFeatures, TableProperty, Version};
+use openflow::{RuleKind, TableAbilities, TableConfig, TableFeatures, TableProperty, Version};
 
 /// Instructions (§5.9): goto-table, write-metadata, write-, apply- and clear-actions.
 const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
@@ -54,6 +54,53 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
     };
     tables.iter().map(describe_one).collect()
 }
+
+/// What every table can do, as table statistics of 1.1 and 1.2 say, which is said in no other way
+/// there (1.1 §A.3.5.4, 1.2 §A.3.6.4). Fields of experimenters have no bits.
+pub(crate) fn abilities(version: Version, config: TableConfig) -> TableAbilities {
+    let bits = |numbers: &[u16]| numbers.iter().fold(0, |bits, number| bits | 1 << number);
+    let early = TableAbilities {
+        instructions: bits(&INSTRUCTIONS),
+        config: config.bits(),
+        ..TableAbilities::default()
+    };
+    match version {
+        Version::V11 => TableAbilities {
+            match_fields: OFPFMF11_ALL,
+            wildcards: OFPFMF11_ALL,
+            write_actions: ACTIONS_V11,
+            apply_actions: ACTIONS_V11,
+            ..early
+        },
+        Version::V12 => TableAbilities {
+            match_fields: basic_bits(version, |_| true),
+            wildcards: basic_bits(version, |_| true),
+            write_actions: bits(&ACTIONS),
+            apply_actions: bits(&ACTIONS),
+            write_setfields: basic_bits(version, |field| field.spec().writable),
+            apply_setfields: basic_bits(version, |field| field.spec().writable),
+            metadata_match: u64::MAX,
+            metadata_write: u64::MAX,
+            ..early
+        },
+        _ => TableAbilities::default(),
+    }
+}
+
+/// All fields that 1.1 can match.
+const OFPFMF11_ALL: u64 = 0xffff;
+/// The actions of 1.1 (§A.2.5) but for copying TTLs (11 and 12) and groups (22).
+const ACTIONS_V11: u32 = ((1 << 25) - 1) & !(0b11 << 11) & !(1 << 22);
+
+/// One bit for each standard field, by its number.
+fn basic_bits(version: Version, chosen: impl Fn(Field) -> bool) -> u64 {
+    let headers = fields(version, chosen, false).into_iter();
+    let basic = headers.filter(|header| header >> 16 == OPENFLOW_BASIC);
+    basic.fold(0, |bits, header| bits | 1_u64.checked_shl(header >> 9 & 0x7f).unwrap_or(0))
+}
+
+/// `OFPXMC_OPENFLOW_BASIC`.
+const OPENFLOW_BASIC: u32 = 0x8000;
 
 /// Headers of the fields that `version` has and `chosen` wants, with the mask bit where it may be
 /// set and is asked for.

@@ -145,15 +145,23 @@ fn role(role: ControllerRole, generation: u64) -> Message {
 
 #[test]
 fn versions_are_negotiated_and_strangers_are_refused() {
-    for (bitmap, header, agreed) in [
-        (Some(Version::V13.bit() | Version::V10.bit()), Version::V13, Some(Version::V13)),
-        (Some(Version::V14.bit() | Version::V10.bit()), Version::V14, Some(Version::V10)),
-        (None, Version::V10, Some(Version::V10)),
-        (None, Version::V15, Some(Version::V13)),
-        (Some(Version::V14.bit()), Version::V14, None),
-        (None, Version::V12, None),
+    let old = Version::V10.bit() | Version::V13.bit();
+    let all = AgentConfig::default().versions;
+    for (versions, bitmap, header, agreed) in [
+        (old, Some(Version::V13.bit() | Version::V10.bit()), Version::V13, Some(Version::V13)),
+        (old, Some(Version::V14.bit() | Version::V10.bit()), Version::V14, Some(Version::V10)),
+        (old, None, Version::V10, Some(Version::V10)),
+        (old, None, Version::V15, Some(Version::V13)),
+        (old, Some(Version::V14.bit()), Version::V14, None),
+        (old, None, Version::V12, None),
+        (all, Some(Version::V14.bit() | Version::V10.bit()), Version::V14, Some(Version::V14)),
+        (all, Some(Version::V11.bit()), Version::V15, Some(Version::V11)),
+        (all, None, Version::V12, Some(Version::V12)),
+        (all, None, Version::V15, Some(Version::V15)),
+        (all, Some(1 << 7), Version::V15, None),
     ] {
-        let mut stage = Stage::new(AgentConfig::default());
+        let config = AgentConfig { versions, ..AgentConfig::default() };
+        let mut stage = Stage::new(config);
         let conn = ConnId(7);
         stage.agent.accepted(conn, "10.0.2.2:1".parse().expect("address"), stage.now);
         let mut peer = Peer { conn, dialect: Dialect::plain(header), xid: 0 };

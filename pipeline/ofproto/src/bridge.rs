@@ -33,6 +33,7 @@ use crate::revalidator::Revalidator;
 use crate::table::Tables;
 use crate::translate::Frozen;
 use crate::umap::Ukeys;
+use crate::watch::Watched;
 use crate::wrong_flow::WrongFlows;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -191,6 +192,7 @@ pub struct Bridge {
     pub(crate) timeouts: Timeouts,
     pub(crate) farewells: Farewells,
     pub(crate) events: Events,
+    pub(crate) watched: Watched,
     pub(crate) stats: BridgeStats,
     pub(crate) wrong_flows: WrongFlows,
     pub(crate) has_controllers: bool,
@@ -226,6 +228,7 @@ impl Bridge {
             timeouts: Timeouts::default(),
             farewells: Farewells::default(),
             events: Events::new(),
+            watched: Watched::default(),
             stats: BridgeStats::default(),
             wrong_flows: WrongFlows::default(),
             has_controllers: false,

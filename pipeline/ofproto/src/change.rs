@@ -23,7 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Clause, Version};
 use flow::Match;
-use openflow::{FlowModFlags, FlowRemovedReason, OfErrorKind};
+use openflow::{FlowEvent, FlowModFlags, FlowRemovedReason, OfErrorKind};
 use sync::time::Nanos;
 
 /// Rules of one change that the log of changes is told of one by one.
@@ -190,10 +190,13 @@ impl Bridge {
                         self.timeouts.remove(old);
                     }
                     self.timeouts.insert(rule);
+                    let event = if old.is_some() { FlowEvent::Modified } else { FlowEvent::Added };
+                    self.watched.push(event, rule, old.as_ref());
                 }
                 Step::TakeOut { rule, reason } => {
                     self.note_cookies(change.version, None, Some(rule));
                     self.timeouts.remove(rule);
+                    self.watched.push(FlowEvent::Removed(*reason), rule, None);
                     if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
                         self.farewells.push(Arc::clone(rule), *reason, now, self.changes.seq());
                         // The report waits until this is in force.

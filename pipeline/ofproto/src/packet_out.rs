@@ -34,7 +34,13 @@ impl Bridge {
         };
         let dp = self.state.ports.get(in_port).and_then(crate::port::Port::dp);
         let dp = dp.unwrap_or(PortNo::NONE);
-        let flow = extract(&packet_out.data, &FlowMeta::of_port(dp.0)).flow;
+        let mut flow = extract(&packet_out.data, &FlowMeta::of_port(dp.0)).flow;
+        if let Some(metadata) = &packet_out.metadata {
+            for word in metadata.mask().map() {
+                let kept = flow.word(word) & !metadata.mask().word(word);
+                flow.set_word(word, kept | metadata.flow().word(word));
+            }
+        }
         check_packet_out(&packet_out.actions, &flow, version)?;
         let out = translate(&TranslateIn {
             state: &self.state,

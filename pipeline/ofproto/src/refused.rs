@@ -2,12 +2,7 @@
 //! tables of them hold none (OpenFlow 1.3.5 §7.3.4.2, §7.3.4.4 and §7.5.4).
 
 use crate::bridge::Bridge;
-use openflow::{
-    GroupMod, GroupModCommand, MeterMod, MeterModCommand, OfErrorKind, TABLE_ALL, TableMod,
-};
-
-/// `OFPTC_DEPRECATED_MASK`.
-const DEPRECATED_CONFIG: u32 = 3;
+use openflow::{GroupMod, GroupModCommand, MeterMod, MeterModCommand, OfErrorKind};
 
 impl Bridge {
     /// Changes a group.
@@ -35,22 +30,6 @@ impl Bridge {
             MeterModCommand::Add => Err(OfErrorKind::MeterModOutOfMeters),
             MeterModCommand::Modify => Err(OfErrorKind::MeterModUnknownMeter),
             MeterModCommand::Delete => Ok(()),
-        }
-    }
-
-    /// Changes a table's configuration (1.3.5 §7.3.3): the only bits are deprecated and mean nothing.
-    ///
-    /// # Errors
-    /// No such table, or a bit that is not defined.
-    pub fn table_mod(&mut self, table_mod: &TableMod) -> Result<(), OfErrorKind> {
-        let is_known =
-            table_mod.table_id == TABLE_ALL || table_mod.table_id < self.state.tables.n_tables();
-        if !is_known {
-            Err(OfErrorKind::TableModBadTable)
-        } else if table_mod.config.bits() & !DEPRECATED_CONFIG != 0 {
-            Err(OfErrorKind::TableModBadConfig)
-        } else {
-            Ok(())
         }
     }
 }

@@ -6,6 +6,7 @@
 //! the last finished change made; therefore rules removed in it can be forgotten at once.
 
 use crate::rule::Rule;
+use crate::table_mod::TableMiss;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,6 +22,8 @@ pub struct Table {
     pub(crate) rules: Classifier<Rule>,
     pub(crate) n_hidden: usize,
     pub(crate) max_rules: usize,
+    /// What to do with a packet that no rule matches.
+    pub(crate) miss: TableMiss,
     /// Packets looked up here.
     pub(crate) n_lookups: Counter,
     /// Those that found a rule.
@@ -81,6 +84,7 @@ impl Tables {
             rules: Classifier::new(seed ^ u64::from(id)),
             n_hidden: 0,
             max_rules: MAX_RULES,
+            miss: TableMiss::Default,
             n_lookups: Counter::new(),
             n_matched: Counter::new(),
         };

@@ -7,6 +7,7 @@ use super::step::{List, LookupKind, Origin, Step};
 use crate::bridge::Fragments;
 use crate::events::MissKind;
 use crate::rule::Rule;
+use crate::table_mod::TableMiss;
 use crate::ukey::Credit;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -141,7 +142,23 @@ impl Machine<'_> {
     fn miss(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
         let state = self.input.state;
         self.deps.note_port(in_port);
-        let is_asked = state.options.miss_to_controllers
+        // Lookups of a resubmit end where they began (as in Open vSwitch).
+        let config = match kind {
+            LookupKind::Pipeline => state.tables.get(table_id).map(|table| table.miss),
+            _ => None,
+        };
+        if config == Some(TableMiss::Continue) && table_id + 1 < state.tables.n_tables() {
+            self.report.open(NodeKind::Table, format_args!("{table_id:2}. No match."));
+            self.report.close();
+            self.steps.push(Step::Lookup { table_id: table_id + 1, kind, in_port });
+            return;
+        }
+        let is_configured = match config {
+            Some(TableMiss::Controller) => true,
+            Some(TableMiss::Drop) => false,
+            _ => state.options.miss_to_controllers,
+        };
+        let is_asked = is_configured
             && kind == LookupKind::Pipeline
             && state
                 .ports

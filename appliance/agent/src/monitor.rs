@@ -1,0 +1,299 @@
+//! Flow monitors (OpenFlow 1.4.1 §7.3.5.18, and the extensions before it): whoever watches rules is told
+//! of each change.
+//!
+//! # Own changes
+//! Unless a monitor asks for more, what a peer changed itself is told by the transaction id of its
+//! request. Like Open vSwitch, and for the sake of `ovs-ofctl`, "only own" means "own in full" too: others'
+//! changes are told all the same.
+//!
+//! # Slow readers
+//! When too much waits to be read, updates pause, and the peer is told. From then on just the rules that
+//! go are kept in mind. When it has read everything, it is told of those, then of the
+//! rules that came or changed since the pause, as they are now; then updates go on. The rules that there
+//! are when a monitor begins are told in the same way, without words about a pause.
+
+use crate::connection::{Connection, Waiting};
+use crate::multipart::{Entries, LongReply};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use ofproto::{Bridge, Rule, RuleEvent};
+use openflow::{
+    FlowEvent, FlowMonitorRequest, FlowRemovedReason, FlowStatsRequest, FlowUpdate, Message,
+    MonitorCommand, MonitorFlags, MultipartItem, MultipartKind, MultipartWriter, OfErrorKind,
+    TABLE_ALL, Version,
+};
+use sync::time::Nanos;
+
+/// Monitors of one connection.
+const MAX_MONITORS: usize = 64;
+/// With so much unread, updates pause.
+const PAUSE_BYTES: usize = 128 * 1024;
+
+/// Rules that go while updates pause, beyond which the peer is given up.
+const MAX_GONE: usize = 1 << 20;
+
+/// What a connection watches.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    monitors: Vec<FlowMonitorRequest>,
+    pause: Option<Pause>,
+}
+
+/// Updates are not sent as they come up.
+#[derive(Debug)]
+struct Pause {
+    /// Since when.
+    since: Nanos,
+    /// Rules that have gone since then.
+    gone: Vec<(Arc<Rule>, FlowRemovedReason)>,
+    /// Whether the peer has been told of the pause.
+    is_announced: bool,
+}
+
+/// A rule to tell of, and whether with its instructions.
+pub(crate) type Update = (FlowEvent, Arc<Rule>, bool);
+
+impl Watch {
+    /// Whether there is any monitor.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.monitors.is_empty()
+    }
+
+    /// Ends a monitor.
+    pub(crate) fn cancel(&mut self, id: u32) -> Result<(), OfErrorKind> {
+        let k = self.monitors.iter().position(|monitor| monitor.monitor_id == id);
+        self.monitors.swap_remove(k.ok_or(OfErrorKind::MonitorUnknownId)?);
+        if self.monitors.is_empty() {
+            self.pause = None;
+        }
+        Ok(())
+    }
+
+    /// The flags of the monitors that want to hear of an event, together.
+    fn wanted(&self, event: &RuleEvent) -> MonitorFlags {
+        let kind = match event.event {
+            FlowEvent::Initial => MonitorFlags::INITIAL,
+            FlowEvent::Added => MonitorFlags::ADD,
+            FlowEvent::Removed(_) => MonitorFlags::REMOVED,
+            FlowEvent::Modified => MonitorFlags::MODIFY,
+        };
+        let wants = |monitor: &&FlowMonitorRequest| {
+            monitor.flags.contains(kind) && covers(monitor, &event.rule, event.old.as_deref())
+        };
+        self.monitors.iter().filter(wants).fold(MonitorFlags::empty(), |all, m| all | m.flags)
+    }
+}
+
+fn covers(monitor: &FlowMonitorRequest, rule: &Rule, old: Option<&Rule>) -> bool {
+    let leads = |rule: &Rule| rule.leads_to(monitor.out_port, openflow::GROUP_ANY);
+    (monitor.table_id == TABLE_ALL || monitor.table_id == rule.table_id)
+        && (leads(rule) || old.is_some_and(leads))
+        && rule.leads_to(openflow::OfPort::ANY, monitor.out_group)
+        && rule.is_within(&monitor.match_)
+}
+
+/// Begins, changes and ends monitors as a request says: all of it, or nothing.
+pub(crate) fn request(
+    xid: u32,
+    requests: Vec<FlowMonitorRequest>,
+    connection: &mut Connection,
+    bridge: &mut Bridge,
+    now: Nanos,
+) -> Result<(), OfErrorKind> {
+    let Some(version) = connection.version() else {
+        return Ok(());
+    };
+    let mut monitors = connection.watch.monitors.clone();
+    let mut initial: Vec<Update> = Vec::new();
+    for request in requests {
+        let known = monitors.iter().position(|m| m.monitor_id == request.monitor_id);
+        match (request.command, known) {
+            (MonitorCommand::Add, Some(_)) => return Err(OfErrorKind::MonitorExists),
+            (MonitorCommand::Modify | MonitorCommand::Delete, None) => {
+                return Err(OfErrorKind::MonitorUnknownId);
+            }
+            (MonitorCommand::Add, None) => {}
+            (_, Some(k)) => drop(monitors.swap_remove(k)),
+        }
+        if request.command == MonitorCommand::Delete {
+            continue;
+        }
+        if monitors.len() >= MAX_MONITORS {
+            return Err(OfErrorKind::MonitorUnknown);
+        }
+        let is_table =
+            request.table_id == TABLE_ALL || request.table_id < bridge.state().tables.n_tables();
+        if !is_table {
+            return Err(match version {
+                Version::V14 | Version::V15 => OfErrorKind::MonitorBadTableId,
+                _ => OfErrorKind::RequestBadTableId,
+            });
+        }
+        if request.flags.contains(MonitorFlags::INITIAL) {
+            let has_instructions = request.flags.contains(MonitorFlags::INSTRUCTIONS);
+            let rules = bridge.flow_stats(&filter(&request), now)?;
+            initial
+                .extend(rules.into_iter().map(|rule| (FlowEvent::Initial, rule, has_instructions)));
+        }
+        monitors.push(request);
+    }
+    let watch = &mut connection.watch;
+    watch.monitors = monitors;
+    bridge.watch_rules(true);
+    if watch.pause.is_none() && !initial.is_empty() {
+        watch.pause = Some(Pause { since: now, gone: Vec::new(), is_announced: false });
+    }
+    let reply =
+        LongReply::new(version, xid, MultipartKind::FlowMonitor, Entries::Updates(initial), now);
+    connection.waiting = Waiting::Reply(reply);
+    Ok(())
+}
+
+fn filter(request: &FlowMonitorRequest) -> FlowStatsRequest {
+    FlowStatsRequest {
+        table_id: request.table_id,
+        out_port: request.out_port,
+        out_group: request.out_group,
+        cookie: 0,
+        cookie_mask: 0,
+        match_: request.match_,
+        format: openflow::FlowFormat::Standard,
+    }
+}
+
+/// Tells the connections of what changed. `origin` is the connection, and the transaction id of its
+/// request, that did it.
+pub(crate) fn deliver(
+    connections: &mut [Connection],
+    bridge: &mut Bridge,
+    origin: Option<(usize, u32)>,
+    now: Nanos,
+) -> bool {
+    let mut writers: Vec<Option<(MultipartWriter, bool)>> = Vec::new();
+    while let Some(event) = bridge.take_rule_event() {
+        writers.resize_with(connections.len(), || None);
+        let each = connections.iter_mut().zip(&mut writers).enumerate();
+        for (k, (connection, writer)) in each {
+            let own = origin.filter(|(who, _)| *who == k).map(|(_, xid)| xid);
+            tell(connection, writer, &event, own);
+        }
+    }
+    let worked = !writers.is_empty();
+    for (connection, writer) in connections.iter_mut().zip(writers) {
+        if let Some((writer, _)) = writer {
+            connection.out.tail().extend(writer.finish());
+        }
+        pause_if_slow(connection, now);
+    }
+    if bridge.take_rule_events_lost() {
+        for connection in connections.iter_mut().filter(|c| c.watch.is_active()) {
+            connection.ending = Some("more changed than its flow monitor can tell");
+        }
+    }
+    worked
+}
+
+fn tell(
+    connection: &mut Connection,
+    writer: &mut Option<(MultipartWriter, bool)>,
+    event: &RuleEvent,
+    own: Option<u32>,
+) {
+    let Some(version) = connection.version() else { return };
+    let flags = connection.watch.wanted(event);
+    if flags.is_empty() {
+        return;
+    }
+    if let Some(pause) = &mut connection.watch.pause {
+        // Perhaps the peer never heard of it: then the word does no harm.
+        if let FlowEvent::Removed(reason) = event.event {
+            pause.gone.push((Arc::clone(&event.rule), reason));
+            if pause.gone.len() > MAX_GONE {
+                connection.ending = Some("does not read what its flow monitor tells");
+            }
+        }
+        return;
+    }
+    let (writer, has_abbrev) = writer.get_or_insert_with(|| {
+        (MultipartWriter::new(version, 0, MultipartKind::FlowMonitor), false)
+    });
+    let in_full = flags.intersects(MonitorFlags::NO_ABBREV | MonitorFlags::ONLY_OWN);
+    match own {
+        Some(xid) if !in_full => {
+            if !core::mem::replace(has_abbrev, true) {
+                writer.push(MultipartItem::FlowMonitor(&FlowUpdate::Abbrev { xid }));
+            }
+        }
+        _ => {
+            let has_instructions = flags.contains(MonitorFlags::INSTRUCTIONS);
+            let update = update(event.event, &event.rule, has_instructions);
+            writer.push(MultipartItem::FlowMonitor(&update));
+        }
+    }
+}
+
+/// What is told of a rule.
+pub(crate) fn update(event: FlowEvent, rule: &Rule, has_instructions: bool) -> FlowUpdate {
+    let is_gone = matches!(event, FlowEvent::Removed(_));
+    FlowUpdate::Full {
+        event,
+        table_id: rule.table_id,
+        idle_timeout: rule.idle_timeout(),
+        hard_timeout: rule.hard_timeout(),
+        priority: u16::try_from(rule.priority).unwrap_or(u16::MAX),
+        cookie: rule.cookie,
+        match_: rule.match_.expand(),
+        instructions: match has_instructions && !is_gone {
+            true => rule.instructions.clone(),
+            false => openflow::Instructions::default(),
+        },
+    }
+}
+
+fn pause_if_slow(connection: &mut Connection, now: Nanos) {
+    let is_live = connection.watch.is_active() && connection.watch.pause.is_none();
+    if is_live && connection.out.pending().len() > PAUSE_BYTES {
+        connection.watch.pause = Some(Pause { since: now, gone: Vec::new(), is_announced: true });
+        connection.say(0, &Message::FlowMonitorPaused);
+    }
+}
+
+/// Goes on with updates that paused, once the peer has read what there was; true if there was anything
+/// to do.
+pub(crate) fn resume(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bool {
+    let Some(version) = connection.version() else { return false };
+    let may = matches!(connection.waiting, Waiting::No) && connection.ending.is_none();
+    let has_read = connection.out.pending().is_empty();
+    let Some(pause) =
+        connection.watch.pause.as_mut().filter(|pause| may && (has_read || !pause.is_announced))
+    else {
+        return false;
+    };
+    let since = core::mem::replace(&mut pause.since, now);
+    let gone = core::mem::take(&mut pause.gone);
+    let is_announced = pause.is_announced;
+    let removed = gone.into_iter().map(|(rule, reason)| (FlowEvent::Removed(reason), rule, false));
+    let mut updates: Vec<Update> = removed.collect();
+    for rule in bridge.rules_changed_since(since) {
+        let event = match rule.created >= since {
+            true => FlowEvent::Added,
+            false => FlowEvent::Modified,
+        };
+        let event = RuleEvent { rule, old: None, event };
+        let flags = connection.watch.wanted(&event);
+        if !flags.is_empty() {
+            updates.push((event.event, event.rule, flags.contains(MonitorFlags::INSTRUCTIONS)));
+        }
+    }
+    if updates.is_empty() {
+        connection.watch.pause = None;
+        if is_announced {
+            connection.say(0, &Message::FlowMonitorResumed);
+        }
+    } else {
+        let entries = Entries::Updates(updates);
+        let reply = LongReply::new(version, 0, MultipartKind::FlowMonitor, entries, now);
+        connection.waiting = Waiting::Reply(reply);
+    }
+    true
+}

@@ -1,0 +1,326 @@
+//! The stock `ovs-ofctl`, in every version, against the agent over a real bridge and real sockets.
+
+use agent::{Agent, AgentConfig, ConnId};
+use datapath::{LocalDpif, PortNo};
+use flow::EtherAddr;
+use ofproto::{Bridge, BridgeConfig, Link, PortSpec};
+use openflow::OfPort;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use sync::time::Nanos;
+
+const VERSIONS: [&str; 6] =
+    ["OpenFlow10", "OpenFlow11", "OpenFlow12", "OpenFlow13", "OpenFlow14", "OpenFlow15"];
+
+/// A bridge, its agent, and the sockets of those who talk to it.
+struct Switch {
+    agent: Agent,
+    bridge: Bridge,
+    dpif: LocalDpif,
+    listener: TcpListener,
+    streams: Vec<(ConnId, TcpStream, Vec<u8>)>,
+    started: Instant,
+    n_accepted: u32,
+}
+
+impl Switch {
+    fn start() -> Switch {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket that does not wait");
+        let now = Nanos::from_secs(1);
+        let config =
+            BridgeConfig { fail_mode: ofproto::FailMode::Secure, ..BridgeConfig::default() };
+        let mut bridge = Bridge::new(config, now);
+        let mut dpif = LocalDpif::new();
+        for k in 1..=2_u32 {
+            let spec = PortSpec {
+                dp: Some(PortNo(k)),
+                of: OfPort(k),
+                name: format!("p{k}"),
+                hw_addr: EtherAddr([2, 0, 0, 0, 0, u8::try_from(k).expect("small")]),
+                mtu: 1500,
+                link: Link::UP,
+            };
+            bridge.add_port(spec, now).expect("a new port");
+            dpif.add_port(PortNo(k));
+        }
+        Switch {
+            agent: Agent::new(AgentConfig::default()),
+            bridge,
+            dpif,
+            listener,
+            streams: Vec::new(),
+            started: Instant::now(),
+            n_accepted: 0,
+        }
+    }
+
+    fn target(&self) -> String {
+        format!("tcp:{}", self.listener.local_addr().expect("its address"))
+    }
+
+    /// Everybody works once around.
+    fn work(&mut self) {
+        let elapsed = u64::try_from(self.started.elapsed().as_nanos()).expect("not that long");
+        let now = Nanos::from_secs(1).saturating_add(Nanos(elapsed));
+        self.dpif.set_now(now);
+        if let Ok((stream, peer)) = self.listener.accept() {
+            stream.set_nonblocking(true).expect("a socket that does not wait");
+            self.n_accepted += 1;
+            let id = ConnId(self.n_accepted);
+            assert!(self.agent.accepted(id, peer, now));
+            self.streams.push((id, stream, Vec::new()));
+        }
+        let mut ended = Vec::new();
+        for (id, stream, unread) in &mut self.streams {
+            let mut chunk = [0; 65536];
+            match stream.read(&mut chunk) {
+                Ok(0) => ended.push(*id),
+                Ok(n) => unread.extend_from_slice(&chunk[..n]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => ended.push(*id),
+            }
+            let taken = self.agent.received(*id, unread, now);
+            unread.drain(..taken);
+        }
+        self.agent.poll(now, &mut self.bridge, &mut self.dpif);
+        while let Some(upcall) = self.dpif.next_upcall() {
+            self.bridge.handle_upcall(upcall, &mut self.dpif, now);
+        }
+        self.bridge.run(&mut self.dpif, now);
+        self.agent.poll(now, &mut self.bridge, &mut self.dpif);
+        for (id, stream, _) in &mut self.streams {
+            let Some(outbox) = self.agent.output(*id) else { continue };
+            if let Ok(n) = stream.write(outbox.pending()) {
+                outbox.consume(n);
+            }
+        }
+        for id in ended {
+            self.agent.closed(id, now);
+            self.streams.retain(|(other, ..)| *other != id);
+        }
+    }
+
+    /// Starts the tool.
+    fn spawn(&self, version: &str, args: &[&str]) -> Child {
+        let target = self.target();
+        let args = args.iter().map(|arg| arg.replace("BR", &target));
+        Command::new("ovs-ofctl")
+            .env("OVS_RUNDIR", std::env::temp_dir())
+            .args(["-O", version, "--timeout=60"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs")
+    }
+
+    /// Runs the tool to its end: what it said, and whether it was content.
+    fn run(&mut self, version: &str, args: &[&str]) -> (String, bool) {
+        let mut child = self.spawn(version, args);
+        let mut out = child.stdout.take().expect("piped");
+        let mut problems = child.stderr.take().expect("piped");
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            out.read_to_string(&mut text).expect("text");
+            problems.read_to_string(&mut text).expect("text");
+            text
+        });
+        while child.try_wait().expect("a child").is_none() {
+            self.work();
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let ok = child.wait().expect("a child").success();
+        (reader.join().expect("read"), ok)
+    }
+
+    fn ok(&mut self, version: &str, args: &[&str]) -> String {
+        let (text, ok) = self.run(version, args);
+        assert!(ok && !text.contains("ERROR"), "{version} {args:?}: {text}");
+        text
+    }
+}
+
+fn has_tool() -> bool {
+    let has = Command::new("ovs-ofctl").arg("--version").output().is_ok();
+    if !has {
+        eprintln!("skipped: ovs-ofctl is not installed (package openvswitch-common)");
+    }
+    has
+}
+
+#[test]
+fn every_version_reads_and_writes_rules() {
+    if !has_tool() {
+        return;
+    }
+    for version in VERSIONS {
+        let mut switch = Switch::start();
+        switch.ok(
+            version,
+            &["add-flow", "BR", "priority=7,in_port=1,ip,nw_dst=10.0.0.0/8,actions=2"],
+        );
+        switch.ok(version, &["add-flow", "BR", "cookie=5,table=3,tcp,tp_dst=80,actions=drop"]);
+        let dump = switch.ok(version, &["dump-flows", "BR"]);
+        assert!(
+            dump.contains("priority=7,ip,in_port=1,nw_dst=10.0.0.0/8 actions=output:2"),
+            "{dump}"
+        );
+        assert!(dump.contains("table=3") && dump.contains("tp_dst=80 actions=drop"), "{dump}");
+        let sum = switch.ok(version, &["dump-aggregate", "BR"]);
+        assert!(sum.contains("flow_count=2"), "{version}: {sum}");
+        switch.ok(
+            version,
+            &["--strict", "mod-flows", "BR", "priority=7,in_port=1,ip,nw_dst=10.0.0.0/8,actions=1"],
+        );
+        assert!(switch.ok(version, &["dump-flows", "BR", "table=0"]).contains("actions=output:1"));
+        // What a modify that finds nothing does changed with 1.2.
+        switch.ok(version, &["mod-flows", "BR", "table=0,udp,actions=2"]);
+        let has_added = switch.ok(version, &["dump-flows", "BR"]).contains("udp");
+        assert_eq!(has_added, matches!(version, "OpenFlow10" | "OpenFlow11"), "{version}");
+        switch.ok(version, &["del-flows", "BR", "table=3,tcp"]);
+        let left = switch.ok(version, &["dump-flows", "BR"]);
+        assert!(!left.contains("tcp"), "{version}: {left}");
+        let (refused, _) = switch.run(version, &["add-flow", "BR", "actions=group:999"]);
+        assert!(refused.contains("OFPBAC_BAD_OUT_GROUP"), "{version}: {refused}");
+    }
+}
+
+#[test]
+fn every_version_describes_the_switch() {
+    if !has_tool() {
+        return;
+    }
+    for version in VERSIONS {
+        let mut switch = Switch::start();
+        let show = switch.ok(version, &["show", "BR"]);
+        assert!(show.contains("1(p1): addr:02:00:00:00:00:01"), "{version}: {show}");
+        let tables = switch.ok(version, &["dump-tables", "BR"]);
+        assert!(tables.contains("table 0"), "{version}: {tables}");
+        let ports = switch.ok(version, &["dump-ports", "BR"]);
+        assert!(ports.contains("rx pkts=0"), "{version}: {ports}");
+        switch.ok(version, &["dump-ports-desc", "BR"]);
+        switch.ok(version, &["queue-stats", "BR"]);
+        switch.ok(version, &["dump-desc", "BR"]);
+        switch.ok(version, &["mod-port", "BR", "1", "no-forward"]);
+        assert!(switch.ok(version, &["show", "BR"]).contains("NO_FWD"), "{version}");
+        switch.ok(
+            version,
+            &[
+                "packet-out",
+                "BR",
+                "in_port=controller packet=ffffffffffff02000000000108060001 actions=1",
+            ],
+        );
+        switch.ok(version, &["get-frags", "BR"]);
+        if version >= "OpenFlow13" {
+            switch.ok(version, &["dump-table-features", "BR"]);
+        }
+        if version >= "OpenFlow14" {
+            assert!(
+                switch.ok(version, &["dump-table-desc", "BR"]).contains("table 254"),
+                "{version}"
+            );
+        }
+    }
+}
+
+#[test]
+fn importance_is_kept_and_shown() {
+    if !has_tool() {
+        return;
+    }
+    for version in ["OpenFlow14", "OpenFlow15"] {
+        let mut switch = Switch::start();
+        switch.ok(version, &["add-flow", "BR", "importance=17,actions=2"]);
+        assert!(switch.ok(version, &["dump-flows", "BR"]).contains("importance=17"), "{version}");
+    }
+}
+
+#[test]
+fn bundles_are_carried_out_whole_or_not_at_all() {
+    if !has_tool() {
+        return;
+    }
+    let file = |name: &str, lines: &[String]| {
+        let path = std::env::temp_dir().join(format!("uniswitch-{}-{name}", std::process::id()));
+        std::fs::write(&path, lines.join("\n")).expect("a temporary file");
+        path
+    };
+    let rules =
+        |n: u32| (0..n).map(|k| format!("priority=1,reg0={k},actions=2")).collect::<Vec<_>>();
+    let good = file("good", &rules(3000));
+    let mut lines = rules(20);
+    lines.push("priority=1,reg0=77,table=3,actions=group:9".into());
+    let bad = file("bad", &lines);
+    for version in ["OpenFlow13", "OpenFlow14", "OpenFlow15"] {
+        let mut switch = Switch::start();
+        let (text, ok) =
+            switch.run(version, &["--bundle", "add-flows", "BR", bad.to_str().expect("a path")]);
+        assert!(!ok || text.contains("Error"), "{version}: {text}");
+        let sum = switch.ok(version, &["dump-aggregate", "BR"]);
+        assert!(sum.contains("flow_count=0"), "{version}: nothing is left: {sum}");
+        switch.ok(version, &["--bundle", "add-flows", "BR", good.to_str().expect("a path")]);
+        let sum = switch.ok(version, &["dump-aggregate", "BR"]);
+        assert!(sum.contains("flow_count=3000"), "{version}: {sum}");
+        // All but one go and one changes, in one bundle.
+        let one = file("one", &["priority=1,reg0=5,actions=1".into()]);
+        switch.ok(version, &["--bundle", "replace-flows", "BR", one.to_str().expect("a path")]);
+        let dump = switch.ok(version, &["dump-flows", "BR"]);
+        assert!(dump.contains("reg0=0x5 actions=output:1"), "{version}: {dump}");
+        assert!(switch.ok(version, &["dump-aggregate", "BR"]).contains("flow_count=1"));
+        let _ = std::fs::remove_file(one);
+    }
+    let _ = (std::fs::remove_file(good), std::fs::remove_file(bad));
+}
+
+#[test]
+fn a_monitor_is_told_of_each_change() {
+    if !has_tool() {
+        return;
+    }
+    for version in VERSIONS {
+        let mut switch = Switch::start();
+        switch.ok(version, &["add-flow", "BR", "priority=1,in_port=1,actions=2"]);
+        let mut monitor = switch.spawn(version, &["monitor", "BR", "watch:"]);
+        let mut out = monitor.stdout.take().expect("piped");
+        let mut problems = monitor.stderr.take().expect("piped");
+        let reader = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = out.read_to_end(&mut text);
+            let _ = problems.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let until = Instant::now() + Duration::from_secs(20);
+        while switch.streams.is_empty() || !switch.agent.controllers()[0].connected {
+            assert!(Instant::now() < until, "{version}: the monitor does not come");
+            switch.work();
+        }
+        for _ in 0..2000 {
+            switch.work();
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        switch.ok(version, &["add-flow", "BR", "priority=2,in_port=2,actions=1"]);
+        switch.ok(version, &["--strict", "mod-flows", "BR", "priority=2,in_port=2,actions=drop"]);
+        switch.ok(version, &["del-flows", "BR", "in_port=1"]);
+        for _ in 0..2000 {
+            switch.work();
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        monitor.kill().expect("a child");
+        let _ = monitor.wait();
+        let text = reader.join().expect("read");
+        let initial = if version >= "OpenFlow14" { "event=INITIAL" } else { "event=ADDED" };
+        for wanted in [
+            format!("{initial} table=0 cookie=0 in_port=1 actions=output:2"),
+            "event=ADDED table=0 cookie=0 in_port=2 actions=output:1".into(),
+            "event=MODIFIED table=0 cookie=0 in_port=2".into(),
+            "event=DELETED reason=delete table=0 cookie=0 in_port=1".into(),
+        ] {
+            assert!(text.contains(&wanted), "{version}: no {wanted:?} in {text}");
+        }
+    }
+}
