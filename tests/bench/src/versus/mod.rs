@@ -36,10 +36,15 @@ pub(crate) struct Options {
     /// Run only this case; may be repeated. A wrong name prints all of them.
     #[arg(long = "case")]
     cases: Vec<String>,
+    /// Leave Open vSwitch out: for a profiler.
+    #[arg(long)]
+    ours_only: bool,
     /// Write the figures of all rounds to this file as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
 }
+
+const NO_CLOCK: &str = "no `cpu MHz` in /proc/cpuinfo";
 
 /// What a run of one case on one switch gave.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +63,11 @@ impl Measured {
 /// Runs the comparison and prints its table.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let cases = chosen(&options.cases)?;
+    if options.ours_only {
+        return ours_only(&cases, options);
+    }
     ovs::ensure_installed()?;
-    let hertz = clock().ok_or("no `cpu MHz` in /proc/cpuinfo")?;
+    let hertz = clock().ok_or(NO_CLOCK)?;
     let has_huge_pages = free_huge_pages() * 2 >= 1_200;
     let (rounds, seconds) = if options.quick { (1, 0.5) } else { (5, 2.0) };
     println!(
@@ -97,6 +105,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let text = json!({"cpu": cpu_model(), "hertz": hertz, "huge_pages": has_huge_pages, "cycles_per_packet": all});
         std::fs::write(path, text.to_string())
             .map_err(|why| format!("{}: {why}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Our switch alone, one round a case.
+fn ours_only(cases: &[Case], options: &Options) -> Result<(), Box<dyn Error>> {
+    let hertz = clock().ok_or(NO_CLOCK)?;
+    let seconds = if options.quick { 0.5 } else { 2.0 };
+    for case in cases {
+        let cycles = ours::run(case, seconds)?.cycles(hertz);
+        println!("{:<12} {cycles:>6.0}  {}", case.name, case.about);
     }
     Ok(())
 }
