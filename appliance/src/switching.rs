@@ -211,8 +211,9 @@ impl Rings {
     fn plan(n_nics: usize, free_bytes: usize) -> Self {
         let n_nics = n_nics.max(1);
         let budget = free_bytes / 2;
-        let jumbo = (budget / 4 / packet::JUMBO_BYTES).clamp(*JUMBO.start(), *JUMBO.end());
-        let per_nic = budget / 4 * 3 / packet::SMALL_BYTES / n_nics;
+        let bytes = |small, jumbo| Pool::required_bytes(&PoolConfig { small, jumbo });
+        let jumbo = (budget / 4 / bytes(0, 1)).clamp(*JUMBO.start(), *JUMBO.end());
+        let per_nic = budget / 4 * 3 / bytes(1, 0) / n_nics;
         let ring = (per_nic / 2).clamp(MIN_RING, MAX_RING);
         let ring = 1 << ring.ilog2();
         let small = 2 * ring * n_nics + 256;

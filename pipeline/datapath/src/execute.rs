@@ -171,7 +171,7 @@ impl<O: Output> Executor<'_, O> {
 
     fn recirculate(&mut self, live: Live, id: u32) {
         let mut packet = live.packet;
-        packet.meta.recirc_id = id;
+        packet.meta_mut().recirc_id = id;
         if let Err((packet, reason)) = self.stage.push(self.port, self.depth, packet) {
             self.drop_one(packet, reason);
         }
@@ -245,7 +245,7 @@ fn takes_packet(action: &DpAction) -> bool {
 
 fn set_meta(group: &mut Group, set: SetMeta) {
     for live in group.iter_mut() {
-        let meta = &mut live.packet.meta;
+        let meta = live.packet.meta_mut();
         match set {
             SetMeta::PktMark(mark) => meta.pkt_mark = mark.over(meta.pkt_mark),
             SetMeta::SkbPriority(priority) => {
@@ -275,6 +275,6 @@ fn hash(group: &mut Group, action: HashAction) {
             HashKind::SymL4 => flow.hash_symmetric_l4(action.basis),
         };
         // Zero stands for "no hash".
-        live.packet.meta.dp_hash = hash.max(1);
+        live.packet.meta_mut().dp_hash = hash.max(1);
     }
 }

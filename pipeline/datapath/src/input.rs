@@ -51,7 +51,7 @@ impl PmdDatapath {
             return;
         }
         for packet in batch.iter_mut() {
-            packet.meta = PacketMeta { in_port: port.0, ..PacketMeta::default() };
+            *packet.meta_mut() = PacketMeta { in_port: port.0, ..PacketMeta::default() };
         }
         self.pass(port, batch, 0, now, out);
         self.recirculate(now, out);
@@ -254,7 +254,7 @@ fn take_group(
 
 /// What a packet carries that belongs in its flow.
 pub(crate) fn meta_of(packet: &Packet) -> FlowMeta {
-    let meta = &packet.meta;
+    let meta = packet.meta();
     FlowMeta {
         in_port: meta.in_port,
         recirc_id: meta.recirc_id,

@@ -215,13 +215,13 @@ impl PmdDatapath {
     /// for the account of its ingress port.
     pub fn execute(&mut self, execute: Execute, now: Nanos, out: &mut impl Output) {
         let Execute { mut packet, flow, actions } = execute;
-        packet.meta = PacketMeta {
+        *packet.meta_mut() = PacketMeta {
             in_port: flow.in_port(),
             recirc_id: flow.recirc_id(),
             dp_hash: flow.dp_hash(),
             pkt_mark: flow.pkt_mark(),
             skb_priority: flow.skb_priority(),
-            ..packet.meta
+            ..*packet.meta()
         };
         let port = PortNo(flow.in_port());
         let offsets = extract(packet.data(), &meta_of(&packet)).offsets;

@@ -95,7 +95,7 @@ impl PoolCache {
             self.free(copy);
             return None;
         }
-        copy.meta = packet.meta;
+        *copy.meta_mut() = *packet.meta();
         Some(copy)
     }
 
@@ -109,17 +109,16 @@ impl PoolCache {
     /// Gives a packet's buffer back to this core's stock (the fast way home).
     #[inline]
     pub fn free(&mut self, packet: Packet) {
-        if packet.pool() != self.pool.inner_ptr() {
+        let Some((class, index)) = self.pool.index_of(&packet) else {
             drop(packet);
             return;
-        }
-        let class = packet.class();
+        };
         let (pool, stock) = self.stock(class);
         if stock.indices.len() >= stock.most {
             pool.bring_home(class, stock.step(), &mut stock.indices);
         }
         if !stock.indices.is_full() {
-            let (_, index) = packet.into_index();
+            packet.forget();
             // Cannot be full: checked just above; the buffer would be lost, not misused.
             let _ = stock.indices.push(index);
         }
@@ -144,6 +143,7 @@ impl PoolCache {
         Some(pool.wrap(class, index))
     }
 
+    #[inline]
     fn stock(&mut self, class: Class) -> (&Pool, &mut Stock) {
         match class {
             Class::Small => (&self.pool, &mut self.small),

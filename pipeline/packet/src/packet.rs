@@ -1,17 +1,19 @@
 //! The owned packet: one buffer, the frame within it, and what is known about the frame.
 //!
 //! ```text
-//! buffer:  | headroom ........ | data: the frame ...... | tailroom ...... |
-//!          0                 offset                offset + len        capacity
+//! slot:  | head | headroom ........ | data: the frame ...... | tailroom ...... |
+//!               0                 offset                offset + len        capacity
 //! ```
 //!
-//! A packet is 64 bytes, one cache line, and moves by value. It is the only owner of its buffer:
-//! it is not `Clone`, and giving it away ([`PoolCache::free`](crate::PoolCache::free), a queue)
-//! takes it by value, so a double free cannot be written down.
+//! A packet is one pointer to its slot of the pool; where the frame lies and what is known about it
+//! stands in the slot's first cache line, the *head*. So a packet moves by value through batches and
+//! rings at the price of a word. It is the only owner of its slot: it is not `Clone`, and giving it
+//! away ([`PoolCache::free`](crate::PoolCache::free), a queue) takes it by value, so a double free
+//! cannot be written down.
 //!
-//! While a packet waits in a device queue the device writes its buffer. No Rust reference to the
-//! bytes exists meanwhile, because references only come from `data()` and its like, which the
-//! queue that owns the packet does not call before the device has given it back.
+//! While a packet waits in a device queue the device writes its buffer, never its head. No Rust
+//! reference to the bytes exists meanwhile, because references only come from `data()` and its like,
+//! which the queue that owns the packet does not call before the device has given it back.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -24,7 +26,11 @@ use core::fmt;
 use core::ptr::NonNull;
 
 const _: () = assert!(JUMBO_BYTES <= u16::MAX as usize);
-const _: () = assert!(size_of::<Packet>() == 64);
+const _: () = assert!(size_of::<Option<Packet>>() == size_of::<usize>());
+
+/// Bytes of a slot before its buffer: one cache line.
+pub(crate) const HEAD_BYTES: usize = size_of::<Head>();
+const _: () = assert!(HEAD_BYTES == 64);
 
 /// What travels with a frame but is not in its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,86 +51,127 @@ pub struct PacketMeta {
     pub tunnel_id: u64,
 }
 
-/// A frame in a pool buffer.
-pub struct Packet {
-    /// First byte of the buffer.
-    start: NonNull<u8>,
-    /// The pool to return to; alive because this buffer is away from home.
+/// The first line of a slot in use. Written anew each time that the slot leaves the pool.
+#[repr(align(64))]
+struct Head {
+    /// The pool to return to; alive because this slot is away from home.
     pool: NonNull<Inner>,
-    /// First byte of the frame, from `start`.
+    /// First byte of the frame, from the start of the buffer.
     offset: u16,
     /// Bytes of the frame.
     len: u16,
     class: Class,
-    /// Which buffer of its class.
-    index: u32,
-    /// What is known about the frame.
-    pub meta: PacketMeta,
+    meta: PacketMeta,
 }
 
-// SAFETY: a packet owns its buffer exclusively, and the pool behind `pool` is `Sync`.
+/// A frame in a pool buffer.
+pub struct Packet {
+    /// The slot: the head, and the buffer behind it.
+    head: NonNull<Head>,
+}
+
+// SAFETY: a packet owns its slot exclusively, and the pool behind it is `Sync`.
 unsafe impl Send for Packet {}
 // SAFETY: `&Packet` only reads bytes that cannot change while it is borrowed.
 unsafe impl Sync for Packet {}
 
 impl Packet {
-    /// An empty frame with [`HEADROOM`] in front, over a buffer that nobody else owns.
-    pub(crate) fn over(start: NonNull<u8>, class: Class, index: u32, pool: NonNull<Inner>) -> Self {
-        Self {
-            start,
-            pool,
-            offset: HEADROOM as u16,
-            len: 0,
-            class,
-            index,
-            meta: PacketMeta::default(),
-        }
+    /// An empty frame with [`HEADROOM`] in front.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is aligned as a [`Head`], names a slot of `class` in the region of `pool`, is valid
+    /// for the whole of it, and nobody else owns it.
+    #[inline]
+    pub(crate) unsafe fn over(slot: NonNull<u8>, class: Class, pool: NonNull<Inner>) -> Self {
+        let head = slot.cast::<Head>();
+        let meta = PacketMeta::default();
+        // SAFETY: the caller's promise: writable, aligned, owned by nobody else.
+        unsafe { head.write(Head { pool, offset: HEADROOM as u16, len: 0, class, meta }) };
+        Self { head }
+    }
+
+    #[inline]
+    fn head(&self) -> &Head {
+        // SAFETY: written by `over`, owned by this packet, and no device or slice of the buffer
+        // reaches it. Borrowed by `&self`.
+        unsafe { self.head.as_ref() }
+    }
+
+    #[inline]
+    fn head_mut(&mut self) -> &mut Head {
+        // SAFETY: as in `head`; `&mut self` makes the borrow exclusive.
+        unsafe { self.head.as_mut() }
+    }
+
+    /// First byte of the buffer.
+    #[inline]
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: a slot is a head and the buffer behind it.
+        unsafe { self.head.cast::<u8>().add(HEAD_BYTES) }
+    }
+
+    /// First byte of the frame.
+    #[inline]
+    fn first(&self) -> NonNull<u8> {
+        // SAFETY: `offset <= capacity` always.
+        unsafe { self.start().add(self.head().offset as usize) }
+    }
+
+    /// What is known about the frame.
+    #[must_use]
+    #[inline]
+    pub fn meta(&self) -> &PacketMeta {
+        &self.head().meta
+    }
+
+    /// What is known about the frame, to change.
+    #[must_use]
+    #[inline]
+    pub fn meta_mut(&mut self) -> &mut PacketMeta {
+        &mut self.head_mut().meta
     }
 
     /// The frame.
     #[must_use]
     #[inline]
     pub fn data(&self) -> &[u8] {
-        // SAFETY: `offset <= capacity` always.
-        let first = unsafe { self.start.add(self.offset as usize) };
         // SAFETY: 1. `offset + len <= capacity` always, so the bytes lie in our buffer.
         // 2. They are initialised (`Region`) and exclusive to this packet, borrowed by `&self`.
-        unsafe { core::slice::from_raw_parts(first.as_ptr(), self.len as usize) }
+        unsafe { core::slice::from_raw_parts(self.first().as_ptr(), self.len()) }
     }
 
     /// The frame, to change.
     #[must_use]
     #[inline]
     pub fn data_mut(&mut self) -> &mut [u8] {
-        // SAFETY: `offset <= capacity` always.
-        let first = unsafe { self.start.add(self.offset as usize) };
         // SAFETY: as in `data`; `&mut self` makes the borrow exclusive.
-        unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), self.len as usize) }
+        unsafe { core::slice::from_raw_parts_mut(self.first().as_ptr(), self.len()) }
     }
 
     /// Bytes of the frame.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.head().len as usize
     }
 
     /// Whether the frame has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Bytes by which the frame can grow at its front.
     #[must_use]
     pub fn headroom(&self) -> usize {
-        self.offset as usize
+        self.head().offset as usize
     }
 
     /// Bytes by which the frame can grow at its end.
     #[must_use]
     pub fn tailroom(&self) -> usize {
-        self.class.bytes() - self.offset as usize - self.len as usize
+        self.capacity() - self.headroom() - self.len()
     }
 
     /// Grows the frame by `n` bytes at its front and returns them, or `None` when there is no such
@@ -132,11 +179,12 @@ impl Packet {
     #[must_use]
     #[inline]
     pub fn push_front(&mut self, n: usize) -> Option<&mut [u8]> {
-        if n > self.offset as usize {
+        let head = self.head_mut();
+        if n > head.offset as usize {
             return None;
         }
-        self.offset -= n as u16;
-        self.len += n as u16;
+        head.offset -= n as u16;
+        head.len += n as u16;
         self.data_mut().get_mut(..n)
     }
 
@@ -144,11 +192,12 @@ impl Packet {
     #[must_use]
     #[inline]
     pub fn pull_front(&mut self, n: usize) -> bool {
-        if n > self.len as usize {
+        let head = self.head_mut();
+        if n > head.len as usize {
             return false;
         }
-        self.offset += n as u16;
-        self.len -= n as u16;
+        head.offset += n as u16;
+        head.len -= n as u16;
         true
     }
 
@@ -156,7 +205,7 @@ impl Packet {
     /// the buffer is too small.
     #[must_use]
     pub fn set_len(&mut self, n: usize) -> bool {
-        let old = self.len as usize;
+        let old = self.len();
         if !self.set_received_len(n) {
             return false;
         }
@@ -170,21 +219,21 @@ impl Packet {
     #[must_use]
     #[inline]
     pub fn set_received_len(&mut self, n: usize) -> bool {
-        if n > self.class.bytes() - self.offset as usize {
+        if n > self.buffer_capacity() {
             return false;
         }
-        self.len = n as u16;
+        self.head_mut().len = n as u16;
         true
     }
 
     /// Appends `bytes`; `false` (and no change) when they do not fit.
     #[must_use]
     pub fn extend(&mut self, bytes: &[u8]) -> bool {
-        let old = self.len as usize;
+        let old = self.len();
         if bytes.len() > self.tailroom() {
             return false;
         }
-        self.len += bytes.len() as u16;
+        self.head_mut().len += bytes.len() as u16;
         if let Some(room) = self.data_mut().get_mut(old..) {
             room.copy_from_slice(bytes);
         }
@@ -193,9 +242,10 @@ impl Packet {
 
     /// Makes the frame empty with [`HEADROOM`] in front, and forgets the metadata.
     pub fn clear(&mut self) {
-        self.offset = HEADROOM as u16;
-        self.len = 0;
-        self.meta = PacketMeta::default();
+        let head = self.head_mut();
+        head.offset = HEADROOM as u16;
+        head.len = 0;
+        head.meta = PacketMeta::default();
     }
 
     /// Where the device finds the first byte of the frame.
@@ -211,55 +261,58 @@ impl Packet {
     #[inline]
     pub fn buffer_device_address(&self) -> u64 {
         // Exposed: from here on a device, which Rust does not see, may use the address.
-        let address = self.start.as_ptr().expose_provenance() as u64;
-        // SAFETY: the pool is alive, since our buffer is away from home.
-        let device_offset = unsafe { self.pool.as_ref() }.device_offset();
-        address.wrapping_add(u64::from(self.offset)).wrapping_add(device_offset)
+        let address = self.first().as_ptr().expose_provenance() as u64;
+        // SAFETY: the pool is alive, since our slot is away from home.
+        let device_offset = unsafe { self.head().pool.as_ref() }.device_offset();
+        address.wrapping_add(device_offset)
     }
 
     /// Bytes from the start of the frame to the end of the buffer.
     #[must_use]
     #[inline]
     pub fn buffer_capacity(&self) -> usize {
-        self.class.bytes() - self.offset as usize
+        self.capacity() - self.headroom()
+    }
+
+    /// Bytes of the buffer.
+    fn capacity(&self) -> usize {
+        self.head().class.bytes()
     }
 
     /// Moves the start of an empty frame so that `n` bytes lie in front of it (at most the whole
     /// buffer).
     pub(crate) fn set_headroom(&mut self, n: usize) {
-        debug_assert!(self.len == 0, "the frame would be left behind");
-        self.offset = n.min(self.class.bytes()) as u16;
+        debug_assert!(self.is_empty(), "the frame would be left behind");
+        self.head_mut().offset = n.min(self.capacity()) as u16;
     }
 
-    pub(crate) fn class(&self) -> Class {
-        self.class
+    /// The slot, which names the pool it is of by its address.
+    #[inline]
+    pub(crate) fn slot(&self) -> NonNull<u8> {
+        self.head.cast()
     }
 
-    /// The pool's identity.
-    pub(crate) fn pool(&self) -> NonNull<Inner> {
-        self.pool
-    }
-
-    /// Gives up ownership without going home: the caller now owns buffer `index` of `class`.
-    pub(crate) fn into_index(self) -> (Class, u32) {
-        let this = core::mem::ManuallyDrop::new(self);
-        (this.class, this.index)
+    /// Gives up ownership without going home: the caller now owns the slot.
+    #[inline]
+    pub(crate) fn forget(self) {
+        core::mem::forget(self);
     }
 }
 
 impl Drop for Packet {
     fn drop(&mut self) {
-        // SAFETY: this packet owned the buffer, so the pool is alive; the buffer is given up here.
-        unsafe { Inner::return_one(self.pool, self.class, self.index) };
+        let Head { pool, .. } = *self.head();
+        // SAFETY: this packet owned the slot, so the pool is alive; the slot is given up here.
+        unsafe { Inner::return_one(pool, self.slot()) };
     }
 }
 
 impl fmt::Debug for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Packet")
-            .field("len", &self.len)
-            .field("headroom", &self.offset)
-            .field("meta", &self.meta)
+            .field("len", &self.len())
+            .field("headroom", &self.headroom())
+            .field("meta", self.meta())
             .finish_non_exhaustive()
     }
 }

@@ -1,15 +1,15 @@
 //! The buffer pool: all packet memory of the switch, in two sizes.
 //!
 //! # What
-//! One [`Region`] is cut into `small` buffers ([`SMALL_BYTES`]) followed by `jumbo` buffers
-//! ([`JUMBO_BYTES`]). A free buffer is an index on its class's free list; a buffer in use is owned
-//! by exactly one [`Packet`](crate::Packet).
+//! One [`Region`] is cut into slots: a head of one cache line and a buffer, `small` of them with
+//! buffers of [`SMALL_BYTES`] followed by `jumbo` of [`JUMBO_BYTES`]. A free slot is an index on its
+//! class's free list; a slot in use is owned by exactly one [`Packet`](crate::Packet). Its index is a
+//! matter of its address, so a packet goes home without its head being read.
 //!
 //! # Why these sizes
-//! A small buffer holds a 1,518-byte frame with tags, a device header and [`HEADROOM`]. It is 33
-//! cache lines and not 32: with a power of two, the headers of all packets would compete for the
-//! same few sets of the first-level cache. The same reason makes the jumbo size an odd number of
-//! lines.
+//! A small buffer holds a 1,518-byte frame with tags, a device header and [`HEADROOM`]. With its head
+//! it is 33 cache lines, an odd number: with a power of two, the headers of all packets would compete
+//! for the same few sets of the first-level cache. The same reason makes the jumbo slot 147 lines.
 //!
 //! # Cost
 //! The free lists sit under one spin lock. Cores do not meet there per packet: a
@@ -22,6 +22,7 @@
 //! the lists being full) are only ever read and written under the lock, so exactly one party sees
 //! the end. So a packet needs no reference count: holding a buffer *is* the reference.
 
+use crate::packet::HEAD_BYTES;
 use crate::region::{REGION_ALIGN, Region};
 use crate::{HEADROOM, Packet};
 use alloc::boxed::Box;
@@ -32,11 +33,11 @@ use core::ptr::NonNull;
 use spin::Mutex;
 
 /// Bytes of a small buffer, headroom included.
-pub const SMALL_BYTES: usize = 33 * 64;
+pub const SMALL_BYTES: usize = 32 * 64;
 
 /// Bytes of a jumbo buffer, headroom included: a 9,018-byte frame with two tags and a device
 /// header fits.
-pub const JUMBO_BYTES: usize = 147 * 64;
+pub const JUMBO_BYTES: usize = 146 * 64;
 
 const _: () = assert!(JUMBO_BYTES >= 9216 + HEADROOM && SMALL_BYTES - HEADROOM >= 1518 + 8 + 12);
 
@@ -74,7 +75,15 @@ impl Class {
             Self::Jumbo => JUMBO_BYTES,
         }
     }
+
+    /// Bytes from one slot to the next.
+    const fn stride(self) -> usize {
+        HEAD_BYTES + self.bytes()
+    }
 }
+
+const _: () =
+    assert!((Class::Small.stride() / 64) % 2 == 1 && (Class::Jumbo.stride() / 64) % 2 == 1);
 
 /// All packet memory; share it as `Arc<Pool>` and give each core a [`PoolCache`](crate::PoolCache).
 pub struct Pool {
@@ -124,8 +133,8 @@ impl Pool {
     pub fn required_bytes(config: &PoolConfig) -> usize {
         config
             .small
-            .saturating_mul(SMALL_BYTES)
-            .saturating_add(config.jumbo.saturating_mul(JUMBO_BYTES))
+            .saturating_mul(Class::Small.stride())
+            .saturating_add(config.jumbo.saturating_mul(Class::Jumbo.stride()))
     }
 
     /// Cuts `region` into buffers.
@@ -188,10 +197,6 @@ impl Pool {
         unsafe { self.inner.as_ref() }
     }
 
-    pub(crate) fn inner_ptr(&self) -> NonNull<Inner> {
-        self.inner
-    }
-
     /// Moves up to `want` free buffers of `class` into `into`; they are away from home then.
     pub(crate) fn take<const N: usize>(
         &self,
@@ -224,18 +229,27 @@ impl Pool {
         }
     }
 
-    /// Wraps a buffer that is away from home into the packet that owns it from here on.
+    /// Wraps a slot that is away from home into the packet that owns it from here on.
+    #[inline]
     pub(crate) fn wrap(&self, class: Class, index: u32) -> Packet {
         let inner = self.inner();
         let first = match class {
             Class::Small => 0,
-            Class::Jumbo => inner.config.small * SMALL_BYTES,
+            Class::Jumbo => inner.first_jumbo(),
         };
-        let at = first + index as usize * class.bytes();
-        // SAFETY: indices come from the free lists, so `at + class.bytes()` is within
+        let at = first + index as usize * class.stride();
+        // SAFETY: indices come from the free lists, so `at + class.stride()` is within
         // `required_bytes`, which `new` checked against the region.
-        let start = unsafe { inner.region.start.add(at) };
-        Packet::over(start, class, index, self.inner)
+        let slot = unsafe { inner.region.start.add(at) };
+        // SAFETY: the region is aligned and strides are whole lines; the index is off the free
+        // list, so the slot is nobody else's.
+        unsafe { Packet::over(slot, class, self.inner) }
+    }
+
+    /// Which slot of this pool a packet has; `None` if it is of another pool.
+    #[inline]
+    pub(crate) fn index_of(&self, packet: &Packet) -> Option<(Class, u32)> {
+        self.inner().index_of(packet.slot())
     }
 }
 
@@ -257,14 +271,40 @@ impl Inner {
         self.region.device_offset
     }
 
-    /// Brings one buffer home; frees the pool if it was abandoned and this was the last.
+    /// Where the jumbo slots begin, in bytes from the start of the region.
+    fn first_jumbo(&self) -> usize {
+        self.config.small * Class::Small.stride()
+    }
+
+    /// Class and index of the slot at this address, if it is in this pool's region.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`new` admits no more than 2^32 of a class"
+    )]
+    fn index_of(&self, slot: NonNull<u8>) -> Option<(Class, u32)> {
+        let at = slot.addr().get().checked_sub(self.region.start.addr().get())?;
+        match at.checked_sub(self.first_jumbo()) {
+            None => Some((Class::Small, (at / Class::Small.stride()) as u32)),
+            Some(at) => {
+                let index = at / Class::Jumbo.stride();
+                (index < self.config.jumbo).then_some((Class::Jumbo, index as u32))
+            }
+        }
+    }
+
+    /// Brings one slot home; frees the pool if it was abandoned and this was the last.
     ///
     /// # Safety
     ///
-    /// `inner` is alive and `index` names a buffer of `class` that the caller owned and gives up.
-    pub(crate) unsafe fn return_one(inner: NonNull<Self>, class: Class, index: u32) {
-        // SAFETY: alive, since a buffer is still away (the caller's).
+    /// `inner` is alive and `slot` is one of its slots, which the caller owned and gives up.
+    pub(crate) unsafe fn return_one(inner: NonNull<Self>, slot: NonNull<u8>) {
+        // SAFETY: alive, since a slot is still away (the caller's).
         let this = unsafe { inner.as_ref() };
+        let Some((class, index)) = this.index_of(slot) else {
+            debug_assert!(false, "the caller promised a slot of this pool");
+            return;
+        };
         let mut home = this.home.0.lock();
         home.list(class).push(index);
         let last = home.abandoned && home.all_home(&this.config);

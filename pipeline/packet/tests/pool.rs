@@ -106,7 +106,7 @@ fn a_packet_of_another_pool_goes_to_its_own_home() {
 #[test]
 fn regions_are_checked() {
     let need = Pool::required_bytes(&config(2, 1));
-    assert_eq!(need, 2 * SMALL_BYTES + JUMBO_BYTES);
+    assert_eq!(need, 2 * (64 + SMALL_BYTES) + 64 + JUMBO_BYTES);
     let short = Pool::new(config(2, 1), Region::leak_heap(need - 1));
     assert_eq!(short.err(), Some(PoolError::RegionTooSmall));
     let many = Pool::new(config(usize::MAX, 1), Region::leak_heap(64));
@@ -117,7 +117,8 @@ fn regions_are_checked() {
 #[test]
 fn device_addresses_follow_the_frame_and_the_offset() {
     let region = Region::leak_heap(Pool::required_bytes(&config(2, 0)));
-    let here = region.start().as_ptr() as u64;
+    // The buffer begins behind the head of its slot.
+    let here = region.start().as_ptr() as u64 + 64;
     let offset = 0xffff_ffff_0000_0000_u64;
     let pool = Pool::new(config(2, 0), region.with_device_offset(offset)).unwrap();
     let mut packet = PoolCache::new(pool).alloc().unwrap();
@@ -168,11 +169,11 @@ fn copies_are_complete_and_apart() {
     let mut cache = PoolCache::new(pool);
     let mut packet = cache.from_bytes(&[9; 3000]).unwrap();
     assert!(packet.pull_front(100));
-    packet.meta.in_port = 5;
-    packet.meta.tunnel_id = u64::MAX;
+    packet.meta_mut().in_port = 5;
+    packet.meta_mut().tunnel_id = u64::MAX;
     let mut copy = cache.copy(&packet).unwrap();
     assert_eq!(copy.data(), packet.data());
-    assert_eq!((copy.headroom(), copy.meta), (packet.headroom(), packet.meta));
+    assert_eq!((copy.headroom(), copy.meta()), (packet.headroom(), packet.meta()));
     copy.data_mut()[0] = 1;
     assert_eq!(packet.data()[0], 9);
     assert!(cache.copy(&packet).is_none(), "no third jumbo");
