@@ -19,7 +19,7 @@
 //! A packet that enters leaves by exactly one of: [`Output::transmit`], [`Output::upcall`], a
 //! counted drop. See [`crate::accounting`].
 
-use flow::{Extracted, FlowMeta, extract};
+use flow::{Extracted, FlowMeta};
 use packet::{BATCH, Batch, Packet, PacketMeta};
 use sync::time::Nanos;
 
@@ -94,8 +94,10 @@ impl PmdDatapath {
 
     /// Extracts every packet of `batch` into `self.keys`, in the same order.
     fn extract_all(&mut self, batch: &Batch) {
-        self.keys.clear();
-        self.keys.extend(batch.iter().map(|packet| extract(packet.data(), &meta_of(packet))));
+        self.keys.resize(batch.len(), Extracted::EMPTY);
+        for (key, packet) in self.keys.iter_mut().zip(batch) {
+            key.refill(packet.data(), &meta_of(packet));
+        }
     }
 
     /// Finds the megaflows of all keys: in the exact-match cache, what it does not know in the signature

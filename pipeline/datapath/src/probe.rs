@@ -1,7 +1,7 @@
 //! What the caches in front of the megaflow table need to know of a packet's key, computed once.
 
 use flow::{
-    Extracted, Flow, WordMap,
+    Extracted, WordMap,
     hash::{finish, hash_words, mix, start},
 };
 use packet::BATCH;
@@ -18,15 +18,15 @@ pub(crate) struct Probe {
 
 impl Probe {
     #[inline]
-    pub(crate) fn of(flow: &Flow, basis: u32) -> Self {
-        let map = flow.map();
-        Self { map, state: hash_words(flow, map, start(basis)) }
+    pub(crate) fn of(key: &Extracted, basis: u32) -> Self {
+        let Extracted { flow, map, .. } = key;
+        Self { map: *map, state: hash_words(flow, *map, start(basis)) }
     }
 
     /// Those of all keys of a batch.
     #[inline]
     pub(crate) fn all(keys: &[Extracted], basis: u32) -> Probes {
-        keys.iter().map(|key| Self::of(&key.flow, basis)).collect()
+        keys.iter().map(|key| Self::of(key, basis)).collect()
     }
 
     /// The hash for the exact-match cache; never 0.

@@ -13,6 +13,9 @@ pub struct Offsets {
 }
 
 impl Offsets {
+    /// No layers.
+    pub const NONE: Self = Self { l2_5: None, l3: None, l4: None };
+
     /// Moves every offset by `delta` bytes: a tag was pushed (positive) or popped (negative)
     /// in front of all of them.
     pub(crate) fn shift(&mut self, delta: i16) {

@@ -8,6 +8,8 @@ use virtio_net::{VirtioNet, feature};
 
 /// What the device adds to our addresses: nothing works by accident if they are mixed up.
 pub(crate) const OFFSET: u64 = 0x1234_5000_0000;
+/// What a small buffer has for a frame and its header, in bytes.
+pub(crate) const ROOM: usize = packet::SMALL_BYTES - packet::HEADROOM;
 pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 pub(crate) const ALL: u64 = feature::VERSION_1
     | feature::MAC

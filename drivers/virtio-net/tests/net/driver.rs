@@ -1,6 +1,6 @@
 //! The driver end to end, against the device in software.
 
-use crate::common::{ALL, Bench, MAC, OFFSET};
+use crate::common::{ALL, Bench, MAC, OFFSET, ROOM};
 use netdev::{Netdev, OpenError};
 use packet::{Batch, PoolConfig};
 use virtio_net::{HEADER_LEN, feature};
@@ -66,7 +66,7 @@ fn a_frame_is_passed_on_where_the_device_wrote_it() {
     pair.rx.receive(&mut batch, &mut bench.cache).unwrap();
     let (posted, room) = chain.writable[0];
     assert_eq!(batch[0].data().as_ptr() as u64 + OFFSET, posted + HEADER_LEN as u64);
-    assert_eq!((batch[0].data(), room), (&frame(1, 60)[..], 1984));
+    assert_eq!((batch[0].data(), room), (&frame(1, 60)[..], ROOM as u32));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn refilling_is_one_notification_a_burst_at_most() {
 fn jumbo_frames_over_several_buffers_are_gathered() {
     let mut bench = Bench::new(ALL, 9000, 1);
     let (_net, mut pair) = bench.open();
-    let frames: Vec<_> = [9022, 60, 1984 - 12, 1984 - 11, 5000].map(|len| frame(3, len)).to_vec();
+    let frames: Vec<_> = [9022, 60, ROOM - 12, ROOM - 11, 5000].map(|len| frame(3, len)).to_vec();
     frames.iter().for_each(|frame| bench.deliver(0, frame));
     assert_eq!(bench.receive(&mut pair), Ok(frames));
     assert_eq!(bench.away().1, 0);

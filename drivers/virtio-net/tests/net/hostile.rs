@@ -1,6 +1,6 @@
 //! Devices that break the protocol: caught, counted, and the port comes back after a reset.
 
-use crate::common::{ALL, Bench};
+use crate::common::{ALL, Bench, ROOM};
 use netdev::{FaultKind, Netdev, OpenError, QueueFault};
 use proptest::prelude::*;
 use virtio::fake::Hostile;
@@ -85,13 +85,13 @@ fn an_endless_frame_takes_one_buffer_at_most() {
     let mut bench = Bench::new(ALL, 1500, 1);
     let (mut net, mut pair) = bench.open();
     // 64 full buffers claim to be one frame: over the limit after the fifth.
-    let mut first = vec![0; 1984];
+    let mut first = vec![0; ROOM];
     first[10] = 64;
     for at in 0..64 {
         let chain = bench.device.pop(0).unwrap();
-        let bytes = if at == 0 { first.clone() } else { vec![1; 1984] };
+        let bytes = if at == 0 { first.clone() } else { vec![1; ROOM] };
         bench.device.write(&chain, &bytes);
-        bench.device.push(0, &chain, 1984);
+        bench.device.push(0, &chain, ROOM as u32);
         assert_eq!(bench.receive(&mut pair), Ok(vec![]));
         assert!(bench.away().1 <= 1);
     }

@@ -31,8 +31,8 @@ impl Extracted {
 
         let dst = u64::from_be_bytes([a, b, c, d, e, f, g, h]) & !LOW_16;
         let src = u64::from_be_bytes([g, h, i, j, k, l, 0, 0]);
-        self.flow.set_word(ETH_DST, dst | u64::from(ty));
-        self.flow.set_word(ETH_SRC, src);
+        self.put(ETH_DST, dst | u64::from(ty));
+        self.put(ETH_SRC, src);
         self.offsets.l3 = cursor.offset();
         damage?;
 
@@ -56,7 +56,7 @@ impl Extracted {
             let Some([tpid_high, tpid_low, tci_high, tci_low, type_high, type_low]) =
                 cursor.peek::<6>()
             else {
-                self.flow.set_word(VLAN, tags);
+                self.put(VLAN, tags);
                 return Err(Malformed::Vlan);
             };
             let tpid = be16(*tpid_high, *tpid_low);
@@ -67,7 +67,7 @@ impl Extracted {
                 return Err(Malformed::Vlan);
             }
         }
-        self.flow.set_word(VLAN, tags);
+        self.put(VLAN, tags);
         Ok(())
     }
 
@@ -88,8 +88,8 @@ impl Extracted {
             }
         }
         let [first, second, third] = kept;
-        self.flow.set_word(MPLS, u64::from(first) << 32 | u64::from(second));
-        self.flow.set_word(MPLS2, u64::from(third) << 32);
+        self.put(MPLS, u64::from(first) << 32 | u64::from(second));
+        self.put(MPLS2, u64::from(third) << 32);
         damage
     }
 }

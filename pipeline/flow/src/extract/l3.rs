@@ -59,8 +59,8 @@ impl Extracted {
             (0, _) => FRAG_ANY,
             _ => FRAG_ANY | FRAG_LATER,
         };
-        self.flow.set_word(NW_ADDR, u64::from_be_bytes(addrs));
-        self.flow.set_word(NW, u64::from(u32::from_be_bytes([frag, tos, ttl, proto])));
+        self.put(NW_ADDR, u64::from_be_bytes(addrs));
+        self.put(NW, u64::from(u32::from_be_bytes([frag, tos, ttl, proto])));
         self.transport(proto, frag, cursor)
     }
 
@@ -75,10 +75,10 @@ impl Extracted {
         cursor.truncate(payload);
         let (pairs, _) = addresses.as_chunks::<8>();
         if let [src_high, src_low, dst_high, dst_low] = pairs {
-            self.flow.set_word(IPV6_SRC, u64::from_be_bytes(*src_high));
-            self.flow.set_word(IPV6_SRC + 1, u64::from_be_bytes(*src_low));
-            self.flow.set_word(IPV6_DST, u64::from_be_bytes(*dst_high));
-            self.flow.set_word(IPV6_DST + 1, u64::from_be_bytes(*dst_low));
+            self.put(IPV6_SRC, u64::from_be_bytes(*src_high));
+            self.put(IPV6_SRC + 1, u64::from_be_bytes(*src_low));
+            self.put(IPV6_DST, u64::from_be_bytes(*dst_high));
+            self.put(IPV6_DST + 1, u64::from_be_bytes(*dst_low));
         }
 
         let (proto, frag) = if is_extension(next) {
@@ -90,7 +90,7 @@ impl Extracted {
         let [class, ..] = (class_and_label << 4).to_be_bytes();
         let label = u64::from(class_and_label & 0xf_ffff);
         let rest = u32::from_be_bytes([frag, class, hop_limit, proto]);
-        self.flow.set_word(NW, label << 32 | u64::from(rest));
+        self.put(NW, label << 32 | u64::from(rest));
         self.transport(proto, frag, cursor)
     }
 
@@ -105,12 +105,12 @@ impl Extracted {
         }
         let [s0, s1, s2, s3, s4, s5, spa @ .., t0, t1, t2, t3, t4, t5, p0, p1, p2, p3] = addresses;
         let [p4, p5, p6, p7] = spa;
-        self.flow.set_word(NW_ADDR, u64::from_be_bytes([p4, p5, p6, p7, p0, p1, p2, p3]));
-        self.flow.set_word(ARP_SHA, u64::from_be_bytes([s0, s1, s2, s3, s4, s5, 0, 0]));
-        self.flow.set_word(ARP_THA, u64::from_be_bytes([t0, t1, t2, t3, t4, t5, 0, 0]));
+        self.put(NW_ADDR, u64::from_be_bytes([p4, p5, p6, p7, p0, p1, p2, p3]));
+        self.put(ARP_SHA, u64::from_be_bytes([s0, s1, s2, s3, s4, s5, 0, 0]));
+        self.put(ARP_THA, u64::from_be_bytes([t0, t1, t2, t3, t4, t5, 0, 0]));
         // The key has room for the low byte; an operation beyond it reads as none.
         if op_high == 0 {
-            self.flow.set_word(NW, u64::from(op_low));
+            self.put(NW, u64::from(op_low));
         }
         Ok(())
     }

@@ -49,22 +49,22 @@ impl Extracted {
         if header_len < TCP_HEADER || header_len > cursor.len() {
             return None;
         }
-        self.flow.set_word(ARP_SHA, u64::from(control & TCP_FLAGS));
-        self.flow.set_word(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
+        self.put(ARP_SHA, u64::from(control & TCP_FLAGS));
+        self.put(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
         Some(())
     }
 
     #[inline]
     fn ports(&mut self, header: &[u8; 8]) {
         let [src0, src1, dst0, dst1, ..] = *header;
-        self.flow.set_word(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
+        self.put(TP, u64::from_be_bytes([src0, src1, dst0, dst1, 0, 0, 0, 0]));
     }
 
     #[inline]
     fn type_and_code(&mut self, header: &[u8; 8], low: u32) {
         let [ty, code, ..] = *header;
         let word = u64::from(ty) << 48 | u64::from(code) << 32 | u64::from(low);
-        self.flow.set_word(TP, word);
+        self.put(TP, word);
     }
 
     /// ICMPv6, with target and link-layer addresses of neighbour discovery (RFC 4861 §4.3, §4.4).
@@ -84,13 +84,18 @@ impl Extracted {
             return Ok(());
         };
         let options = nd_options(cursor);
-        self.flow.set_word(ARP_THA, u64::from(options.first_type) << 8);
+        let first_type = u64::from(options.first_type) << 8;
+        self.put(ARP_THA, first_type);
         if options.is_contradictory {
             return Err(Malformed::NdOption);
         }
-        self.flow.words.set_pair(ND_TARGET, u128::from_be_bytes(*target));
-        self.flow.set_word(ARP_SHA, options.source.to_u64() << 16);
-        self.flow.set_arp_tha(options.target);
+        let (halves, _) = target.as_chunks::<8>();
+        if let [high, low] = halves {
+            self.put(ND_TARGET, u64::from_be_bytes(*high));
+            self.put(ND_TARGET + 1, u64::from_be_bytes(*low));
+        }
+        self.put(ARP_SHA, options.source.to_u64() << 16);
+        self.put(ARP_THA, options.target.to_u64() << 16 | first_type);
         Ok(())
     }
 }

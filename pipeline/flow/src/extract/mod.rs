@@ -37,7 +37,7 @@ mod l4;
 mod tests;
 
 use crate::flow::Flow;
-use crate::layout::{MARKS, PORT, PRIORITY, TUN_ADDR, TUNNEL_ID};
+use crate::layout::{FLOW_WORDS, MARKS, PORT, PRIORITY, TUN_ADDR, TUNNEL_ID, WordMap};
 use cursor::Cursor;
 pub use packet::Offsets;
 
@@ -113,6 +113,8 @@ pub enum Malformed {
 pub struct Extracted {
     /// The key.
     pub flow: Flow,
+    /// The words of the key that are not zero, as [`Flow::map`] would find them.
+    pub map: WordMap,
     /// Where the layers begin.
     pub offsets: Offsets,
     /// Why the key stops early, if it does.
@@ -123,22 +125,47 @@ pub struct Extracted {
 #[must_use]
 #[inline]
 pub fn extract(frame: &[u8], meta: &FlowMeta) -> Extracted {
-    let mut out = Extracted { flow: Flow::ZERO, offsets: Offsets::default(), malformed: None };
-    out.metadata(meta);
-    out.malformed = out.frame(frame).err();
+    let mut out = Extracted::EMPTY;
+    out.refill(frame, meta);
     out
 }
 
 impl Extracted {
-    fn metadata(&mut self, meta: &FlowMeta) {
-        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        self.flow.set_word(PORT, pair(meta.in_port, meta.recirc_id));
-        self.flow.set_word(MARKS, pair(meta.dp_hash, meta.pkt_mark));
-        self.flow.set_word(PRIORITY, pair(meta.skb_priority, 0));
-        self.flow.set_word(TUNNEL_ID, meta.tunnel_id);
-        self.flow.set_word(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
+    /// Of nothing.
+    pub const EMPTY: Self =
+        Self { flow: Flow::ZERO, map: WordMap(0), offsets: Offsets::NONE, malformed: None };
+
+    /// Takes another frame apart, in place: a key is 256 bytes, of which a usual frame fills some
+    /// ten words, and only those are cleared and written.
+    #[inline]
+    pub fn refill(&mut self, frame: &[u8], meta: &FlowMeta) {
+        for word in core::mem::take(&mut self.map) {
+            self.flow.set_word(word, 0);
+        }
+        self.offsets = Offsets::NONE;
+        self.metadata(meta);
+        self.malformed = self.frame(frame).err();
     }
 
+    /// Writes a word of the key.
+    #[inline]
+    fn put(&mut self, word: usize, value: u64) {
+        self.flow.set_word(word, value);
+        let bit = 1 << (word & (FLOW_WORDS - 1));
+        self.map = WordMap(if value == 0 { self.map.0 & !bit } else { self.map.0 | bit });
+    }
+
+    #[inline]
+    fn metadata(&mut self, meta: &FlowMeta) {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        self.put(PORT, pair(meta.in_port, meta.recirc_id));
+        self.put(MARKS, pair(meta.dp_hash, meta.pkt_mark));
+        self.put(PRIORITY, pair(meta.skb_priority, 0));
+        self.put(TUNNEL_ID, meta.tunnel_id);
+        self.put(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
+    }
+
+    #[inline]
     fn frame(&mut self, frame: &[u8]) -> Result<(), Malformed> {
         let mut cursor = Cursor::new(frame);
         let eth_type = self.ethernet(&mut cursor)?;

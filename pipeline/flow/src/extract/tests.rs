@@ -237,7 +237,35 @@ fn check_offsets(len: usize, offsets: Offsets) {
     assert!(present.is_sorted() && present.iter().all(|at| *at <= len), "{offsets:?} in {len}");
 }
 
+/// Frames of all kinds, whole, damaged and cut.
+fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+    let damage = (any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>());
+    let composed = (legal_flow(), prop::option::of(damage)).prop_map(|(flow, damage)| {
+        let mut frame = compose(&flow, 30);
+        if let Some((at, byte, cut)) = damage {
+            let at = at.index(frame.len());
+            frame[at] = byte;
+            frame.truncate(cut.index(frame.len() + 1));
+        }
+        frame
+    });
+    prop_oneof![composed, proptest::collection::vec(any::<u8>(), 0..200)]
+}
+
 proptest! {
+    #[test]
+    fn a_key_refilled_is_a_key_made_anew(frames in proptest::collection::vec(any_frame(), 1..6)) {
+        let mut key = Extracted::EMPTY;
+        for (frame, in_port) in frames.iter().zip(1..) {
+            let meta = FlowMeta { recirc_id: in_port % 2, ..FlowMeta::of_port(in_port) };
+            key.refill(frame, &meta);
+            let anew = extract(frame, &meta);
+            prop_assert_eq!(key.flow, anew.flow);
+            prop_assert_eq!((key.offsets, key.malformed), (anew.offsets, anew.malformed));
+            prop_assert_eq!(key.map, key.flow.map());
+        }
+    }
+
     #[test]
     fn any_bytes_have_a_key(frame in proptest::collection::vec(any::<u8>(), 0..200)) {
         check_offsets(frame.len(), extract(&frame, &FlowMeta::default()).offsets);
