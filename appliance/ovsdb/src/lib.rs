@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod atom;
+mod database;
+mod datum;
+mod error;
+mod history;
+mod json;
+pub mod log;
+mod monitor;
+mod schema;
+mod server;
+pub mod store;
+mod transaction;
+mod types;
+mod uuid;
+
+pub use atom::{Atom, AtomKind, Names};
+pub use database::{Commit, Database, Row, RowChange};
+pub use datum::Datum;
+pub use error::{Error, ErrorKind};
+pub use json::{Framer, JsonError, JsonLimits};
+pub use schema::{Column, FIRST_COLUMN, Schema, TableSchema, UUID_COLUMN, VERSION_COLUMN};
+pub use server::{ClientId, CloseReason, Keeping, Limits, Outbox, Server};
+pub use transaction::{Bounds, Client, Executed, Transaction, execute};
+pub use types::{BaseType, ColumnType, Constraint, Strength, UNLIMITED};
+pub use uuid::{Uuid, Uuids};

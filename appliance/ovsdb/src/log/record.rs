@@ -1,0 +1,104 @@
+//! Records: `OVSDB JSON <length> <sha1>`, then the JSON text of that length with its line end.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt;
+use serde_json::Value;
+
+/// Longest header line: the words, a length, 40 digits.
+const MAX_HEADER: usize = 80;
+/// Longest record read, in bytes.
+const MAX_RECORD: usize = 64 * 1024 * 1024;
+/// The magic of clustered databases, which are not read here.
+const CLUSTER: &[u8] = b"OVSDB CLUSTER ";
+
+/// The bytes of a record.
+#[must_use]
+pub fn write_record(value: &Value) -> Vec<u8> {
+    let mut text = value.to_string();
+    text.push('\n');
+    let sum = sha1_smol::Sha1::from(text.as_bytes()).digest();
+    let mut record = format!("OVSDB JSON {} {sum}\n", text.len()).into_bytes();
+    record.extend_from_slice(text.as_bytes());
+    record
+}
+
+/// Why a log ends before its bytes do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadError {
+    /// The line before the record is not `OVSDB JSON <length> <sha1>`.
+    Header,
+    /// Fewer bytes than the header says.
+    Short,
+    /// The bytes are not those that were written.
+    Checksum,
+    /// Whole, but not JSON.
+    Json,
+    /// A clustered database.
+    Clustered,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "bad record header",
+            Self::Short => "record is not whole",
+            Self::Checksum => "checksum of a record is wrong",
+            Self::Json => "record is not JSON",
+            Self::Clustered => "clustered databases are not supported",
+        })
+    }
+}
+
+/// Reads records one after another.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader at the first record.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Bytes of the records read so far.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The next record; `None` at the end. After an error the reader stays before the bad record.
+    pub fn next_record(&mut self) -> Result<Option<Value>, ReadError> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        if rest.starts_with(CLUSTER) {
+            return Err(ReadError::Clustered);
+        }
+        let head = rest.get(..MAX_HEADER).unwrap_or(rest);
+        let Some(end) = head.iter().position(|&byte| byte == b'\n') else {
+            return Err(if head.len() < MAX_HEADER { ReadError::Short } else { ReadError::Header });
+        };
+        let (length, sum) = header(head.get(..end).unwrap_or_default()).ok_or(ReadError::Header)?;
+        let data = rest.get(end + 1..end + 1 + length).ok_or(ReadError::Short)?;
+        if sha1_smol::Sha1::from(data).digest().to_string() != sum {
+            return Err(ReadError::Checksum);
+        }
+        let value = serde_json::from_slice(data).map_err(|_| ReadError::Json)?;
+        self.at += end + 1 + length;
+        Ok(Some(value))
+    }
+}
+
+fn header(line: &[u8]) -> Option<(usize, &str)> {
+    let mut words = core::str::from_utf8(line).ok()?.strip_prefix("OVSDB JSON ")?.split(' ');
+    let (length, sum) = (words.next()?, words.next()?);
+    let is_plain = words.next().is_none() && length.bytes().all(|b| b.is_ascii_digit());
+    let length: usize = length.parse().ok()?;
+    (is_plain && sum.len() == 40 && length <= MAX_RECORD).then_some((length, sum))
+}
