@@ -10,7 +10,7 @@ use support::{Ours, Serving, Stock, printed};
 fn configure(target: &str) {
     for line in [
         "init",
-        "add-br br0 -- set bridge br0 fail_mode=secure other_config:a=\"b c\"",
+        "add-br br0 -- set bridge br0 fail_mode=secure other_config:a=\"b~c\"",
         "add-port br0 p1 tag=7 -- set interface p1 type=dummy",
         "add-port br0 p2 trunks=1,2,3",
         "set port p2 trunks=2,3,4",
@@ -20,7 +20,7 @@ fn configure(target: &str) {
     ] {
         let db = format!("--db={target}");
         let mut words: Vec<&dyn std::fmt::Display> = vec![&db, &"--no-wait"];
-        let line: Vec<&str> = line.split(' ').collect();
+        let line: Vec<String> = line.split(' ').map(|word| word.replace('~', " ")).collect();
         words.extend(line.iter().map(|word| word as &dyn std::fmt::Display));
         printed("ovs-vsctl", &words);
     }

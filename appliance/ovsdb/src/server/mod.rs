@@ -16,11 +16,13 @@
 //! told after it stays in the outboxes until the caller reports the record written and flushed
 //! ([`Server::records_durable`]). Many commits can share a flush that way.
 
+mod keep;
 mod locks;
 mod outbox;
 mod requests;
 mod session;
 
+pub use keep::{Kept, OpenError, open};
 pub use outbox::Outbox;
 
 use crate::database::{Commit, Database};
