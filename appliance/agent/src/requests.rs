@@ -165,6 +165,7 @@ fn act(
         | Message::TableStatus(_)
         | Message::RequestForward(_)
         | Message::FlowMonitorPaused
+        | Message::NxResume(_)
         | Message::FlowMonitorResumed => return Err(OfErrorKind::RequestBadType),
     }
     Ok(Effect::None)

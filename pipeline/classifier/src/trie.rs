@@ -205,6 +205,11 @@ impl<K: Key> Trie<K> {
             _ => return,
         };
         self.set_link(link, replacement);
+        if self.root == NONE {
+            // What a million rules needed is not kept for none.
+            *self = Self::default();
+            return;
+        }
         self.nodes[index as usize].children = [self.free, NONE];
         self.free = index;
     }

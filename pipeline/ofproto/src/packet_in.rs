@@ -94,6 +94,7 @@ impl Bridge {
             cookie: spec.cookie,
             metadata: spec.to_match(),
             userdata: spec.userdata.clone(),
+            continuation: Vec::new(),
             data: frame.to_vec(),
         };
         self.events.push(BridgeEvent::PacketIn(PacketInEvent {

@@ -56,3 +56,26 @@ proptest! {
         round_trip(&message, Version::V15)?;
     }
 }
+
+#[test]
+fn a_packet_that_waits_comes_back() {
+    let packet = PacketIn {
+        buffer_id: None,
+        total_len: 20,
+        reason: PacketInReason::Action,
+        table_id: 3,
+        cookie: 7,
+        metadata: metadata_of(OfPort(5)),
+        userdata: vec![1, 2, 3],
+        continuation: vec![0x80, 0x20, 0, 12, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0],
+        data: vec![0xaa; 20],
+    };
+    for version in [Version::V10, Version::V13, Version::V15] {
+        round_trip(&Message::NxResume(Box::new(packet.clone())), version).unwrap();
+        let dialect = Dialect { packet_in_format: PacketInFormat::Nxt2, ..Dialect::plain(version) };
+        let message = Message::PacketIn(Box::new(packet.clone()));
+        let mut bytes = Vec::new();
+        dialect.encode(&message, 7, &mut bytes).unwrap();
+        assert_eq!(dialect.decode(&bytes).unwrap().1, message, "{version}");
+    }
+}

@@ -28,6 +28,7 @@ const FLOW_MONITOR_CANCEL: u32 = 21;
 const FLOW_MONITOR_PAUSED: u32 = 22;
 const FLOW_MONITOR_RESUMED: u32 = 23;
 const SET_ASYNC_CONFIG2: u32 = 27;
+const RESUME: u32 = 28;
 pub(super) const PACKET_IN2: u32 = 30;
 const GROUP_MOD: u32 = 31;
 const REQUESTFORWARD: u32 = 132;
@@ -82,6 +83,7 @@ pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
             _ => return Err(OfErrorKind::RequestEperm),
         }),
         (NICIRA, PACKET_IN) => Message::PacketIn(Box::new(packet::read_nxt(r)?)),
+        (NICIRA, RESUME) => Message::NxResume(Box::new(packet::read_nxt2(r)?)),
         (NICIRA, PACKET_IN2) => Message::PacketIn(Box::new(packet::read_nxt2(r)?)),
         (NICIRA, GROUP_MOD) if dialect.version == Version::V10 => {
             Message::GroupMod(group::read_mod(r, Version::V10)?)
@@ -176,6 +178,10 @@ pub(super) fn put(out: &mut Vec<u8>, message: &Message, version: Version) {
             put_header(out, NICIRA, SET_CONTROLLER_ID);
             out.zeros(6);
             out.u16(*id);
+        }
+        Message::NxResume(packet) => {
+            put_header(out, NICIRA, RESUME);
+            packet::put_resume(out, packet, version);
         }
         Message::GroupMod(group) => {
             put_header(out, NICIRA, GROUP_MOD);

@@ -29,6 +29,7 @@ mod property {
     pub(super) const REASON: u16 = 5;
     pub(super) const METADATA: u16 = 6;
     pub(super) const USERDATA: u16 = 7;
+    pub(super) const CONTINUATION: u16 = 8;
 }
 
 /// Reads a standard packet-in.
@@ -46,6 +47,7 @@ pub(super) fn read_in(r: &mut Reader<'_>, version: Version) -> Result<PacketIn> 
             cookie: NO_COOKIE,
             metadata: metadata_of(in_port),
             userdata: Vec::new(),
+            continuation: Vec::new(),
             data: r.take_all().to_vec(),
         });
     }
@@ -63,6 +65,7 @@ pub(super) fn read_in(r: &mut Reader<'_>, version: Version) -> Result<PacketIn> 
             cookie: NO_COOKIE,
             metadata: metadata_of(in_port),
             userdata: Vec::new(),
+            continuation: Vec::new(),
             data: r.take_all().to_vec(),
         });
     }
@@ -73,8 +76,18 @@ pub(super) fn read_in(r: &mut Reader<'_>, version: Version) -> Result<PacketIn> 
     let metadata = read_match13(r, Unknown::Skip, version)?;
     r.skip(2)?;
     let data = r.take_all().to_vec();
-    let userdata = Vec::new();
-    Ok(PacketIn { buffer_id, total_len, reason, table_id, cookie, metadata, userdata, data })
+    let (userdata, continuation) = (Vec::new(), Vec::new());
+    Ok(PacketIn {
+        buffer_id,
+        total_len,
+        reason,
+        table_id,
+        cookie,
+        metadata,
+        userdata,
+        continuation,
+        data,
+    })
 }
 
 /// `NXT_PACKET_IN`.
@@ -89,8 +102,18 @@ pub(super) fn read_nxt(r: &mut Reader<'_>) -> Result<PacketIn> {
     let metadata = read_match_nxm(r, match_len, Unknown::Skip)?.0;
     r.skip(2)?;
     let data = r.take_all().to_vec();
-    let userdata = Vec::new();
-    Ok(PacketIn { buffer_id, total_len, reason, table_id, cookie, metadata, userdata, data })
+    let (userdata, continuation) = (Vec::new(), Vec::new());
+    Ok(PacketIn {
+        buffer_id,
+        total_len,
+        reason,
+        table_id,
+        cookie,
+        metadata,
+        userdata,
+        continuation,
+        data,
+    })
 }
 
 /// `NXT_PACKET_IN2`: a list of properties.
@@ -103,6 +126,7 @@ pub(super) fn read_nxt2(r: &mut Reader<'_>) -> Result<PacketIn> {
         cookie: NO_COOKIE,
         metadata: flow::Match::default(),
         userdata: Vec::new(),
+        continuation: Vec::new(),
         data: Vec::new(),
     };
     let mut full_len = None;
@@ -124,6 +148,10 @@ pub(super) fn read_nxt2(r: &mut Reader<'_>) -> Result<PacketIn> {
             property::REASON => packet.reason = reason(value.u8()?)?,
             property::METADATA => packet.metadata = oxm::read_match(value, Unknown::Skip)?.0,
             property::USERDATA => packet.userdata = value.take_all().to_vec(),
+            property::CONTINUATION => {
+                value.skip(4)?;
+                packet.continuation = value.take_all().to_vec();
+            }
             _ => {}
         }
     }
@@ -194,6 +222,11 @@ pub(super) fn put_in(out: &mut Vec<u8>, packet: &PacketIn, dialect: &Dialect) ->
     }
 }
 
+/// Writes `NXT_RESUME`: what a packet-in of that format said.
+pub(super) fn put_resume(out: &mut Vec<u8>, packet: &PacketIn, version: Version) {
+    put_nxt2(out, packet, wire_reason(packet.reason, version), version);
+}
+
 fn put_nxt2(out: &mut Vec<u8>, packet: &PacketIn, reason: u8, version: Version) {
     put_property(out, property::PACKET, |out| out.bytes(&packet.data));
     if usize::try_from(packet.total_len) != Ok(packet.data.len()) {
@@ -215,6 +248,13 @@ fn put_nxt2(out: &mut Vec<u8>, packet: &PacketIn, reason: u8, version: Version) 
     });
     if !packet.userdata.is_empty() {
         put_property(out, property::USERDATA, |out| out.bytes(&packet.userdata));
+    }
+    if !packet.continuation.is_empty() {
+        // What is in it are properties: they begin at a multiple of 8 bytes.
+        put_property(out, property::CONTINUATION, |out| {
+            out.zeros(4);
+            out.bytes(&packet.continuation);
+        });
     }
 }
 

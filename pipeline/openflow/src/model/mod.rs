@@ -109,6 +109,9 @@ pub enum Message {
     NxSetFlowFormat(FlowFormat),
     /// The form of packet-in messages (Nicira).
     NxSetPacketInFormat(PacketInFormat),
+    /// Go on with a packet where `controller(pause)` stopped; what is said of the packet may differ from
+    /// the packet-in (Nicira).
+    NxResume(Box<PacketIn>),
     /// The number that `controller(id=…)` means by this connection (Nicira).
     NxSetControllerId(u16),
     /// Nothing here ages any more: obsolete, does nothing (Nicira `FLOW_AGE`).

@@ -71,6 +71,9 @@ pub struct PacketIn {
     pub metadata: Match,
     /// What the controller action wants to have back (`NXT_PACKET_IN2`).
     pub userdata: Vec<u8>,
+    /// What the switch wants to have back to go on with the packet: properties of its own
+    /// (`NXT_PACKET_IN2`, `NXT_RESUME`). Empty where nothing waits.
+    pub continuation: Vec<u8>,
     /// The frame, or the start of it.
     pub data: Vec<u8>,
 }

@@ -929,6 +929,7 @@ fn packet_in(version: Version) -> impl Strategy<Value = PacketIn> {
                 cookie: if version < Version::V13 { u64::MAX } else { cookie },
                 metadata: if version < Version::V12 { metadata_of(port) } else { metadata },
                 userdata: Vec::new(),
+                continuation: Vec::new(),
                 data,
             }
         })

@@ -253,6 +253,7 @@ fn only10() -> Vec<(&'static str, Message)> {
         cookie: u64::MAX,
         metadata: metadata_of(OfPort(3)),
         userdata: Vec::new(),
+        continuation: Vec::new(),
         data: vec![0xff; 20],
     };
     let actions = "cookie=5,idle_timeout=60,priority=10,tcp,nw_src=10.0.0.0/8,dl_vlan=5,tp_dst=80,\
@@ -345,6 +346,7 @@ fn from11(version: Version) -> Vec<(&'static str, Message)> {
         cookie: 5,
         metadata,
         userdata: Vec::new(),
+        continuation: Vec::new(),
         data: vec![0xff; 20],
     };
     let bucket = Bucket {
