@@ -46,6 +46,10 @@ fn frame(id: u32) -> Vec<u8> {
     bytes
 }
 
+fn clock(begun: Instant) -> Nanos {
+    Nanos::from_secs(1) + Nanos::from_micros(u64::try_from(begun.elapsed().as_micros()).unwrap())
+}
+
 struct Run {
     control: Control,
     ports: Vec<ReplayHandle>,
@@ -58,7 +62,7 @@ struct Run {
 
 impl Run {
     fn now(&self) -> Nanos {
-        Nanos(1_000_000_000 + self.begun.elapsed().as_nanos() as u64)
+        clock(self.begun)
     }
 
     fn step(&mut self) {
@@ -130,6 +134,7 @@ fn run(mode: UpcallMode) {
         upcalls,
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),
+        cycles: || 0,
     };
     let begun = Instant::now();
     let Switch { control, pmds } = Switch::new(parts, Nanos::ZERO);
@@ -150,7 +155,7 @@ fn run(mode: UpcallMode) {
             let stop = stop.clone();
             thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let now = Nanos(1_000_000_000 + begun.elapsed().as_nanos() as u64);
+                    let now = clock(begun);
                     if !pmd.poll(now) {
                         thread::yield_now();
                     }

@@ -11,8 +11,10 @@ use crate::world::{Refused, World};
 /// Whether conclusions are cached. Forwarding and counts must not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As the switch runs.
+    /// The control core answers misses.
     Cached,
+    /// The core where they occur does, as far as it can.
+    Inline,
     /// Nothing is ever installed: every packet is translated.
     Uncached,
 }
@@ -72,7 +74,7 @@ fn statement(
         if mode == Mode::Uncached {
             options.flow_limit = 0;
         }
-        World::new(options.clone())
+        World::new(options.clone(), mode)
     });
     if verb == "expect" {
         let (what, rest) = rest.split_once(' ').unwrap_or((rest, ""));

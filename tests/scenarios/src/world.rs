@@ -4,11 +4,15 @@
 //! cache hit is sampled for the self check. Flow-mods, packet-outs and port-mods go through the
 //! codec of the version, as from a controller.
 
-use datapath::{DropReason, Drops, LocalConfig, LocalDpif, PortNo};
+use crate::Mode;
+use datapath::{
+    Admit, CoreId, DropReason, Drops, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason,
+};
 use flow::EtherAddr;
 use flow::text::NoNames;
 use ofproto::{
-    Bridge, BridgeConfig, BridgeEvent, CheckResult, FailMode, Link, Port, PortSpec, Rule,
+    Bridge, BridgeConfig, BridgeEvent, CheckResult, FailMode, InlineTranslator, Link, Port,
+    PortSpec, Rule,
 };
 use openflow::text::parse_flow;
 use openflow::{
@@ -22,6 +26,8 @@ use sync::time::Nanos;
 pub(crate) const DP_OFFSET: u32 = 100;
 /// The datapath number of LOCAL.
 const DP_LOCAL: u32 = 99;
+/// Conclusions that may wait.
+const CONCLUSIONS: usize = 64;
 /// How often the bridge is run while time passes.
 const STEP: Nanos = Nanos::from_millis(100);
 
@@ -36,6 +42,7 @@ pub(crate) enum Refused {
 
 pub(crate) struct World {
     pub(crate) bridge: Bridge,
+    translator: Option<InlineTranslator>,
     pub(crate) dpif: LocalDpif,
     pub(crate) now: Nanos,
     pub(crate) start: Nanos,
@@ -51,11 +58,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(config: BridgeConfig) -> World {
+    pub(crate) fn new(config: BridgeConfig, mode: Mode) -> World {
         let now = Nanos::from_secs(1000);
+        let mut bridge = Bridge::new(config, now);
+        let translator =
+            (mode == Mode::Inline).then(|| bridge.inline_translator(CoreId(0), CONCLUSIONS));
         let local = LocalConfig { sample_one_in: 1, ..LocalConfig::default() };
         let mut world = World {
-            bridge: Bridge::new(config, now),
+            bridge,
+            translator,
             dpif: LocalDpif::with(local),
             now,
             start: now,
@@ -195,9 +206,25 @@ impl World {
                 }
             }
             let Some(upcall) = self.dpif.next_upcall() else { break };
-            self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+            if let Some(upcall) = self.answer_inline(upcall) {
+                self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+            }
+            self.bridge.take_conclusions(self.now);
         }
         self.collect();
+    }
+
+    /// Answers a miss on its core, if that can and shall; else gives it back.
+    fn answer_inline(&mut self, upcall: Upcall) -> Option<Upcall> {
+        let (true, Some(translator)) = (upcall.reason == UpcallReason::Miss, &mut self.translator)
+        else {
+            return Some(upcall);
+        };
+        let now = self.now;
+        let translate = |upcall: &Upcall, admit: Admit<'_>| {
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, admit, now)
+        };
+        self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
 
     fn collect(&mut self) {

@@ -1,4 +1,4 @@
-//! Runs every scenario, with caches and without.
+//! Runs every scenario: with caches, whoever fills them, and without.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +14,7 @@ fn check(name: &str) {
     let mut problems = String::new();
     let mut n_failed = 0;
     for scenario in &scenarios {
-        for mode in [Mode::Cached, Mode::Uncached] {
+        for mode in [Mode::Cached, Mode::Inline, Mode::Uncached] {
             if let Err(failure) = run(scenario, mode) {
                 n_failed += 1;
                 let _ = writeln!(

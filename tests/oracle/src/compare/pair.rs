@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use datapath::{Accounting, LocalConfig, LocalDpif, PortNo};
+use datapath::{Accounting, Admit, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
 use flow::EtherAddr;
-use ofproto::{Bridge, BridgeConfig, BridgeEvent, FailMode, Link, MissKind, PortSpec};
+use ofproto::{
+    Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, MissKind, PortSpec,
+};
 use openflow::{FlowMod, OfPort, PacketInReason, PacketOut, Version};
 use sync::time::Nanos;
 
@@ -13,6 +15,8 @@ use crate::{Oracle, Verdict};
 
 /// Datapath numbers differ from OpenFlow's by this much.
 pub(super) const DP_OFFSET: u32 = 100;
+/// Conclusions that may wait.
+const CONCLUSIONS: usize = 64;
 /// Stations are forgotten 300 s after they were seen last.
 const MAC_AGE: Nanos = Nanos::from_secs(300);
 
@@ -51,6 +55,8 @@ struct Memo {
 pub(super) struct Pair {
     pub(super) bridge: Bridge,
     pub(super) dpif: LocalDpif,
+    /// With what the core answers misses itself, if it does.
+    translator: Option<InlineTranslator>,
     pub(super) oracle: Oracle,
     pub(super) now: Nanos,
     /// Packets and bytes by cookie, as the oracle counts them; `None` where it cannot.
@@ -81,9 +87,11 @@ impl Pair {
             ..LocalConfig::default()
         });
         dpif.set_now(now);
+        let translator = setup.is_inline.then(|| bridge.inline_translator(CoreId(0), CONCLUSIONS));
         let mut pair = Self {
             bridge,
             dpif,
+            translator,
             oracle: Oracle::new([]),
             now,
             counts: Vec::new(),
@@ -217,9 +225,25 @@ impl Pair {
     fn pump(&mut self) {
         for _ in 0..10_000 {
             let Some(upcall) = self.dpif.next_upcall() else { return };
-            self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+            if let Some(upcall) = self.answer_inline(upcall) {
+                self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
+            }
+            self.bridge.take_conclusions(self.now);
         }
         panic!("upcalls cause upcalls without end");
+    }
+
+    /// Answers a miss on its core, if that can and shall; else gives it back.
+    fn answer_inline(&mut self, upcall: Upcall) -> Option<Upcall> {
+        let (true, Some(translator)) = (upcall.reason == UpcallReason::Miss, &mut self.translator)
+        else {
+            return Some(upcall);
+        };
+        let now = self.now;
+        let translate = |upcall: &Upcall, admit: Admit<'_>| {
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, admit, now)
+        };
+        self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
 
     // ---- Frames ----
