@@ -66,13 +66,15 @@ pub(super) fn repair(data: &mut [u8]) {
 /// Runs the target.
 pub fn controller(data: &[u8]) -> Behaviour {
     let (&how, stream) = data.split_first().unwrap_or((&0, &[]));
-    let version = if how & 0x80 != 0 { Version::V13 } else { Version::V10 };
+    // The version of the first message is that of the connection.
+    let version = stream.first().and_then(|&wire| Version::from_wire(wire));
+    let version = version.unwrap_or(Version::V13);
     let mut dpif = DATAPATH.take().unwrap_or_else(datapath);
     let mut talk = Talk::new(version, &mut dpif);
     talk.send(PEER, &hello(version));
     talk.send(OTHER, &hello(Version::V13));
     talk.settle();
-    let mut kinds = vec![u64::from(how & 0x80)];
+    let mut kinds = vec![u64::from(version.wire())];
 
     for piece in stream.chunks(usize::from(how & 0x7f).max(1)) {
         talk.send(PEER, piece);

@@ -57,13 +57,9 @@ fn dialects() -> impl Iterator<Item = Dialect> {
         packet_in_format: PacketInFormat::Nxt,
         ..Dialect::plain(Version::V10)
     };
-    [
-        Dialect::plain(Version::V10),
-        Dialect::plain(Version::V13),
-        nicira,
-        Dialect { version: Version::V13, packet_in_format: PacketInFormat::Nxt2, ..nicira },
-    ]
-    .into_iter()
+    let nicira13 =
+        Dialect { version: Version::V13, packet_in_format: PacketInFormat::Nxt2, ..nicira };
+    Version::ALL.into_iter().map(Dialect::plain).chain([nicira, nicira13])
 }
 
 /// Runs the target.
@@ -127,10 +123,16 @@ fn one(data: &[u8], dialect: Dialect) -> u64 {
 
 /// Whether the message may be read more widely than it is written. Those that a switch sends are:
 /// names that are too long or no text, reasons of OpenFlow 1.4, headers in the metadata of a
-/// packet-in. In 1.0, so is a port of one transport protocol.
+/// packet-in. In 1.0 and 1.1, so is a port of one transport protocol.
 fn is_widely_read(message: &Message, version: Version) -> bool {
-    let ports = ["field: Tcp", "field: Udp", "field: Sctp"];
-    if version == Version::V10 && ports.iter().any(|name| format!("{message:?}").contains(name)) {
+    // What the version says in another way than Nicira, whom it understands.
+    let other: &[&str] = match version {
+        Version::V10 => &["field: Tcp", "field: Udp", "field: Sctp"],
+        Version::V11 => &["field: Tcp", "field: Udp", "field: Sctp", "field: IpDscpShifted"],
+        Version::V15 => &["Load {"],
+        _ => &[],
+    };
+    if other.iter().any(|name| format!("{message:?}").contains(name)) {
         return true;
     }
     matches!(
