@@ -344,3 +344,124 @@ fn lists_in_lists_have_a_bottom() {
         assert_eq!(refusal(&flow_mod13(0, 0, &[], &instruction)), expected, "{depth}");
     }
 }
+
+#[test]
+fn versions_refuse_what_they_do_not_have() {
+    use OfErrorKind::*;
+    for (bytes, expected) in [
+        // Messages of other versions.
+        (message(2, 24, &[0; 16]), RequestBadType),
+        (message(3, 26, &[]), RequestBadType),
+        (message(3, 29, &[0; 8]), RequestBadType),
+        (message(4, 33, &[0; 8]), RequestBadType),
+        (message(5, 22, &[0; 8]), RequestBadType),
+        (message(2, 18, &hex("0008 0000 00000000")), RequestBadStat),
+        (message(3, 18, &hex("000c 0000 00000000")), RequestBadStat),
+        (message(4, 18, &hex("000e 0000 00000000")), RequestBadStat),
+        (message(5, 18, &hex("0011 0000 00000000")), RequestBadStat),
+        // Nicira's flow monitor is that of 1.0 to 1.2, the ONF's that of 1.3.
+        (message(4, 18, &hex("ffff 0000 00000000 00002320 00000002")), RequestBadSubtype),
+        (message(5, 18, &hex("ffff 0000 00000000 4f4e4600 0000074e")), RequestBadSubtype),
+        // Properties of ports and tables.
+        (port_mod14("0001 0008 00000000"), PropertyBadType),
+        (port_mod14("0000 000c 00000000 00000000"), PropertyBadLen),
+        (port_mod14("0000 0003"), PropertyBadLen),
+        (message(5, 17, &hex("03 000000 00000000 0001 0008 00000000")), PropertyBadType),
+        (message(5, 17, &hex("03 000000 00000000 0002 0008 00000008")), PropertyBadValue),
+        (message(5, 17, &hex("03 000000 00000000 0003 0008 20 10 00 00")), PropertyBadValue),
+        (message(5, 17, &hex("03 000000 00000000 0003 0008 10 20 05 00")), PropertyBadValue),
+        (message(5, 17, &hex("03 000000 00000000 0003 0004")), PropertyBadLen),
+        // Asynchronous configuration.
+        (message(5, 28, &hex("0000 0008 00000040")), AsyncInvalid),
+        (message(5, 28, &hex("000c 0008 00000001")), PropertyBadType),
+        (message(5, 28, &hex("0000 0006 0000")), PropertyBadLen),
+        // A packet-out of 1.5 names its port in a match, and nothing that a frame has.
+        (message(6, 13, &hex("ffffffff 0000 0000 0001 0004 00000000")), RequestBadPort),
+        (
+            message(
+                6,
+                13,
+                &hex("ffffffff 0000 0000 0001 0012 80000004 00000001 80000a02 0800 000000000000"),
+            ),
+            RequestPipelineFieldsOnly,
+        ),
+        // Flow monitors that watch nothing, or with bits that there are not.
+        (monitor14("0001 ff 00"), MonitorBadFlags),
+        (monitor14("0082 ff 00"), MonitorBadFlags),
+        (monitor14("0002 ff 03"), MonitorBadCommand),
+    ] {
+        assert_eq!(refusal(&bytes), Some(expected), "{bytes:02x?}");
+    }
+}
+
+fn port_mod14(properties: &str) -> Vec<u8> {
+    let mut body = vec![0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0];
+    body.extend([0; 8]);
+    body.extend(hex(properties));
+    message(5, 16, &body)
+}
+
+fn monitor14(flags_table_command: &str) -> Vec<u8> {
+    let mut body = hex("0010 0000 00000000 00000007 ffffffff ffffffff");
+    body.extend(hex(flags_table_command));
+    body.extend(hex("0001 0004 00000000"));
+    message(5, 18, &body)
+}
+
+#[test]
+fn instructions_and_actions_are_those_of_the_version() {
+    use OfErrorKind::*;
+    let flow_mod = |version: u8, instructions: &str| {
+        let mut bytes = flow_mod13(0, 0, &[], &hex(instructions));
+        bytes[0] = version;
+        refusal(&bytes)
+    };
+    let apply = |version: u8, actions: &str| {
+        let actions = hex(actions);
+        let len = 8 + actions.len();
+        let mut instruction = vec![0, 4, 0, u8::try_from(len).expect("short"), 0, 0, 0, 0];
+        instruction.extend(actions);
+        let mut bytes = flow_mod13(0, 0, &[], &instruction);
+        bytes[0] = version;
+        refusal(&bytes)
+    };
+    let meter = "0006 0008 00000001";
+    assert_eq!(flow_mod(2, meter), Some(InstructionUnknownInst));
+    assert_eq!(flow_mod(3, meter), Some(InstructionUnknownInst));
+    assert_eq!(flow_mod(4, meter), None);
+    assert_eq!(flow_mod(5, meter), None);
+    assert_eq!(flow_mod(6, meter), Some(InstructionUnsupInst));
+    assert_eq!(flow_mod(6, "0007 0010 00000000 0000000000000000"), Some(InstructionUnsupInst));
+    let set_dl_src = "0003 0010 020000000001 000000000000";
+    let set_field = "0019 0010 80000606 020000000001 0000";
+    let push_pbb = "001a 0008 88e7 0000";
+    let meter_action = "001d 0008 00000001";
+    let onf_copy = "ffff 0020 4f4e4600 0c80 0000 0020 0000 0000 0000 00010004 00010204 00000000";
+    let copy = "001c 0018 0020 0000 0000 0000 00010004 00010204 00000000";
+    for (action, expected) in [
+        (set_dl_src, [None, Some(ActionBadType), Some(ActionBadType), Some(ActionBadType)]),
+        (set_field, [Some(ActionBadType), None, None, None]),
+        (push_pbb, [Some(ActionBadType), Some(ActionBadType), None, None]),
+        (onf_copy, [None; 4]),
+        (copy, [Some(ActionBadType), Some(ActionBadType), Some(ActionBadType), None]),
+        (meter_action, [Some(ActionBadType), Some(ActionBadType), Some(ActionBadType), None]),
+    ] {
+        for (version, expected) in [2, 3, 5, 6].into_iter().zip(expected) {
+            assert_eq!(apply(version, action), expected, "{version} {action}");
+        }
+    }
+}
+
+#[test]
+fn the_meter_of_1_5_is_an_action_and_means_the_same() {
+    let mut bytes = flow_mod13(
+        0,
+        0,
+        &[],
+        &hex("0004 0020 00000000 001d 0008 00000007 0000 0010 00000001 0000 000000000000"),
+    );
+    bytes[0] = 6;
+    let (_, Message::FlowMod(flow_mod)) = decode(&bytes).expect("a flow-mod") else { panic!() };
+    assert_eq!(flow_mod.instructions.meter, Some(7));
+    assert_eq!(flow_mod.instructions.apply, [Action::output(OfPort(1))]);
+}

@@ -8,6 +8,8 @@ mod common;
 
 #[path = "ovs_ofctl/messages.rs"]
 mod messages;
+#[path = "ovs_ofctl/newer.rs"]
+mod newer;
 #[path = "ovs_ofctl/switch.rs"]
 mod switch;
 

@@ -57,6 +57,7 @@ fn desc() -> PortDesc {
 pub(crate) fn all(version: Version) -> Vec<(&'static str, Message)> {
     let mut all = both(version);
     all.extend(if version == Version::V10 { only10() } else { from11(version) });
+    all.extend(crate::newer::all(version));
     // A message that the version has in another way would not come back as it was.
     all.retain(|(name, message)| exists(name, message, version));
     all
