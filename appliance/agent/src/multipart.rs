@@ -13,8 +13,9 @@ use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::{Bridge, Rule};
 use openflow::{
-    Message, MultipartBody, MultipartItem, MultipartKind, MultipartReply, MultipartRequest,
-    MultipartWriter, OfErrorKind, OfPort, TableMod, Version, bundle_flags,
+    GroupDesc, GroupStats, Message, MeterConfig, MeterStats, MultipartBody, MultipartItem,
+    MultipartKind, MultipartReply, MultipartRequest, MultipartWriter, OfErrorKind, OfPort,
+    TableMod, Version, bundle_flags,
 };
 use sync::time::Nanos;
 
@@ -23,7 +24,7 @@ const RECORDS_PER_LOOK: usize = 64;
 /// Bytes that one call of [`LongReply::write`] adds, about.
 const BYTES_PER_CALL: usize = 64 * 1024;
 
-/// A reply about rules that is still being written.
+/// A reply of many records that is still being written.
 #[derive(Debug)]
 pub(crate) struct LongReply {
     /// Taken when the last message is.
@@ -42,6 +43,14 @@ pub(crate) enum Entries {
     Counters(Vec<Arc<Rule>>),
     /// Updates of flow monitors.
     Updates(Vec<Update>),
+    /// Groups with their statistics.
+    Groups(Vec<GroupStats>),
+    /// Descriptions of groups.
+    GroupDescs(Vec<GroupDesc>),
+    /// Meters with their statistics.
+    Meters(Vec<MeterStats>),
+    /// Configurations of meters.
+    MeterConfigs(Vec<MeterConfig>),
 }
 
 impl Entries {
@@ -49,6 +58,10 @@ impl Entries {
         match self {
             Entries::Flows(rules) | Entries::Counters(rules) => rules.len(),
             Entries::Updates(updates) => updates.len(),
+            Entries::Groups(stats) => stats.len(),
+            Entries::GroupDescs(descs) => descs.len(),
+            Entries::Meters(stats) => stats.len(),
+            Entries::MeterConfigs(configs) => configs.len(),
         }
     }
 
@@ -69,6 +82,18 @@ impl Entries {
                     let update = monitor::update(*event, rule, *has_instructions);
                     writer.push(MultipartItem::FlowMonitor(&update));
                 }
+            }
+            Entries::Groups(all) => {
+                all.get(k).into_iter().for_each(|one| writer.push(MultipartItem::Group(one)));
+            }
+            Entries::GroupDescs(all) => {
+                all.get(k).into_iter().for_each(|one| writer.push(MultipartItem::GroupDesc(one)));
+            }
+            Entries::Meters(all) => {
+                all.get(k).into_iter().for_each(|one| writer.push(MultipartItem::Meter(one)));
+            }
+            Entries::MeterConfigs(all) => {
+                all.get(k).into_iter().for_each(|one| writer.push(MultipartItem::MeterConfig(one)));
             }
         }
     }
@@ -173,17 +198,32 @@ pub(crate) fn answer(
             queue(port, queue_id, bridge)?;
             MultipartBody::QueueDesc(Vec::new())
         }
-        MultipartRequest::Group(_) => MultipartBody::Group(Vec::new()),
-        MultipartRequest::GroupDesc(_) => MultipartBody::GroupDesc(Vec::new()),
-        MultipartRequest::GroupFeatures => MultipartBody::GroupFeatures(Default::default()),
-        MultipartRequest::Meter(id) | MultipartRequest::MeterConfig(id)
-            if id != openflow::METER_ALL =>
-        {
-            return Err(OfErrorKind::MeterModUnknownMeter);
+        MultipartRequest::Group(id) => {
+            let entries = Entries::Groups(bridge.group_stats(id, now));
+            let reply = LongReply::new(version, xid, MultipartKind::Group, entries, now);
+            connection.waiting = Waiting::Reply(reply);
+            return Ok(());
         }
-        MultipartRequest::Meter(_) => MultipartBody::Meter(Vec::new()),
-        MultipartRequest::MeterConfig(_) => MultipartBody::MeterConfig(Vec::new()),
-        MultipartRequest::MeterFeatures => MultipartBody::MeterFeatures(Default::default()),
+        MultipartRequest::GroupDesc(id) => {
+            let entries = Entries::GroupDescs(bridge.group_descs(id));
+            let reply = LongReply::new(version, xid, MultipartKind::GroupDesc, entries, now);
+            connection.waiting = Waiting::Reply(reply);
+            return Ok(());
+        }
+        MultipartRequest::GroupFeatures => MultipartBody::GroupFeatures(bridge.group_features()),
+        MultipartRequest::Meter(id) => {
+            let entries = Entries::Meters(bridge.meter_stats(id, dpif, now)?);
+            let reply = LongReply::new(version, xid, MultipartKind::Meter, entries, now);
+            connection.waiting = Waiting::Reply(reply);
+            return Ok(());
+        }
+        MultipartRequest::MeterConfig(id) => {
+            let entries = Entries::MeterConfigs(bridge.meter_configs(id)?);
+            let reply = LongReply::new(version, xid, MultipartKind::MeterConfig, entries, now);
+            connection.waiting = Waiting::Reply(reply);
+            return Ok(());
+        }
+        MultipartRequest::MeterFeatures => MultipartBody::MeterFeatures(bridge.meter_features()),
         MultipartRequest::TableFeatures(changes) => {
             if !changes.is_empty() {
                 // What the tables can do is fixed.

@@ -10,8 +10,8 @@ use datapath::Dpif;
 use ofproto::{Bridge, Fragments};
 use openflow::{
     AsyncConfig, AsyncMasks, BundleMessage, Capabilities, ControllerRole, FeaturesReply,
-    FlowModCommand, Message, OfErrorKind, Origin, QueueGetConfigReply, Role, SwitchConfig, Version,
-    frag,
+    FlowModCommand, GroupModCommand, Message, MeterModCommand, OfErrorKind, Origin,
+    QueueGetConfigReply, Role, SwitchConfig, Version, frag,
 };
 use sync::time::Nanos;
 
@@ -111,11 +111,11 @@ fn act(
         Message::PortMod(port_mod) => bridge.port_mod(&port_mod)?,
         Message::TableMod(table_mod) => bridge.table_mod(&table_mod, version)?,
         Message::GroupMod(group_mod) => {
-            bridge.group_mod(&group_mod)?;
+            bridge.group_mod(&group_mod, version, now)?;
             return Ok(Effect::Forward(Message::GroupMod(group_mod)));
         }
         Message::MeterMod(meter_mod) => {
-            bridge.meter_mod(&meter_mod)?;
+            bridge.meter_mod(&meter_mod, dpif, now)?;
             return Ok(Effect::Forward(Message::MeterMod(meter_mod)));
         }
         Message::MultipartRequest(request) => {
@@ -175,6 +175,8 @@ fn act(
 fn looks_at_all(message: &Message) -> bool {
     match message {
         Message::MultipartRequest(_) => true,
+        Message::GroupMod(group_mod) => group_mod.command == GroupModCommand::Delete,
+        Message::MeterMod(meter_mod) => meter_mod.command == MeterModCommand::Delete,
         Message::FlowMod(flow_mod) => {
             flow_mod.command != FlowModCommand::Add && !flow_mod.command.is_strict()
         }
@@ -201,6 +203,9 @@ fn features(version: Version, bridge: &Bridge) -> FeaturesReply {
         Capabilities::FLOW_STATS | Capabilities::TABLE_STATS | Capabilities::PORT_STATS;
     if version < Version::V12 {
         capabilities |= Capabilities::ARP_MATCH_IP;
+    }
+    if version > Version::V10 {
+        capabilities |= Capabilities::GROUP_STATS;
     }
     if version >= Version::V14 {
         capabilities |= Capabilities::BUNDLES | Capabilities::FLOW_MONITORING;

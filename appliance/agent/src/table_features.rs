@@ -8,11 +8,15 @@ use openflow::{RuleKind, TableAbilities, TableConfig, TableFeatures, TableProper
 
 /// Instructions (§5.9): goto-table, write-metadata, write-, apply- and clear-actions.
 const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
+/// The instruction to pass a meter, of 1.3 and 1.4.
+const METER: u16 = 6;
+/// The action that it is from 1.5 on (1.5.1 §7.2.6).
+const METER_ACTION: u16 = 29;
 /// The instruction that only a table with a table behind it has.
 const GOTO_TABLE: u16 = 1;
 /// Actions (§7.2.5): output; TTL of MPLS set and decremented; VLAN and MPLS pushed and popped;
-/// set-queue; IP TTL set and decremented; set-field.
-const ACTIONS: [u16; 11] = [0, 15, 16, 17, 18, 19, 20, 21, 23, 24, 25];
+/// set-queue; group; IP TTL set and decremented; set-field.
+const ACTIONS: [u16; 12] = [0, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25];
 /// `oxm_class` of fields whose header goes on for another word; the lists here have no room for it.
 const EXPERIMENTER_CLASS: u16 = 0xffff;
 
@@ -22,18 +26,22 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
     let wildcards = fields(version, |_| true, false);
     let settable = fields(version, |field| field.spec().writable, false);
     let last = tables.n_tables().saturating_sub(1);
+    let is_action = version >= Version::V15;
+    let meter_instruction = (!is_action).then_some(METER);
+    let actions: Vec<u16> = ACTIONS.into_iter().chain(is_action.then_some(METER_ACTION)).collect();
     let describe_one = |(id, table): (u8, &ofproto::Table)| {
         let next: Vec<u8> = (id.saturating_add(1)..=last).collect();
         let instructions: Vec<u16> = INSTRUCTIONS
             .into_iter()
             .filter(|&instruction| instruction != GOTO_TABLE || !next.is_empty())
+            .chain(meter_instruction)
             .collect();
         let mut properties = Vec::new();
         for kind in [RuleKind::Regular, RuleKind::Miss] {
             properties.push(TableProperty::Instructions(kind, instructions.clone()));
             properties.push(TableProperty::NextTables(kind, next.clone()));
-            properties.push(TableProperty::WriteActions(kind, ACTIONS.to_vec()));
-            properties.push(TableProperty::ApplyActions(kind, ACTIONS.to_vec()));
+            properties.push(TableProperty::WriteActions(kind, actions.clone()));
+            properties.push(TableProperty::ApplyActions(kind, actions.clone()));
             properties.push(TableProperty::WriteSetField(kind, settable.clone()));
             properties.push(TableProperty::ApplySetField(kind, settable.clone()));
         }
@@ -89,8 +97,8 @@ pub(crate) fn abilities(version: Version, config: TableConfig) -> TableAbilities
 
 /// All fields that 1.1 can match.
 const OFPFMF11_ALL: u64 = 0xffff;
-/// The actions of 1.1 (§A.2.5) but for copying TTLs (11 and 12) and groups (22).
-const ACTIONS_V11: u32 = ((1 << 25) - 1) & !(0b11 << 11) & !(1 << 22);
+/// The actions of 1.1 (§A.2.5) but for copying TTLs (11 and 12).
+const ACTIONS_V11: u32 = ((1 << 25) - 1) & !(0b11 << 11);
 
 /// One bit for each standard field, by its number.
 fn basic_bits(version: Version, chosen: impl Fn(Field) -> bool) -> u64 {

@@ -22,10 +22,12 @@ use crate::bundle::Bundles;
 use crate::changes::Changes;
 use crate::events::{BridgeEvent, Events};
 use crate::expiry::{Farewells, Timeouts};
+use crate::group::Groups;
 use crate::inline::Conclusions;
 use crate::intern::Interned;
 use crate::learn::Lessons;
 use crate::mac_learning::{self, MacTable};
+use crate::meter::{MeterNumbers, Meters};
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
 use crate::quota::FlowQuota;
@@ -135,6 +137,10 @@ pub struct BridgeState {
     pub ports: Ports,
     /// The flow tables.
     pub tables: Tables,
+    /// The groups.
+    pub groups: Groups,
+    /// The meters.
+    pub meters: Meters,
     /// Who was seen where.
     pub macs: MacTable,
     /// Switches.
@@ -191,6 +197,7 @@ pub struct Bridge {
     pub(crate) reval: Revalidator,
     pub(crate) timeouts: Timeouts,
     pub(crate) farewells: Farewells,
+    pub(crate) meter_numbers: MeterNumbers,
     pub(crate) events: Events,
     pub(crate) watched: Watched,
     pub(crate) stats: BridgeStats,
@@ -216,6 +223,8 @@ impl Bridge {
             state: Writer::new(BridgeState {
                 ports: Ports::default(),
                 tables: Tables::new(config.n_tables.max(1), config.seed),
+                groups: Groups::default(),
+                meters: Meters::default(),
                 macs: MacTable::new(config.mac_table_size, config.mac_max_age),
                 options,
                 quota,
@@ -227,6 +236,7 @@ impl Bridge {
             reval,
             timeouts: Timeouts::default(),
             farewells: Farewells::default(),
+            meter_numbers: MeterNumbers::default(),
             events: Events::new(),
             watched: Watched::default(),
             stats: BridgeStats::default(),

@@ -286,7 +286,7 @@ impl Bridge {
                     return Err(OfErrorKind::RequestBadPort);
                 }
                 let flow = extract(&packet_out.data, &FlowMeta::of_port(0)).flow;
-                check_packet_out(&packet_out.actions, &flow, dialect.version)?;
+                check_packet_out(&packet_out.actions, &flow, dialect.version, &self.state)?;
                 underway.packets.push_back(packet_out);
                 Ok(())
             }

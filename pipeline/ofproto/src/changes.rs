@@ -12,12 +12,13 @@
 //! | rule modified or removed | are credited to it |
 //! | station learned, moved, forgotten | looked that station up |
 //! | port added, removed, configured | looked at that port, or flooded |
+//! | group or meter added, changed, deleted | looked at it, even if only for whether it lives |
 //! | anything else (options) | are older |
 //!
 //! # Bounded
 //! A table remembers its last [`MAX_ADDED`] added rules; a conclusion older than what was forgotten
 //! is concerned if it looked in the table at all. Modified and removed rules say so themselves.
-//! Stations fall in [`STATION_BUCKETS`] buckets, ports in 64.
+//! Stations fall in [`STATION_BUCKETS`] buckets, ports, groups and meters in 64 each.
 //!
 //! # Forgetting
 //! A round of the revalidator leaves no conclusion older than its `target`. When the next round
@@ -121,6 +122,8 @@ pub(crate) struct Changes {
     last_station: u64,
     stations: Box<[u64]>,
     ports: Stamps,
+    groups: Stamps,
+    meters: Stamps,
     published: Arc<Milestone>,
 }
 
@@ -139,6 +142,8 @@ impl Default for Changes {
             last_station: 0,
             stations: vec![0; STATION_BUCKETS].into(),
             ports: Stamps::NONE,
+            groups: Stamps::NONE,
+            meters: Stamps::NONE,
             published: Arc::default(),
         }
     }
@@ -163,6 +168,18 @@ impl Changes {
     pub(crate) fn port_changed(&mut self, number: OfPort) {
         self.next();
         self.ports.note(Buckets::of(number.0), self.seq);
+    }
+
+    /// A group came, went, or is another.
+    pub(crate) fn group_changed(&mut self, id: u32) {
+        self.next();
+        self.groups.note(Buckets::of(id), self.seq);
+    }
+
+    /// A meter came, went, or is another.
+    pub(crate) fn meter_changed(&mut self, id: u32) {
+        self.next();
+        self.meters.note(Buckets::of(id), self.seq);
     }
 
     /// A rule will be there when the version is committed that the caller prepares.
@@ -269,6 +286,8 @@ impl Changes {
             || self.has_new_rule(ukey)
             || self.has_changed_station(ukey)
             || self.ports.changed(deps.ports, seq)
+            || self.groups.changed(deps.groups, seq)
+            || self.meters.changed(deps.meters, seq)
     }
 
     fn has_changed_rule(&self, ukey: &Ukey) -> bool {

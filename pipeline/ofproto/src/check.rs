@@ -19,11 +19,10 @@ pub(crate) fn check_instructions(
     state: &BridgeState,
 ) -> Result<(), OfErrorKind> {
     let instructions = &flow_mod.instructions;
-    if instructions.meter.is_some() {
-        // There are none (1.3.5 §7.5.4: "Meter specified is invalid").
+    if instructions.meter.is_some_and(|meter| state.meters.get(meter).is_none()) {
         return Err(OfErrorKind::MeterModInvalidMeter);
     }
-    let mut checker = Checker { flow: *flow_mod.match_.flow(), version };
+    let mut checker = Checker { flow: *flow_mod.match_.flow(), version, state };
     checker.list(&instructions.apply)?;
     for action in &instructions.write {
         if !is_allowed_in_set(action) {
@@ -45,17 +44,34 @@ pub(crate) fn check_packet_out(
     actions: &[Action],
     flow: &Flow,
     version: Version,
+    state: &BridgeState,
 ) -> Result<(), OfErrorKind> {
-    Checker { flow: *flow, version }.list(actions)
+    Checker { flow: *flow, version, state }.list(actions)
 }
 
-struct Checker {
+/// Checks the actions of a bucket, which are an action set for any packet. The groups that it leads
+/// to may come later.
+pub(crate) fn check_bucket(
+    actions: &[Action],
+    version: Version,
+    state: &BridgeState,
+) -> Result<(), OfErrorKind> {
+    let checker = Checker { flow: Flow::ZERO, version, state };
+    actions.iter().try_for_each(|action| match action {
+        Action::Group(group) if *group <= openflow::GROUP_MAX => Ok(()),
+        _ if !is_allowed_in_set(action) => Err(OfErrorKind::ActionBadType),
+        _ => checker.structure(action),
+    })
+}
+
+struct Checker<'a> {
     /// What is known of the packet at this point of the list.
     flow: Flow,
     version: Version,
+    state: &'a BridgeState,
 }
 
-impl Checker {
+impl Checker<'_> {
     fn list(&mut self, actions: &[Action]) -> Result<(), OfErrorKind> {
         for action in actions {
             self.structure(action)?;
@@ -73,7 +89,9 @@ impl Checker {
                 let is_one = port.is_physical() || *port == OfPort::IN_PORT;
                 test(is_one, OfErrorKind::ActionBadOutPort)
             }
-            Action::Group(_) => Err(OfErrorKind::ActionBadOutGroup),
+            Action::Group(group) => {
+                test(self.state.groups.get(*group).is_some(), OfErrorKind::ActionBadOutGroup)
+            }
             Action::SetVlanVid(vid) => test(*vid < 0x1000, OfErrorKind::ActionBadArgument),
             Action::SetVlanPcp(pcp) => test(*pcp < 8, OfErrorKind::ActionBadArgument),
             Action::PushVlan(tpid) => {
@@ -100,7 +118,9 @@ impl Checker {
             }
             Action::Controller(controller) => {
                 test(!controller.pause, OfErrorKind::NxResumeNotSupported)?;
-                test(controller.meter_id.is_none(), OfErrorKind::ActionBadMeter)
+                let meter = controller.meter_id;
+                let is_known = meter.is_none_or(|meter| self.state.meters.get(meter).is_some());
+                test(is_known, OfErrorKind::MeterModInvalidMeter)
             }
             Action::SetField { field, value, mask } => {
                 writable(*field)?;
@@ -108,9 +128,12 @@ impl Checker {
                 test(fits && value & !mask == 0, OfErrorKind::ActionBadSetArgument)
             }
             Action::Load { dst, .. } => writable(dst.field),
-            // A meter anywhere but first, which is an instruction here.
-            Action::Meter(_)
-            | Action::CopyTtlIn
+            // The meter that comes first is an instruction here.
+            Action::Meter(meter) => {
+                let is_known = self.state.meters.get(*meter).is_some();
+                test(is_known, OfErrorKind::MeterModInvalidMeter)
+            }
+            Action::CopyTtlIn
             | Action::CopyTtlOut
             | Action::PushPbb(_)
             | Action::PopPbb

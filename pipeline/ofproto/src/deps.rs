@@ -1,8 +1,8 @@
 //! What a conclusion depends on, so that a change leaves alone what it cannot touch.
 //!
 //! # What is noted
-//! Translation looks at four kinds of things beside the packet: tables, the rules found in them,
-//! stations of the MAC table, and ports. [`Deps`] says which. Rules need no list
+//! Translation looks at six kinds of things beside the packet: tables, the rules found in them,
+//! stations of the MAC table, ports, groups and meters. [`Deps`] says which. Rules need no list
 //! here: the conclusion is credited to every rule that it found.
 //!
 //! # When an added rule can matter
@@ -24,7 +24,7 @@
 //! has one more rule to tell apart), but it does the same to every packet of the megaflow.
 //!
 //! # Bounded
-//! Ports are kept as 64 buckets; a conclusion of more than [`MAX_LOOKUPS`]
+//! Ports, groups and meters are kept as 64 buckets each; a conclusion of more than [`MAX_LOOKUPS`]
 //! lookups or [`MAX_STATIONS`] stations depends on everything.
 
 use crate::mac_learning::Station;
@@ -96,6 +96,8 @@ pub struct Deps {
     pub(crate) tables: Buckets,
     pub(crate) rules: Buckets,
     pub(crate) ports: Buckets,
+    pub(crate) groups: Buckets,
+    pub(crate) meters: Buckets,
     is_unbounded: bool,
 }
 
@@ -148,6 +150,16 @@ impl Deps {
     /// A port's existence, configuration or state was looked at.
     pub(crate) fn note_port(&mut self, number: openflow::OfPort) {
         self.ports.add(Buckets::of(number.0));
+    }
+
+    /// A group's existence or contents were looked at.
+    pub(crate) fn note_group(&mut self, id: u32) {
+        self.groups.add(Buckets::of(id));
+    }
+
+    /// A meter's existence or configuration was looked at.
+    pub(crate) fn note_meter(&mut self, id: u32) {
+        self.meters.add(Buckets::of(id));
     }
 
     /// All ports were looked at.

@@ -153,6 +153,7 @@ impl Ledger<'_> {
         for credit in credits {
             match credit {
                 Credit::Rule(stats) => stats.credit(n_packets, n_bytes, used),
+                Credit::Counts(counts) => counts.credit(n_packets, n_bytes),
                 Credit::Table { id, matched } => {
                     if let Some(table) = self.state.tables.get(*id) {
                         table.n_lookups.add(n_packets);

@@ -41,7 +41,7 @@ impl Bridge {
                 flow.set_word(word, kept | metadata.flow().word(word));
             }
         }
-        check_packet_out(&packet_out.actions, &flow, version)?;
+        check_packet_out(&packet_out.actions, &flow, version, &self.state)?;
         let out = translate(&TranslateIn {
             state: &self.state,
             flow: &flow,

@@ -349,6 +349,7 @@ impl Bridge {
         self.revalidate(dpif, now);
         self.fence_leaving(dpif);
         self.finish_retiring(dpif, now);
+        self.bury_meters(dpif);
         self.send_farewells();
         self.next_deadline(now)
     }

@@ -19,6 +19,7 @@
 //! statistics, so packets that still hit the old one are credited to what the old one passed.
 
 use crate::deps::Deps;
+use crate::group::PacketCounts;
 use crate::learn::Learned;
 use crate::mac_learning::Station;
 use crate::rule::{Rule, RuleStats};
@@ -34,6 +35,8 @@ use sync::time::Nanos;
 pub enum Credit {
     /// They passed this rule.
     Rule(Arc<RuleStats>),
+    /// They passed a group, or a bucket of one.
+    Counts(Arc<PacketCounts>),
     /// They were looked up in this table.
     Table {
         /// Which.

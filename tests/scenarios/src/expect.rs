@@ -9,6 +9,7 @@ use crate::events;
 use crate::file::Line;
 use crate::frames;
 use crate::run::{Mode, Seen};
+use crate::sets;
 use crate::statement::{is_count, number};
 use crate::world::{Refused, World, reason};
 
@@ -32,6 +33,11 @@ pub(crate) fn judge(
         "packet-in" | "flow-removed" | "port-status" => event(world, &format!("{what} {rest}")),
         "trace" => trace(world, rest, &line.block),
         "actions" => actions(world, rest),
+        "groups" => sets::groups(world, &line.block),
+        "group" => sets::group(world, rest),
+        "meters" => sets::meters(world, &line.block),
+        "meter" => sets::meter(world, rest),
+        "shares" => sets::shares(world, rest),
         "port" => port(world, rest),
         "table" => table(world, rest),
         // Without caches there is nothing to expect of them.
@@ -51,7 +57,7 @@ pub(crate) fn judge(
     }
 }
 
-fn equal(what: &str, expected: &str, got: &str) -> Result<(), String> {
+pub(crate) fn equal(what: &str, expected: &str, got: &str) -> Result<(), String> {
     if expected == got {
         Ok(())
     } else {
@@ -59,7 +65,7 @@ fn equal(what: &str, expected: &str, got: &str) -> Result<(), String> {
     }
 }
 
-fn block(what: &str, expected: &[String], got: &[String]) -> Result<(), String> {
+pub(crate) fn block(what: &str, expected: &[String], got: &[String]) -> Result<(), String> {
     if expected == got {
         return Ok(());
     }

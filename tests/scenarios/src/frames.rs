@@ -1,7 +1,7 @@
 //! Frames written as text: `tcp,nw_src=… `, `payload=20 udp,…`, or `hex 0102…`.
 
 use flow::text::{NoNames, parse_flow};
-use flow::{Flow, FlowMeta, compose, extract};
+use flow::{Field, Flow, FlowMeta, compose, extract};
 
 /// A frame and the flow text it came from, if it did.
 pub(crate) fn frame(text: &str) -> Result<Vec<u8>, String> {
@@ -17,6 +17,13 @@ pub(crate) fn frame(text: &str) -> Result<Vec<u8>, String> {
         }
     };
     Ok(compose(&key(text)?, payload))
+}
+
+/// The frame that a text describes, with another value of a field.
+pub(crate) fn frame_with(text: &str, field: Field, value: u128) -> Result<Vec<u8>, String> {
+    let mut flow = key(text)?;
+    flow.set(field, flow.get(field).wrapping_add(value) & field.ones());
+    Ok(compose(&flow, 26))
 }
 
 /// The key that a text describes, without ingress port.

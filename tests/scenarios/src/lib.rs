@@ -6,6 +6,7 @@ mod expect;
 mod file;
 mod frames;
 mod run;
+mod sets;
 mod statement;
 mod world;
 

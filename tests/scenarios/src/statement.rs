@@ -1,7 +1,7 @@
 //! Statements that do something; those that expect something are in `expect.rs`.
 
 use ofproto::{BridgeConfig, Fragments, Link};
-use openflow::{FlowModCommand, OfPort, PortConfig, Version};
+use openflow::{FlowModCommand, GroupModCommand, MeterModCommand, OfPort, PortConfig, Version};
 use sync::time::Nanos;
 
 use crate::frames;
@@ -48,7 +48,17 @@ pub(crate) fn act(world: &mut World, verb: &str, rest: &str) -> Option<Done> {
         "mod-flows-strict" => world.flow_mod(FlowModCommand::ModifyStrict, rest),
         "del-flows" => world.flow_mod(FlowModCommand::Delete, rest),
         "del-flows-strict" => world.flow_mod(FlowModCommand::DeleteStrict, rest),
+        "add-group" => world.group_mod(GroupModCommand::Add, rest),
+        "mod-group" => world.group_mod(GroupModCommand::Modify, rest),
+        "add-or-mod-group" => world.group_mod(GroupModCommand::AddOrModify, rest),
+        "del-groups" => world.group_mod(GroupModCommand::Delete, rest),
+        "insert-buckets" => world.group_mod(GroupModCommand::InsertBucket, rest),
+        "remove-buckets" => world.group_mod(GroupModCommand::RemoveBucket, rest),
+        "add-meter" => world.meter_mod(MeterModCommand::Add, rest),
+        "mod-meter" => world.meter_mod(MeterModCommand::Modify, rest),
+        "del-meters" => world.meter_mod(MeterModCommand::Delete, rest),
         "packet" => packet(world, rest),
+        "flows" => flows(world, rest),
         "packet-out" => packet_out(world, rest),
         "wait" => seconds(rest).and_then(|time| {
             let end = world.now + time;
@@ -184,6 +194,23 @@ fn packet(world: &mut World, rest: &str) -> Done {
     };
     let frame = frames::frame(rest).map_err(Refused::Text)?;
     world.receive(number(port)?, &frame, n);
+    Ok(())
+}
+
+/// `flows in=1 x100 FIELD FRAME`: a frame for each of 100 values of a field, counted up.
+fn flows(world: &mut World, rest: &str) -> Done {
+    let usage = || wrong("flows in=PORT xCOUNT FIELD FRAME");
+    let rest = rest.strip_prefix("in=").ok_or_else(usage)?;
+    let (port, rest) = rest.split_once(' ').ok_or_else(usage)?;
+    let (count, rest) = rest.split_once(' ').ok_or_else(usage)?;
+    let (field, rest) = rest.split_once(' ').ok_or_else(usage)?;
+    let count: u128 = count.strip_prefix('x').and_then(|n| n.parse().ok()).ok_or_else(usage)?;
+    let field = flow::Field::from_name(field).ok_or_else(usage)?;
+    let port = number(port)?;
+    for n in 0..count {
+        let frame = frames::frame_with(rest, field, n).map_err(Refused::Text)?;
+        world.receive(port, &frame, 1);
+    }
     Ok(())
 }
 

@@ -16,8 +16,9 @@ use ofproto::{
 };
 use openflow::text::parse_flow;
 use openflow::{
-    Dialect, FlowFormat, FlowModCommand, FlowStatsRequest, GROUP_ANY, Message, OfErrorKind, OfPort,
-    PacketOut, PortConfig, PortFeatures, PortMod, TABLE_ALL, Version,
+    Dialect, FlowFormat, FlowModCommand, FlowStatsRequest, GROUP_ANY, GroupModCommand, Message,
+    MeterMod, MeterModCommand, OfErrorKind, OfPort, PacketOut, PortConfig, PortFeatures, PortMod,
+    Selection, TABLE_ALL, Version,
 };
 use std::sync::Arc;
 use sync::time::Nanos;
@@ -131,6 +132,39 @@ impl World {
         self.bridge.flow_mod(&flow_mod, self.version, self.now).map_err(Refused::Error)
     }
 
+    /// Groups travel in Nicira's message of 1.0, which can say all of them, unless the version is
+    /// one that has groups of its own.
+    pub(crate) fn group_mod(
+        &mut self,
+        command: GroupModCommand,
+        text: &str,
+    ) -> Result<(), Refused> {
+        let group_mod = openflow::text::parse_group(text, command, &NoNames)
+            .map_err(|error| Refused::Text(error.to_string()))?;
+        let is_plain = command.sets_group() || command == GroupModCommand::Delete;
+        let needs_v15 = group_mod.selection != Selection::default() || !is_plain;
+        let version = if needs_v15 { Version::V10 } else { self.version };
+        let message = over_the_wire_of(version, Message::GroupMod(group_mod))?;
+        let Message::GroupMod(group_mod) = message else {
+            return Err(Refused::Text("not a group-mod any more".to_owned()));
+        };
+        self.bridge.group_mod(&group_mod, self.version, self.now).map_err(Refused::Error)
+    }
+
+    pub(crate) fn meter_mod(
+        &mut self,
+        command: MeterModCommand,
+        text: &str,
+    ) -> Result<(), Refused> {
+        let config =
+            openflow::text::parse_meter(text).map_err(|error| Refused::Text(error.to_string()))?;
+        let message = Message::MeterMod(MeterMod { command, config });
+        let Message::MeterMod(meter_mod) = over_the_wire_of(Version::V13, message)? else {
+            return Err(Refused::Text("not a meter-mod any more".to_owned()));
+        };
+        self.bridge.meter_mod(&meter_mod, &mut self.dpif, self.now).map_err(Refused::Error)
+    }
+
     pub(crate) fn packet_out(
         &mut self,
         in_port: OfPort,
@@ -149,19 +183,7 @@ impl World {
 
     /// Encodes a message and decodes it again, in the dialect that `ovs-ofctl` uses.
     fn over_the_wire(&self, message: Message) -> Result<Message, Refused> {
-        let dialect = Dialect {
-            flow_mod_table_id: self.version == Version::V10,
-            flow_format: FlowFormat::Nxm,
-            ..Dialect::plain(self.version)
-        };
-        let mut bytes = Vec::new();
-        dialect
-            .encode(&message, 1, &mut bytes)
-            .map_err(|_| Refused::Text("too long for a message".to_owned()))?;
-        match dialect.decode(&bytes) {
-            Ok((_, message)) => Ok(message),
-            Err(error) => Err(Refused::Error(error.error.kind)),
-        }
+        over_the_wire_of(self.version, message)
     }
 
     // ---- Frames and time ----
@@ -290,6 +312,23 @@ impl World {
             }
         }
         sum
+    }
+}
+
+/// Encodes a message and decodes it again, in the dialect that `ovs-ofctl` uses.
+fn over_the_wire_of(version: Version, message: Message) -> Result<Message, Refused> {
+    let dialect = Dialect {
+        flow_mod_table_id: version == Version::V10,
+        flow_format: FlowFormat::Nxm,
+        ..Dialect::plain(version)
+    };
+    let mut bytes = Vec::new();
+    dialect
+        .encode(&message, 1, &mut bytes)
+        .map_err(|_| Refused::Text("too long for a message".to_owned()))?;
+    match dialect.decode(&bytes) {
+        Ok((_, message)) => Ok(message),
+        Err(error) => Err(Refused::Error(error.error.kind)),
     }
 }
 

@@ -89,5 +89,5 @@ macro_rules! cases {
 }
 
 cases! {
-    learning caching flow_mods outputs tables edits matching packet_io tracing
+    learning caching flow_mods outputs tables edits matching packet_io tracing groups meters
 }

@@ -118,7 +118,7 @@ impl Tools<'_> {
             "capabilities: FLOW_STATS TABLE_STATS PORT_STATS ARP_MATCH_IP\n\
              actions: output set_vlan_vid set_vlan_pcp strip_vlan mod_dl_src mod_dl_dst mod_nw_src mod_nw_dst mod_nw_tos mod_tp_src mod_tp_dst\n"
         } else {
-            "capabilities: FLOW_STATS TABLE_STATS PORT_STATS\nOFPST_PORT_DESC reply V (xid=X):\n"
+            "capabilities: FLOW_STATS TABLE_STATS PORT_STATS GROUP_STATS\nOFPST_PORT_DESC reply V (xid=X):\n"
         };
         self.prints(
             &["show"],
@@ -649,8 +649,8 @@ impl Tools<'_> {
         assert!(why.contains("ADD priority=5,tcp actions=group:5"), "{why}");
         self.refused(&["mod-port", "99", "down"], "99");
         if !self.is_v10() {
-            self.refused(&["add-group", "group_id=1,type=all,bucket=output:1"], "OFPGMFC_");
-            self.refused(&["add-meter", "meter=1,kbps,bands=type=drop,rate=1"], "OFPMMFC_");
+            self.refused(&["mod-group", "group_id=1,type=all,bucket=output:1"], "OFPGMFC_");
+            self.refused(&["mod-meter", "meter=1,kbps,bands=type=drop,rate=1"], "OFPMMFC_");
         }
         self.has_flows(&flows);
     }

@@ -12,7 +12,7 @@ impl Machine<'_> {
     /// Does one action, or says what must be done about it.
     pub(crate) fn act(&mut self, action: &Action) -> Verdict {
         if self.is_stale && needs_network_headers(action) {
-            return Verdict::Freeze;
+            return Verdict::Freeze(None);
         }
         if let Some((field, value, mask)) = action.written() {
             self.set_field(field, value, mask);
@@ -41,8 +41,8 @@ impl Machine<'_> {
                 self.mask.set_exact(Field::SkbPriority);
                 self.flow.set_skb_priority(self.input.flow.skb_priority());
             }
-            Action::Group(group) => self
-                .not_sent(DropReason::GroupNoBucket, format_args!("group {group} does not exist")),
+            Action::Group(group) => return self.group(*group),
+            Action::Meter(meter) => self.meter(*meter),
             Action::SetVlanVid(vid) => self.set_vlan_vid(*vid),
             Action::SetVlanPcp(pcp) => self.set_vlan_pcp(*pcp),
             Action::PushVlan(tpid) => self.push_vlan(*tpid),

@@ -4,6 +4,7 @@ use super::TranslateOut;
 use super::machine::Machine;
 use alloc::sync::Arc;
 use alloc::vec;
+use alloc::vec::Vec;
 use datapath::{DpAction, DropReason};
 use flow::layout::{MPLS, MPLS2, PORT, TP};
 use flow::proto::{FRAG_LATER, VLAN_PRESENT};
@@ -61,6 +62,14 @@ impl Machine<'_> {
             drop = Some(self.drop.unwrap_or(DropReason::ActionDrop));
         }
         let actions = match drop {
+            // What a meter counts it counts also of packets that go nowhere.
+            Some(reason) if self.error.is_none() && self.has_meter => {
+                let is_meter = |action: &DpAction| matches!(action, DpAction::Meter(_));
+                let mut actions: Vec<DpAction> =
+                    self.actions.into_iter().filter(is_meter).collect();
+                actions.push(DpAction::Drop(reason));
+                actions
+            }
             Some(reason) => vec![DpAction::Drop(reason)],
             None => self.actions,
         };

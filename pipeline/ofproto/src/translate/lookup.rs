@@ -31,7 +31,7 @@ impl Machine<'_> {
     pub(crate) fn lookup(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
         if self.is_stale {
             self.steps.push(Step::Lookup { table_id, kind, in_port });
-            self.freeze();
+            self.freeze(None);
             return;
         }
         if let Some(error) = self.exhausted() {
@@ -80,7 +80,7 @@ impl Machine<'_> {
         }
     }
 
-    fn exhausted(&self) -> Option<TranslateError> {
+    pub(crate) fn exhausted(&self) -> Option<TranslateError> {
         if self.depth >= MAX_DEPTH {
             Some(TranslateError::TooDeep)
         } else if self.n_resubmits >= MAX_RESUBMITS {
@@ -104,10 +104,15 @@ impl Machine<'_> {
             cookie: rule.cookie,
             is_table_miss: rule.is_table_miss(),
             is_action_set: false,
+            is_bucket: false,
         };
         if rule.instructions.is_empty() {
             self.report.say(NodeKind::Action, format_args!("drop"));
             return;
+        }
+        if let Some(meter) = rule.instructions.meter {
+            self.report.say(NodeKind::Action, format_args!("meter:{meter}"));
+            self.meter(meter);
         }
         self.steps.push(Step::Instructions(Arc::clone(&rule)));
         if !rule.instructions.apply.is_empty() {

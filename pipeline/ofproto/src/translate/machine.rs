@@ -19,6 +19,7 @@ use super::report::{NodeKind, Reporter};
 use super::step::{Frozen, List, Origin, Step, Verdict};
 use super::{Start, TranslateError, TranslateIn, TranslateOut};
 use crate::deps::Deps;
+use crate::group::Liveness;
 use crate::intern::Named;
 use crate::mac_learning::Station;
 use crate::packet_in::PacketInSpec;
@@ -26,7 +27,7 @@ use crate::rule::Rule;
 use crate::ukey::Credit;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{DpAction, DropReason};
+use datapath::{DpAction, DropReason, HashAction};
 use flow::layout::PORT;
 use flow::text::NoNames;
 use flow::{Field, Flow, Mask};
@@ -60,9 +61,19 @@ pub(crate) struct Machine<'a> {
     pub(crate) n_resubmits: u32,
     n_recirculations: u8,
     n_done: u32,
+    /// Actions inside clones.
+    n_cloned: usize,
+    /// How often something was done to the packet that a later commit cannot take back.
+    pub(crate) n_lost: u32,
+    /// What the flow's `dp_hash` is a hash of.
+    pub(crate) hash: Option<HashAction>,
+    /// What the packet's is where the emitted actions leave it.
+    pub(crate) packet_hash: Option<HashAction>,
+    pub(crate) liveness: Liveness,
     /// The flow no longer tells the packet's network headers; see the module.
     pub(crate) is_stale: bool,
     pub(crate) has_output: bool,
+    pub(crate) has_meter: bool,
     pub(crate) drop: Option<DropReason>,
     pub(crate) error: Option<TranslateError>,
     pub(crate) credits: Vec<Credit>,
@@ -77,8 +88,13 @@ impl<'a> Machine<'a> {
     pub(crate) fn new(input: &'a TranslateIn<'a>) -> Self {
         let mut flow = *input.flow;
         flow.set_in_port(input.in_port.0);
-        let origin =
-            Origin { table_id: 0, cookie: u64::MAX, is_table_miss: false, is_action_set: false };
+        let origin = Origin {
+            table_id: 0,
+            cookie: u64::MAX,
+            is_table_miss: false,
+            is_action_set: false,
+            is_bucket: false,
+        };
         Self {
             input,
             flow,
@@ -94,8 +110,14 @@ impl<'a> Machine<'a> {
             n_resubmits: 0,
             n_recirculations: 0,
             n_done: 0,
+            n_cloned: 0,
+            n_lost: 0,
+            hash: None,
+            packet_hash: None,
+            liveness: Liveness::default(),
             is_stale: false,
             has_output: false,
+            has_meter: false,
             drop: None,
             error: None,
             credits: Vec::new(),
@@ -110,12 +132,13 @@ impl<'a> Machine<'a> {
     pub(crate) fn run(mut self) -> TranslateOut {
         if self.may_receive() {
             self.begin();
-            while self.error.is_none()
+            while (self.error.is_none() || self.recover())
                 && let Some(step) = self.steps.pop()
             {
                 self.step(step);
             }
         }
+        self.note_liveness();
         if let Some(error) = self.error {
             self.report.say(NodeKind::Error, format_args!("{error}"));
         }
@@ -179,6 +202,8 @@ impl<'a> Machine<'a> {
                 self.steps.clone_from(&frozen.steps);
                 self.action_set = frozen.action_set.clone();
                 self.stack.clone_from(&frozen.stack);
+                self.hash = frozen.hash;
+                self.packet_hash = frozen.hash;
                 self.origin = frozen.origin;
                 self.depth = frozen.depth;
                 self.n_resubmits = frozen.n_resubmits;
@@ -201,6 +226,8 @@ impl<'a> Machine<'a> {
                     self.report.close();
                 }
             }
+            Step::Buckets { group, next, end } => self.run_buckets(group, next, end),
+            Step::Restore(saved) => self.restore(&saved),
             Step::ActionSet => {
                 let set = core::mem::take(&mut self.action_set);
                 if !set.is_empty() {
@@ -239,15 +266,30 @@ impl<'a> Machine<'a> {
                     return;
                 }
                 Verdict::Exit => {
-                    self.steps.retain(|step| *step == Step::ActionSet);
+                    let is_end = |step: &Step| matches!(step, Step::Restore(_) | Step::ActionSet);
+                    while self.steps.pop_if(|step| !is_end(step)).is_some() {}
                     return;
                 }
-                Verdict::Freeze => {
+                Verdict::Freeze(hash) => {
                     self.steps.push(Step::Actions { list: list.clone(), next: index });
-                    self.freeze();
+                    self.freeze(hash);
                     return;
                 }
             }
+        }
+    }
+
+    /// Says what the action set holds.
+    fn report_action_set(&mut self, verb: &str) {
+        if !self.report.is_on() {
+            return;
+        }
+        let actions = self.action_set.clone().into_ordered();
+        if actions.is_empty() {
+            self.report.say(NodeKind::Detail, format_args!("action set {verb} empty"));
+        } else {
+            let list = ActionsText { actions: &actions, ports: &NoNames };
+            self.report.say(NodeKind::Detail, format_args!("action set {verb}: {list}"));
         }
     }
 
@@ -255,6 +297,7 @@ impl<'a> Machine<'a> {
         let instructions = &rule.instructions;
         if instructions.clear {
             self.report.say(NodeKind::Action, format_args!("clear_actions"));
+            self.report_action_set("was");
             self.action_set.clear();
         }
         if !instructions.write.is_empty() {
@@ -265,6 +308,7 @@ impl<'a> Machine<'a> {
                     self.error = Some(TranslateError::TooManyActions);
                 }
             }
+            self.report_action_set("is");
         }
         if let Some((value, bits)) = instructions.metadata {
             if bits == u64::MAX {
@@ -282,8 +326,15 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Stops here; the packet is extracted anew and goes on from the steps that are left.
-    pub(crate) fn freeze(&mut self) {
+    /// What is watched counts as looked at.
+    fn note_liveness(&mut self) {
+        self.liveness.ports.iter().for_each(|port| self.deps.note_port(*port));
+        self.liveness.groups().for_each(|group| self.deps.note_group(group));
+    }
+
+    /// Stops here; the packet, hashed if asked for, is extracted anew and goes on from the steps
+    /// that are left. In a bucket these are the bucket's; what is behind it happens now.
+    pub(crate) fn freeze(&mut self, hash: Option<HashAction>) {
         if self.n_recirculations >= MAX_RECIRCULATIONS {
             self.error = Some(TranslateError::TooDeep);
             return;
@@ -294,10 +345,19 @@ impl<'a> Machine<'a> {
             metadata.set_word(word, self.flow.word(word));
         }
         metadata.set_in_port(self.flow.in_port());
+        let restore = self.steps.iter().rposition(|step| matches!(step, Step::Restore(_)));
+        let steps = self.steps.split_off(restore.map_or(0, |restore| restore + 1));
+        let (action_set, stack) = match restore {
+            None => (core::mem::take(&mut self.action_set), core::mem::take(&mut self.stack)),
+            // The action set is executed by whoever goes on behind the bucket.
+            Some(_) => (ActionSet::default(), self.stack.clone()),
+        };
+        self.packet_hash = hash.or(self.packet_hash);
         let frozen = Frozen {
-            steps: core::mem::take(&mut self.steps),
-            action_set: core::mem::take(&mut self.action_set),
-            stack: core::mem::take(&mut self.stack),
+            steps,
+            action_set,
+            stack,
+            hash: self.packet_hash,
             origin: self.origin,
             depth: self.depth,
             n_resubmits: self.n_resubmits,
@@ -310,6 +370,9 @@ impl<'a> Machine<'a> {
         };
         self.frozen.push((id, Arc::new(frozen)));
         self.report.say(NodeKind::Detail, format_args!("recirculating with id {id:#x}"));
+        if let Some(hash) = hash {
+            self.emit(DpAction::Hash(hash));
+        }
         self.emit(DpAction::Recirc(id));
         self.has_output = true;
     }
@@ -325,8 +388,14 @@ impl<'a> Machine<'a> {
         self.check_length();
     }
 
+    /// Emits actions that run on a copy.
+    pub(crate) fn emit_clone(&mut self, inner: Arc<[DpAction]>) {
+        self.n_cloned += inner.len();
+        self.emit(DpAction::Clone(inner));
+    }
+
     fn check_length(&mut self) {
-        if self.actions.len() > MAX_ACTIONS {
+        if self.actions.len() + self.n_cloned > MAX_ACTIONS {
             self.error.get_or_insert(TranslateError::TooManyActions);
         }
     }

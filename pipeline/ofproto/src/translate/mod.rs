@@ -27,9 +27,11 @@ mod actions;
 mod commit;
 mod fields;
 mod finish;
+mod group;
 mod learn;
 mod lookup;
 mod machine;
+mod meter;
 mod normal;
 mod output;
 mod report;
@@ -50,6 +52,7 @@ use datapath::{DpAction, DropReason};
 use flow::{Flow, Mask};
 use openflow::{Action, OfPort};
 
+pub(crate) use group::ordered_actions;
 pub use report::{Node, NodeKind, print};
 pub use step::Frozen;
 

@@ -2,7 +2,7 @@
 
 use super::TranslateError;
 use super::machine::Machine;
-use super::step::Verdict;
+use super::step::{Origin, Verdict};
 use crate::events::MissKind;
 use crate::packet_in::PacketInSpec;
 use alloc::sync::Arc;
@@ -28,10 +28,13 @@ impl Machine<'_> {
             OfPort::FLOOD => self.flood(Flood::Floodable),
             OfPort::ALL => self.flood(Flood::All),
             OfPort::CONTROLLER => {
-                let is_set = self.origin.is_action_set;
-                let reason =
-                    if is_set { PacketInReason::ActionSet } else { PacketInReason::Action };
-                let miss = if self.origin.is_table_miss && !is_set {
+                let reason = match self.origin {
+                    Origin { is_bucket: true, .. } => PacketInReason::Group,
+                    Origin { is_action_set: true, .. } => PacketInReason::ActionSet,
+                    _ => PacketInReason::Action,
+                };
+                let is_action = reason == PacketInReason::Action;
+                let miss = if self.origin.is_table_miss && is_action {
                     MissKind::Explicit
                 } else {
                     MissKind::None
@@ -115,13 +118,14 @@ impl Machine<'_> {
             PacketInReason::Group => datapath::PacketInReason::Group,
             PacketInReason::PacketOut => datapath::PacketInReason::PacketOut,
         };
-        self.emit(DpAction::Upcall(UpcallAction {
+        let upcall = DpAction::Upcall(UpcallAction {
             reason,
             cookie: id.into(),
             rule_cookie: self.origin.cookie,
             max_len: action.max_len,
             controller_id: action.controller_id,
-        }));
+        });
+        self.emit_metered(upcall, action.meter_id);
         self.has_output = true;
     }
 }

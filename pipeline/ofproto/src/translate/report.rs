@@ -15,6 +15,8 @@ pub enum NodeKind {
     Thaw,
     /// An action.
     Action,
+    /// A bucket of a group.
+    Bucket,
     /// What an action did.
     Detail,
     /// Something that a person should look at.
@@ -90,6 +92,18 @@ impl Reporter {
         }
     }
 
+    /// How many lists are open.
+    pub(crate) fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Ends what was begun since there were so many lists.
+    pub(crate) fn close_to(&mut self, depth: usize) {
+        while self.open.len() > depth.max(1) {
+            self.close();
+        }
+    }
+
     /// All lines.
     pub(crate) fn finish(mut self) -> Vec<Node> {
         while self.open.len() > 1 {
@@ -120,7 +134,7 @@ fn print_level(text: &mut String, nodes: &[Node], level: usize) {
             NodeKind::Detail => writeln!(text, "{:indent$} -> {line}", ""),
             NodeKind::Warn => writeln!(text, "{:indent$} >> {line}", ""),
             NodeKind::Error => writeln!(text, "{:indent$} >>>> {line} <<<<", ""),
-            NodeKind::Table | NodeKind::Thaw | NodeKind::Action => {
+            NodeKind::Table | NodeKind::Thaw | NodeKind::Action | NodeKind::Bucket => {
                 writeln!(text, "{:indent$}{line}", "")
             }
         };

@@ -1,10 +1,14 @@
 //! What a translation has yet to do, and what is kept of it when it freezes.
 
 use super::action_set::ActionSet;
+use super::group::Saved;
+use crate::group::Group;
 use crate::rule::Rule;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use datapath::HashAction;
 use flow::Flow;
 use flow::layout::PORT;
 use openflow::{Action, OfPort};
@@ -14,7 +18,7 @@ use openflow::{Action, OfPort};
 pub(crate) enum List {
     /// A rule's apply-actions.
     Rule(Arc<Rule>),
-    /// A packet-out's, or an action set in order.
+    /// A packet-out's, or an action set or bucket in order.
     Own(Arc<[Action]>),
 }
 
@@ -53,6 +57,8 @@ pub(crate) struct Origin {
     pub(crate) is_table_miss: bool,
     /// Whether the action set speaks for it.
     pub(crate) is_action_set: bool,
+    /// Whether a bucket of a group speaks for it.
+    pub(crate) is_bucket: bool,
 }
 
 /// One thing that the machine has yet to do; see the module.
@@ -74,6 +80,14 @@ pub(crate) enum Step {
         origin: Origin,
         depth: u32,
     },
+    /// The buckets of a group from `next` to before `end`, each on a copy of the packet.
+    Buckets {
+        group: Arc<Group>,
+        next: usize,
+        end: usize,
+    },
+    /// The end of a bucket: everything is as it was before it.
+    Restore(Box<Saved>),
     ActionSet,
 }
 
@@ -91,7 +105,12 @@ impl PartialEq for Step {
             (Step::Return { origin: a, depth: d }, Step::Return { origin: b, depth: e }) => {
                 a == b && d == e
             }
+            (
+                Step::Buckets { group: a, next: n, end: e },
+                Step::Buckets { group: b, next: m, end: f },
+            ) => n == m && e == f && a == b,
             (Step::ActionSet, Step::ActionSet) => true,
+            // A restore is never kept: what freezes in a bucket is the bucket alone.
             _ => false,
         }
     }
@@ -109,6 +128,8 @@ pub struct Frozen {
     pub(crate) depth: u32,
     pub(crate) n_resubmits: u32,
     pub(crate) n_recirculations: u8,
+    /// What the packet's `dp_hash` is a hash of, if it has one.
+    pub(crate) hash: Option<HashAction>,
     /// Metadata, registers and OpenFlow ingress port.
     pub(crate) metadata: Flow,
 }
@@ -126,7 +147,14 @@ impl Hash for Frozen {
                     state.write_usize(*next);
                 }
                 Step::Lookup { table_id, .. } => state.write_u64(u64::from(*table_id)),
-                Step::Return { .. } | Step::Instructions(_) | Step::ActionSet => {}
+                Step::Buckets { group, next, .. } => {
+                    state.write_u32(group.id);
+                    state.write_usize(*next);
+                }
+                Step::Return { .. }
+                | Step::Instructions(_)
+                | Step::Restore(_)
+                | Step::ActionSet => {}
             }
         }
         for word in 0..=PORT {
@@ -143,15 +171,15 @@ pub(crate) enum Verdict {
     Call(Step),
     /// The rest of this rule is not executed.
     Stop,
-    /// Nothing but the action set is executed.
+    /// Nothing but the action set is executed; in a bucket, nothing more of it.
     Exit,
-    /// Freeze, and do this action again afterwards.
-    Freeze,
+    /// Freeze, with this hash if one is asked for, and do this action again afterwards.
+    Freeze(Option<HashAction>),
 }
 
 impl Step {
     /// Whether a rule's own steps end above this one.
     pub(crate) fn ends_rule(&self) -> bool {
-        matches!(self, Step::Return { .. } | Step::ActionSet)
+        matches!(self, Step::Return { .. } | Step::Restore(_) | Step::ActionSet)
     }
 }

@@ -35,6 +35,7 @@ impl Machine<'_> {
             // There is a third tag, which the key does not show.
             self.commit();
             self.is_stale = true;
+            self.n_lost += 1;
         }
     }
 
@@ -75,6 +76,8 @@ impl Machine<'_> {
             self.error = Some(TranslateError::TooManyLabels);
             return;
         }
+        self.n_lost += 1;
+        self.hash = None;
         let lse = if n == 0 {
             // The network header goes out of sight: what was set in it happens first.
             self.commit();
@@ -117,6 +120,8 @@ impl Machine<'_> {
         if !self.flow.is_mpls() {
             return;
         }
+        self.n_lost += 1;
+        self.hash = None;
         self.examine_labels();
         let n = n_labels(&self.flow);
         let is_mpls = matches!(ethertype, eth_type::MPLS | eth_type::MPLS_MULTICAST);

@@ -4,7 +4,7 @@ use crate::lab::{Lab, add, change, everything, flow, frame, output};
 use flow::Field;
 use ofproto::BridgeConfig;
 use openflow::{
-    Action, ControllerAction, FlowMod, FlowModCommand, FlowModFlags, FlowStatsRequest, GROUP_ANY,
+    Action, ControllerAction, FlowMod, FlowModCommand, FlowModFlags, FlowStatsRequest,
     Instructions, OfErrorKind, OfPort, Subfield, Version,
 };
 
@@ -334,20 +334,6 @@ fn hidden_rules_are_neither_shown_nor_touched() {
     lab.flow_mod(&change(FlowModCommand::Delete, "")).unwrap();
     assert!(lab.bridge.is_fail_open());
     lab.settle();
-}
-
-#[test]
-fn groups_and_meters_are_refused() {
-    use openflow::{GroupMod, GroupModCommand};
-    let mut lab = Lab::secure(1);
-    let mut group = |command| {
-        let group_mod = GroupMod { command, group_id: 1, ..GroupMod::default() };
-        lab.bridge.group_mod(&group_mod)
-    };
-    assert_eq!(group(GroupModCommand::Add), Err(OfErrorKind::GroupModOutOfGroups));
-    assert_eq!(group(GroupModCommand::Modify), Err(OfErrorKind::GroupModUnknownGroup));
-    assert_eq!(group(GroupModCommand::Delete), Ok(()));
-    assert_eq!(GROUP_ANY, 0xffff_ffff);
 }
 
 #[test]

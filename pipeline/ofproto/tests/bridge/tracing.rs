@@ -91,7 +91,7 @@ fn action_sets_errors_and_recirculations() {
     let text = lab.bridge.trace(&flow("in_port=1,dl_type=0x1234"));
     assert!(
         text.contains(
-            " 0. priority 1\n    write_actions(output:2)\n    goto_table:1\n     1. No match.\n            drop\n--. Executing action set:\n    output:2\n"
+            " 0. priority 1\n    write_actions(output:2)\n     -> action set is: output:2\n    goto_table:1\n     1. No match.\n            drop\n--. Executing action set:\n    output:2\n"
         ),
         "{text}"
     );

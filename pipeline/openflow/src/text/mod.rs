@@ -4,6 +4,7 @@
 //!   `ovs-ofctl dump-flows` prints (the wrappers with port names: [`ActionsText`],
 //!   [`InstructionsText`], [`FlowStatsText`]).
 //! - [`parse_flow`], [`parse_actions`] and [`parse_instructions`] read what it reads.
+//! - Groups and meters likewise: [`parse_group`], [`GroupText`], [`parse_meter`].
 //!
 //! The text of what was read is the text of the same *meaning*: `mod_dl_src:…` is a set-field here
 //! and is printed as one.
@@ -15,6 +16,8 @@
 
 mod error;
 mod format;
+mod group;
+mod meter;
 mod nicira;
 mod parse_action;
 mod parse_flow;
@@ -23,6 +26,8 @@ mod tests;
 
 pub use error::{TextError, TextProblem};
 pub use format::{ActionsText, FlowStatsText, InstructionsText};
+pub use group::{GroupText, parse_group};
+pub use meter::parse_meter;
 pub use parse_action::{parse_actions, parse_instructions};
 pub use parse_flow::{parse_flow, parse_flow_line, parse_flow_with};
 

@@ -1,0 +1,274 @@
+//! Meters (OpenFlow 1.3.5 §5.7, §6.5 and §7.3.4.4).
+//!
+//! # What
+//! A controller's meters have numbers of 32 bits; the datapath's are few and small. Here one is
+//! mapped to the other. What exceeds which band is the datapath's business, and so are the counts.
+//!
+//! # Going
+//! With a meter go the rules that use it, reported as `OFPRR_METER_DELETE`. Megaflows that name its
+//! datapath meter go with the next round of the revalidator; until then it limits on, and only then
+//! its number is free again: no packet meets another's meter.
+//!
+//! # Virtual meters
+//! `OFPM_CONTROLLER` limits the packets that actions send to controllers, unless the action names a
+//! meter of its own. `OFPM_SLOWPATH` is kept and told as set; nothing here takes a slow path that it
+//! could limit (upcalls have budgets of their own).
+
+use crate::bridge::Bridge;
+use crate::changes::SyncTicket;
+use crate::rule::Rule;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use datapath::{Dpif, MAX_BANDS, MAX_METERS, MeterUnit};
+use openflow::{
+    Action, BandKind, FlowRemovedReason, Instructions, METER_ALL, METER_CONTROLLER, METER_MAX,
+    METER_SLOWPATH, MeterBand, MeterConfig, MeterFeatures, MeterFlags, MeterMod, MeterModCommand,
+    MeterStats, OfErrorKind, TABLE_ALL,
+};
+use sync::time::Nanos;
+
+/// A meter.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    /// As it was set.
+    pub config: MeterConfig,
+    /// When it was added.
+    pub created: Nanos,
+    /// Its number in the datapath.
+    pub(crate) dp: u32,
+}
+
+impl Meter {
+    /// Whether packets may leave it with another DSCP.
+    pub(crate) fn remarks(&self) -> bool {
+        self.config.bands.iter().any(|band| matches!(band.kind, BandKind::DscpRemark(_)))
+    }
+}
+
+/// The meters of a bridge.
+#[derive(Debug, Default)]
+pub struct Meters {
+    by_id: BTreeMap<u32, Meter>,
+}
+
+impl Meters {
+    /// The meter with this number.
+    #[must_use]
+    pub fn get(&self, id: u32) -> Option<&Meter> {
+        self.by_id.get(&id)
+    }
+
+    /// All of them, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Meter)> {
+        self.by_id.iter().map(|(id, meter)| (*id, meter))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+/// The numbers of the datapath's meters.
+#[derive(Debug, Default)]
+pub(crate) struct MeterNumbers {
+    /// Those below `n_used` that are free; the lowest is given first.
+    free: BTreeSet<u32>,
+    n_used: u32,
+    /// Those that are free when no conclusion is older than the ticket.
+    going: VecDeque<(SyncTicket, u32)>,
+}
+
+impl MeterNumbers {
+    fn take(&mut self) -> Option<u32> {
+        if let Some(free) = self.free.pop_first() {
+            return Some(free);
+        }
+        let next = self.n_used;
+        (next < MAX_METERS).then(|| {
+            self.n_used += 1;
+            next
+        })
+    }
+}
+
+impl Bridge {
+    /// Executes a meter-mod.
+    ///
+    /// # Errors
+    /// The reason to refuse it; nothing has changed then.
+    pub fn meter_mod(
+        &mut self,
+        meter_mod: &MeterMod,
+        dpif: &mut dyn Dpif,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        // What a bundle prepares counts on the meters that there are.
+        self.finish_bundles(now);
+        let config = &meter_mod.config;
+        let id = config.meter_id;
+        if meter_mod.command == MeterModCommand::Delete {
+            self.delete_meters(id, now);
+            return Ok(());
+        }
+        let is_number = (1..=METER_MAX).contains(&id);
+        if !is_number && !matches!(id, METER_SLOWPATH | METER_CONTROLLER) {
+            return Err(OfErrorKind::MeterModInvalidMeter);
+        }
+        let in_datapath = datapath_config(config)?;
+        let old = self.state.meters.get(id).map(|meter| (meter.dp, meter.created));
+        let (dp, created) = match (meter_mod.command, old) {
+            (MeterModCommand::Add, Some(_)) => return Err(OfErrorKind::MeterModExists),
+            (MeterModCommand::Add, None) => {
+                let dp = self.meter_numbers.take().ok_or(OfErrorKind::MeterModOutOfMeters)?;
+                (dp, now)
+            }
+            (_, None) => return Err(OfErrorKind::MeterModUnknownMeter),
+            (_, Some(old)) => old,
+        };
+        if dpif.meter_set(dp, &in_datapath, now).is_err() {
+            if old.is_none() {
+                self.meter_numbers.free.insert(dp);
+            }
+            return Err(OfErrorKind::MeterModOutOfMeters);
+        }
+        let meter = Meter { config: config.clone(), created, dp };
+        self.state.write().meters.by_id.insert(id, meter);
+        self.changes.meter_changed(id);
+        Ok(())
+    }
+
+    /// Deletes a meter, or all, with the rules that use them.
+    fn delete_meters(&mut self, id: u32, now: Nanos) {
+        let doomed = |meter: u32| id == METER_ALL || meter == id;
+        if id != METER_ALL && self.state.meters.get(id).is_none() {
+            return;
+        }
+        let rules = self.state.tables.collect(TABLE_ALL, |rule| meters_of(rule).any(doomed));
+        self.remove_rules(&rules, FlowRemovedReason::MeterDelete, now);
+        let ids: Vec<u32> =
+            self.state.meters.iter().map(|(id, _)| id).filter(|id| doomed(*id)).collect();
+        for id in ids {
+            let meter = self.state.write().meters.by_id.remove(&id);
+            self.changes.meter_changed(id);
+            if let Some(meter) = meter {
+                self.meter_numbers.going.push_back((self.sync_point(), meter.dp));
+            }
+        }
+    }
+
+    /// Takes meters out of the datapath that no conclusion names any more.
+    pub(crate) fn bury_meters(&mut self, dpif: &mut dyn Dpif) {
+        while let Some(&(ticket, dp)) = self.meter_numbers.going.front()
+            && self.reached(ticket)
+        {
+            self.meter_numbers.going.pop_front();
+            dpif.meter_delete(dp);
+            self.meter_numbers.free.insert(dp);
+        }
+    }
+
+    /// The statistics of a meter, or of all for [`METER_ALL`].
+    ///
+    /// # Errors
+    /// There is no such meter.
+    pub fn meter_stats(
+        &self,
+        id: u32,
+        dpif: &dyn Dpif,
+        now: Nanos,
+    ) -> Result<Vec<MeterStats>, OfErrorKind> {
+        let mut uses: BTreeMap<u32, u32> = BTreeMap::new();
+        for rule in self.state.tables.collect(TABLE_ALL, |rule| meters_of(rule).next().is_some()) {
+            meters_of(&rule).for_each(|id| *uses.entry(id).or_default() += 1);
+        }
+        let stats = |meter: &Meter| {
+            let id = meter.config.meter_id;
+            let age = now - meter.created;
+            let counts = dpif.meter_stats(meter.dp).unwrap_or_default();
+            MeterStats {
+                meter_id: id,
+                flow_count: uses.get(&id).copied().unwrap_or(0),
+                packet_in_count: counts.packets,
+                byte_in_count: counts.bytes,
+                duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+                duration_nsec: age.subsec_nanos(),
+                bands: counts.bands.iter().map(|band| (band.packets, band.bytes)).collect(),
+            }
+        };
+        Ok(self.meters_named(id)?.into_iter().map(stats).collect())
+    }
+
+    /// The configuration of a meter, or of all for [`METER_ALL`].
+    ///
+    /// # Errors
+    /// There is no such meter.
+    pub fn meter_configs(&self, id: u32) -> Result<Vec<MeterConfig>, OfErrorKind> {
+        Ok(self.meters_named(id)?.into_iter().map(|meter| meter.config.clone()).collect())
+    }
+
+    /// What meters can do here.
+    #[must_use]
+    pub fn meter_features(&self) -> MeterFeatures {
+        const DROP_AND_REMARK: u32 = 1 << 1 | 1 << 2;
+        MeterFeatures {
+            max_meter: MAX_METERS,
+            band_types: DROP_AND_REMARK,
+            capabilities: MeterFlags::all().bits().into(),
+            max_bands: u8::try_from(MAX_BANDS).unwrap_or(u8::MAX),
+            max_color: 0,
+        }
+    }
+
+    fn meters_named(&self, id: u32) -> Result<Vec<&Meter>, OfErrorKind> {
+        match (id, self.state.meters.get(id)) {
+            (METER_ALL, _) => Ok(self.state.meters.iter().map(|(_, meter)| meter).collect()),
+            (_, Some(meter)) => Ok([meter].into()),
+            (_, None) => Err(OfErrorKind::MeterModUnknownMeter),
+        }
+    }
+}
+
+/// The meters that a rule uses.
+fn meters_of(rule: &Rule) -> impl Iterator<Item = u32> {
+    let Instructions { meter, apply, write, .. } = &rule.instructions;
+    let meters = |action: &Action| match action {
+        Action::Meter(id) => Some(*id),
+        _ => None,
+    };
+    meter.iter().copied().chain(apply.iter().chain(write).filter_map(meters))
+}
+
+/// A configuration in the datapath's terms.
+fn datapath_config(config: &MeterConfig) -> Result<datapath::MeterConfig, OfErrorKind> {
+    if config.bands.len() > MAX_BANDS {
+        return Err(OfErrorKind::MeterModOutOfBands);
+    }
+    let unit = match config.flags.contains(MeterFlags::PKTPS) {
+        true => MeterUnit::Pktps,
+        false => MeterUnit::Kbps,
+    };
+    let band = |band: &MeterBand| {
+        if band.rate == 0 {
+            return Err(OfErrorKind::MeterModBadRate);
+        }
+        let kind = match band.kind {
+            BandKind::Drop => datapath::BandKind::Drop,
+            BandKind::DscpRemark(prec_level) => datapath::BandKind::DscpRemark { prec_level },
+        };
+        let burst = match config.flags.contains(MeterFlags::BURST) {
+            true => band.burst_size,
+            false => 0,
+        };
+        Ok(datapath::MeterBand { kind, rate: band.rate, burst })
+    };
+    let bands: Result<Vec<_>, OfErrorKind> = config.bands.iter().map(band).collect();
+    Ok(datapath::MeterConfig { unit, bands: bands? })
+}
