@@ -3,7 +3,7 @@
 //! # What
 //! A group has buckets, each an action set that runs on its own copy of the packet. *All* runs every
 //! bucket, *indirect* its only one, *select* one that a hash picks in proportion to weights
-//! ([`choose`]), *fast failover* the first live one ([`liveness`]). [`change`] has the group-mods,
+//! (`choose.rs`), *fast failover* the first live one (`liveness.rs`). `change.rs` has the group-mods,
 //! `translate/group.rs` what a group does to a flow.
 //!
 //! # What changes and what does not
