@@ -64,6 +64,8 @@ pub enum DpAction {
     Truncate(u32),
     /// Run these actions on a copy.
     Clone(Arc<[DpAction]>),
+    /// Run one of two programs, by the length of the packet, on a copy.
+    CheckPktLen(CheckPktLen),
     /// Look the packet, as it is at this point, up again with this recirculation id.
     Recirc(u32),
     /// Compute `dp_hash` for a later lookup.
@@ -174,6 +176,17 @@ pub struct PushMpls {
     pub ethertype: u16,
     /// Label, traffic class, bottom of stack, TTL.
     pub lse: u32,
+}
+
+/// What to do by a packet's length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckPktLen {
+    /// Bytes from the Ethernet header to the end of the payload, as far as the packet would be sent.
+    pub len: u16,
+    /// For packets longer than that.
+    pub greater: Arc<[DpAction]>,
+    /// For all others.
+    pub less_equal: Arc<[DpAction]>,
 }
 
 /// Which hash to compute.

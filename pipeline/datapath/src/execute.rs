@@ -20,7 +20,7 @@ use sync::time::Nanos;
 
 use crate::{
     accounting::CoreCounters,
-    action::{DpAction, HashAction, HashKind, Masked, SetMeta},
+    action::{CheckPktLen, DpAction, HashAction, HashKind, Masked, SetMeta},
     drop_reason::DropReason,
     ids::{CoreId, PortNo},
     input::meta_of,
@@ -91,6 +91,7 @@ impl<O: Output> Executor<'_, O> {
                     self.each(group, is_last, |this, live| this.recirculate(live, *id));
                 }
                 DpAction::Clone(inner) => self.clone_to(group, is_last, inner),
+                DpAction::CheckPktLen(check) => self.check_len(group, is_last, check, max_len),
                 DpAction::Truncate(len) => max_len = usize::try_from(*len).unwrap_or(usize::MAX),
                 DpAction::SetMeta(set) => set_meta(group, *set),
                 DpAction::Hash(action) => hash(group, *action),
@@ -181,14 +182,32 @@ impl<O: Output> Executor<'_, O> {
         if is_last {
             return self.run(group, inner);
         }
-        let mut copies = Group::new();
-        for live in group.iter() {
-            if let Some(copy) = self.copy(live) {
-                // As many as in the group: there is room.
-                let _ = copies.push(copy);
+        let mut copies = self.copies(group);
+        self.run(&mut copies, inner);
+    }
+
+    /// Runs, on the packets or on copies, the program that goes with their length.
+    fn check_len(&mut self, group: &mut Group, is_last: bool, check: &CheckPktLen, max_len: usize) {
+        let mut all = if is_last { core::mem::take(group) } else { self.copies(group) };
+        let (mut greater, mut less_equal) = (Group::new(), Group::new());
+        for live in all.drain(..) {
+            let len = live.packet.len().min(max_len);
+            let part = if len > check.len.into() { &mut greater } else { &mut less_equal };
+            // As many as in the group: there is room.
+            let _ = part.push(live);
+        }
+        for (part, actions) in
+            [(&mut greater, &check.greater), (&mut less_equal, &check.less_equal)]
+        {
+            if !part.is_empty() {
+                self.run(part, actions);
             }
         }
-        self.run(&mut copies, inner);
+    }
+
+    fn copies(&mut self, group: &Group) -> Group {
+        // As many as in the group at most: there is room.
+        group.iter().filter_map(|live| self.copy(live)).collect()
     }
 
     /// Drops, remarks or lets pass each packet, as the meter says.
@@ -238,6 +257,7 @@ fn takes_packet(action: &DpAction) -> bool {
             | DpAction::SlowPath(_)
             | DpAction::Recirc(_)
             | DpAction::Clone(_)
+            | DpAction::CheckPktLen(_)
             | DpAction::Meter(_)
             | DpAction::Drop(_)
     )

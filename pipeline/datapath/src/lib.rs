@@ -34,8 +34,9 @@ mod upcall;
 
 pub use accounting::{Accounting, CoreCounters};
 pub use action::{
-    ActionError, Actions, DpAction, HashAction, HashKind, Masked, PortNames, PushMpls, PushVlan,
-    SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts, SlowPath,
+    ActionError, Actions, CheckPktLen, DpAction, HashAction, HashKind, Masked, PortNames, PushMpls,
+    PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts,
+    SlowPath,
 };
 pub use config::{ConfigError, DatapathConfig};
 pub use dpif::{Command, Dpif, Execute};

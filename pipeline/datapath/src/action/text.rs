@@ -92,6 +92,11 @@ fn one(action: &DpAction, names: Option<&dyn PortNames>, f: &mut Formatter<'_>) 
         DpAction::Clone(inner) => {
             write!(f, "clone({})", Actions { actions: inner, names })
         }
+        DpAction::CheckPktLen(check) => {
+            let part = |actions| Actions { actions, names };
+            let (greater, less_equal) = (part(&check.greater), part(&check.less_equal));
+            write!(f, "check_pkt_len(size={},gt({greater}),le({less_equal}))", check.len)
+        }
         DpAction::Recirc(id) => write!(f, "recirc({id:#x})"),
         DpAction::Hash(hash) => match hash.kind {
             HashKind::L4 => write!(f, "hash(l4({}))", hash.basis),

@@ -34,6 +34,9 @@ fn count(actions: &[DpAction], depth: usize) -> Result<usize, ActionError> {
     for (index, action) in actions.iter().enumerate() {
         match action {
             DpAction::Clone(inner) => n += count(inner, depth + 1)?,
+            DpAction::CheckPktLen(check) => {
+                n += count(&check.greater, depth + 1)? + count(&check.less_equal, depth + 1)?;
+            }
             DpAction::Drop(_) if index + 1 < actions.len() => return Err(ActionError::DropNotLast),
             _ => {}
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::common::{CORE, catch_all, udp_frame};
 use datapath::{
-    Command, DpAction, Dpif, DropReason, HashAction, HashKind, LocalConfig, LocalDpif, Masked,
-    PacketInReason, PortNo, PushMpls, PushVlan, SetEth, SetIpv4, SetMeta, SetPorts, SlowPath,
-    UpcallAction, UpcallReason,
+    CheckPktLen, Command, DpAction, Dpif, DropReason, HashAction, HashKind, LocalConfig, LocalDpif,
+    Masked, PacketInReason, PortNo, PushMpls, PushVlan, SetEth, SetIpv4, SetMeta, SetPorts,
+    SlowPath, UpcallAction, UpcallReason,
 };
 use flow::Flow;
 use packet::PoolConfig;
@@ -65,7 +65,14 @@ fn action() -> impl Strategy<Value = DpAction> {
         1 => Just(DpAction::Meter(1)),
     ];
     leaf.prop_recursive(2, 12, 4, |inner| {
-        program_of(inner).prop_map(|inner| DpAction::Clone(Arc::from(inner)))
+        let check = (0_u16..120, program_of(inner.clone()), program_of(inner.clone()));
+        prop_oneof![
+            2 => program_of(inner).prop_map(|inner| DpAction::Clone(Arc::from(inner))),
+            1 => check.prop_map(|(len, greater, less_equal)| {
+                let (greater, less_equal) = (greater.into(), less_equal.into());
+                DpAction::CheckPktLen(CheckPktLen { len, greater, less_equal })
+            }),
+        ]
     })
 }
 

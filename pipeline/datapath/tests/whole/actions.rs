@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::common::{DST, SRC, catch_all, out, put, with_ports};
+use crate::common::{DST, SRC, catch_all, out, put, udp_frame, with_ports};
 use datapath::{
-    DpAction, Dpif, DropReason, Masked, PacketInReason, PortNo, PushMpls, PushVlan, SetArp, SetEth,
-    SetIcmp, SetIpv4, SetIpv6, SetNd, SetPorts, SlowPath, UpcallAction, UpcallReason,
+    CheckPktLen, DpAction, Dpif, DropReason, LocalDpif, Masked, PacketInReason, PortNo, PushMpls,
+    PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetPorts, SlowPath, UpcallAction,
+    UpcallReason,
 };
 use flow::Flow;
 use packet::{
@@ -269,4 +270,36 @@ fn slow_path_lends_the_packet() {
     dpif.discard(upcall.packet, &upcall.flow, DropReason::TtlExceeded);
     assert!(dpif.accounting().holds());
     assert_eq!(dpif.port_stats(PortNo(1)).drops.get(DropReason::TtlExceeded), 1);
+}
+
+#[test]
+fn the_length_of_a_packet_chooses_its_program() {
+    let mut dpif = with_ports(5);
+    let short = udp_frame(1);
+    let mut long = udp_frame(1);
+    long.extend([0; 100]);
+    let len = u16::try_from(short.len()).expect("short");
+    let check = |len| {
+        DpAction::CheckPktLen(CheckPktLen {
+            len,
+            greater: Arc::from([DpAction::PopVlan, out(2)]),
+            less_equal: Arc::from([out(3)]),
+        })
+    };
+    let ports = |dpif: &mut LocalDpif, frames: [&[u8]; 2]| {
+        dpif.receive_batch(PortNo(1), frames);
+        dpif.take_transmitted().into_iter().map(|(port, _)| port.0).collect::<Vec<_>>()
+    };
+    // At the end of a program the packets go on, before it copies do.
+    put(&mut dpif, catch_all(1, 0, &[check(len)]));
+    assert_eq!(ports(&mut dpif, [&short, &short]), [3, 3]);
+    put(&mut dpif, catch_all(1, 0, &[check(len - 1), out(4)]));
+    assert_eq!(ports(&mut dpif, [&short, &short]), [4, 4], "no tag to pop");
+    let tagged = DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1005 });
+    put(&mut dpif, catch_all(1, 0, &[tagged.clone(), check(len + 4), out(4)]));
+    assert_eq!(ports(&mut dpif, [&long, &short]), [2, 3, 4, 4]);
+    // What will be cut counts as it will be sent.
+    put(&mut dpif, catch_all(1, 0, &[tagged, DpAction::Truncate(40), check(40)]));
+    assert_eq!(ports(&mut dpif, [&long, &long]), [3, 3]);
+    assert!(dpif.accounting().holds());
 }

@@ -4,6 +4,7 @@ mod actions;
 mod bundles;
 mod caching;
 mod conjunctions;
+mod explosion;
 mod flow_mods;
 mod frames;
 mod incremental;

@@ -10,9 +10,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use datapath::{
-    CoreId, DpAction, Dpif, HashAction, HashKind, LocalConfig, LocalDpif, Masked, Megaflow,
-    PacketInReason, PortNo, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta,
-    SetNd, SetNdExt, SetPorts, SlowPath, UpcallAction, UpcallReason,
+    CheckPktLen, CoreId, DpAction, Dpif, HashAction, HashKind, LocalConfig, LocalDpif, Masked,
+    Megaflow, PacketInReason, PortNo, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4,
+    SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts, SlowPath, UpcallAction, UpcallReason,
 };
 use flow::{Field, Flow, FlowMeta, Malformed, Mask, extract};
 use packet::PoolConfig;
@@ -298,6 +298,7 @@ fn takes(action: &DpAction) -> bool {
             | DpAction::SlowPath(_)
             | DpAction::Recirc(_)
             | DpAction::Clone(_)
+            | DpAction::CheckPktLen(_)
             | DpAction::Drop(_)
     )
 }
@@ -331,6 +332,7 @@ fn tag(action: &DpAction) -> u32 {
         DpAction::Hash(_) => 19,
         DpAction::Meter(_) => 20,
         DpAction::Drop(_) => 21,
+        DpAction::CheckPktLen(_) => 22,
     }
 }
 
@@ -340,7 +342,7 @@ fn program(bytes: &mut Bytes<'_>, depth: usize) -> Vec<DpAction> {
 }
 
 fn action(bytes: &mut Bytes<'_>, depth: usize) -> DpAction {
-    match bytes.u8() % 26 {
+    match bytes.u8() % 27 {
         0..=2 => DpAction::Output(PortNo(u32::from(bytes.u8() % 6))),
         3 => DpAction::Upcall(UpcallAction {
             reason: PacketInReason::Action,
@@ -401,6 +403,11 @@ fn action(bytes: &mut Bytes<'_>, depth: usize) -> DpAction {
         }),
         23 => DpAction::PopMpls([0x0800, 0x86dd, 0x8847, bytes.u16()][usize::from(bytes.u8() % 4)]),
         24 => DpAction::Truncate(bytes.u16().into()),
+        26 if depth < 10 => DpAction::CheckPktLen(CheckPktLen {
+            len: bytes.u16() % 256,
+            greater: program(bytes, depth + 1).into(),
+            less_equal: program(bytes, depth + 1).into(),
+        }),
         _ if depth < 10 => match bytes.u8() % 4 {
             0 => DpAction::Recirc(u32::from(bytes.u8() % 3)),
             _ => DpAction::Clone(Arc::from(program(bytes, depth + 1))),

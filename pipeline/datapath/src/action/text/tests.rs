@@ -5,8 +5,8 @@ use std::{sync::Arc, vec::Vec};
 
 use super::*;
 use crate::{
-    CoreId, DropReason, HashAction, PacketInReason, PushMpls, PushVlan, SetArp, SetEth, SetIcmp,
-    SetIpv4, SetIpv6, SetNd, SetNdExt, SetPorts, SlowPath,
+    CheckPktLen, CoreId, DropReason, HashAction, PacketInReason, PushMpls, PushVlan, SetArp,
+    SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetNdExt, SetPorts, SlowPath,
 };
 
 fn mac(last: u8) -> [u8; 6] {
@@ -140,6 +140,14 @@ fn lists_and_clones_and_names() {
     let actions = [DpAction::Clone(inner), DpAction::Output(PortNo(3))];
     assert_eq!(std::format!("{}", Actions::new(&actions)), "clone(pop_vlan,2),3");
     assert_eq!(std::format!("{}", Actions::with_names(&actions, &Names)), "clone(pop_vlan,p2),3");
+    let check = DpAction::CheckPktLen(CheckPktLen {
+        len: 200,
+        greater: Arc::from([DpAction::Output(PortNo(2))]),
+        less_equal: Arc::from([]),
+    });
+    let with_names = std::format!("{}", Actions::with_names(core::slice::from_ref(&check), &Names));
+    assert_eq!(std::format!("{check}"), "check_pkt_len(size=200,gt(2),le(drop))");
+    assert_eq!(with_names, "check_pkt_len(size=200,gt(p2),le(drop))");
     assert_eq!(std::format!("{}", Actions::new(&[])), "drop");
     assert_eq!(std::format!("{}", CoreId(3)), "3");
 }
