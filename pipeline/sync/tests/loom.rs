@@ -1,5 +1,5 @@
-//! The orderings of `spsc`, `qsbr`, `snapshot` and `big_reader`, in every interleaving that the memory model
-//! allows.
+//! The orderings of `spsc`, `qsbr`, `snapshot` and `big_reader`, and the steps of `bucket`, in every
+//! interleaving that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test -p sync --test loom --release`
 
@@ -12,7 +12,7 @@ use loom::{
     },
     thread,
 };
-use sync::{big_reader::Writer, qsbr::Domain, snapshot, spsc};
+use sync::{big_reader::Writer, bucket::TokenBucket, qsbr::Domain, snapshot, spsc};
 
 fn check(body: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
@@ -211,5 +211,24 @@ fn what_a_big_reader_passed_on_is_there_when_the_writer_writes() {
         if passed_on.is_none() {
             assert!(consumer.pop().is_none_or(|seen| seen == 1));
         }
+    });
+}
+
+#[test]
+fn a_bucket_pays_every_interval_in_once_and_every_token_out_once() {
+    check(|| {
+        let bucket = Arc::new(TokenBucket::new(2, 0));
+        let cores: Vec<_> = (0..2)
+            .map(|_| {
+                let bucket = bucket.clone();
+                thread::spawn(move || {
+                    // One token for each unit of time, five at the most.
+                    bucket.fill(1, 5, 3);
+                    u64::from(bucket.take(2)) * 2 + bucket.take_each(1, 1)
+                })
+            })
+            .collect();
+        let taken: u64 = cores.into_iter().map(|core| core.join().unwrap()).sum();
+        assert_eq!(taken + bucket.tokens(), 5, "two at first, and three that were filled in");
     });
 }
