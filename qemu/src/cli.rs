@@ -104,9 +104,18 @@ pub(crate) struct RunArgs {
     /// Show what the image writes on its serial port.
     #[arg(long)]
     pub(crate) serial: bool,
+    /// A setting of the image by its name in `other_config`, such as max-idle=20000. Repeat it for
+    /// more.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) other_config: Vec<(String, String)>,
     /// Translate one in N cached conclusions again and compare; 0 for never.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) self_check: u32,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("expected KEY=VALUE, such as max-idle=20000")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

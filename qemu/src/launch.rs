@@ -92,6 +92,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         }),
         ports: plan.seeds.clone(),
         self_check_one_in: args.self_check,
+        other_config: args.other_config.clone(),
         log: args.log.into(),
         on_panic: OnPanic::PowerOff,
         ..BootConfig::default()

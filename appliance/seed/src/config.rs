@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Mac;
 
+/// Settings by name that a seed may have.
+pub const MAX_SETTINGS: usize = 64;
+/// Longest name or value of such a setting.
+const MAX_WORD_BYTES: usize = 64;
 /// Data ports that a seed may name.
 pub const MAX_PORTS: usize = 255;
 /// Controllers that a seed may name.
@@ -41,6 +45,9 @@ pub struct BootConfig {
     pub mac_table_size: u32,
     /// One in so many cached conclusions is translated again and compared; 0 for never.
     pub self_check_one_in: u32,
+    /// Settings by their names, as in `other_config` of Open vSwitch's database; the switch knows
+    /// which there are.
+    pub other_config: Vec<(String, String)>,
     /// Log records below this level are not written.
     pub log: LogLevel,
     /// What the image does after it has reported a panic.
@@ -146,6 +153,7 @@ impl Default for BootConfig {
             mac_age_s: 300,
             mac_table_size: 8192,
             self_check_one_in: 0,
+            other_config: Vec::new(),
             log: LogLevel::Info,
             on_panic: OnPanic::Reset,
         }
@@ -177,6 +185,8 @@ pub enum Invalid {
     Address,
     /// MAC age of 0, or a table of no entries or over a million.
     MacTable,
+    /// Too many settings by name, or one that is no word.
+    OtherConfig,
 }
 
 impl fmt::Display for Invalid {
@@ -192,6 +202,9 @@ impl fmt::Display for Invalid {
             Self::MulticastMac => "a NIC cannot have a multicast MAC",
             Self::TcpPort => "a TCP port must be 1 to 65535",
             Self::Address => "not an address that a host can have",
+            Self::OtherConfig => {
+                "other_config takes at most 64 pairs of 1 to 64 letters, digits and -_.: each"
+            }
             Self::MacTable => "the MAC table needs an age from 1 s and 1 to 1000000 entries",
         })
     }
@@ -218,6 +231,11 @@ impl BootConfig {
         if let Some(management) = &self.management {
             management.nic.validate()?;
             management.address.validate()?;
+        }
+        if self.other_config.len() > MAX_SETTINGS
+            || !self.other_config.iter().all(|(key, value)| is_word(key) && is_word(value))
+        {
+            return Err(Invalid::OtherConfig);
         }
         self.validate_ports()
     }
@@ -277,6 +295,12 @@ impl Address {
             Err(Invalid::Address)
         }
     }
+}
+
+/// Whether a text is one that a command line carries as it is.
+fn is_word(text: &str) -> bool {
+    (1..=MAX_WORD_BYTES).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
 }
 
 fn check_name(name: &str) -> Result<(), Invalid> {

@@ -15,7 +15,7 @@ mod tests;
 pub use blob::{FORMAT, MAGIC, MAX_BLOB_BYTES, SeedError};
 pub use config::{
     Address, BootConfig, Controller, FailMode, Invalid, LogLevel, MAX_CONTROLLERS, MAX_NAME_BYTES,
-    MAX_PORTS, Management, NicMatch, OnPanic, PortSeed,
+    MAX_PORTS, MAX_SETTINGS, Management, NicMatch, OnPanic, PortSeed,
 };
 pub use mac::{Mac, MacError};
 pub use text::{FromText, TextError};

@@ -28,7 +28,7 @@ fn sample() -> BootConfig {
 #[test]
 fn blob_starts_with_magic_and_version() {
     let blob = sample().encode().unwrap();
-    assert_eq!(&blob[..8], b"USWC\x01\x00\x00\x00");
+    assert_eq!(&blob[..8], b"USWC\x02\x00\x00\x00");
     assert_eq!(BootConfig::decode(&blob), Ok(sample()));
 }
 
@@ -70,7 +70,7 @@ fn each_damage_has_its_error() {
 fn version_error_says_what_to_do() {
     assert_eq!(
         SeedError::Version { found: 3 }.to_string(),
-        "config blob is of format 3, this image reads 1: rebuild launcher and image together"
+        "config blob is of format 3, this image reads 2: rebuild launcher and image together"
     );
 }
 
@@ -84,6 +84,23 @@ fn text_of_the_default() {
     let read = BootConfig::from_text("").unwrap();
     assert_eq!(read.config, BootConfig::default());
     assert!(!read.is_configured);
+}
+
+#[test]
+fn settings_by_name_are_kept_in_order_and_checked() {
+    let line = "other_config:max-idle=20000 other_config:upcall-mode=thread";
+    let config = BootConfig::from_text(line).unwrap().config;
+    let pair = |key: &str, value: &str| (String::from(key), String::from(value));
+    assert_eq!(config.other_config, [pair("max-idle", "20000"), pair("upcall-mode", "thread")]);
+    for bad in ["other_config:=1", "other_config:a=", "other_config:a=b/c"] {
+        let refused = BootConfig::from_text(bad).map(|read| read.config);
+        assert_eq!(refused, Err(TextError::Invalid(Invalid::OtherConfig)), "{bad}");
+    }
+    let many = BootConfig {
+        other_config: (0..=MAX_SETTINGS).map(|n| pair(&alloc::format!("k{n}"), "1")).collect(),
+        ..BootConfig::default()
+    };
+    assert_eq!(many.validate(), Err(Invalid::OtherConfig));
 }
 
 #[test]
@@ -179,6 +196,7 @@ fn any_config() -> impl Strategy<Value = BootConfig> {
         any::<u32>(),
         prop_oneof![Just(LogLevel::Off), Just(LogLevel::Warn), Just(LogLevel::Trace)],
         prop_oneof![Just(OnPanic::Halt), Just(OnPanic::Reset), Just(OnPanic::PowerOff)],
+        proptest::collection::vec(("[a-z][a-z-]{0,20}", "[a-zA-Z0-9.:_-]{1,20}"), 0..4),
     );
     (bridge, machine)
         .prop_map(|(b, m)| BootConfig {
@@ -194,6 +212,7 @@ fn any_config() -> impl Strategy<Value = BootConfig> {
             self_check_one_in: m.3,
             log: m.4,
             on_panic: m.5,
+            other_config: m.6,
         })
         .prop_filter("valid", |config| config.validate().is_ok())
 }

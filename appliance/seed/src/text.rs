@@ -127,7 +127,10 @@ impl Reader {
             "on-panic" => {
                 config.on_panic = fits(by_name(&ON_PANIC, value), "halt, reset or poweroff")?;
             }
-            _ => return Err(Refused::Unknown),
+            _ => match key.strip_prefix("other_config:") {
+                Some(name) => config.other_config.push((name.to_owned(), value.to_owned())),
+                None => return Err(Refused::Unknown),
+            },
         }
         Ok(())
     }
@@ -313,6 +316,9 @@ impl fmt::Display for BootConfig {
         match self.self_check_one_in {
             0 => f.write_str(" self-check=off")?,
             n => write!(f, " self-check={n}")?,
+        }
+        for (key, value) in &self.other_config {
+            write!(f, " other_config:{key}={value}")?;
         }
         write!(f, " log={} on-panic={}", self.log.name(), self.on_panic.name())
     }

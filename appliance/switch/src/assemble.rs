@@ -18,7 +18,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{
-    CoreCounters, CoreId, EmcConfig, MeterTable, PmdConfig, PmdDatapath, PortNo, TableLimits,
+    CoreCounters, CoreId, DatapathConfig, Dpif as _, EmcConfig, MeterTable, PmdConfig, PmdDatapath,
+    PortNo, TableLimits,
 };
 use flow::EtherAddr;
 use netdev::Netdev;
@@ -48,6 +49,8 @@ pub struct SwitchParts {
     pub pool: Arc<Pool>,
     /// One in so many cache hits is checked against the tables; 0 is none.
     pub self_check_one_in: u32,
+    /// Caches and bounds of the datapath.
+    pub datapath: DatapathConfig,
     /// Where and how fast upcalls are answered.
     pub upcalls: UpcallConfig,
     /// A number that nobody can guess: seeds hash tables and TCP.
@@ -129,6 +132,9 @@ impl Switch {
             }
             ports.add(number, port.netdev, &mut dpif, now);
         }
+        if parts.datapath != dpif.config() {
+            dpif.configure(&parts.datapath);
+        }
         // Ports begin with the links that they have, not with a change from down to up.
         ports.run(&mut dpif, &mut bridge, now);
         let management = parts.management.map(|(netdev, address)| {
@@ -149,6 +155,7 @@ impl Switch {
             channels: parts.channels,
             first_forward,
             memory: parts.memory,
+            self_check_one_in: parts.self_check_one_in,
             listen: parts.listen,
             pool: parts.pool,
         });

@@ -1,14 +1,16 @@
 //! The commands of `ovs-appctl`, under Open vSwitch's names and in its formats.
 
 mod pmd;
+mod revalidator;
 
 use crate::control::Control;
+use crate::coverage;
 use crate::telemetry;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use datapath::{CoreCounters, Dpif, DropReason};
+use datapath::CoreCounters;
 use log::LevelFilter;
 use ofproto::OfPort;
 use sync::time::Nanos;
@@ -29,6 +31,12 @@ struct Command {
 
 /// Every command, in the order of its names.
 const COMMANDS: &[Command] = &[
+    Command {
+        name: "coverage/read-counter",
+        usage: "COUNTER",
+        n_params: 1..=1,
+        run: coverage_read_counter,
+    },
     Command { name: "coverage/show", usage: "", n_params: 0..=0, run: coverage_show },
     Command {
         name: "dpctl/dump-flows",
@@ -79,7 +87,25 @@ const COMMANDS: &[Command] = &[
         n_params: 1..=3,
         run: trace,
     },
+    Command { name: "revalidator/pause", usage: "", n_params: 0..=0, run: revalidator::pause },
+    Command { name: "revalidator/purge", usage: "", n_params: 0..=0, run: revalidator::purge },
+    Command { name: "revalidator/resume", usage: "", n_params: 0..=0, run: revalidator::resume },
+    Command { name: "revalidator/wait", usage: "", n_params: 0..=0, run: revalidator::wait },
+    Command { name: "uniswitch/get", usage: "[KEY]", n_params: 0..=1, run: revalidator::get },
+    Command {
+        name: "uniswitch/self-check",
+        usage: "",
+        n_params: 0..=0,
+        run: revalidator::self_check,
+    },
+    Command { name: "uniswitch/set", usage: "KEY VALUE", n_params: 2..=2, run: revalidator::set },
     Command { name: "uniswitch/telemetry", usage: "", n_params: 0..=0, run: telemetry_report },
+    Command {
+        name: "upcall/set-flow-limit",
+        usage: "flow-limit-number",
+        n_params: 1..=1,
+        run: revalidator::set_flow_limit,
+    },
     Command { name: "upcall/show", usage: "", n_params: 0..=0, run: upcall_show },
     Command { name: "version", usage: "", n_params: 0..=0, run: version },
     Command { name: "vlog/list", usage: "", n_params: 0..=0, run: vlog_list },
@@ -224,62 +250,28 @@ fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
 }
 
 fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    let counters: [(&str, Counter); 20] = [
-        ("datapath_hit", |c| c.hits.get()),
-        ("datapath_miss", |c| c.misses.get()),
-        ("datapath_emc_hit", |c| c.emc_hits.get()),
-        ("datapath_emc_miss", |c| c.emc_misses.get()),
-        ("datapath_emc_skipped", |c| c.emc_skipped.get()),
-        ("datapath_emc_insert", |c| c.emc_inserts.get()),
-        ("datapath_emc_replace", |c| c.emc_replaces.get()),
-        ("datapath_upcall", |c| c.upcalls.get()),
-        ("datapath_smc_hit", |c| c.smc_hits.get()),
-        ("datapath_smc_miss", |c| c.smc_misses.get()),
-        ("datapath_smc_insert", |c| c.smc_inserts.get()),
-        ("datapath_smc_replace", |c| c.smc_replaces.get()),
-        ("datapath_megaflow_hit", |c| c.megaflow_hits.get()),
-        ("datapath_subtable_probe", |c| c.subtable_probes.get()),
-        ("datapath_recirculated", |c| c.recirculated.get()),
-        ("datapath_copy", |c| c.copies.get()),
-        ("datapath_consumed", |c| c.consumed.get()),
-        ("datapath_put_refused", |c| c.puts_refused.get()),
-        ("datapath_stale_command", |c| c.stale_commands.get()),
-        ("datapath_check_lost", |c| c.checks_lost.get()),
-    ];
-    let mut lines: Vec<(String, u64)> = counters
-        .into_iter()
-        .map(|(name, counter)| (name.to_string(), sum(control, counter)))
-        .collect();
-    for reason in DropReason::ALL {
-        let n =
-            control.ports.iter().map(|(port, ..)| control.dpif.port_stats(port).drops.get(reason));
-        lines.push((format!("drop_{}", reason.name().replace('-', "_")), n.sum()));
-    }
-    let stats = control.bridge.stats();
-    lines.push(("handler_upcall".into(), stats.upcalls));
-    lines.push(("handler_installed".into(), stats.installed));
-    lines.push(("handler_not_installed".into(), stats.not_installed));
-    lines.push(("packet_in".into(), stats.packet_ins));
-    lines.push(("packet_in_dropped".into(), control.bridge.n_events_dropped()));
-    lines.push(("translation_error".into(), stats.translation_errors));
-    lines.push(("self_check_failed".into(), stats.self_check_failed));
-    let n_quiet = lines.iter().filter(|(_, n)| *n == 0).count();
-    let mut text = String::from("Event coverage, totals since boot:\n");
-    for (name, n) in lines.iter().filter(|(_, n)| *n > 0) {
-        let _ = writeln!(text, "{name:<32} total: {n}");
-    }
-    let _ = writeln!(text, "{n_quiet} events never hit");
-    Ok(text)
+    Ok(control.coverage.show(&coverage::totals(control)))
+}
+
+fn coverage_read_counter(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
+    let totals = coverage::totals(control);
+    let found = params.first().and_then(|name| totals.iter().find(|(other, _)| other == name));
+    found.map(|(_, total)| format!("{total}\n")).ok_or_else(|| "No such counter".to_string())
 }
 
 fn memory_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     let (used, total) = (control.memory)();
     let (small, jumbo) = control.pool.available();
-    Ok(format!(
-        "heap-used:{used} heap-total:{total} buffers-free:{small} jumbo-buffers-free:{jumbo} rules:{} udpif-keys:{}\n",
-        control.bridge.state().tables.n_rules(),
-        control.bridge.ukeys().len(),
-    ))
+    let mut usage: Vec<(&str, u64)> = control.bridge.memory_usage().to_vec();
+    usage.extend([
+        ("buffers-free", small as u64),
+        ("heap-total", total as u64),
+        ("heap-used", used as u64),
+        ("jumbo-buffers-free", jumbo as u64),
+    ]);
+    usage.sort_unstable();
+    let words: Vec<String> = usage.iter().map(|(name, n)| format!("{name}:{n}")).collect();
+    Ok(words.join(" ") + "\n")
 }
 
 fn vlog_list(_: &mut Control, _: &[String], _: Nanos) -> Outcome {

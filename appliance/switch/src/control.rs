@@ -11,15 +11,18 @@
 
 use crate::channel::{ByteChannel, ControlChannel};
 use crate::commands;
+use crate::coverage::{self, Coverage};
 use crate::dpif::RingDpif;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::outlet::FirstForward;
 use crate::ports::Ports;
 use crate::rings::{PROTOCOL_RING, Report};
 use crate::upcalls::{Service, UpcallConfig, UpcallStats};
+use crate::waiting::{Until, Waiting};
 use agent::{Agent, ConnId, NetRequest};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -50,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) channels: Vec<Box<dyn ByteChannel>>,
     pub(crate) first_forward: Arc<FirstForward>,
     pub(crate) memory: fn() -> (usize, usize),
+    pub(crate) self_check_one_in: u32,
     pub(crate) listen: u16,
     pub(crate) pool: Arc<Pool>,
 }
@@ -67,6 +71,13 @@ pub struct Control {
     pub(crate) listen: u16,
     pub(crate) pool: Arc<Pool>,
     pub(crate) exit: bool,
+    pub(crate) coverage: Coverage,
+    /// One in so many cache hits is checked; 0 is none.
+    pub(crate) self_check_one_in: u32,
+    /// Commands that are not answered yet.
+    pub(crate) waiting: Vec<Waiting>,
+    /// Set by a command that is to be answered later.
+    pub(crate) later: Option<Until>,
     /// When the first round began: the switch is ready from then on.
     pub(crate) ready: Option<Nanos>,
     service: Service,
@@ -117,6 +128,10 @@ impl Control {
             listen: parts.listen,
             pool: parts.pool,
             exit: false,
+            coverage: Coverage::default(),
+            self_check_one_in: parts.self_check_one_in,
+            waiting: Vec::new(),
+            later: None,
             ready: None,
             service: parts.service,
             upcalls: parts.upcalls,
@@ -137,6 +152,7 @@ impl Control {
         worked |= self.take_reports(now);
         worked |= self.serve_channels(now);
         self.bridge.run(&mut self.dpif, now);
+        self.observe(now);
         self.ports.run(&mut self.dpif, &mut self.bridge, now);
         worked
     }
@@ -315,18 +331,45 @@ impl Control {
     fn serve_channels(&mut self, now: Nanos) -> bool {
         let mut worked = false;
         let mut channels = core::mem::take(&mut self.channels);
-        for channel in &mut channels {
+        for (index, channel) in channels.iter_mut().enumerate() {
             worked |= channel.read(now);
             // One command a round: answers can be long.
             if let Some(request) = channel.server.next_request() {
                 worked = true;
                 let outcome = commands::run(&request.method, &request.params, self, now);
-                channel.server.reply(&request, outcome);
+                match self.later.take() {
+                    Some(until) => self.waiting.push(Waiting { channel: index, request, until }),
+                    None => channel.server.reply(&request, outcome),
+                }
             }
             channel.write();
         }
+        for Waiting { channel, request, .. } in self.take_answerable() {
+            worked = true;
+            if let Some(channel) = channels.get_mut(channel) {
+                channel.server.reply(&request, Ok(String::new()));
+                channel.write();
+            }
+        }
         self.channels = channels;
         worked
+    }
+
+    /// Samples the rates of events, and tells of cached flows that were found wrong.
+    fn observe(&mut self, now: Nanos) {
+        if self.coverage.is_due(now) {
+            let totals = coverage::totals(self);
+            self.coverage.sample(&totals, now);
+        }
+        for wrong in self.bridge.take_wrong_flows() {
+            log::error!(
+                "cached flow {} was wrong ({}): did {}, right is {}; see uniswitch/self-check",
+                wrong.ufid,
+                wrong.found_by,
+                wrong.cached,
+                wrong.right
+            );
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod assemble;
 mod channel;
 mod commands;
 mod control;
+mod coverage;
 mod dpif;
 pub mod mgmt;
 mod outlet;
@@ -17,8 +18,10 @@ mod pmd;
 mod ports;
 mod rings;
 mod seeded;
+mod settings;
 mod telemetry;
 mod upcalls;
+mod waiting;
 
 pub use assemble::{PortParts, Switch, SwitchParts};
 pub use channel::ByteChannel;

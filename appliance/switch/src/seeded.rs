@@ -3,7 +3,7 @@
 use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
 use crate::mgmt;
-use crate::upcalls::UpcallConfig;
+use crate::settings::Settings;
 use agent::AgentConfig;
 use alloc::boxed::Box;
 use alloc::format;
@@ -75,8 +75,9 @@ impl SwitchParts {
             let [a, b, c, d, e, f] = named.or_else(first).unwrap_or([2, 0, 0, 0, 0, 1]);
             u64::from_be_bytes([0, 0, a, b, c, d, e, f])
         });
+        let settings = settings(config, bridge(config, datapath_id, machine.random));
         Ok(Self {
-            bridge: bridge(config, datapath_id, machine.random),
+            bridge: settings.bridge,
             agent: agent(config),
             listen: config.listen.unwrap_or(0),
             n_cores: machine.n_cores,
@@ -84,8 +85,9 @@ impl SwitchParts {
             management,
             channels: machine.channels,
             pool: machine.pool,
-            self_check_one_in: config.self_check_one_in,
-            upcalls: UpcallConfig::default(),
+            self_check_one_in: settings.self_check_one_in,
+            datapath: settings.datapath,
+            upcalls: settings.upcalls,
             random: machine.random,
             memory: machine.memory,
             cycles: machine.cycles,
@@ -106,6 +108,19 @@ fn bridge(config: &BootConfig, datapath_id: u64, random: u64) -> BridgeConfig {
         seed: random.rotate_left(17),
         ..BridgeConfig::default()
     }
+}
+
+/// The settings that the configuration names, over those that it has fields for. What does not fit
+/// is told of and left at its default: a switch that boots can be corrected.
+fn settings(config: &BootConfig, bridge: BridgeConfig) -> Settings {
+    let self_check_one_in = config.self_check_one_in;
+    let mut settings = Settings { bridge, self_check_one_in, ..Settings::default() };
+    for (key, value) in &config.other_config {
+        if let Err(problem) = settings.set(key, value) {
+            log::error!("other_config: {problem}; the default stays");
+        }
+    }
+    settings
 }
 
 fn agent(config: &BootConfig) -> AgentConfig {
@@ -224,6 +239,28 @@ mod tests {
         let config = BootConfig { management, ..BootConfig::default() };
         let refused = SwitchParts::from_seed(&config, machine(2)).err();
         assert_eq!(refused, Some(NoSuchNic(missing)));
+    }
+
+    #[test]
+    fn settings_by_name_reach_their_parts_and_wrong_ones_change_nothing() {
+        let pair = |key: &str, value: &str| (String::from(key), String::from(value));
+        let config = BootConfig {
+            other_config: alloc::vec![
+                pair("max-idle", "20000"),
+                pair("max-revalidator", "1"),
+                pair("upcall-mode", "thread"),
+                pair("smc-enable", "true"),
+                pair("self-check", "7"),
+                pair("no-such-thing", "7"),
+            ],
+            ..BootConfig::default()
+        };
+        let parts = SwitchParts::from_seed(&config, machine(2)).expect("NICs");
+        assert_eq!(parts.bridge.max_idle, Nanos::from_secs(20));
+        assert_eq!(parts.bridge.max_revalidator, BridgeConfig::default().max_revalidator);
+        assert_eq!(parts.upcalls.mode, crate::UpcallMode::Thread);
+        assert!(parts.datapath.smc_enable);
+        assert_eq!(parts.self_check_one_in, 7);
     }
 
     #[test]

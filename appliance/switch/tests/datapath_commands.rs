@@ -1,4 +1,4 @@
-//! `dpctl/…` and `dpif-netdev/…` as a person sees them, asked over the channel of `ovs-appctl`.
+//! Commands about the datapath, its caches and settings as a person sees them, asked over the channel of `ovs-appctl`.
 
 use flow::{Field, Flow, compose};
 use netdev::fake::{Replay, ReplayHandle};
@@ -63,6 +63,7 @@ impl Bench {
             channels: vec![Box::new(line.clone())],
             pool: Pool::on_heap(PoolConfig { small: 512, jumbo: 16 }),
             self_check_one_in: 0,
+            datapath: datapath::DatapathConfig::default(),
             random: 1,
             memory: || (0, 0),
             cycles,
@@ -182,4 +183,88 @@ fn cached_flows_and_masks_are_shown() {
     let masks = bench.ask("dpif-netdev/subtable-show", &[]);
     assert!(masks.contains("core 0 port p1:") && masks.contains("(limit 64)"), "{masks}");
     assert!(masks.contains("in_port") && masks.contains("eth_dst"), "{masks}");
+}
+
+#[test]
+fn the_revalidator_pauses_resumes_purges_and_tells() {
+    let mut bench = Bench::new();
+    bench.forward(4);
+    let text = bench.ask("upcall/show", &[]);
+    assert!(text.contains("uniswitch@br0:\n  flows         : (current 2) (avg "), "{text}");
+    assert!(text.contains(
+        " (limit 10000)\n  dump duration : 1ms\n  ufid enabled : true\n\n  0: (keys 2)\n"
+    ));
+    // Waits for the end of a dump, which takes no longer than half a second.
+    assert_eq!(bench.ask("revalidator/wait", &[]), "", "not yet");
+    let answered = (0..80).any(|_| {
+        bench.settle();
+        !bench.line.from.lock().expect("not poisoned").is_empty()
+    });
+    assert!(answered);
+    bench.line.from.lock().expect("not poisoned").clear();
+
+    assert!(bench.ask("revalidator/pause", &[]).contains("\"result\":\"\""));
+    assert!(bench.ask("upcall/show", &[]).contains("(paused)"));
+    assert!(bench.ask("revalidator/wait", &[]).contains("revalidator/resume"));
+    assert!(bench.ask("revalidator/purge", &[]).contains("\"result\":\"\""));
+    assert!(bench.ask("upcall/show", &[]).contains("(current 0)"));
+    assert!(bench.ask("upcall/show", &[]).contains("(paused)"), "still");
+    assert!(bench.ask("revalidator/resume", &[]).contains("\"result\":\"\""));
+    assert!(!bench.ask("upcall/show", &[]).contains("(paused)"));
+    // The same traffic is cached anew.
+    bench.forward(2);
+    assert!(bench.ask("upcall/show", &[]).contains("(current 2)"));
+    assert!(bench.ask("upcall/set-flow-limit", &["7"]).contains("set flow_limit to 7"));
+    assert!(bench.ask("upcall/set-flow-limit", &["few"]).contains("must be a number"));
+    assert!(bench.ask("upcall/show", &[]).contains("(limit 7)"));
+}
+
+#[test]
+fn settings_are_set_got_and_refused_with_advice() {
+    let mut bench = Bench::new();
+    let all = bench.ask("uniswitch/get", &[]);
+    for line in ["max-idle=10000\n", "n-revalidator-threads=1\n", "upcall-mode=budget\n"] {
+        assert!(all.contains(line), "{line} in {all}");
+    }
+    let settings = [
+        ("max-idle", "20000"),
+        ("n-revalidator-threads", "3"),
+        ("upcall-mode", "thread"),
+        ("smc-enable", "true"),
+        ("self-check", "5"),
+    ];
+    for (key, value) in settings {
+        let said = bench.ask("uniswitch/set", &[key, value]);
+        assert!(said.contains("\"error\":null"), "{said}");
+        assert!(bench.ask("uniswitch/get", &[key]).contains(&format!("\"{value}\n\"")), "{key}");
+    }
+    assert_eq!(bench.switch.control.upcall_config().mode, switch::UpcallMode::Thread);
+    // Workers change between rounds.
+    (0..80).for_each(|_| bench.settle());
+    assert!(bench.ask("upcall/show", &[]).contains("  2: (keys 0)\n"));
+    let refused = bench.ask("uniswitch/set", &["max-idle", "1"]);
+    assert!(refused.contains("max-idle=1: expected a number of ms from 500 to"), "{refused}");
+    assert!(bench.ask("uniswitch/get", &["idle"]).contains("is no setting"));
+    assert!(bench.ask("uniswitch/self-check", &[]).contains("hits checked  : one in 5\n"));
+}
+
+#[test]
+fn events_are_counted_with_their_rates() {
+    let mut bench = Bench::new();
+    bench.forward(4);
+    assert!(bench.ask("coverage/read-counter", &["datapath_miss"]).contains("\"2\n\""));
+    assert!(bench.ask("coverage/read-counter", &["datapath_mist"]).contains("No such counter"));
+    bench.now = bench.now.saturating_add(Nanos::from_secs(5));
+    bench.settle();
+    let text = bench.ask("coverage/show", &[]);
+    assert!(
+        text.contains("Event coverage, avg rate over last: 5 seconds, last minute, last hour,")
+    );
+    let miss = "datapath_miss              0.4/sec     0.033/sec        0.0006/sec   total: 2\n";
+    assert!(text.contains(miss), "{text}");
+    assert!(text.contains(" events never hit\n"));
+    let text = bench.ask("memory/show", &[]);
+    for part in ["revalidators:1 ", "rules:1 ", "udpif keys:2"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
 }

@@ -29,6 +29,7 @@ fn switch() -> (Switch, ReplayHandle) {
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 1024, jumbo: 16 }),
         self_check_one_in: 1,
+        datapath: datapath::DatapathConfig::default(),
         upcalls: switch::UpcallConfig::default(),
         random: 7,
         memory: || (0, 0),

@@ -28,6 +28,7 @@ fn parts(n_cores: usize, n_ports: u32) -> (SwitchParts, Vec<ReplayHandle>) {
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 8192, jumbo: 64 }),
         self_check_one_in: 0,
+        datapath: datapath::DatapathConfig::default(),
         upcalls: switch::UpcallConfig::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),

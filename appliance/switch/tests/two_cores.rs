@@ -131,6 +131,7 @@ fn run(mode: UpcallMode) {
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 64 }),
         self_check_one_in: 16,
+        datapath: datapath::DatapathConfig::default(),
         upcalls,
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),

@@ -48,6 +48,7 @@ impl Bench {
             channels: Vec::new(),
             pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 64 }),
             self_check_one_in: 0,
+            datapath: datapath::DatapathConfig::default(),
             upcalls,
             random: 0x1234_5678_9abc_def0,
             memory: || (0, 0),
@@ -127,6 +128,8 @@ fn acquainted(n_cores: usize, upcalls: UpcallConfig) -> Bench {
         bench.now += Nanos::from_millis(600);
         bench.rounds(50);
     }
+    // What their frames taught comes in force within the spacing of the revalidator's rounds.
+    bench.rounds(1_000);
     for port in 1..=4 {
         bench.captured(port);
     }

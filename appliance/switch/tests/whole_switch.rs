@@ -24,6 +24,7 @@ fn parts(n_cores: usize, ports: Vec<PortParts>) -> SwitchParts {
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
         self_check_one_in: 1,
+        datapath: datapath::DatapathConfig::default(),
         upcalls: switch::UpcallConfig::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),

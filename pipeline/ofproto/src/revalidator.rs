@@ -249,6 +249,12 @@ impl Revalidator {
         self.leader == Leader::Paused
     }
 
+    /// Whether somebody wants it paused.
+    #[must_use]
+    pub fn is_pause_wanted(&self) -> bool {
+        self.requests.pause
+    }
+
     /// Whether a purge was asked for and is not finished.
     #[must_use]
     pub fn is_purging(&self) -> bool {

@@ -20,56 +20,71 @@ impl Bridge {
         text
     }
 
-    /// The state of upcalls and revalidation as `ovs-appctl upcall/show` prints it.
+    /// The state of upcalls and revalidation: what `ovs-appctl upcall/show` prints, in its words,
+    /// then what incremental revalidation saved.
     #[must_use]
     pub fn upcall_show(&self) -> String {
         let mut text = String::new();
         let revalidator = self.revalidator();
+        let (average, most) = revalidator.n_flows();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}:", self.name());
+        let _ = writeln!(text, "uniswitch@{}:", self.name());
         let _ = writeln!(
             text,
-            "  flows         : (current {}) (limit {})",
+            "  flows         : (current {}) (avg {average}) (max {most}) (limit {})",
             self.ukeys.len(),
             revalidator.flow_limit()
         );
-        let _ = writeln!(
-            text,
-            "  dump duration : {}ms",
-            revalidator.last_duration().as_millis().max(1)
-        );
+        let duration = revalidator.last_duration().as_millis().max(1);
+        let _ = writeln!(text, "  dump duration : {duration}ms");
+        let _ = writeln!(text, "  ufid enabled : true\n");
+        let n_workers = revalidator.n_workers();
+        for worker in 0..n_workers {
+            let n_keys = self.ukeys.len_of(worker, n_workers);
+            let _ = writeln!(text, "  {worker}: (keys {n_keys})");
+        }
         let stats = revalidator.stats();
         let _ = writeln!(
             text,
-            "  rounds        : {} (translated {}, kept {}, modified {}, deleted {}, evicted {})",
+            "\n  rounds        : full {} partial {}{}",
             stats.rounds,
-            stats.translated,
-            stats.kept,
-            stats.modified,
-            stats.deleted,
-            stats.evicted
+            stats.partial_rounds,
+            if revalidator.is_paused() { " (paused)" } else { "" }
+        );
+        let _ = writeln!(
+            text,
+            "  revalidated   : {} of {} (kept {} modified {} deleted {})",
+            stats.concerned, stats.outdated, stats.kept, stats.modified, stats.deleted
+        );
+        let _ = writeln!(
+            text,
+            "  evicted       : {} (idle or too many), missing {}, purged {}",
+            stats.evicted, stats.missing, stats.purged
         );
         text
+    }
+
+    /// What the bridge keeps, by name in the order of names (Open vSwitch's where it has one).
+    #[must_use]
+    pub fn memory_usage(&self) -> [(&'static str, u64); 9] {
+        let state = self.state();
+        [
+            ("events", self.n_events() as u64),
+            ("macs", state.macs.len() as u64),
+            ("packet-in-ids", state.packet_ins.len() as u64),
+            ("ports", state.ports.len() as u64),
+            ("recirculation-ids", state.frozen.len() as u64),
+            ("retiring", self.reval.n_retiring as u64),
+            ("revalidators", self.reval.n_workers() as u64),
+            ("rules", state.tables.n_rules() as u64),
+            ("udpif keys", self.ukeys.len() as u64),
+        ]
     }
 
     /// What the bridge keeps, as `ovs-appctl memory/show` prints it.
     #[must_use]
     pub fn memory_show(&self) -> String {
-        let state = self.state();
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "events:{} macs:{} packet-in-ids:{} ports:{} recirculation-ids:{} retiring:{} rules:{} udpif keys:{}",
-            self.n_events(),
-            state.macs.len(),
-            state.packet_ins.len(),
-            state.ports.len(),
-            state.frozen.len(),
-            self.reval.n_retiring,
-            state.tables.n_rules(),
-            self.ukeys.len()
-        );
-        text
+        let words = self.memory_usage().map(|(name, n)| alloc::format!("{name}:{n}"));
+        words.join(" ") + "\n"
     }
 }

@@ -742,6 +742,7 @@ impl Console<'_> {
         self.bench.case("list-commands, version");
         let text = self.says(&["list-commands"]);
         for name in [
+            "coverage/read-counter",
             "coverage/show",
             "dpctl/dump-flows",
             "dpctl/show",
@@ -752,6 +753,10 @@ impl Console<'_> {
             "memory/show",
             "ofproto/list",
             "ofproto/trace",
+            "revalidator/wait",
+            "uniswitch/get",
+            "uniswitch/self-check",
+            "uniswitch/set",
             "upcall/show",
             "version",
             "vlog/list",
@@ -789,7 +794,7 @@ impl Console<'_> {
         let text = self.says(&["coverage/show"]);
         let miss = text.lines().find(|line| line.starts_with("datapath_miss "));
         assert!(miss.is_some_and(|line| line.ends_with("total: 2")), "{text}");
-        assert!(self.says(&["memory/show"]).contains("udpif-keys:2"));
+        assert!(self.says(&["memory/show"]).contains("udpif keys:2"));
         assert!(self.says(&["upcall/show"]).contains("(current 2)"));
 
         self.bench.case("fdb/flush");

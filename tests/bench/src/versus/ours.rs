@@ -50,6 +50,7 @@ pub(crate) fn run(case: &Case, seconds: f64) -> Result<Measured, Box<dyn Error>>
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }),
         self_check_one_in: 10_000,
+        datapath: Default::default(),
         upcalls: switch::UpcallConfig::default(),
         random: 7,
         memory: || (0, 0),

@@ -1,0 +1,193 @@
+//! Everything that can be set by name, at boot (`other_config:KEY=VALUE`) and at run time
+//! (`ovs-appctl uniswitch/set KEY VALUE`), in one place.
+//!
+//! The parts of the switch know their own settings; this finds the part that knows a key.
+
+use crate::control::Control;
+use crate::upcalls::{UpcallConfig, UpcallConfigError};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use datapath::{Command, ConfigError, DatapathConfig, Dpif};
+use ofproto::{BridgeConfig, Tunable};
+
+/// `self-check`: one in so many cache hits is translated again and compared; 0 is none.
+const SELF_CHECK: &str = "self-check";
+
+/// Why a setting was not taken, with what to do about it.
+fn refused(key: &str, value: &str, expected: &str) -> String {
+    format!("{key}={value}: expected {expected}")
+}
+
+fn unknown(key: &str) -> String {
+    format!("\"{key}\" is no setting (use \"uniswitch/get\" to see them all)")
+}
+
+/// What the value of a setting of upcalls or of the datapath is.
+fn expected(key: &str) -> &'static str {
+    match key {
+        "upcall-mode" => "callback, thread or budget",
+        "upcall-burst" | "upcall-per-burst" => "a number from 1 to 4294967295",
+        "smc-enable" | "pmd-perf-metrics" => "true or false",
+        "max-subtables" => "a number of masks from 1 to 256",
+        "max-megaflows" => "a number of megaflows from 1 to 4000000",
+        _ => "a number from 0 to 4294967295",
+    }
+}
+
+/// What a boot configuration says about the parts before they are made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) bridge: BridgeConfig,
+    pub(crate) upcalls: UpcallConfig,
+    pub(crate) datapath: DatapathConfig,
+    pub(crate) self_check_one_in: u32,
+}
+
+impl Settings {
+    /// Sets `key`.
+    ///
+    /// # Errors
+    /// What to do about it; nothing has changed then.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        if let Some(tunable) = Tunable::from_name(key) {
+            let result = self.bridge.set(tunable, value);
+            return result.map_err(|error| format!("{key}={value}: {error}"));
+        }
+        if key == SELF_CHECK {
+            self.self_check_one_in = self_check(value)?;
+            return Ok(());
+        }
+        match self.upcalls.set(key, value) {
+            Ok(()) => return Ok(()),
+            Err(UpcallConfigError::BadValue) => return Err(refused(key, value, expected(key))),
+            Err(UpcallConfigError::UnknownKey) => {}
+        }
+        match self.datapath.set(key, value) {
+            Ok(()) => Ok(()),
+            Err(ConfigError::BadValue) => Err(refused(key, value, expected(key))),
+            Err(ConfigError::UnknownKey) => Err(unknown(key)),
+        }
+    }
+}
+
+fn self_check(value: &str) -> Result<u32, String> {
+    let number = if value == "off" { Some(0) } else { value.parse().ok() };
+    number.ok_or_else(|| refused(SELF_CHECK, value, "a number from 0 to 4294967295, or off"))
+}
+
+/// Every key with its value.
+pub(crate) fn all(control: &Control) -> Vec<(&'static str, String)> {
+    let bridge = control.bridge.config();
+    let mut all: Vec<_> =
+        Tunable::ALL.into_iter().map(|tunable| (tunable.name(), bridge.get(tunable))).collect();
+    let upcalls = control.upcall_config();
+    all.push(("upcall-mode", upcalls.mode.to_string()));
+    let numbers =
+        [upcalls.rate, upcalls.burst, upcalls.per_burst, upcalls.core_rate, upcalls.protocol_rate];
+    let names = UpcallConfig::KEYS.into_iter().filter(|key| *key != "upcall-mode");
+    all.extend(names.zip(numbers.map(|number| number.to_string())));
+    let datapath = control.dpif.config();
+    all.extend([
+        ("emc-insert-inv-prob", datapath.emc_insert_inv_prob.to_string()),
+        ("smc-enable", datapath.smc_enable.to_string()),
+        ("max-subtables", datapath.max_subtables.to_string()),
+        ("max-megaflows", datapath.max_megaflows.to_string()),
+        ("pmd-perf-metrics", datapath.pmd_perf_metrics.to_string()),
+        (SELF_CHECK, control.self_check_one_in.to_string()),
+    ]);
+    all.sort_unstable();
+    all
+}
+
+/// The value of `key`.
+///
+/// # Errors
+/// There is no such setting.
+pub(crate) fn get(control: &Control, key: &str) -> Result<String, String> {
+    let found = all(control).into_iter().find(|(name, _)| *name == key);
+    found.map(|(_, value)| value).ok_or_else(|| unknown(key))
+}
+
+/// Sets `key` on a running switch.
+///
+/// # Errors
+/// What to do about it; nothing has changed then.
+pub(crate) fn set(control: &mut Control, key: &str, value: &str) -> Result<(), String> {
+    if let Some(tunable) = Tunable::from_name(key) {
+        let result = control.bridge.set(tunable, value);
+        return result.map_err(|error| format!("{key}={value}: {error}"));
+    }
+    let mut settings = Settings {
+        upcalls: *control.upcall_config(),
+        datapath: control.dpif.config(),
+        self_check_one_in: control.self_check_one_in,
+        ..Settings::default()
+    };
+    settings.set(key, value)?;
+    if settings.upcalls != *control.upcall_config() {
+        control.set_upcall_config(settings.upcalls);
+    }
+    if settings.datapath != control.dpif.config() {
+        control.dpif.configure(&settings.datapath);
+    }
+    if settings.self_check_one_in != control.self_check_one_in {
+        control.self_check_one_in = settings.self_check_one_in;
+        control.dpif.broadcast(|| Command::SetSampling(settings.self_check_one_in));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_the_part_that_knows_it() {
+        let mut settings = Settings::default();
+        let good = [
+            ("max-idle", "20000"),
+            ("n-revalidator-threads", "3"),
+            ("upcall-mode", "thread"),
+            ("smc-enable", "true"),
+            ("emc-insert-inv-prob", "1"),
+            ("self-check", "100"),
+        ];
+        for (key, value) in good {
+            assert_eq!(settings.set(key, value), Ok(()), "{key}={value}");
+        }
+        assert_eq!(settings.bridge.get(Tunable::MaxIdle), "20000");
+        assert_eq!(settings.upcalls.mode, crate::upcalls::UpcallMode::Thread);
+        assert!(settings.datapath.smc_enable);
+        assert_eq!(settings.self_check_one_in, 100);
+        assert_eq!(settings.set("self-check", "off"), Ok(()));
+        assert_eq!(settings.self_check_one_in, 0);
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        let mut settings = Settings::default();
+        let cases = [
+            ("max-idle", "1", "max-idle=1: expected a number of ms from 500 to 86400000"),
+            ("upcall-mode", "x", "upcall-mode=x: expected callback, thread or budget"),
+            ("upcall-burst", "0", "upcall-burst=0: expected a number from 1 to 4294967295"),
+            ("smc-enable", "1", "smc-enable=1: expected true or false"),
+            (
+                "self-check",
+                "often",
+                "self-check=often: expected a number from 0 to 4294967295, or off",
+            ),
+            ("idle", "1", "\"idle\" is no setting (use \"uniswitch/get\" to see them all)"),
+        ];
+        for (key, value, said) in cases {
+            assert_eq!(settings.set(key, value), Err(said.to_string()), "{key}={value}");
+        }
+        let bounds = [("max-subtables", "1", "256"), ("max-megaflows", "1", "4000000")];
+        for (key, least, most) in bounds {
+            assert_eq!(settings.set(key, least), Ok(()), "{key}");
+            assert_eq!(settings.set(key, most), Ok(()), "{key}");
+            let text = settings.set(key, "0").unwrap_err();
+            assert!(text.ends_with(&format!("from {least} to {most}")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Commands whose answer waits for something.
+
+use crate::control::Control;
+use agent::unixctl::Request;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Answers that wait at most.
+const MAX_WAITING: usize = 64;
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The end of the full round with this number.
+    DumpIsPast(u64),
+    /// The revalidator is paused, or was resumed.
+    Paused,
+    /// No purge is under way.
+    Purged,
+}
+
+/// A request that has no answer yet.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// The channel that it came by.
+    pub(crate) channel: usize,
+    pub(crate) request: Request,
+    pub(crate) until: Until,
+}
+
+impl Control {
+    /// Has the command that is running answered with nothing once `until` holds.
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub(crate) fn answer_later(&mut self, until: Until) -> Result<String, String> {
+        if self.waiting.len() >= MAX_WAITING {
+            return Err("too many commands wait already".to_string());
+        }
+        self.later = Some(until);
+        Ok(String::new())
+    }
+
+    fn holds(&self, until: Until) -> bool {
+        let revalidator = self.bridge.revalidator();
+        match until {
+            Until::DumpIsPast(seq) => revalidator.dump_seq() != seq,
+            Until::Paused => revalidator.is_paused() || !revalidator.is_pause_wanted(),
+            Until::Purged => !revalidator.is_purging(),
+        }
+    }
+
+    /// Takes out the requests that can be answered.
+    pub(crate) fn take_answerable(&mut self) -> Vec<Waiting> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let all = core::mem::take(&mut self.waiting);
+        let (ready, waiting) = all.into_iter().partition(|waiting| self.holds(waiting.until));
+        self.waiting = waiting;
+        ready
+    }
+}
