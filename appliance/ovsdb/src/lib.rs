@@ -27,7 +27,9 @@ pub use datum::Datum;
 pub use error::{Error, ErrorKind};
 pub use json::{Framer, JsonError, JsonLimits};
 pub use schema::{Column, FIRST_COLUMN, Schema, TableSchema, UUID_COLUMN, VERSION_COLUMN};
-pub use server::{ClientId, CloseReason, Keeping, Kept, Limits, OpenError, Outbox, Server, open};
+pub use server::{
+    ClientId, CloseReason, Keeping, Kept, Limits, OpenError, Outbox, Server, extract, import, open,
+};
 pub use transaction::{Bounds, Client, Executed, Transaction, execute};
 pub use types::{BaseType, ColumnType, Constraint, Strength, UNLIMITED};
 pub use uuid::{Uuid, Uuids};

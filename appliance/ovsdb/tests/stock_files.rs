@@ -3,7 +3,9 @@
 mod support;
 
 use ovsdb::log::{Loaded, load, snapshot};
-use ovsdb::{Database, Schema, Uuids};
+use ovsdb::store::FakeDevice;
+use ovsdb::{Database, Keeping, Kept, Limits, Schema, Server, Uuids, extract, import, open};
+use serde_json::json;
 use std::path::Path;
 use support::{Ours, Serving, Stock, printed};
 
@@ -108,4 +110,37 @@ fn a_restart_keeps_everything_but_ephemeral_columns() {
         printed("ovs-vsctl", &[&set, &"get", &"interface", &"p3", &"link_state"]).trim(),
         "[]"
     );
+}
+
+#[test]
+fn a_disk_gives_a_file_and_takes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = Schema::open_vswitch();
+    let mut disk = FakeDevice::new(2_000);
+    // A stock file goes in; the switch goes on with it; a file comes out that stock tools read.
+    let file = folder.path().join("stock.db");
+    let stock = Stock::start(folder.path(), &file);
+    configure(&stock.target());
+    drop(stock);
+    import(&mut disk, &std::fs::read(&file).unwrap(), &schema, 1).unwrap();
+    let opened = open(&mut disk, &schema, &mut Uuids::new(1), 2).unwrap();
+    let Kept { database, mut store, is_new } = opened;
+    assert!(!is_new);
+    assert_eq!(rows(&database), rows(&load_file(&file).database));
+    let mut server = Server::new(Limits::default(), vec![(database, Keeping::Log)], 1);
+    let queue = json!({"op": "insert", "table": "Queue", "row": {"dscp": 3}});
+    server.transact("Open_vSwitch", &[queue], 3);
+    server.keep_in(&mut store, 3).unwrap();
+    let out = folder.path().join("out.db");
+    std::fs::write(&out, extract(&mut disk).unwrap()).unwrap();
+    let query = r#"["Open_vSwitch",{"op":"select","table":"Queue","where":[],"columns":["dscp"]},{"op":"select","table":"Bridge","where":[],"columns":["name"]}]"#;
+    let answer = printed("ovsdb-tool", &[&"query", &out.display(), &query]);
+    assert_eq!(answer.trim(), r#"[{"rows":[{"dscp":3}]},{"rows":[{"name":"br0"}]}]"#);
+    // What is no database file changes nothing.
+    assert!(import(&mut disk, b"nonsense", &schema, 4).is_err());
+    assert_eq!(extract(&mut disk).unwrap(), std::fs::read(&out).unwrap());
+    // A stock server starts with it.
+    std::fs::remove_file(folder.path().join("stock.sock")).unwrap();
+    let again = Stock::start(folder.path(), &out);
+    assert!(show(&again.target()).iter().any(|line| line.contains("p3")));
 }

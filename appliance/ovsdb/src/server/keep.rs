@@ -6,6 +6,7 @@ use crate::log::{self, LoadError};
 use crate::schema::Schema;
 use crate::store::{BlockDevice, Found, Store, StoreError};
 use crate::uuid::Uuids;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Why a disk gives no database. It is left as it is.
@@ -100,4 +101,28 @@ impl Server {
         }
         kept
     }
+}
+
+/// The log on a disk as a file of Open vSwitch: its whole records.
+pub fn extract<D: BlockDevice>(device: D) -> Result<Vec<u8>, OpenError> {
+    let mut text = match Store::open(device)?.1 {
+        Found::Nothing => Vec::new(),
+        Found::Log(text) => text,
+    };
+    let loaded = log::load_text(&text, &mut Uuids::new(0)).map_err(OpenError::Log)?;
+    text.truncate(loaded.length);
+    Ok(text)
+}
+
+/// Puts a database file of Open vSwitch on a disk, in the place of what it holds. The file is read
+/// first, and what the schema does not know left out.
+pub fn import<D: BlockDevice>(
+    device: D,
+    file: &[u8],
+    schema: &Schema,
+    wall_ms: u64,
+) -> Result<(), OpenError> {
+    let loaded = log::load(file, Some(schema), &mut Uuids::new(0)).map_err(OpenError::Log)?;
+    let (mut store, _) = Store::open(device)?;
+    Ok(store.begin(&log::snapshot(&loaded.database, "imported", wall_ms))?)
 }

@@ -22,7 +22,7 @@ mod outbox;
 mod requests;
 mod session;
 
-pub use keep::{Kept, OpenError, open};
+pub use keep::{Kept, OpenError, extract, import, open};
 pub use outbox::Outbox;
 
 use crate::database::{Commit, Database};
@@ -380,6 +380,8 @@ impl Server {
                 break;
             }
             worked = true;
+            // Who waited for this change hears of it before later requests are answered.
+            self.retry_waits(now, wall_ms);
         }
         let ids: Vec<ClientId> = self.sessions.keys().copied().collect();
         for id in ids {
