@@ -33,4 +33,7 @@ fuzz! {
     seed_blob: 5_000;
     boot_text: 5_000;
     ring: 3_000;
+    ovsdb_client: 1_000;
+    ovsdb_transaction: 2_000;
+    ovsdb_log: 2_000;
 }

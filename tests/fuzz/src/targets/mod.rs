@@ -4,6 +4,7 @@ mod actions;
 mod controller;
 mod frame;
 mod openflow;
+mod ovsdb;
 mod ring;
 mod seed_blob;
 mod text;
@@ -13,6 +14,7 @@ pub use actions::actions;
 pub use controller::controller;
 pub use frame::frame;
 pub use openflow::{flow_line, openflow_message};
+pub use ovsdb::{ovsdb_client, ovsdb_log, ovsdb_transaction};
 pub use ring::ring;
 pub use seed_blob::{boot_text, seed_blob};
 pub use text::flow_text;
@@ -76,6 +78,27 @@ pub const TARGETS: &[Target] = &[
         repair: leave,
         words: seed_blob::WORDS,
         more: nothing,
+    },
+    Target {
+        name: "ovsdb_client",
+        run: ovsdb_client,
+        repair: leave,
+        words: ovsdb::WORDS,
+        more: nothing,
+    },
+    Target {
+        name: "ovsdb_transaction",
+        run: ovsdb_transaction,
+        repair: leave,
+        words: ovsdb::WORDS,
+        more: nothing,
+    },
+    Target {
+        name: "ovsdb_log",
+        run: ovsdb_log,
+        repair: ovsdb::repair,
+        words: ovsdb::WORDS,
+        more: ovsdb::written,
     },
     Target { name: "ring", run: ring, repair: leave, words: &[], more: nothing },
 ];
