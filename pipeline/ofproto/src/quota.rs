@@ -8,6 +8,10 @@
 //! flows always finds room. (These are the dynamic thresholds that switches use to share packet memory:
 //! Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998.)
 //!
+//! When there are more flows than the limit all the same, because the limit has fallen, flows go before
+//! their time (ovs-facts E6), but not those of a port that has no more than an even share of the limit
+//! ([`FlowQuota::is_modest`]): there is another that has more.
+//!
 //! # Concurrency
 //! Written by the control core alone, whenever a ukey comes or goes; read by the cores that
 //! translate. They may see a count of a moment ago, and so exceed a share by the conclusions that are
@@ -26,13 +30,16 @@ const BUCKETS: usize = 256;
 pub struct FlowQuota {
     limit: Gauge,
     total: Gauge,
+    /// Counts that are not zero.
+    n_ports: Gauge,
     by_port: [Gauge; BUCKETS],
 }
 
 impl FlowQuota {
     pub(crate) fn new(limit: usize) -> Self {
         let by_port = [const { Gauge::new(0) }; BUCKETS];
-        Self { limit: Gauge::new(limit as u64), total: Gauge::new(0), by_port }
+        let limit = Gauge::new(limit as u64);
+        Self { limit, total: Gauge::new(0), n_ports: Gauge::new(0), by_port }
     }
 
     /// Cached flows above which nothing more is installed.
@@ -60,18 +67,28 @@ impl FlowQuota {
         room > 0 && self.of(port) < room.saturating_mul(EAGERNESS)
     }
 
+    /// Whether `port` has no more cached flows than an even share of the limit.
+    #[must_use]
+    pub fn is_modest(&self, port: PortNo) -> bool {
+        self.of(port).saturating_mul(self.n_ports.get()) <= self.limit()
+    }
+
     pub(crate) fn set_limit(&self, limit: usize) {
         self.limit.set(limit as u64);
     }
 
     pub(crate) fn add(&self, port: PortNo) {
         self.total.set(self.total.get() + 1);
-        self.bucket(port).set(self.of(port) + 1);
+        let n = self.of(port);
+        self.n_ports.set(self.n_ports.get() + u64::from(n == 0));
+        self.bucket(port).set(n + 1);
     }
 
     pub(crate) fn sub(&self, port: PortNo) {
         self.total.set(self.total.get().saturating_sub(1));
-        self.bucket(port).set(self.of(port).saturating_sub(1));
+        let n = self.of(port);
+        self.n_ports.set(self.n_ports.get().saturating_sub(u64::from(n == 1)));
+        self.bucket(port).set(n.saturating_sub(1));
     }
 
     fn bucket(&self, port: PortNo) -> &Gauge {
@@ -109,6 +126,22 @@ mod tests {
             assert!(counts.iter().all(near), "{counts:?}, not {each}");
             assert!(quota.may_install(PortNo(9), 0), "a modest port finds room");
         }
+    }
+
+    #[test]
+    fn beyond_the_limit_some_port_is_not_modest() {
+        let quota = FlowQuota::new(100);
+        (0..150).for_each(|_| quota.add(PortNo(1)));
+        (0..50).for_each(|_| quota.add(PortNo(2)));
+        assert!(!quota.is_modest(PortNo(1)));
+        assert!(quota.is_modest(PortNo(2)) && quota.is_modest(PortNo(3)));
+        quota.add(PortNo(3));
+        assert!(!quota.is_modest(PortNo(2)), "three share it now");
+        quota.sub(PortNo(3));
+        assert!(quota.is_modest(PortNo(2)));
+        (0..50).for_each(|_| quota.sub(PortNo(2)));
+        (0..50).for_each(|_| quota.sub(PortNo(1)));
+        assert!(quota.is_modest(PortNo(1)), "alone, with as many as may be");
     }
 
     #[test]

@@ -104,6 +104,8 @@ impl Bridge {
             return Ok(());
         }
         let used = ukey.used();
+        let is_modest = self.state.quota.is_modest(ukey.megaflow.in_port());
+        let pressure = if is_modest { Pressure::None } else { pressure };
         self.credit_slot(slot);
         if pressure.evicts(used, self.config.max_idle, now) {
             self.evict(slot, dpif)?;

@@ -179,3 +179,27 @@ fn a_greedy_port_leaves_room_for_the_others() {
         assert_eq!(total, 2_050);
     }
 }
+
+#[test]
+fn when_the_limit_falls_the_greedy_port_makes_room() {
+    let fail_mode = FailMode::Secure;
+    let config = BridgeConfig { flow_limit: 5_000, fail_mode, ..BridgeConfig::default() };
+    let mut lab = Lab::in_mode(Mode::Inline, config, 3, Nanos::from_secs(1));
+    lab.rule(9, "dl_src=02:00:00:00:ff:ff", vec![]);
+    lab.rule(5, "", vec![output(3)]);
+    let of = |port: u32, n: u32| {
+        frame(&format!("dl_src=02:00:00:{port:02x}:{:02x}:{:02x},dl_type=0x1234", n >> 8, n & 0xff))
+    };
+    for n in 0..2_500 {
+        lab.send(1, &of(1, n));
+        if n < 50 {
+            lab.send(2, &of(2, n));
+        }
+    }
+    lab.bridge.set_flow_limit(1_000);
+    lab.advance(Nanos::from_secs(2));
+    let quota = lab.bridge.state().quota.clone();
+    let dp = |port| PortNo(port + crate::lab::DP_OFFSET);
+    assert!(quota.total() <= 2_000, "{}", quota.total());
+    assert_eq!(quota.of(dp(2)), 50, "nobody evicts the flows of a modest port");
+}
