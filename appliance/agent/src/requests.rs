@@ -175,7 +175,11 @@ fn act(
 fn looks_at_all(message: &Message) -> bool {
     match message {
         Message::MultipartRequest(_) => true,
-        Message::GroupMod(group_mod) => group_mod.command == GroupModCommand::Delete,
+        Message::GroupMod(group_mod) => {
+            /// Buckets whose shares take a while to be dealt out.
+            const MANY: usize = 64;
+            group_mod.command == GroupModCommand::Delete || group_mod.buckets.len() > MANY
+        }
         Message::MeterMod(meter_mod) => meter_mod.command == MeterModCommand::Delete,
         Message::FlowMod(flow_mod) => {
             flow_mod.command != FlowModCommand::Add && !flow_mod.command.is_strict()

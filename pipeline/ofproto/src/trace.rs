@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use core::fmt::Write as _;
-use datapath::Actions;
+use datapath::{Actions, HashAction, HashKind};
 use flow::{Flow, FlowMeta, Match, extract};
 use openflow::OfPort;
 
@@ -52,6 +52,14 @@ impl Bridge {
                 break;
             };
             flow.set_recirc_id(id);
+            if let Some(HashAction { kind, basis }) = frozen.hash {
+                // As the datapath does it: zero stands for "no hash".
+                let hash = match kind {
+                    HashKind::L4 => flow.hash_5tuple(basis),
+                    HashKind::SymL4 => flow.hash_symmetric_l4(basis),
+                };
+                flow.set_dp_hash(hash.max(1));
+            }
             // Writing to a string cannot fail.
             let _ = write!(
                 text,

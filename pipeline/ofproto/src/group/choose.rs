@@ -34,7 +34,7 @@ use openflow::{Selection, SelectionMethod};
 /// Slots that a hash of the datapath picks among, at most: each is a megaflow.
 pub(crate) const MAX_DP_SLOTS: usize = 256;
 /// Slots that a hash of translation picks among, at most.
-const MAX_SLOTS: usize = 1 << 16;
+const MAX_SLOTS: usize = 1 << 12;
 /// Slots of dead buckets that are dealt out anew for one packet.
 const MAX_DEALT_ANEW: usize = 4096;
 /// Slots at the least.
@@ -84,9 +84,14 @@ impl Chooser {
             Method::Datapath(_) => Method::Symmetric,
             other => other,
         };
-        // More than so many slots are not needed: weights have 16 bits.
+        // With so many slots the error is a fraction of a per cent, whatever the weights.
         let slots = spread(&weights, MAX_SLOTS).unwrap_or_else(|| deal(&weights, MAX_SLOTS));
         Self { method, slots, weights: weights.into() }
+    }
+
+    /// How many slots it has.
+    pub(super) fn n_slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// The bits of the hash that matter.

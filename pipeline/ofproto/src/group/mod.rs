@@ -40,7 +40,7 @@ use sync::time::Nanos;
 
 /// Groups that can be, of all types together. (Open vSwitch says 0xffffff00 and has no bound.)
 pub const MAX_GROUPS: usize = 1 << 18;
-/// Buckets that can be, in all groups together.
+/// Buckets that can be, in all groups together; 64 slots of select groups count as one.
 pub const MAX_BUCKETS: usize = 1 << 20;
 /// Buckets that one group can have: as many as a group-mod can bring.
 pub const MAX_BUCKETS_PER_GROUP: usize = 4096;
@@ -156,6 +156,11 @@ impl Group {
         }
     }
 
+    /// What it takes of [`MAX_BUCKETS`].
+    fn size(&self) -> usize {
+        self.buckets.len() + self.chooser.as_ref().map_or(0, Chooser::n_slots) / 64
+    }
+
     /// The groups that it leads to or watches.
     fn neighbours(&self) -> impl Iterator<Item = u32> {
         self.buckets.iter().flat_map(|bucket| neighbours(&bucket.desc))
@@ -211,7 +216,7 @@ impl Groups {
 
     /// Puts a group in its place; the one that was there.
     pub(crate) fn put(&mut self, group: Arc<Group>) -> Option<Arc<Group>> {
-        self.n_buckets += group.buckets.len();
+        self.n_buckets += group.size();
         let old = self.by_id.insert(group.id, group);
         self.forget(old)
     }
@@ -224,7 +229,7 @@ impl Groups {
 
     fn forget(&mut self, old: Option<Arc<Group>>) -> Option<Arc<Group>> {
         if let Some(old) = &old {
-            self.n_buckets -= old.buckets.len();
+            self.n_buckets -= old.size();
         }
         old
     }
@@ -235,9 +240,9 @@ impl Groups {
         if old.is_none() && self.len() >= MAX_GROUPS {
             return Err(OfErrorKind::GroupModOutOfGroups);
         }
-        let n_others = self.n_buckets - old.map_or(0, |old| old.buckets.len());
-        let n_buckets = group.buckets.len();
-        if n_buckets > MAX_BUCKETS_PER_GROUP || n_others + n_buckets > MAX_BUCKETS {
+        let n_others = self.n_buckets - old.map_or(0, |old| old.size());
+        let is_too_long = group.buckets.len() > MAX_BUCKETS_PER_GROUP;
+        if is_too_long || n_others + group.size() > MAX_BUCKETS {
             return Err(OfErrorKind::GroupModOutOfBuckets);
         }
         self.check_reach(group)

@@ -133,6 +133,9 @@ impl Machine<'_> {
     }
 
     fn is_live(&mut self, bucket: &GroupBucket) -> bool {
+        if self.is_too_much() {
+            return false;
+        }
         let is_live = self.liveness.is_live(self.input.state, &bucket.desc);
         if !is_live && self.report.is_on() {
             let why = watches(&bucket.desc);
@@ -147,6 +150,9 @@ impl Machine<'_> {
         let Some(bucket) = group.buckets.get(next).filter(|_| next < end) else {
             return;
         };
+        if self.is_too_much() {
+            return;
+        }
         let (list, bucket_id) = (Arc::clone(&bucket.list), bucket.desc.bucket_id);
         if next + 1 < end {
             self.steps.push(Step::Buckets { group, next: next + 1, end });

@@ -36,7 +36,8 @@ use openflow::{OfPort, PortConfig};
 
 /// Datapath actions in one translation: as many as the datapath takes.
 const MAX_ACTIONS: usize = 4096;
-/// Actions done in one translation: what bounds its time, where a long list resubmits to others.
+/// Actions and buckets done or looked at in one translation: what bounds its time, where a long list
+/// resubmits to others.
 const MAX_DONE: u32 = 1 << 16;
 /// Recirculations of one packet: fewer than the datapath can nest, so that it makes no difference
 /// whether they are cached.
@@ -246,9 +247,7 @@ impl<'a> Machine<'a> {
         }
         for (index, action) in list.actions().iter().enumerate().skip(first) {
             self.report.say(NodeKind::Action, format_args!("{action}"));
-            self.n_done += 1;
-            if self.n_done > MAX_DONE {
-                self.error = Some(TranslateError::TooManyActions);
+            if self.is_too_much() {
                 return;
             }
             match self.act(action) {
@@ -392,6 +391,15 @@ impl<'a> Machine<'a> {
     pub(crate) fn emit_clone(&mut self, inner: Arc<[DpAction]>) {
         self.n_cloned += inner.len();
         self.emit(DpAction::Clone(inner));
+    }
+
+    /// Counts something done; whether it was one too many.
+    pub(crate) fn is_too_much(&mut self) -> bool {
+        self.n_done += 1;
+        if self.n_done > MAX_DONE {
+            self.error = Some(TranslateError::TooManyActions);
+        }
+        self.n_done > MAX_DONE
     }
 
     fn check_length(&mut self) {
