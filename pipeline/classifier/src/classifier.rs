@@ -441,7 +441,7 @@ impl<R> Classifier<R> {
     }
 
     fn hash_mask(&self, mask: &Mask) -> u64 {
-        Shape::hash_key(mask.words().iter().copied(), self.seed)
+        hash_mask(mask, self.seed)
     }
 
     fn add(
@@ -514,9 +514,9 @@ impl<R> Classifier<R> {
         let hash = self.hash_mask(mask);
         let Self { by_mask, subtables, seed, .. } = self;
         by_mask.insert_unique(hash, index, |&other| {
-            subtables[other as usize].as_ref().map_or(0, |subtable| {
-                Shape::hash_key(subtable.shape().to_mask().words().iter().copied(), *seed)
-            })
+            subtables[other as usize]
+                .as_ref()
+                .map_or(0, |subtable| hash_mask(&subtable.shape().to_mask(), *seed))
         });
         Ok(index)
     }
@@ -550,6 +550,12 @@ impl<R> Classifier<R> {
             self.order.insert(at, rank);
         }
     }
+}
+
+/// The hash of a mask: of the few words that it has, and where they are.
+fn hash_mask(mask: &Mask, seed: u64) -> u64 {
+    let words = (0u64..).zip(mask.words()).filter(|(_, bits)| **bits != 0);
+    Shape::hash_key(words.map(|(index, &bits)| bits.rotate_left(7) ^ index), seed)
 }
 
 impl<R> fmt::Debug for Classifier<R> {

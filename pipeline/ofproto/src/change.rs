@@ -81,9 +81,13 @@ impl Change {
     }
 
     fn table_ids(&self) -> impl Iterator<Item = u8> + use<> {
-        let tables = self.tables;
-        (0..=u8::MAX).filter(move |id| {
-            tables.get(usize::from(id / 64)).is_some_and(|word| word >> (id % 64) & 1 != 0)
+        let words = (0u8..).step_by(64).zip(self.tables);
+        words.flat_map(|(first, mut word)| {
+            core::iter::from_fn(move || {
+                let bit = u8::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                word &= word - 1;
+                Some(first + bit)
+            })
         })
     }
 }
