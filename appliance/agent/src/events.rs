@@ -73,7 +73,9 @@ fn packet_in(connection: &mut Connection, event: &PacketInEvent) {
     message.reason = reason;
     // There are no buffers, so a miss carries the whole frame (§7.4.1: "If the packet is not
     // buffered, the entire packet is included"). An action's max_len is kept, as Open vSwitch does.
-    if event.miss == MissKind::None && event.max_len != openflow::NO_BUFFER_LEN {
+    // A packet that waits for its controller is whole: it comes back.
+    let is_cut = event.miss == MissKind::None && message.continuation.is_empty();
+    if is_cut && event.max_len != openflow::NO_BUFFER_LEN {
         message.data.truncate(usize::from(event.max_len));
     }
     tell(connection, &Message::PacketIn(message.into()));

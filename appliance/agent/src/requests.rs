@@ -108,6 +108,7 @@ fn act(
 
         Message::FlowMod(flow_mod) => bridge.flow_mod(&flow_mod, version, now)?,
         Message::PacketOut(packet_out) => bridge.packet_out(&packet_out, version, dpif, now)?,
+        Message::NxResume(packet) => bridge.resume(&packet, dpif, now)?,
         Message::PortMod(port_mod) => bridge.port_mod(&port_mod)?,
         Message::TableMod(table_mod) => bridge.table_mod(&table_mod, version)?,
         Message::GroupMod(group_mod) => {
@@ -165,7 +166,6 @@ fn act(
         | Message::TableStatus(_)
         | Message::RequestForward(_)
         | Message::FlowMonitorPaused
-        | Message::NxResume(_)
         | Message::FlowMonitorResumed => return Err(OfErrorKind::RequestBadType),
     }
     Ok(Effect::None)
@@ -194,6 +194,7 @@ fn changes_state(message: &Message) -> bool {
         message,
         Message::FlowMod(_)
             | Message::PacketOut(_)
+            | Message::NxResume(_)
             | Message::PortMod(_)
             | Message::TableMod(_)
             | Message::GroupMod(_)

@@ -31,6 +31,7 @@ use crate::meter::{MeterNumbers, Meters};
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
 use crate::quota::FlowQuota;
+use crate::resume::Continuations;
 use crate::revalidator::Revalidator;
 use crate::table::Tables;
 use crate::translate::Frozen;
@@ -205,6 +206,7 @@ pub struct Bridge {
     pub(crate) has_controllers: bool,
     pub(crate) bundles: Bundles,
     pub(crate) lessons: Lessons,
+    pub(crate) continuations: Continuations,
     /// Cookies by table whose rules are to go, because nobody teaches them any more.
     pub(crate) orphaned_cookies: Vec<(u8, u64)>,
     pub(crate) rule_seq: u64,
@@ -244,6 +246,7 @@ impl Bridge {
             has_controllers: false,
             bundles: Bundles::default(),
             lessons: Lessons::default(),
+            continuations: Continuations::default(),
             orphaned_cookies: Vec::new(),
             rule_seq: 0,
             config,

@@ -81,7 +81,7 @@ impl Change {
     }
 
     fn table_ids(&self) -> impl Iterator<Item = u8> + use<> {
-        let words = (0u8..).step_by(64).zip(self.tables);
+        let words = [0u8, 64, 128, 192].into_iter().zip(self.tables);
         words.flat_map(|(first, mut word)| {
             core::iter::from_fn(move || {
                 let bit = u8::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;

@@ -117,7 +117,6 @@ impl Checker<'_> {
                 test(src.n_bits == dst.n_bits, OfErrorKind::ActionBadArgument)
             }
             Action::Controller(controller) => {
-                test(!controller.pause, OfErrorKind::NxResumeNotSupported)?;
                 let meter = controller.meter_id;
                 let is_known = meter.is_none_or(|meter| self.state.meters.get(meter).is_some());
                 test(is_known, OfErrorKind::MeterModInvalidMeter)
@@ -137,7 +136,6 @@ impl Checker<'_> {
             | Action::CopyTtlOut
             | Action::PushPbb(_)
             | Action::PopPbb
-            | Action::Clone(_)
             | Action::CheckPktLarger { .. } => Err(OfErrorKind::ActionBadType),
             _ => Ok(()),
         }
@@ -146,6 +144,8 @@ impl Checker<'_> {
     /// What is wrong for this packet; notes what the action makes of it.
     fn consistency(&mut self, action: &Action) -> Result<(), OfErrorKind> {
         match action {
+            // Lists in lists are bounded where they are read.
+            Action::Clone(actions) => Checker { flow: self.flow, ..*self }.list(actions),
             Action::SetVlanVid(_) | Action::SetVlanPcp(_) => {
                 self.flow.set_vlan_tci(self.flow.vlan_tci() | VLAN_PRESENT);
                 Ok(())

@@ -30,6 +30,7 @@ mod packet_in;
 mod packet_out;
 mod port;
 mod quota;
+mod resume;
 mod retire;
 mod revalidator;
 mod rounds;

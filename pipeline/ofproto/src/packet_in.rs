@@ -2,6 +2,7 @@
 
 use crate::bridge::Bridge;
 use crate::events::{BridgeEvent, MissKind, PacketInEvent};
+use crate::translate::Frozen;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -23,6 +24,8 @@ pub struct PacketInSpec {
     pub metadata: Flow,
     /// Comes back in the packet-in.
     pub userdata: Vec<u8>,
+    /// What goes on when a controller resumes the packet.
+    pub(crate) continuation: Option<Arc<Frozen>>,
 }
 
 impl Hash for PacketInSpec {
@@ -86,6 +89,8 @@ impl Bridge {
             datapath::PacketInReason::Group => PacketInReason::Group,
             datapath::PacketInReason::PacketOut => PacketInReason::PacketOut,
         };
+        let continuation = spec.continuation.as_ref().map(|frozen| self.continuations.keep(frozen));
+        let continuation = continuation.unwrap_or_default();
         let packet_in = PacketIn {
             buffer_id: None,
             total_len: u32::try_from(frame.len()).unwrap_or(u32::MAX),
@@ -94,7 +99,7 @@ impl Bridge {
             cookie: spec.cookie,
             metadata: spec.to_match(),
             userdata: spec.userdata.clone(),
-            continuation: Vec::new(),
+            continuation,
             data: frame.to_vec(),
         };
         self.events.push(BridgeEvent::PacketIn(PacketInEvent {

@@ -632,9 +632,9 @@ impl Tools<'_> {
         };
         add("actions=group:5", "OFPBAC_BAD_OUT_GROUP");
         add("actions=output:65280", "OFPBAC_BAD_OUT_PORT");
-        add("actions=resubmit(1,2),learn(table=1,NXM_OF_ETH_SRC[])", "OFPBAC_BAD_VENDOR_TYPE");
+        add("actions=check_pkt_larger(100)->NXM_NX_REG0[0],output:1", "OFPBAC_BAD_TYPE");
         add("ip,actions=ct(commit)", "OFPBAC_BAD_VENDOR_TYPE");
-        add("conj_id=5,actions=1", "OFPBMC_BAD_FIELD");
+        add("ip,ct_state=+trk,actions=1", "OFPBMC_BAD_FIELD");
         if !self.is_v10() {
             add("actions=meter:1,output:1", "OFPMMFC_INVALID_METER");
             add("table=4,actions=goto_table:255", "goto");

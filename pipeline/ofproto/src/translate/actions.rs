@@ -4,6 +4,7 @@
 use super::machine::Machine;
 use super::step::{LookupKind, Step, Verdict};
 use crate::events::MissKind;
+use alloc::sync::Arc;
 use datapath::{DpAction, DropReason};
 use flow::Field;
 use openflow::{Action, ControllerAction, OfPort, PacketInReason, Subfield};
@@ -20,6 +21,9 @@ impl Machine<'_> {
         }
         match action {
             Action::Output { port, max_len } => return self.output(*port, *max_len),
+            Action::Controller(controller) if controller.pause => {
+                return Verdict::Pause(controller.clone());
+            }
             Action::Controller(controller) => self.controller_action(controller),
             Action::OutputReg { src, max_len } => {
                 let number = self.read(*src);
@@ -84,6 +88,7 @@ impl Machine<'_> {
             Action::FinTimeout { idle_timeout, hard_timeout } => {
                 self.fin_timeout(*idle_timeout, *hard_timeout);
             }
+            Action::Clone(actions) => return Verdict::Call(Step::Clone(Arc::from(&actions[..]))),
             Action::Exit => return Verdict::Exit,
             // Without effect, refused in rules (`check.rs`), or a writer of a field, done above.
             _ => {}

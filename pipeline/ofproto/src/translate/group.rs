@@ -11,6 +11,7 @@
 //! a header put out of sight) makes its actions a `clone`.
 
 use super::TranslateError;
+use super::action_set::ActionSet;
 use super::machine::Machine;
 use super::report::NodeKind;
 use super::step::{List, Origin, Step, Verdict};
@@ -20,6 +21,7 @@ use crate::ukey::Credit;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt::Write as _;
 use datapath::{DpAction, DropReason, HashAction};
 use flow::{Field, Flow};
@@ -40,6 +42,8 @@ pub(crate) struct Saved {
     n_lost: u32,
     n_actions: usize,
     report_depth: usize,
+    /// The action set and stack, where they come back too.
+    kept: Option<(ActionSet, Vec<u128>)>,
 }
 
 /// Which bucket a group goes on with.
@@ -157,6 +161,25 @@ impl Machine<'_> {
         if next + 1 < end {
             self.steps.push(Step::Buckets { group, next: next + 1, end });
         }
+        self.save(None);
+        self.origin.is_bucket = true;
+        self.depth += 1;
+        self.report.open(NodeKind::Bucket, format_args!("bucket {bucket_id}"));
+        if list.is_empty() {
+            self.report.say(NodeKind::Action, format_args!("drop"));
+        }
+        self.steps.push(Step::Actions { list: List::Own(list), next: 0 });
+    }
+
+    /// Runs actions without consequence for what follows but for what they send (Nicira's `clone`):
+    /// fields, stack and action set come back.
+    pub(crate) fn run_clone(&mut self, list: Arc<[Action]>) {
+        self.save(Some((self.action_set.clone(), self.stack.clone())));
+        self.steps.push(Step::Actions { list: List::Own(list), next: 0 });
+    }
+
+    /// Begins what ends with [`restore`](Self::restore).
+    fn save(&mut self, kept: Option<(ActionSet, Vec<u128>)>) {
         self.steps.push(Step::Restore(Box::new(Saved {
             flow: self.flow,
             base: self.base,
@@ -167,14 +190,8 @@ impl Machine<'_> {
             n_lost: self.n_lost,
             n_actions: self.actions.len(),
             report_depth: self.report.depth(),
+            kept,
         })));
-        self.origin.is_bucket = true;
-        self.depth += 1;
-        self.report.open(NodeKind::Bucket, format_args!("bucket {bucket_id}"));
-        if list.is_empty() {
-            self.report.say(NodeKind::Action, format_args!("drop"));
-        }
-        self.steps.push(Step::Actions { list: List::Own(list), next: 0 });
     }
 
     /// Ends a bucket.
@@ -189,6 +206,10 @@ impl Machine<'_> {
         self.is_stale = saved.is_stale;
         self.origin = saved.origin;
         self.depth = saved.depth;
+        if let Some((action_set, stack)) = &saved.kept {
+            self.action_set.clone_from(action_set);
+            self.stack.clone_from(stack);
+        }
         self.report.close_to(saved.report_depth);
     }
 

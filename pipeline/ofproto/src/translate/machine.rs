@@ -228,6 +228,7 @@ impl<'a> Machine<'a> {
                 }
             }
             Step::Buckets { group, next, end } => self.run_buckets(group, next, end),
+            Step::Clone(list) => self.run_clone(list),
             Step::Restore(saved) => self.restore(&saved),
             Step::ActionSet => {
                 let set = core::mem::take(&mut self.action_set);
@@ -267,6 +268,13 @@ impl<'a> Machine<'a> {
                 Verdict::Exit => {
                     let is_end = |step: &Step| matches!(step, Step::Restore(_) | Step::ActionSet);
                     while self.steps.pop_if(|step| !is_end(step)).is_some() {}
+                    return;
+                }
+                Verdict::Pause(controller) => {
+                    if index + 1 < list.actions().len() {
+                        self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
+                    }
+                    self.pause(&controller);
                     return;
                 }
                 Verdict::Freeze(hash) => {
@@ -338,6 +346,23 @@ impl<'a> Machine<'a> {
             self.error = Some(TranslateError::TooDeep);
             return;
         }
+        self.packet_hash = hash.or(self.packet_hash);
+        let frozen = self.take_frozen();
+        let Some(id) = self.input.state.frozen.propose(&frozen, &self.frozen) else {
+            self.error = Some(TranslateError::NoNumber);
+            return;
+        };
+        self.frozen.push((id, Arc::new(frozen)));
+        self.report.say(NodeKind::Detail, format_args!("recirculating with id {id:#x}"));
+        if let Some(hash) = hash {
+            self.emit(DpAction::Hash(hash));
+        }
+        self.emit(DpAction::Recirc(id));
+        self.has_output = true;
+    }
+
+    /// Takes what is yet to be done: all, or in a bucket or clone what is left of that.
+    pub(super) fn take_frozen(&mut self) -> Frozen {
         self.commit();
         let mut metadata = Flow::ZERO;
         for word in 0..PORT {
@@ -351,8 +376,7 @@ impl<'a> Machine<'a> {
             // The action set is executed by whoever goes on behind the bucket.
             Some(_) => (ActionSet::default(), self.stack.clone()),
         };
-        self.packet_hash = hash.or(self.packet_hash);
-        let frozen = Frozen {
+        Frozen {
             steps,
             action_set,
             stack,
@@ -362,18 +386,7 @@ impl<'a> Machine<'a> {
             n_resubmits: self.n_resubmits,
             n_recirculations: self.n_recirculations + 1,
             metadata,
-        };
-        let Some(id) = self.input.state.frozen.propose(&frozen, &self.frozen) else {
-            self.error = Some(TranslateError::NoNumber);
-            return;
-        };
-        self.frozen.push((id, Arc::new(frozen)));
-        self.report.say(NodeKind::Detail, format_args!("recirculating with id {id:#x}"));
-        if let Some(hash) = hash {
-            self.emit(DpAction::Hash(hash));
         }
-        self.emit(DpAction::Recirc(id));
-        self.has_output = true;
     }
 
     /// Brings the packet to what the flow says.

@@ -1,5 +1,6 @@
 //! Outputs: to a port, to many, to controllers, back into the tables.
 
+use super::Frozen;
 use super::TranslateError;
 use super::machine::Machine;
 use super::step::{Origin, Verdict};
@@ -95,7 +96,18 @@ impl Machine<'_> {
 
     /// Sends a copy to controllers.
     pub(crate) fn controller(&mut self, action: &ControllerAction, miss: MissKind) {
+        self.tell(action, miss, None);
+    }
+
+    /// Sends the packet to controllers, one of which may have it go on from here.
+    pub(crate) fn pause(&mut self, action: &ControllerAction) {
+        let frozen = Arc::new(self.take_frozen());
+        self.tell(action, MissKind::None, Some(frozen));
+    }
+
+    fn tell(&mut self, action: &ControllerAction, miss: MissKind, then: Option<Arc<Frozen>>) {
         let spec = PacketInSpec {
+            continuation: then,
             table_id: self.origin.table_id,
             cookie: self.origin.cookie,
             miss,

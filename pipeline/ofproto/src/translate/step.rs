@@ -11,7 +11,7 @@ use core::hash::{Hash, Hasher};
 use datapath::HashAction;
 use flow::Flow;
 use flow::layout::PORT;
-use openflow::{Action, OfPort};
+use openflow::{Action, ControllerAction, OfPort};
 
 /// A list of actions to run.
 #[derive(Clone, Debug)]
@@ -86,7 +86,9 @@ pub(crate) enum Step {
         next: usize,
         end: usize,
     },
-    /// The end of a bucket: everything is as it was before it.
+    /// Actions on a copy of the packet.
+    Clone(Arc<[Action]>),
+    /// The end of a bucket or clone: everything is as it was before it.
     Restore(Box<Saved>),
     ActionSet,
 }
@@ -109,6 +111,7 @@ impl PartialEq for Step {
                 Step::Buckets { group: a, next: n, end: e },
                 Step::Buckets { group: b, next: m, end: f },
             ) => n == m && e == f && a == b,
+            (Step::Clone(a), Step::Clone(b)) => a == b,
             (Step::ActionSet, Step::ActionSet) => true,
             // A restore is never kept: what freezes in a bucket is the bucket alone.
             _ => false,
@@ -134,6 +137,13 @@ pub struct Frozen {
     pub(crate) metadata: Flow,
 }
 
+impl Frozen {
+    /// The same, to go on from with other metadata, in a packet that comes anew.
+    pub(crate) fn thawed(&self, metadata: Flow) -> Frozen {
+        Frozen { metadata, hash: None, n_recirculations: 0, ..self.clone() }
+    }
+}
+
 impl Hash for Frozen {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Equality compares all; a hash of what differs most often is enough.
@@ -151,6 +161,7 @@ impl Hash for Frozen {
                     state.write_u32(group.id);
                     state.write_usize(*next);
                 }
+                Step::Clone(list) => state.write_usize(list.len()),
                 Step::Return { .. }
                 | Step::Instructions(_)
                 | Step::Restore(_)
@@ -173,6 +184,8 @@ pub(crate) enum Verdict {
     Stop,
     /// Nothing but the action set is executed; in a bucket, nothing more of it.
     Exit,
+    /// Send the packet to controllers and go on when one of them resumes it.
+    Pause(ControllerAction),
     /// Freeze, with this hash if one is asked for, and do this action again afterwards.
     Freeze(Option<HashAction>),
 }

@@ -13,6 +13,7 @@ mod lab;
 mod learning;
 mod normal;
 mod packet_io;
+mod pausing;
 mod ports;
 mod rings;
 mod selecting;
