@@ -23,6 +23,7 @@ fn the_switch_does_what_linear_tables_do() {
         (sum.emc_hits, "hits of the exact-match cache"),
         (sum.hits - sum.emc_hits, "hits of megaflows"),
         (sum.misses, "misses"),
+        (sum.inline, "misses answered inline"),
     ] {
         assert!(n > 500, "only {n} {what} in {sum}");
     }

@@ -317,7 +317,8 @@ impl Act<'_> {
         self.tally.hits = core.hits.get();
         self.tally.emc_hits = core.emc_hits.get();
         self.tally.misses = core.misses.get();
-        self.tally.megaflows = self.pair.bridge.stats().installed;
+        let stats = self.pair.bridge.stats();
+        (self.tally.megaflows, self.tally.inline) = (stats.installed, stats.inline);
         Ok(())
     }
 }

@@ -12,11 +12,22 @@ use sync::time::Nanos;
 use crate::Rule;
 use crate::random::{Rng, RuleOptions, World};
 
+/// Where misses are answered (ovs-facts D1, D2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// By the control core.
+    Thread,
+    /// On the polling core, whose ring takes so many conclusions. The control core looks into it
+    /// after each frame, or only when it has something to do (`is_late`).
+    Inline { ring: usize, is_late: bool },
+}
+
 /// What a switch is made with.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) n_ports: u32,
     pub(super) options: RuleOptions,
+    pub(super) mode: Mode,
     pub(super) emc: EmcConfig,
     pub(super) limits: TableLimits,
     pub(super) flow_limit: usize,
@@ -129,9 +140,13 @@ impl Setup {
         if rng.one_in(4) {
             limits.masks_per_port = rng.pick(&[1, 2, 5]);
         }
+        // Stations are learned when the control core hears of them.
+        let is_late = !options.normal && rng.one_in(2);
+        let inline = Mode::Inline { ring: rng.pick(&[1, 8, 256]), is_late };
         Self {
             n_ports: rng.pick(&[2, 4, 4, 7]),
             options,
+            mode: if rng.one_in(2) { inline } else { Mode::Thread },
             emc,
             limits,
             flow_limit: if rng.one_in(4) { rng.pick(&[1, 3, 20]) } else { 200_000 },

@@ -71,6 +71,8 @@ pub struct Tally {
     pub emc_hits: u64,
     /// Lookups that went up.
     pub misses: u64,
+    /// Misses answered on the polling core.
+    pub inline: u64,
     /// Megaflows installed.
     pub megaflows: u64,
     /// Packets of which the oracle could not say for certain what should become of them.
@@ -92,6 +94,7 @@ impl Tally {
         self.hits += other.hits;
         self.emc_hits += other.emc_hits;
         self.misses += other.misses;
+        self.inline += other.inline;
         self.megaflows += other.megaflows;
         self.excused += other.excused;
     }
@@ -100,7 +103,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lives, changes, races, waits, losses, flips, self_checks, .. } = self;
-        let Self { hits, emc_hits, misses, megaflows, alarms, excused, .. } = self;
+        let Self { hits, emc_hits, misses, inline, megaflows, alarms, excused, .. } = self;
         writeln!(f, "{lives} lives, {changes} changes, {races} more without barrier")?;
         writeln!(f, "{waits} jumps of time, {losses} losses of cached flows")?;
         writeln!(

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use datapath::{Accounting, Admit, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
+use datapath::{Accounting, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
 use flow::EtherAddr;
 use ofproto::{
     Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, MissKind, PortSpec,
@@ -10,13 +10,11 @@ use ofproto::{
 use openflow::{FlowMod, OfPort, PacketInReason, PacketOut, Version};
 use sync::time::Nanos;
 
-use super::life::Setup;
+use super::life::{Mode, Setup};
 use crate::{Oracle, Verdict};
 
 /// Datapath numbers differ from OpenFlow's by this much.
 pub(super) const DP_OFFSET: u32 = 100;
-/// Conclusions that may wait.
-const CONCLUSIONS: usize = 64;
 /// Stations are forgotten 300 s after they were seen last.
 const MAC_AGE: Nanos = Nanos::from_secs(300);
 
@@ -55,10 +53,11 @@ struct Memo {
 pub(super) struct Pair {
     pub(super) bridge: Bridge,
     pub(super) dpif: LocalDpif,
-    /// With what the core answers misses itself, if it does.
-    translator: Option<InlineTranslator>,
     pub(super) oracle: Oracle,
     pub(super) now: Nanos,
+    translator: Option<InlineTranslator>,
+    /// Conclusions of the polling core wait until the bridge has something to do.
+    is_late: bool,
     /// Packets and bytes by cookie, as the oracle counts them; `None` where it cannot.
     pub(super) counts: Vec<Option<(u64, u64)>>,
     /// Ports without link, whose frames nobody can send.
@@ -87,11 +86,17 @@ impl Pair {
             ..LocalConfig::default()
         });
         dpif.set_now(now);
-        let translator = setup.is_inline.then(|| bridge.inline_translator(CoreId(0), CONCLUSIONS));
+        let (translator, is_late) = match setup.mode {
+            Mode::Thread => (None, false),
+            Mode::Inline { ring, is_late } => {
+                (Some(bridge.inline_translator(CoreId(0), ring)), is_late)
+            }
+        };
         let mut pair = Self {
+            translator,
+            is_late,
             bridge,
             dpif,
-            translator,
             oracle: Oracle::new([]),
             now,
             counts: Vec::new(),
@@ -228,21 +233,22 @@ impl Pair {
             if let Some(upcall) = self.answer_inline(upcall) {
                 self.bridge.handle_upcall(upcall, &mut self.dpif, self.now);
             }
-            self.bridge.take_conclusions(self.now);
+            if !self.is_late {
+                self.bridge.take_conclusions(self.now);
+            }
         }
         panic!("upcalls cause upcalls without end");
     }
 
-    /// Answers a miss on its core, if that can and shall; else gives it back.
+    /// Answers a miss on its core, if that can; else gives it back.
     fn answer_inline(&mut self, upcall: Upcall) -> Option<Upcall> {
         let (true, Some(translator)) = (upcall.reason == UpcallReason::Miss, &mut self.translator)
         else {
             return Some(upcall);
         };
         let now = self.now;
-        let translate = |upcall: &Upcall, admit: Admit<'_>| {
-            translator.answer(&upcall.flow, upcall.packet.len() as u64, admit, now)
-        };
+        let translate =
+            |upcall: &Upcall| translator.answer(&upcall.flow, upcall.packet.len() as u64, now);
         self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
 
