@@ -29,6 +29,7 @@ pub(super) struct Setup {
     pub(super) options: RuleOptions,
     pub(super) mode: Mode,
     pub(super) emc: EmcConfig,
+    pub(super) has_smc: bool,
     pub(super) limits: TableLimits,
     pub(super) flow_limit: usize,
     /// One in so many cache hits is translated again.
@@ -148,6 +149,7 @@ impl Setup {
             options,
             mode: if rng.one_in(2) { inline } else { Mode::Thread },
             emc,
+            has_smc: rng.one_in(2),
             limits,
             flow_limit: if rng.one_in(4) { rng.pick(&[1, 3, 20]) } else { 200_000 },
             sample_one_in: rng.pick(&[0, 1, 7, 50]),

@@ -82,6 +82,7 @@ impl Pair {
         let mut dpif = LocalDpif::with(LocalConfig {
             limits: setup.limits,
             emc: setup.emc,
+            smc_enable: setup.has_smc,
             sample_one_in: setup.sample_one_in,
             ..LocalConfig::default()
         });
@@ -247,8 +248,9 @@ impl Pair {
             return Some(upcall);
         };
         let now = self.now;
-        let translate =
-            |upcall: &Upcall| translator.answer(&upcall.flow, upcall.packet.len() as u64, now);
+        let translate = |upcall: &Upcall, rounded: &dyn Fn(&flow::Mask) -> flow::Mask| {
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, now, rounded)
+        };
         self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
 
