@@ -48,6 +48,8 @@ pub(crate) struct Interned<T> {
     retired: VecDeque<(Nanos, u32, u64)>,
     n_retirements: u64,
     capacity: usize,
+    /// Contents whose number is not their hash, because another had it.
+    n_displaced: usize,
 }
 
 /// The table holds all the numbers that it may.
@@ -58,7 +60,13 @@ impl<T: Eq + Hash> Interned<T> {
     /// An empty table for `capacity` numbers.
     #[must_use]
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { slots: BTreeMap::new(), retired: VecDeque::new(), n_retirements: 0, capacity }
+        Self {
+            slots: BTreeMap::new(),
+            retired: VecDeque::new(),
+            n_retirements: 0,
+            capacity,
+            n_displaced: 0,
+        }
     }
 
     /// The content that `id` names.
@@ -71,10 +79,16 @@ impl<T: Eq + Hash> Interned<T> {
     /// when its neighbourhood is crowded. Never 0.
     #[must_use]
     pub(crate) fn propose(&self, value: &T, proposed: &[Named<T>]) -> Option<u32> {
-        let mut hasher = Fnv::default();
-        value.hash(&mut hasher);
-        let first = hasher.folded();
-        (0..MAX_PROBES).map(|step| first.wrapping_add(step)).find(|&id| {
+        let first = hash_of(value);
+        let numbers = || (0..MAX_PROBES).map(|step| first.wrapping_add(step));
+        if self.n_displaced > 0 {
+            // What stood between the hash and the number that it has may be gone since.
+            let is_held = |id: &u32| self.slots.get(id).is_some_and(|slot| *slot.value == *value);
+            if let Some(id) = numbers().find(is_held) {
+                return Some(id);
+            }
+        }
+        numbers().find(|&id| {
             let held = self.slots.get(&id).map(|slot| &*slot.value);
             let named = proposed.iter().find(|(other, _)| *other == id).map(|(_, v)| &**v);
             id != 0 && held.is_none_or(|held| held == value) && named.is_none_or(|v| v == value)
@@ -93,6 +107,7 @@ impl<T: Eq + Hash> Interned<T> {
         if self.slots.len() >= self.capacity {
             return Err(Full);
         }
+        self.n_displaced += usize::from(id != hash_of(&**value));
         self.slots.insert(id, Slot { value: Arc::clone(value), n_refs: 1, retirement: 0 });
         Ok(())
     }
@@ -123,8 +138,10 @@ impl<T: Eq + Hash> Interned<T> {
                 return;
             };
             let over = |slot: &Slot<T>| slot.n_refs == 0 && slot.retirement == retirement;
-            if self.slots.get(&id).is_some_and(over) {
-                self.slots.remove(&id);
+            if self.slots.get(&id).is_some_and(over)
+                && let Some(slot) = self.slots.remove(&id)
+            {
+                self.n_displaced -= usize::from(id != hash_of(&*slot.value));
             }
         }
     }
@@ -134,6 +151,13 @@ impl<T: Eq + Hash> Interned<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
+}
+
+/// The number that a content has unless another has it.
+fn hash_of<T: Hash>(value: &T) -> u32 {
+    let mut hasher = Fnv::default();
+    value.hash(&mut hasher);
+    hasher.folded()
 }
 
 /// FNV-1a, because a `no_std` program has no default hasher and the numbers must be the same in
@@ -197,6 +221,22 @@ mod tests {
         let c = table.propose(&"a", &[(b, Arc::new("proposed"))]).unwrap();
         assert!(c != a && c != b);
         assert_eq!(table.acquire(a, &Arc::new("a")), Err(Full));
+    }
+
+    #[test]
+    fn keeps_its_number_when_the_one_it_stepped_over_goes() {
+        let mut table = Interned::new(10);
+        let a = table.propose(&"a", &[]).unwrap();
+        table.acquire(a, &Arc::new("other")).unwrap();
+        let b = table.propose(&"a", &[]).unwrap();
+        table.acquire(b, &Arc::new("a")).unwrap();
+        table.release(a, T(0));
+        table.run(T(2_000));
+        assert_eq!(table.propose(&"a", &[]), Some(b));
+        table.release(b, T(2_000));
+        table.run(T(4_000));
+        assert_eq!((table.len(), table.n_displaced), (0, 0));
+        assert_eq!(table.propose(&"a", &[]), Some(a));
     }
 
     #[test]

@@ -106,10 +106,8 @@ impl fmt::Display for Tally {
         let Self { hits, emc_hits, misses, inline, megaflows, alarms, excused, .. } = self;
         writeln!(f, "{lives} lives, {changes} changes, {races} more without barrier")?;
         writeln!(f, "{waits} jumps of time, {losses} losses of cached flows")?;
-        writeln!(
-            f,
-            "{hits} cache hits ({emc_hits} exact), {misses} misses, {megaflows} megaflows"
-        )?;
+        writeln!(f, "{hits} cache hits ({emc_hits} exact), {misses} misses ({inline} inline)")?;
+        writeln!(f, "{megaflows} megaflows")?;
         writeln!(f, "{self_checks} self checks, {alarms} alarms")?;
         write!(f, "{flips} bits flipped outside masks, {excused} packets excused")
     }

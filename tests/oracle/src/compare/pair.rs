@@ -249,7 +249,7 @@ impl Pair {
         };
         let now = self.now;
         let translate = |upcall: &Upcall, rounded: &dyn Fn(&flow::Mask) -> flow::Mask| {
-            translator.answer(&upcall.flow, upcall.packet.len() as u64, now, rounded)
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, rounded, now)
         };
         self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
