@@ -34,8 +34,6 @@ pub(super) struct Setup {
     pub(super) flow_limit: usize,
     /// One in so many cache hits is translated again.
     pub(super) sample_one_in: u32,
-    /// Whether the core answers its misses itself, as far as it can.
-    pub(super) is_inline: bool,
 }
 
 /// A change that controllers, or whoever owns the ports, makes.
@@ -153,8 +151,6 @@ impl Setup {
             limits,
             flow_limit: if rng.one_in(4) { rng.pick(&[1, 3, 20]) } else { 200_000 },
             sample_one_in: rng.pick(&[0, 1, 7, 50]),
-            // Drawn aside, so that seeds go on saying what they said.
-            is_inline: rng.clone().one_in(2),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use datapath::{Accounting, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
+use datapath::{Accounting, Admit, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
 use flow::EtherAddr;
 use ofproto::{
     Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, MissKind, PortSpec,
@@ -248,8 +248,8 @@ impl Pair {
             return Some(upcall);
         };
         let now = self.now;
-        let translate = |upcall: &Upcall, rounded: &dyn Fn(&flow::Mask) -> flow::Mask| {
-            translator.answer(&upcall.flow, upcall.packet.len() as u64, rounded, now)
+        let translate = |upcall: &Upcall, admit: Admit<'_>| {
+            translator.answer(&upcall.flow, upcall.packet.len() as u64, admit, now)
         };
         self.dpif.answer(upcall, translate).err().map(|(upcall, _)| upcall)
     }
