@@ -20,19 +20,25 @@ impl ActionSet {
         self.0.clear();
     }
 
-    /// The actions in the order of their execution. Without an output the packet is dropped, so
-    /// nothing is executed.
+    /// The actions in the order of their execution. Without an output or group the packet is
+    /// dropped, so nothing is executed; with both the output is ignored.
     pub(crate) fn in_order(&self) -> Vec<Action> {
         let mut ordered = self.0.clone();
         ordered.sort_by_key(|action| kind(action).0);
+        if ordered.iter().any(|action| kind(action).0 == GROUP) {
+            ordered.retain(|action| kind(action).0 != OUTPUT);
+        }
         match ordered.last() {
-            Some(last) if kind(last).0 == OUTPUT => ordered,
+            Some(last) if kind(last).0 >= GROUP => ordered,
             _ => Vec::new(),
         }
     }
 
-    /// The port that the set sends to, as the field `actset_output` tells.
+    /// The port that the set sends to, as the field `actset_output` tells: none with a group.
     pub(crate) fn output(&self) -> OfPort {
+        if self.0.iter().any(|action| kind(action).0 == GROUP) {
+            return OfPort::UNSET;
+        }
         let port = self.0.iter().find_map(|action| match action {
             Action::Output { port, .. } => Some(*port),
             _ => None,
@@ -41,8 +47,10 @@ impl ActionSet {
     }
 }
 
+/// The rank of groups: last, because an output is ignored then.
+const GROUP: u8 = 11;
 /// The rank of outputs: last.
-const OUTPUT: u8 = 11;
+const OUTPUT: u8 = 12;
 
 /// An action's place in the order of execution, and what else makes it a kind of its own.
 fn kind(action: &Action) -> (u8, Option<flow::Field>) {
@@ -56,6 +64,7 @@ fn kind(action: &Action) -> (u8, Option<flow::Field>) {
         Action::DecTtl(_) => 7,
         Action::DecMplsTtl => 8,
         Action::SetQueue(_) => 10,
+        Action::Group(_) => GROUP,
         Action::Output { .. } | Action::Controller(_) => OUTPUT,
         other => return (9, other.written().map(|(field, _, _)| field)),
     };

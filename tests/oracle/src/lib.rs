@@ -6,6 +6,7 @@ mod action_set;
 mod checksum;
 pub mod compare;
 mod frame;
+mod meter;
 pub mod random;
 mod run;
 mod switch;

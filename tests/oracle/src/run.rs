@@ -2,10 +2,11 @@
 
 use flow::proto::VLAN_PRESENT;
 use flow::{Field, Flow, FlowMeta, Segment};
-use openflow::{Action, OfPort, PacketInReason, Subfield};
+use openflow::{Action, Bucket, GroupType, OfPort, PacketInReason, Subfield};
 
 use crate::Frame;
 use crate::action_set::ActionSet;
+use crate::meter::{Metered, remarked};
 use crate::switch::{Oracle, Output, PacketIn, TableMiss, Verdict};
 
 /// Lookups that may be nested, as in Open vSwitch.
@@ -31,6 +32,8 @@ struct Origin {
     table_id: u8,
     cookie: u64,
     reason: PacketInReason,
+    /// They are a bucket's.
+    is_bucket: bool,
 }
 
 pub(crate) struct Run<'a> {
@@ -42,14 +45,54 @@ pub(crate) struct Run<'a> {
     set: ActionSet,
     origin: Origin,
     depth: usize,
+    /// A meter has dropped the packet: what follows has no effect outside.
+    is_dropped: bool,
+    choices: &'a mut Choices,
     verdict: Verdict,
 }
 
+/// Which ways a packet takes where there are several: all of them, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Choices {
+    /// For each decision, in order: the way, and how many there are.
+    made: Vec<(usize, usize)>,
+    n_asked: usize,
+}
+
+impl Choices {
+    /// Goes on to the next combination; `false` if there is none.
+    pub(crate) fn next(&mut self) -> bool {
+        self.n_asked = 0;
+        while let Some((way, n)) = self.made.pop() {
+            if way + 1 < n {
+                self.made.push((way + 1, n));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One of `n` ways, which are not none.
+    fn choose(&mut self, n: usize) -> usize {
+        if self.made.len() == self.n_asked {
+            self.made.push((0, n));
+        }
+        self.n_asked += 1;
+        self.made[self.n_asked - 1].0
+    }
+}
+
 impl<'a> Run<'a> {
-    pub(crate) fn new(switch: &'a mut Oracle, in_port: OfPort, frame: &[u8]) -> Self {
+    pub(crate) fn new(
+        switch: &'a mut Oracle,
+        in_port: OfPort,
+        frame: &[u8],
+        choices: &'a mut Choices,
+    ) -> Self {
         let mut metadata = Flow::ZERO;
         metadata.set_in_port(in_port.0);
-        let origin = Origin { table_id: 0, cookie: u64::MAX, reason: PacketInReason::PacketOut };
+        let reason = PacketInReason::PacketOut;
+        let origin = Origin { table_id: 0, cookie: u64::MAX, reason, is_bucket: false };
         Self {
             switch,
             in_port,
@@ -58,6 +101,8 @@ impl<'a> Run<'a> {
             set: ActionSet::default(),
             origin,
             depth: 0,
+            is_dropped: false,
+            choices,
             verdict: Verdict::default(),
         }
     }
@@ -104,8 +149,11 @@ impl<'a> Run<'a> {
         let rule = self.switch.rules()[index].clone();
         let is_miss = rule.is_table_miss();
         let reason = if is_miss { PacketInReason::NoMatch } else { PacketInReason::Action };
-        self.origin = Origin { table_id, cookie: rule.cookie, reason };
+        self.origin = Origin { table_id, cookie: rule.cookie, reason, is_bucket: false };
         let instructions = &rule.instructions;
+        if let Some(meter) = instructions.meter {
+            self.meter(meter);
+        }
         match self.execute(&instructions.apply) {
             End::Done => {}
             End::Stopped => return End::Done,
@@ -128,7 +176,8 @@ impl<'a> Run<'a> {
     fn miss(&mut self, table_id: u8) {
         let is_silent = self.switch.port(self.in_port).is_some_and(|port| port.no_packet_in);
         if self.switch.table_miss == TableMiss::Controller && !is_silent {
-            self.origin = Origin { table_id, cookie: u64::MAX, reason: PacketInReason::NoMatch };
+            let reason = PacketInReason::NoMatch;
+            self.origin = Origin { table_id, cookie: u64::MAX, reason, is_bucket: false };
             self.announce(PacketInReason::NoMatch, u16::MAX);
         }
     }
@@ -200,6 +249,7 @@ impl<'a> Run<'a> {
                 self.set_field(dst.field, dst.put(0, value), dst.mask());
             }
             Action::Resubmit { port, table } => return self.resubmit(*port, *table),
+            Action::Group(id) => return self.group(*id),
             Action::Exit => return End::Exited,
             other => {
                 if let Some((field, value, mask)) = other.written() {
@@ -274,6 +324,62 @@ impl<'a> Run<'a> {
         end
     }
 
+    // ---- Groups and meters ----
+
+    /// Through a group (OpenFlow 1.3.5 §5.6): each bucket has a copy of the packet.
+    fn group(&mut self, id: u32) -> End {
+        if self.depth >= MAX_DEPTH {
+            return End::Exited;
+        }
+        let Some(group) = self.switch.groups.get(&id).cloned() else {
+            return End::Stopped;
+        };
+        let is_live = |bucket: &&Bucket| self.switch.is_live(bucket);
+        let buckets: Vec<&Bucket> = match group.group_type {
+            GroupType::All | GroupType::Indirect => group.buckets.iter().collect(),
+            GroupType::FastFailover => group.buckets.iter().find(is_live).into_iter().collect(),
+            GroupType::Select => {
+                let live: Vec<&Bucket> =
+                    group.buckets.iter().filter(is_live).filter(|b| b.weight > 0).collect();
+                if live.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![live[self.choices.choose(live.len())]]
+                }
+            }
+        };
+        for bucket in buckets {
+            let (frame, metadata, origin) = (self.frame.clone(), self.metadata, self.origin);
+            self.origin.is_bucket = true;
+            self.depth += 1;
+            let mut set = ActionSet::default();
+            set.write(&bucket.actions);
+            self.execute(&set.in_order());
+            self.depth -= 1;
+            (self.frame, self.metadata, self.origin) = (frame, metadata, origin);
+        }
+        End::Done
+    }
+
+    /// Through a meter (OpenFlow 1.3.5 §5.7).
+    fn meter(&mut self, id: u32) {
+        self.verdict.is_metered = true;
+        if self.is_dropped {
+            return;
+        }
+        let (n_bytes, now) = (self.frame.len(), self.switch.now);
+        let metered = self.switch.meters.get_mut(&id).map(|meter| meter.pass(n_bytes, now));
+        match metered {
+            None | Some(Metered::Passed) => {}
+            Some(Metered::Dropped) => self.is_dropped = true,
+            Some(Metered::Remarked(levels)) => {
+                let dscp = self.key().get(Field::IpDscpShifted) as u8;
+                let value = remarked(dscp, levels);
+                self.set_field(Field::IpDscpShifted, value.into(), Field::IpDscpShifted.ones());
+            }
+        }
+    }
+
     // ---- Outputs ----
 
     fn output(&mut self, port: OfPort, max_len: u16) -> End {
@@ -302,6 +408,9 @@ impl<'a> Run<'a> {
     }
 
     fn send(&mut self, port: OfPort) {
+        if self.is_dropped {
+            return;
+        }
         if self.switch.port(port).is_some_and(|port| !port.no_fwd) {
             self.verdict.outputs.push(Output { port, frame: self.frame.clone() });
         }
@@ -319,6 +428,12 @@ impl<'a> Run<'a> {
     }
 
     fn announce(&mut self, reason: PacketInReason, max_len: u16) {
+        if self.is_dropped {
+            return;
+        }
+        let is_output = [PacketInReason::Action, PacketInReason::ActionSet].contains(&reason);
+        let reason =
+            if self.origin.is_bucket && is_output { PacketInReason::Group } else { reason };
         self.verdict.packet_ins.push(PacketIn {
             reason,
             table_id: self.origin.table_id,
@@ -365,8 +480,7 @@ const TP_DST: [Field; 3] = [Field::TcpDst, Field::UdpDst, Field::SctpDst];
 pub(crate) fn is_known(action: &Action) -> bool {
     let is_simple = |subfield: &Subfield| subfield.n_bits > 0;
     match action {
-        Action::Group(_)
-        | Action::StackPush(_)
+        Action::StackPush(_)
         | Action::StackPop(_)
         | Action::PushPbb(_)
         | Action::PopPbb

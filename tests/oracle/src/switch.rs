@@ -3,10 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flow::{Field, Match};
-use openflow::{Action, FlowMod, Instructions, OfPort, PacketInReason};
+use openflow::{
+    Action, Bucket, FlowMod, GROUP_ANY, GroupMod, GroupModCommand, GroupType, Instructions,
+    MeterMod, MeterModCommand, OfPort, PacketInReason,
+};
+use sync::time::Nanos;
 
 use crate::Frame;
-use crate::run::Run;
+use crate::meter::Meter;
+use crate::run::{Choices, Run};
 
 /// A port and its configuration (OpenFlow 1.3.5 §7.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +26,25 @@ pub struct Port {
     pub no_flood: bool,
     /// Its table misses are not announced.
     pub no_packet_in: bool,
+    /// Whether it has a link: what watches it is live then.
+    pub has_link: bool,
+    /// Whether it is switched off.
+    pub is_down: bool,
 }
 
 impl Port {
     /// An ordinary port.
     #[must_use]
     pub fn new(number: OfPort) -> Self {
-        Self { number, no_recv: false, no_fwd: false, no_flood: false, no_packet_in: false }
+        Self {
+            number,
+            no_recv: false,
+            no_fwd: false,
+            no_flood: false,
+            no_packet_in: false,
+            has_link: true,
+            is_down: false,
+        }
     }
 }
 
@@ -118,6 +135,8 @@ pub struct Verdict {
     /// Two rules of one priority matched: the specification leaves open which one counts
     /// (OpenFlow 1.3.5 §5.3), so this verdict is one of several.
     pub is_ambiguous: bool,
+    /// The packet met a meter: later it may fare otherwise.
+    pub is_metered: bool,
 }
 
 impl Verdict {
@@ -155,6 +174,17 @@ pub struct Oracle {
     /// Where each station was seen, by VLAN and MAC address.
     macs: HashMap<(u16, [u8; 6]), OfPort>,
     n_lessons: u64,
+    pub(crate) groups: BTreeMap<u32, Group>,
+    pub(crate) meters: BTreeMap<u32, Meter>,
+    /// The time, which only meters ask for.
+    pub now: Nanos,
+}
+
+/// A group.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) group_type: GroupType,
+    pub(crate) buckets: Vec<Bucket>,
 }
 
 impl Oracle {
@@ -227,11 +257,72 @@ impl Oracle {
         self.macs.iter().map(|(&(vlan, mac), &port)| (vlan, mac, port)).collect()
     }
 
-    /// A frame comes in.
+    /// Adds, changes or deletes a group; with one that is deleted go the rules that lead to it.
+    ///
+    /// # Panics
+    /// When single buckets are to be inserted or removed, which it does not know.
+    pub fn group_mod(&mut self, group_mod: &GroupMod) {
+        let id = group_mod.group_id;
+        match group_mod.command {
+            GroupModCommand::Delete => {
+                self.groups.remove(&id);
+                let uses = |actions: &[Action]| actions.iter().any(|action| action.uses_group(id));
+                self.rules.retain(|rule| {
+                    !uses(&rule.instructions.apply) && !uses(&rule.instructions.write)
+                });
+            }
+            command => {
+                assert!(command.sets_group(), "{command:?} is not known");
+                let GroupMod { group_type, buckets, .. } = group_mod.clone();
+                self.groups.insert(id, Group { group_type, buckets });
+            }
+        }
+    }
+
+    /// Adds, changes or deletes a meter; with one that is deleted go the rules that use it.
+    pub fn meter_mod(&mut self, meter_mod: &MeterMod) {
+        let id = meter_mod.config.meter_id;
+        if meter_mod.command == MeterModCommand::Delete {
+            self.meters.remove(&id);
+            self.rules.retain(|rule| rule.instructions.meter != Some(id));
+        } else {
+            self.meters.insert(id, Meter::new(&meter_mod.config, self.now));
+        }
+    }
+
+    /// Whether a bucket is live (OpenFlow 1.3.5 §6.4): it watches nothing, or a port that is up, or
+    /// a group with a live bucket.
+    pub(crate) fn is_live(&self, bucket: &Bucket) -> bool {
+        let port = self.port(bucket.watch_port);
+        let watched = self.groups.get(&bucket.watch_group);
+        (bucket.watch_port, bucket.watch_group) == (OfPort::ANY, GROUP_ANY)
+            || port.is_some_and(|port| port.has_link && !port.is_down)
+            || watched.is_some_and(|group| group.buckets.iter().any(|bucket| self.is_live(bucket)))
+    }
+
+    /// A frame comes in. In select groups it takes the first way.
     pub fn receive(&mut self, in_port: OfPort, frame: &[u8]) -> Verdict {
+        self.receive_by(in_port, frame, &mut Choices::default())
+    }
+
+    /// A frame comes in: all that may become of it, as select groups choose. Nothing is learned or
+    /// metered in more than the first case.
+    pub fn receive_all(&mut self, in_port: OfPort, frame: &[u8]) -> Vec<Verdict> {
+        let mut choices = Choices::default();
+        let mut all = vec![self.receive_by(in_port, frame, &mut choices)];
+        while choices.next() {
+            let verdict = self.clone().receive_by(in_port, frame, &mut choices);
+            if !all.contains(&verdict) {
+                all.push(verdict);
+            }
+        }
+        all
+    }
+
+    fn receive_by(&mut self, in_port: OfPort, frame: &[u8], choices: &mut Choices) -> Verdict {
         match self.port(in_port) {
             Some(port) if !port.no_recv && Frame::parse(frame).is_some() => {
-                let mut run = Run::new(self, in_port, frame);
+                let mut run = Run::new(self, in_port, frame, choices);
                 run.table(0);
                 run.finish()
             }
@@ -241,7 +332,8 @@ impl Oracle {
 
     /// The controller sends a frame (OpenFlow 1.3.5 §7.3.7).
     pub fn packet_out(&mut self, in_port: OfPort, actions: &[Action], frame: &[u8]) -> Verdict {
-        let mut run = Run::new(self, in_port, frame);
+        let mut choices = Choices::default();
+        let mut run = Run::new(self, in_port, frame, &mut choices);
         run.packet_out(actions);
         run.finish()
     }

@@ -85,6 +85,7 @@ fn options_leave_things_out() {
         mpls: false,
         nicira: false,
         n_rules: 40,
+        ..RuleOptions::default()
     };
     for seed in 0..50 {
         for rule in world.rules(&mut Rng::new(seed), &options) {

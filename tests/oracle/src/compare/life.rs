@@ -6,7 +6,9 @@
 
 use datapath::{EmcConfig, TableLimits};
 use flow::FlowMeta;
-use openflow::{Action, Instructions, OfPort, PortConfig};
+use openflow::{
+    Action, GroupMod, GroupModCommand, Instructions, MeterMod, MeterModCommand, OfPort, PortConfig,
+};
 use sync::time::Nanos;
 
 use crate::Rule;
@@ -48,6 +50,8 @@ pub(super) enum Change {
     RemovePort(OfPort),
     AddPort(OfPort),
     ForgetStations,
+    Groups(Vec<GroupMod>),
+    Meters(Vec<MeterMod>),
 }
 
 /// One step of a life.
@@ -76,6 +80,8 @@ pub(super) enum Op {
 #[derive(Debug, Clone)]
 pub(super) struct Life {
     pub(super) setup: Setup,
+    pub(super) groups: Vec<GroupMod>,
+    pub(super) meters: Vec<MeterMod>,
     pub(super) rules: Vec<Rule>,
     /// Frames and where they come in.
     pub(super) frames: Vec<(OfPort, Vec<u8>)>,
@@ -93,11 +99,12 @@ impl Life {
             world.ipv4.extend((0..60).map(|n| 0x0a00_0200 + n * 3));
             world.tp_ports.extend((0..30).map(|n| 1024 + n * 17));
         }
+        let (groups, meters) = world.groups(&mut rng, &setup.options);
         let rules = world.rules(&mut rng, &setup.options);
         let next_cookie = rules.len() as u64;
         let mut author = Author {
             alive: rules.iter().map(|rule| (rule.cookie, rule.table_id, rule.priority)).collect(),
-            life: Self { setup, rules, frames: Vec::new(), ops: Vec::new() },
+            life: Self { setup, groups, meters, rules, frames: Vec::new(), ops: Vec::new() },
             n_frames: rng.pick(&[4, 30, 200, 1500]),
             tempo: rng.pick(&[4, 30, 200, 2000]),
             world,
@@ -117,7 +124,10 @@ impl Life {
 
 impl Setup {
     fn random(rng: &mut Rng) -> Self {
-        let options = RuleOptions {
+        let mut options = RuleOptions {
+            n_groups: rng.pick(&[0, 0, 3, 6]),
+            selects: rng.one_in(2),
+            n_meters: rng.pick(&[0, 0, 0, 2]),
             n_rules: rng.pick(&[1, 4, 12, 30]),
             n_tables: rng.pick(&[1, 2, 3, 5]),
             normal: rng.one_in(2),
@@ -125,6 +135,8 @@ impl Setup {
             mpls: rng.one_in(3),
             nicira: rng.one_in(2),
         };
+        // What several ways teach or use up, no list of them can say.
+        options.selects &= !options.normal && options.n_meters == 0;
         // Caches of all sizes: none, tiny, ordinary.
         let emc = match rng.below(4) {
             0 => EmcConfig::OFF,
@@ -211,10 +223,10 @@ impl Author {
             0..=8 => Op::Change(self.flow_mod()),
             9..=12 => {
                 let change = self.flow_mod();
-                // Where a station is learned, or a packet is taken in anew half way, old and new
-                // rules do not exclude each other.
-                let RuleOptions { normal, mpls, .. } = self.life.setup.options;
-                if normal || mpls {
+                // Where a station is learned, a meter drawn upon, or a packet taken in anew half way,
+                // old and new rules do not exclude each other.
+                let RuleOptions { normal, mpls, selects, n_meters, .. } = self.life.setup.options;
+                if normal || mpls || selects || n_meters > 0 {
                     Op::Change(change)
                 } else {
                     let n = 1 + self.rng.below(6);
@@ -236,7 +248,43 @@ impl Author {
         self.life.ops.push(op);
     }
 
+    /// A change of a group or meter, or its end and a new beginning.
+    fn group_mod(&mut self) -> Option<Change> {
+        let Self { rng, world, life, .. } = self;
+        let options = &life.setup.options;
+        let RuleOptions { n_groups, n_meters, .. } = *options;
+        let is_deletion = rng.one_in(3);
+        if n_groups > 0 && (n_meters == 0 || rng.one_in(2)) {
+            // No other group leads to the last one, so it may go.
+            let id = if is_deletion { n_groups } else { 1 + rng.below(n_groups as usize) as u32 };
+            let group = world.group(rng, options, id, GroupModCommand::Modify);
+            if !is_deletion {
+                return Some(Change::Groups(vec![group]));
+            }
+            let buckets = Vec::new();
+            let deletion = GroupMod { command: GroupModCommand::Delete, buckets, ..group.clone() };
+            let addition = GroupMod { command: GroupModCommand::Add, ..group };
+            return Some(Change::Groups(vec![deletion, addition]));
+        }
+        if n_meters == 0 {
+            return None;
+        }
+        let id = 1 + rng.below(n_meters as usize) as u32;
+        let meter = world.meter(rng, id, MeterModCommand::Modify);
+        if !is_deletion {
+            return Some(Change::Meters(vec![meter]));
+        }
+        let deletion = MeterMod { command: MeterModCommand::Delete, ..meter.clone() };
+        let addition = MeterMod { command: MeterModCommand::Add, ..meter };
+        Some(Change::Meters(vec![deletion, addition]))
+    }
+
     fn flow_mod(&mut self) -> Change {
+        if self.rng.one_in(4)
+            && let Some(change) = self.group_mod()
+        {
+            return change;
+        }
         let Self { rng, world, life, alive, .. } = self;
         match rng.below(5) {
             0 | 1 if !alive.is_empty() => {

@@ -150,6 +150,12 @@ pub fn live(seed: u64) -> Result<Tally, String> {
             let first = format!("step {}: {}", difference.step, difference.text);
             let (life, difference) = shrink::shrink(&life, difference);
             let mut text = format!("life {seed:#x} differs\n{first}\n\nin short: {:?}", life.setup);
+            for change in &life.groups {
+                text += &format!("\n  {change:?}");
+            }
+            for change in &life.meters {
+                text += &format!("\n  {change:?}");
+            }
             for rule in &life.rules {
                 text += &format!("\n  rule {}", show_rule(rule));
             }

@@ -1,5 +1,6 @@
 //! The switch and the oracle side by side.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use datapath::{Accounting, Admit, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
@@ -7,7 +8,7 @@ use flow::EtherAddr;
 use ofproto::{
     Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, MissKind, PortSpec,
 };
-use openflow::{FlowMod, OfPort, PacketInReason, PacketOut, Version};
+use openflow::{FlowMod, GroupMod, MeterMod, OfPort, PacketInReason, PacketOut, Version};
 use sync::time::Nanos;
 
 use super::life::{Mode, Setup};
@@ -15,6 +16,8 @@ use crate::{Oracle, Verdict};
 
 /// Datapath numbers differ from OpenFlow's by this much.
 pub(super) const DP_OFFSET: u32 = 100;
+/// Time from packet to packet.
+const BETWEEN_PACKETS: Nanos = Nanos(1_000);
 /// Stations are forgotten 300 s after they were seen last.
 const MAC_AGE: Nanos = Nanos::from_secs(300);
 
@@ -32,13 +35,35 @@ pub(super) struct Effect {
 /// What the oracle says of a frame.
 #[derive(Debug)]
 pub(super) struct Expected {
-    pub(super) effect: Effect,
+    /// What it does: one of these, and as long as nothing changes always the same.
+    effects: Vec<Effect>,
+    /// Which one, once it is known.
+    chosen: Cell<Option<usize>>,
     /// Cookies of the rules that it passes.
     pub(super) cookies: Vec<u64>,
     /// Whether it teaches where a station is.
     pub(super) teaches: bool,
     /// Whether it could say something else as well. No life has this, but a shortened one may.
     pub(super) is_ambiguous: bool,
+}
+
+impl Expected {
+    /// Whether this may be the effect; then it is from now on.
+    pub(super) fn accepts(&self, effect: &Effect) -> bool {
+        let accepted = match self.chosen.get() {
+            Some(chosen) => (self.effects[chosen] == *effect).then_some(chosen),
+            None => self.effects.iter().position(|one| one == effect),
+        };
+        self.chosen.set(accepted.or(self.chosen.get()));
+        accepted.is_some()
+    }
+
+    /// The effect, if it is known; if not, one that it may be.
+    pub(super) fn effect(&self) -> (&Effect, bool) {
+        let chosen = self.chosen.get();
+        let is_known = self.effects.len() == 1 || chosen.is_some();
+        (&self.effects[chosen.unwrap_or(0)], is_known)
+    }
 }
 
 /// An answer of the oracle's, for as long as nothing changes that it depends on.
@@ -148,6 +173,11 @@ impl Pair {
         self.advance();
         self.bridge.port_changed(port, if is_up { Link::UP } else { Link::DOWN });
         self.dark.retain(|dark| *dark != port);
+        for known in &mut self.oracle.ports {
+            if known.number == port {
+                known.has_link = is_up;
+            }
+        }
         if !is_up && self.oracle.port(port).is_some() {
             self.dark.push(port);
             self.oracle.forget_port(port);
@@ -165,6 +195,19 @@ impl Pair {
     pub(super) fn flow_mod(&mut self, flow_mod: &FlowMod) -> Result<(), String> {
         let result = self.bridge.flow_mod(flow_mod, Version::V13, self.now);
         result.map_err(|error| format!("{error:?} for {flow_mod:?}"))
+    }
+
+    pub(super) fn group_mod(&mut self, group_mod: &GroupMod) -> Result<(), String> {
+        let result = self.bridge.group_mod(group_mod, Version::V15, self.now);
+        self.oracle.group_mod(group_mod);
+        result.map_err(|error| format!("{error:?} for {group_mod:?}"))
+    }
+
+    pub(super) fn meter_mod(&mut self, meter_mod: &MeterMod) -> Result<(), String> {
+        let result = self.bridge.meter_mod(meter_mod, &mut self.dpif, self.now);
+        self.oracle.now = self.now;
+        self.oracle.meter_mod(meter_mod);
+        result.map_err(|error| format!("{error:?} for {meter_mod:?}"))
     }
 
     /// Older answers of the oracle are void.
@@ -266,12 +309,15 @@ impl Pair {
             return expected;
         }
         let n_lessons = self.oracle.n_lessons();
-        let verdict = self.oracle.receive(*port, frame);
+        // When the switch will see it.
+        self.oracle.now = self.now + BETWEEN_PACKETS;
+        let verdicts = self.oracle.receive_all(*port, frame);
         let teaches = self.oracle.n_lessons() != n_lessons;
-        let expected = Rc::new(expected_of(&self.oracle, &verdict, teaches));
+        let is_metered = verdicts.iter().any(|verdict| verdict.is_metered);
+        let expected = Rc::new(expected_of(&self.oracle, &verdicts, teaches));
         if teaches {
             self.epoch += 1;
-        } else {
+        } else if !is_metered {
             if self.memos.len() <= index {
                 self.memos.resize_with(index + 1, || None);
             }
@@ -293,7 +339,7 @@ impl Pair {
         frames: impl IntoIterator<Item = &'a [u8]>,
     ) -> Effect {
         // Of two packets one is later, even for who only reads the clock.
-        self.now += Nanos(1_000);
+        self.now += BETWEEN_PACKETS;
         self.dpif.set_now(self.now);
         self.dpif.receive_batch(PortNo(port.0 + DP_OFFSET), frames);
         self.effect()
@@ -301,7 +347,7 @@ impl Pair {
 
     /// A controller sends a frame through the switch.
     pub(super) fn packet_out(&mut self, packet_out: &PacketOut) -> Result<Effect, String> {
-        self.now += Nanos(1_000);
+        self.now += BETWEEN_PACKETS;
         self.dpif.set_now(self.now);
         let result = self.bridge.packet_out(packet_out, Version::V13, &mut self.dpif, self.now);
         result.map_err(|error| format!("{error:?} for {packet_out:?}"))?;
@@ -373,8 +419,20 @@ pub(super) fn hw_addr(port: OfPort) -> [u8; 6] {
     [0x02, 0xaa, 0, 0, 0, port.0 as u8]
 }
 
-/// What a verdict means for who watches the switch from outside.
-pub(super) fn expected_of(oracle: &Oracle, verdict: &Verdict, teaches: bool) -> Expected {
+/// What verdicts, one of which holds, mean for who watches the switch from outside.
+pub(super) fn expected_of(oracle: &Oracle, verdicts: &[Verdict], teaches: bool) -> Expected {
+    // Which bucket is chosen has no effect on which rules are passed.
+    let cookies = verdicts[0].rules.iter().map(|&index| oracle.rules()[index].cookie).collect();
+    Expected {
+        effects: verdicts.iter().map(effect_of).collect(),
+        chosen: Cell::new(None),
+        cookies,
+        teaches,
+        is_ambiguous: verdicts.iter().any(|verdict| verdict.is_ambiguous),
+    }
+}
+
+fn effect_of(verdict: &Verdict) -> Effect {
     let mut sent: Vec<_> =
         (verdict.outputs.iter()).map(|output| (output.port, output.frame.clone())).collect();
     sent.sort_by_key(|(port, _)| *port);
@@ -385,11 +443,12 @@ pub(super) fn expected_of(oracle: &Oracle, verdict: &Verdict, teaches: bool) -> 
             (packet_in.reason as u8, table, cookie, port, metadata, packet_in.frame.clone())
         })
         .collect();
-    let cookies = verdict.rules.iter().map(|&index| oracle.rules()[index].cookie).collect();
-    Expected { effect: Effect { sent, told }, cookies, teaches, is_ambiguous: verdict.is_ambiguous }
+    Effect { sent, told }
 }
 
-/// Table and cookie of a packet-in. Which rule speaks for the action set is not defined.
+/// Table and cookie of a packet-in. Which rule speaks for the action set is not defined, nor for a
+/// group that it may lead to.
 fn speaker(reason: PacketInReason, table: u8, cookie: u64) -> (u8, u64) {
-    if reason == PacketInReason::ActionSet { (0, 0) } else { (table, cookie) }
+    let is_nobody = matches!(reason, PacketInReason::ActionSet | PacketInReason::Group);
+    if is_nobody { (0, 0) } else { (table, cookie) }
 }

@@ -5,6 +5,7 @@
 //! the frames matches a good part of the rules.
 
 mod frames;
+mod groups;
 mod rules;
 
 pub use rules::RuleOptions;

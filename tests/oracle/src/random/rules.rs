@@ -23,11 +23,27 @@ pub struct RuleOptions {
     pub mpls: bool,
     /// Whether rules use Nicira's actions: resubmit, moves, registers, truncation.
     pub nicira: bool,
+    /// Groups 1 to this are there, and rules lead to them.
+    pub n_groups: u32,
+    /// Whether some of them are select groups.
+    pub selects: bool,
+    /// Meters 1 to this are there, and rules use them.
+    pub n_meters: u32,
 }
 
 impl Default for RuleOptions {
     fn default() -> Self {
-        Self { n_rules: 12, n_tables: 3, normal: true, controller: true, mpls: true, nicira: true }
+        Self {
+            n_rules: 12,
+            n_tables: 3,
+            normal: true,
+            controller: true,
+            mpls: true,
+            nicira: true,
+            n_groups: 0,
+            selects: false,
+            n_meters: 0,
+        }
     }
 }
 
@@ -169,6 +185,9 @@ impl World {
             }
         }
         instructions.clear = rng.one_in(8);
+        if options.n_meters > 0 && rng.one_in(4) {
+            instructions.meter = Some(1 + rng.below(options.n_meters as usize) as u32);
+        }
         if rng.one_in(3) {
             // Set-fields only: the order of the others in a set is not that of writing.
             instructions.write.extend(self.set_field(rng, &known));
@@ -177,8 +196,15 @@ impl World {
         Rule { table_id, priority, match_, instructions, cookie: 0 }
     }
 
-    /// An output: to a port, most of the time.
+    /// An output: to a port, most of the time, or to a group.
     pub fn output(&self, rng: &mut Rng, options: &RuleOptions) -> Action {
+        if options.n_groups > 0 && rng.one_in(4) {
+            return Action::Group(1 + rng.below(options.n_groups as usize) as u32);
+        }
+        self.output_to(rng, options)
+    }
+
+    pub(super) fn output_to(&self, rng: &mut Rng, options: &RuleOptions) -> Action {
         let port = match rng.below(12) {
             0 => OfPort::ALL,
             1 => OfPort::FLOOD,
@@ -337,6 +363,6 @@ fn has_transport_prereq(field: Field) -> bool {
     )
 }
 
-fn mac(address: [u8; 6]) -> u128 {
+pub(super) fn mac(address: [u8; 6]) -> u128 {
     flow::EtherAddr(address).to_u64().into()
 }
