@@ -371,7 +371,10 @@ impl<'a> Run<'a> {
         let metered = self.switch.meters.get_mut(&id).map(|meter| meter.pass(n_bytes, now));
         match metered {
             None | Some(Metered::Passed) => {}
-            Some(Metered::Dropped) => self.is_dropped = true,
+            Some(Metered::Dropped) => {
+                self.is_dropped = true;
+                self.verdict.dropped_at = Some(self.verdict.rules.len());
+            }
             Some(Metered::Remarked(levels)) => {
                 let dscp = self.key().get(Field::IpDscpShifted) as u8;
                 let value = remarked(dscp, levels);
@@ -393,6 +396,10 @@ impl<'a> Run<'a> {
             OfPort::NORMAL => self.normal(),
             OfPort::FLOOD => self.flood(|port| !port.no_flood),
             OfPort::ALL => self.flood(|_| true),
+            // The reason of 1.4, whose older form is the session's business.
+            OfPort::CONTROLLER if self.origin.is_bucket => {
+                self.announce(PacketInReason::Group, max_len);
+            }
             OfPort::CONTROLLER => self.announce(self.origin.reason, max_len),
             OfPort::ANY | OfPort::UNSET => {}
             // OpenFlow 1.3.5 §4.5: back out of the ingress port only by IN_PORT.

@@ -137,6 +137,8 @@ pub struct Verdict {
     pub is_ambiguous: bool,
     /// The packet met a meter: later it may fare otherwise.
     pub is_metered: bool,
+    /// Where in `rules` a meter dropped it. Whether the ones behind count it is the switch's business.
+    pub dropped_at: Option<usize>,
 }
 
 impl Verdict {

@@ -11,7 +11,7 @@ use openflow::{
 
 use super::Tally;
 use super::life::{Change, Life, Op};
-use super::pair::{Effect, Expected, Pair, expected_of, hw_addr};
+use super::pair::{Effect, Expected, Pair, hw_addr};
 use crate::Rule;
 use crate::random::{Rng, RuleOptions};
 
@@ -97,7 +97,7 @@ impl Act<'_> {
         let expected = self.pair.expect(index, arrival);
         let effect = self.pair.receive(*port, [&frame[..]]);
         self.tally.packets += 1;
-        self.pair.count(&expected.cookies, frame.len());
+        self.pair.count(&expected, frame.len());
         if !expected.accepts(&effect) && !self.excuses(expected.is_ambiguous) {
             return Err(differ(&format!("frame {index}"), &effect, expected.effect().0));
         }
@@ -147,15 +147,14 @@ impl Act<'_> {
         self.tally.packets += frames.len() as u64;
         let mut expected = Effect::default();
         for (one, frame) in known.iter().zip(bytes) {
-            self.pair.count(&one.cookies, frame.len());
+            self.pair.count(one, frame.len());
             let (effect, _) = one.effect();
             expected.sent.extend_from_slice(&effect.sent);
             expected.told.extend_from_slice(&effect.told);
         }
         for effect in [&mut effect, &mut expected] {
             // Packets of different flows may overtake each other.
-            effect.sent.sort();
-            effect.told.sort();
+            effect.forget_order();
         }
         if effect != expected && !self.excuses(known.iter().any(|one| one.is_ambiguous)) {
             return Err(differ(&format!("frames {frames:?}"), &effect, &expected));
@@ -174,9 +173,9 @@ impl Act<'_> {
                 continue;
             }
             let verdict = old.receive(*port, frame);
-            let before = expected_of(&old, &[verdict], false);
+            let before = self.pair.expected_of(&old, &[verdict], false);
             let verdict = self.pair.oracle.receive(*port, frame);
-            let after = expected_of(&self.pair.oracle, &[verdict], false);
+            let after = self.pair.expected_of(&self.pair.oracle, &[verdict], false);
             let effect = self.pair.receive(*port, [&frame[..]]);
             self.tally.packets += 1;
             match (before.accepts(&effect), after.accepts(&effect)) {
@@ -186,10 +185,10 @@ impl Act<'_> {
                         differ(&format!("frame {index}, old rules"), &effect, before.effect().0);
                     return Err(format!("{text}\nnor {}", show(after.effect().0)));
                 }
-                (true, false) => self.pair.count(&before.cookies, frame.len()),
-                (false, true) => self.pair.count(&after.cookies, frame.len()),
+                (true, false) => self.pair.count(&before, frame.len()),
+                (false, true) => self.pair.count(&after, frame.len()),
                 (true, true) if before.cookies == after.cookies => {
-                    self.pair.count(&after.cookies, frame.len());
+                    self.pair.count(&after, frame.len());
                 }
                 (true, true) => {
                     self.pair.lose_count(before.cookies.into_iter().chain(after.cookies));
@@ -212,7 +211,7 @@ impl Act<'_> {
     fn packet_out(&mut self, index: usize, actions: &[openflow::Action]) -> Result<(), String> {
         let data = self.life.frames[index].1.clone();
         let verdict = self.pair.oracle.packet_out(OfPort::CONTROLLER, actions, &data);
-        let expected = expected_of(&self.pair.oracle, &[verdict], false);
+        let expected = self.pair.expected_of(&self.pair.oracle, &[verdict], false);
         let (in_port, actions) = (OfPort::CONTROLLER, actions.to_vec());
         let effect = self.pair.packet_out(&PacketOut {
             buffer_id: None,

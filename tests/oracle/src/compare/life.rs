@@ -135,6 +135,8 @@ impl Setup {
             mpls: rng.one_in(3),
             nicira: rng.one_in(2),
         };
+        // Whether a packet that a meter drops teaches something is the switch's business.
+        options.normal &= options.n_meters == 0;
         // What several ways teach or use up, no list of them can say.
         options.selects &= !options.normal && options.n_meters == 0;
         // Caches of all sizes: none, tiny, ordinary.

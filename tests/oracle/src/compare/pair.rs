@@ -32,6 +32,14 @@ pub(super) struct Effect {
     pub(super) told: Vec<Told>,
 }
 
+impl Effect {
+    /// For what may overtake each other.
+    pub(super) fn forget_order(&mut self) {
+        self.sent.sort();
+        self.told.sort();
+    }
+}
+
 /// What the oracle says of a frame.
 #[derive(Debug)]
 pub(super) struct Expected {
@@ -41,6 +49,8 @@ pub(super) struct Expected {
     chosen: Cell<Option<usize>>,
     /// Cookies of the rules that it passes.
     pub(super) cookies: Vec<u64>,
+    /// Of those that it may pass.
+    uncertain: Vec<u64>,
     /// Whether it teaches where a station is.
     pub(super) teaches: bool,
     /// Whether it could say something else as well. No life has this, but a shortened one may.
@@ -85,6 +95,8 @@ pub(super) struct Pair {
     is_late: bool,
     /// Packets and bytes by cookie, as the oracle counts them; `None` where it cannot.
     pub(super) counts: Vec<Option<(u64, u64)>>,
+    /// Copies of a packet in buckets may overtake each other, where some recirculate.
+    is_unordered: bool,
     /// Ports without link, whose frames nobody can send.
     pub(super) dark: Vec<OfPort>,
     memos: Vec<Option<Memo>>,
@@ -121,6 +133,7 @@ impl Pair {
         let mut pair = Self {
             translator,
             is_late,
+            is_unordered: setup.options.n_groups > 0,
             bridge,
             dpif,
             oracle: Oracle::new([]),
@@ -314,7 +327,7 @@ impl Pair {
         let verdicts = self.oracle.receive_all(*port, frame);
         let teaches = self.oracle.n_lessons() != n_lessons;
         let is_metered = verdicts.iter().any(|verdict| verdict.is_metered);
-        let expected = Rc::new(expected_of(&self.oracle, &verdicts, teaches));
+        let expected = Rc::new(self.expected_of(&self.oracle, &verdicts, teaches));
         if teaches {
             self.epoch += 1;
         } else if !is_metered {
@@ -362,7 +375,11 @@ impl Pair {
             .collect();
         // Between ports no order is promised.
         sent.sort_by_key(|(port, _)| *port);
-        Effect { sent, told: self.told() }
+        let mut effect = Effect { sent, told: self.told() };
+        if self.is_unordered {
+            effect.forget_order();
+        }
+        effect
     }
 
     fn told(&mut self) -> Vec<Told> {
@@ -382,9 +399,35 @@ impl Pair {
         told
     }
 
-    /// Counts a frame for the rules with these cookies.
-    pub(super) fn count(&mut self, cookies: &[u64], n_bytes: usize) {
-        for &cookie in cookies {
+    /// What verdicts, one of which holds, mean for who watches the switch from outside.
+    pub(super) fn expected_of(
+        &self,
+        oracle: &Oracle,
+        verdicts: &[Verdict],
+        teaches: bool,
+    ) -> Expected {
+        // Which bucket is chosen has no effect on which rules are passed.
+        let rules = verdicts[0].rules.iter();
+        let mut cookies: Vec<u64> = rules.map(|&index| oracle.rules()[index].cookie).collect();
+        let mut effects: Vec<Effect> = verdicts.iter().map(effect_of).collect();
+        if self.is_unordered {
+            effects.iter_mut().for_each(Effect::forget_order);
+        }
+        let uncertain = cookies.split_off(verdicts[0].dropped_at.unwrap_or(cookies.len()));
+        Expected {
+            effects,
+            chosen: Cell::new(None),
+            cookies,
+            uncertain,
+            teaches,
+            is_ambiguous: verdicts.iter().any(|verdict| verdict.is_ambiguous),
+        }
+    }
+
+    /// Counts a frame for the rules that it passes.
+    pub(super) fn count(&mut self, expected: &Expected, n_bytes: usize) {
+        self.lose_count(expected.uncertain.iter().copied());
+        for &cookie in &expected.cookies {
             if let Some((packets, bytes)) = self.counts_of(cookie) {
                 *packets += 1;
                 *bytes += n_bytes as u64;
@@ -417,19 +460,6 @@ impl Pair {
 /// The hardware address of a port.
 pub(super) fn hw_addr(port: OfPort) -> [u8; 6] {
     [0x02, 0xaa, 0, 0, 0, port.0 as u8]
-}
-
-/// What verdicts, one of which holds, mean for who watches the switch from outside.
-pub(super) fn expected_of(oracle: &Oracle, verdicts: &[Verdict], teaches: bool) -> Expected {
-    // Which bucket is chosen has no effect on which rules are passed.
-    let cookies = verdicts[0].rules.iter().map(|&index| oracle.rules()[index].cookie).collect();
-    Expected {
-        effects: verdicts.iter().map(effect_of).collect(),
-        chosen: Cell::new(None),
-        cookies,
-        teaches,
-        is_ambiguous: verdicts.iter().any(|verdict| verdict.is_ambiguous),
-    }
 }
 
 fn effect_of(verdict: &Verdict) -> Effect {

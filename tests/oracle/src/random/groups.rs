@@ -87,7 +87,7 @@ impl World {
         }
         let mut bucket = Bucket::new(id, actions);
         if group_type == GroupType::Select {
-            bucket.weight = rng.pick(&[0, 1, 1, 2, 5]);
+            bucket.weight = rng.pick(&[1, 1, 2, 5]);
         }
         let may_watch = matches!(group_type, GroupType::Select | GroupType::FastFailover);
         let must_watch = group_type == GroupType::FastFailover;
