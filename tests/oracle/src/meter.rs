@@ -73,6 +73,6 @@ impl Meter {
 /// `cccdd0` with class 1 to 4 and precedence 1 to 3 (RFC 2597 §6).
 pub(crate) fn remarked(dscp: u8, levels: u8) -> u8 {
     let (class, precedence) = (dscp / 8, dscp % 8 / 2);
-    let is_assured = (1..=4).contains(&class) && precedence > 0 && dscp % 2 == 0;
+    let is_assured = (1..=4).contains(&class) && precedence > 0 && dscp.is_multiple_of(2);
     if is_assured { class * 8 + precedence.saturating_add(levels).min(3) * 2 } else { dscp }
 }
