@@ -259,8 +259,9 @@ fn packet_out_runs_actions_or_tables() {
 
 #[test]
 fn unknown_actions_are_refused() {
-    let group = rule(0, 1, Match::CATCHALL, Instructions::apply(vec![Action::Group(1)]));
+    let unknown = Action::PushPbb(0x88e7);
+    let pushing = rule(0, 1, Match::CATCHALL, Instructions::apply(vec![unknown.clone()]));
     let mut switch = Oracle::new(ports());
-    assert_eq!(switch.add(group).unwrap_err().0, Action::Group(1));
+    assert_eq!(switch.add(pushing).unwrap_err().0, unknown);
     assert!(switch.rules().is_empty());
 }

@@ -307,13 +307,14 @@ impl Act<'_> {
         if n != expected {
             return Err(format!("{n} rules, not {expected}"));
         }
-        // Behind a label that was popped the frame is taken in anew and counts with the length that
-        // it has then, so with labels only packets are compared.
-        let has_labels = self.life.setup.options.mpls;
+        // Behind a label that was popped, or a choice by a hash, the frame is taken in anew and counts
+        // with the length that it has then, so with those only packets are compared.
+        let RuleOptions { mpls, selects, n_meters, .. } = self.life.setup.options;
+        let is_taken_anew = mpls || selects || n_meters > 0;
         for rule in rules {
             let Some(expected) = *self.pair.counts_of(rule.cookie) else { continue };
             let counted = (rule.stats().packets(), rule.stats().bytes());
-            if counted.0 != expected.0 || counted.1 != expected.1 && !has_labels {
+            if counted.0 != expected.0 || counted.1 != expected.1 && !is_taken_anew {
                 let cookie = rule.cookie;
                 return Err(format!("rule {cookie} counts {counted:?}, not {expected:?}"));
             }

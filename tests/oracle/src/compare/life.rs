@@ -132,11 +132,14 @@ impl Setup {
             n_tables: rng.pick(&[1, 2, 3, 5]),
             normal: rng.one_in(2),
             controller: rng.one_in(2),
+            resizes: true,
             mpls: rng.one_in(3),
             nicira: rng.one_in(2),
         };
         // Whether a packet that a meter drops teaches something is the switch's business.
         options.normal &= options.n_meters == 0;
+        // A meter for bits counts a tag when it is written, as Open vSwitch's: later than the rule says.
+        options.resizes = options.n_meters == 0;
         // What several ways teach or use up, no list of them can say.
         options.selects &= !options.normal && options.n_meters == 0;
         // Caches of all sizes: none, tiny, ordinary.

@@ -19,6 +19,8 @@ pub struct RuleOptions {
     pub normal: bool,
     /// Whether rules send to the controller.
     pub controller: bool,
+    /// Whether rules push and pop VLAN tags, and with `mpls` labels.
+    pub resizes: bool,
     /// Whether rules push and pop MPLS labels.
     pub mpls: bool,
     /// Whether rules use Nicira's actions: resubmit, moves, registers, truncation.
@@ -38,6 +40,7 @@ impl Default for RuleOptions {
             n_tables: 3,
             normal: true,
             controller: true,
+            resizes: true,
             mpls: true,
             nicira: true,
             n_groups: 0,
@@ -229,6 +232,7 @@ impl World {
             // Frames come with one tag at most and only table 0 adds one, so there are never more
             // than the two that a key holds. A tag gets an id: what NORMAL does to one without is
             // nobody's business here.
+            0 | 1 if !options.resizes => self.set_field(rng, known).into_iter().collect(),
             0 if table_id == 0 && !known.has_vlan() && known.eth_type() != 0 => {
                 known.push_vlan(ethertype::VLAN, 0);
                 let id = VLAN_PRESENT | rng.pick(&self.vlans);
@@ -241,7 +245,7 @@ impl World {
                 known.pop_vlan();
                 vec![Action::PopVlan]
             }
-            2 if options.mpls => mpls_change(rng, known).into_iter().collect(),
+            2 if options.mpls && options.resizes => mpls_change(rng, known).into_iter().collect(),
             3 if known.is_ip() => vec![Action::DecTtl(vec![0])],
             3 if known.is_mpls() => vec![Action::DecMplsTtl],
             4 | 5 if options.nicira => self.nicira_change(rng, known),
