@@ -16,6 +16,7 @@ mod packet_io;
 mod pausing;
 mod ports;
 mod rings;
+mod rounds;
 mod selecting;
 mod soundness;
 mod timeouts;
