@@ -1,15 +1,15 @@
 //! Dialogues with the agent over a real bridge: what a peer sends, what it hears.
 
-mod stage;
+mod common;
 
 use agent::{AgentConfig, ConnId, NetRequest};
+use common::{Peer, Stage, all_flows, output_rule};
 use datapath::PortNo;
 use flow::Field;
 use openflow::{
     Action, ControllerRole, Dialect, FlowMod, Hello, Instructions, Message, MultipartBody,
     OfErrorKind, OfPort, Origin, PacketInFormat, PacketOut, Role, Version,
 };
-use stage::{Peer, Stage, all_flows, output_rule};
 use sync::time::Nanos;
 
 fn role(role: ControllerRole, generation: u64) -> Message {

@@ -1,13 +1,13 @@
 //! What came with OpenFlow 1.4 and 1.5, message by message: bundles, flow monitors, role status, request
 //! forwarding; and the table-miss configuration that 1.3 did away with.
 
-mod stage;
+mod common;
 
 use agent::AgentConfig;
+use common::{Peer, Stage, all_flows, output_rule};
 use datapath::PortNo;
 use flow::{Field, Match};
 use openflow::*;
-use stage::{Peer, Stage, all_flows, output_rule};
 use sync::time::Nanos;
 
 fn control(kind: u16, flags: u16) -> Message {
