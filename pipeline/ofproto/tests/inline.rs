@@ -9,6 +9,8 @@ mod bundles;
 mod caching;
 #[path = "bridge/conjunctions.rs"]
 mod conjunctions;
+#[path = "bridge/explosion.rs"]
+mod explosion;
 #[path = "bridge/flow_mods.rs"]
 mod flow_mods;
 #[path = "bridge/frames.rs"]
@@ -25,13 +27,19 @@ mod learning;
 mod normal;
 #[path = "bridge/packet_io.rs"]
 mod packet_io;
+#[path = "bridge/pausing.rs"]
+mod pausing;
 #[path = "bridge/ports.rs"]
 mod ports;
+#[path = "bridge/selecting.rs"]
+mod selecting;
 #[path = "bridge/soundness.rs"]
 mod soundness;
 #[path = "bridge/timeouts.rs"]
 mod timeouts;
 #[path = "bridge/tracing.rs"]
 mod tracing;
+#[path = "bridge/unwildcarding.rs"]
+mod unwildcarding;
 
 const MODE: lab::Mode = lab::Mode::Inline;
