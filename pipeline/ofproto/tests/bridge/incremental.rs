@@ -2,7 +2,7 @@
 //! what it leaves alone is still true.
 
 use crate::lab::{DP_OFFSET, Lab, change, ether, frame, normal, output};
-use crate::soundness::{RuleText, add, lab_with, legal, packet, rule};
+use crate::soundness::{RuleText, add, lab_with, legal, packet, priority, rule};
 use datapath::{Check, PortNo};
 use flow::{Flow, compose};
 use ofproto::{CheckResult, Link};
@@ -48,7 +48,8 @@ fn happen(lab: &mut Lab, event: &Event) {
         Event::Delete(match_, is_strict) => {
             let strict = FlowModCommand::DeleteStrict;
             let command = if *is_strict { strict } else { FlowModCommand::Delete };
-            let delete = openflow::FlowMod { priority: 1, ..change(command, match_) };
+            let delete =
+                openflow::FlowMod { priority: priority(1, match_), ..change(command, match_) };
             lab.flow_mod(&delete).unwrap();
         }
         Event::Packets(packets) => {

@@ -126,7 +126,16 @@ pub(crate) fn rule() -> impl Strategy<Value = RuleText> {
         let list: Vec<&str> = actions.into_iter().chain(last).collect();
         if list.is_empty() { "drop".to_owned() } else { list.join(",") }
     });
-    (0..3_u8, 0..4_u16, select(&MATCHES[..]), actions)
+    (0..3_u8, 0..4_u16, select(&MATCHES[..]), actions).prop_map(
+        |(table, level, match_, actions)| (table, priority(level, match_), match_, actions),
+    )
+}
+
+/// A priority that no rule with another match has: which of two rules of one priority a packet finds
+/// is not defined, and may change with rules that it does not match.
+pub(crate) fn priority(level: u16, match_: &str) -> u16 {
+    let place = MATCHES.iter().position(|known| *known == match_).unwrap_or(0);
+    level * u16::try_from(MATCHES.len()).unwrap() + u16::try_from(place).unwrap()
 }
 
 /// A flow as the datapath would extract it from some frame.
