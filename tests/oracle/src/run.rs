@@ -12,6 +12,10 @@ use crate::switch::{Oracle, Output, PacketIn, TableMiss, Verdict};
 /// Lookups that may be nested, as in Open vSwitch.
 const MAX_DEPTH: usize = 64;
 
+/// Meters that a packet may pass. Behind one that remarks the switch takes the packet in anew, which
+/// it does so often at most (and then counts a drop); so the oracle is not certain beyond.
+const MAX_METERS: usize = 5;
+
 /// Destinations that a bridge does not forward (IEEE 802.1Q table 8-1), as Open vSwitch's NORMAL.
 const RESERVED: [u8; 5] = [0x01, 0x80, 0xc2, 0x00, 0x00];
 
@@ -47,6 +51,7 @@ pub(crate) struct Run<'a> {
     depth: usize,
     /// A meter has dropped the packet: what follows has no effect outside.
     is_dropped: bool,
+    n_metered: usize,
     choices: &'a mut Choices,
     verdict: Verdict,
 }
@@ -102,6 +107,7 @@ impl<'a> Run<'a> {
             origin,
             depth: 0,
             is_dropped: false,
+            n_metered: 0,
             choices,
             verdict: Verdict::default(),
         }
@@ -364,6 +370,8 @@ impl<'a> Run<'a> {
     /// Through a meter (OpenFlow 1.3.5 §5.7).
     fn meter(&mut self, id: u32) {
         self.verdict.is_metered = true;
+        self.n_metered += 1;
+        self.verdict.is_ambiguous |= self.n_metered > MAX_METERS;
         if self.is_dropped {
             return;
         }
