@@ -165,7 +165,7 @@ impl Tools<'_> {
                 "    metadata: match=0xffffffffffffffff write=0xffffffffffffffff\n",
                 "    max_entries=1000000\n",
                 "      next tables: 1-254\n",
-                "      instructions: apply_actions clear_actions write_actions write_metadata goto_table\n",
+                "      instructions: meter apply_actions clear_actions write_actions write_metadata goto_table\n",
                 "  tables 1...253: ditto\n",
                 "  table 254:\n",
             ] {
