@@ -35,6 +35,7 @@ mod retire;
 mod revalidator;
 mod rounds;
 mod rule;
+mod same_effect;
 mod self_check;
 mod show;
 mod stats;
