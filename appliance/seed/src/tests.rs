@@ -79,7 +79,7 @@ fn text_of_the_default() {
     assert_eq!(
         BootConfig::default().to_string(),
         "bridge=br0 fail-mode=standalone listen=6653 mgmt=index:0 ip=dhcp mac-age=300 \
-         mac-table=8192 self-check=off log=info on-panic=reset"
+         mac-table=8192 self-check=10000 log=info on-panic=reset"
     );
     let read = BootConfig::from_text("").unwrap();
     assert_eq!(read.config, BootConfig::default());

@@ -63,8 +63,6 @@ pub struct Tally {
     pub flips: u64,
     /// Self checks.
     pub self_checks: u64,
-    /// Of these, those that raised an alarm.
-    pub alarms: u64,
     /// Lookups that a cache answered.
     pub hits: u64,
     /// Of these, those that the exact-match cache answered.
@@ -90,7 +88,6 @@ impl Tally {
         self.losses += other.losses;
         self.flips += other.flips;
         self.self_checks += other.self_checks;
-        self.alarms += other.alarms;
         self.hits += other.hits;
         self.emc_hits += other.emc_hits;
         self.misses += other.misses;
@@ -103,12 +100,12 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lives, changes, races, waits, losses, flips, self_checks, .. } = self;
-        let Self { hits, emc_hits, misses, inline, megaflows, alarms, excused, .. } = self;
+        let Self { hits, emc_hits, misses, inline, megaflows, excused, .. } = self;
         writeln!(f, "{lives} lives, {changes} changes, {races} more without barrier")?;
         writeln!(f, "{waits} jumps of time, {losses} losses of cached flows")?;
         writeln!(f, "{hits} cache hits ({emc_hits} exact), {misses} misses ({inline} inline)")?;
         writeln!(f, "{megaflows} megaflows")?;
-        writeln!(f, "{self_checks} self checks, {alarms} alarms")?;
+        writeln!(f, "{self_checks} self checks")?;
         write!(f, "{flips} bits flipped outside masks, {excused} packets excused")
     }
 }
