@@ -513,3 +513,24 @@ fn what_does_not_fit_is_refused_and_left_alone() {
     assert_eq!(pushed.count(), 32);
     assert_eq!(packet.len(), 60 + 32 * 4);
 }
+
+/// The key goes by the Ethernet type, and so does the checksum.
+#[test]
+fn an_sctp_checksum_does_not_believe_the_version() {
+    let with_port = |dst| Recipe {
+        dst: [2; 6],
+        src: [4; 6],
+        tags: Vec::new(),
+        labels: Vec::new(),
+        ip: Ip::V4(Ipv4 { src: 1, dst: 2, tos: 0, ttl: 64, fragment: 0 }),
+        l4: L4::Sctp(7, dst),
+        payload: vec![9; 18],
+    };
+    let claim_version_6 = |packet: &mut Packet| packet.data_mut()[14] = 0x65;
+    let (mut packet, at) = with_port(80).packet();
+    claim_version_6(&mut packet);
+    assert!(edit::set_sctp_dst(&mut packet, &at, Masked::exact(8080)));
+    let (mut expected, _) = with_port(8080).packet();
+    claim_version_6(&mut expected);
+    assert_eq!(packet.data(), expected.data());
+}

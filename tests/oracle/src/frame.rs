@@ -120,12 +120,13 @@ impl Frame {
         }
     }
 
-    /// Changes the bits of `mask` in the outer tag, adding a tag if there is none.
+    /// Changes the bits of `mask` in the outer tag, adding a tag if there is none. The drop eligible
+    /// bit of a tag that is written is clear, as in Open vSwitch.
     pub(crate) fn set_or_push_vlan(&mut self, tci: u16, mask: u16) {
         if self.tags.is_empty() {
             self.push_vlan(ethertype::VLAN);
         }
-        self.tags[0].tci = self.tags[0].tci & !mask | tci & mask;
+        self.tags[0].tci = (self.tags[0].tci & !mask | tci & mask) & !VLAN_PRESENT;
     }
 
     /// Whether the outer tag only carries the priority zero.

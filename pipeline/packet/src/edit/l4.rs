@@ -3,6 +3,7 @@
 use super::{Masked, change};
 use crate::bytes::{array, put, u8_at, u16_at};
 use crate::checksum::{crc32c_difference, update_at, update_udp_at};
+use crate::wire::ethernet::ethertype;
 use crate::wire::{icmp, icmpv6, ipv4, ipv6, sctp, tcp, udp};
 use crate::{Offsets, Packet};
 
@@ -152,10 +153,18 @@ fn set_sctp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16
     true
 }
 
-/// Bytes that the SCTP checksum covers: to the end of the IP packet, not into link padding.
+/// Bytes that the SCTP checksum covers: to the end of the IP packet, not into link padding. Which IP
+/// it is says the Ethernet type before it, as for the key, whatever version the header claims; only
+/// behind labels there is none to ask.
 fn sctp_len(frame: &[u8], at: &Offsets, l4: usize) -> usize {
     let l3 = at.l3.map_or(l4, usize::from);
-    let end = match u8_at(frame, l3) >> 4 {
+    let announced = l3.checked_sub(2).map_or(0, |before| u16_at(frame, before));
+    let version = match (at.l2_5, announced) {
+        (None, ethertype::IPV4) => 4,
+        (None, ethertype::IPV6) => 6,
+        _ => u8_at(frame, l3) >> 4,
+    };
+    let end = match version {
         4 => l3 + usize::from(u16_at(frame, l3 + ipv4::TOTAL_LEN)),
         6 => l3 + ipv6::LEN + usize::from(u16_at(frame, l3 + ipv6::PAYLOAD_LEN)),
         _ => frame.len(),
