@@ -108,8 +108,8 @@ pub(crate) struct RunArgs {
     /// more.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) other_config: Vec<(String, String)>,
-    /// Translate one in N cached conclusions again and compare; 0 for never.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Translate one in N cache hits again and compare; 0 for never.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) self_check: u32,
 }
 

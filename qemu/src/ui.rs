@@ -137,7 +137,7 @@ fn text_of(event: &Event) -> String {
             let guest = guest_us.map(|us| format!(", of that {} in the guest", millis(us)));
             format!(
                 "up {} after QEMU was started{}\n\
-                 OpenFlow 1.0 and 1.3 on {openflow}; in a second terminal:\n  \
+                 OpenFlow 1.0 to 1.5 on {openflow}; in a second terminal:\n  \
                    ovs-ofctl show {openflow}\n  \
                    ovs-appctl -t {appctl} ofproto/trace br0 in_port=1\n\
                  Ctrl-C ends it",
