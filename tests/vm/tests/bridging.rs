@@ -25,6 +25,8 @@ fn learning(bench: &Bench) {
     bench.case("B2, B5: the source was learned, and is reached through its port alone");
     bench.forwards(2, &plain(host(1), host(2), 60, 3), &[1]);
     bench.forwards(2, &plain(host(1), host(2), 1514, 4), &[1]);
+    // What was flooded is cached, and is judged again some milliseconds after the news.
+    bench.barrier();
     bench.forwards(1, &plain(host(2), host(1), 62, 5), &[2]);
 
     bench.case("B2: fdb/show tells what was learned");
@@ -104,6 +106,7 @@ fn vlans_learn_apart(bench: &Bench) {
     bench.forwards(2, &plain(BROADCAST, host(9), 60, 1), &[1, 3]);
     bench.forwards(1, &in_vlan(5, host(9), host(1)), &[2, 3]);
     bench.forwards(3, &in_vlan(5, BROADCAST, host(9)), &[1, 2]);
+    bench.barrier();
     bench.forwards(1, &in_vlan(5, host(9), host(1)), &[3]);
     bench.forwards(1, &in_vlan(6, host(9), host(1)), &[2, 3]);
     bench.forwards(1, &plain(host(9), host(1), 60, 2), &[2]);

@@ -164,8 +164,8 @@ fn a_nic_that_is_not_there_is_named() {
 
 #[test]
 fn too_little_memory_is_said() {
-    let config = told("on-panic=poweroff").memory(4);
-    refused("4 MiB", config, &["too little memory"]);
+    let config = told("on-panic=poweroff").memory(5);
+    refused("5 MiB", config, &["too little memory"]);
     let config = Config::new(24).unmanaged().memory(12).extra(&["-S"]);
     refused("24 ports in 12 MiB", config, &["too little memory", "packet buffers"]);
 }
