@@ -1,10 +1,11 @@
 //! The stock `ovs-ofctl`, in every version, against the agent over a real bridge and real sockets.
 
+mod common;
+
 use agent::{Agent, AgentConfig, ConnId};
-use datapath::{LocalDpif, PortNo};
-use flow::EtherAddr;
-use ofproto::{Bridge, BridgeConfig, Link, PortSpec};
-use openflow::OfPort;
+use common::Stage;
+use datapath::LocalDpif;
+use ofproto::{Bridge, BridgeConfig};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -29,25 +30,11 @@ impl Switch {
     fn start() -> Switch {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a socket that does not wait");
-        let now = Nanos::from_secs(1);
         let config =
             BridgeConfig { fail_mode: ofproto::FailMode::Secure, ..BridgeConfig::default() };
-        let mut bridge = Bridge::new(config, now);
-        let mut dpif = LocalDpif::new();
-        for k in 1..=2_u32 {
-            let spec = PortSpec {
-                dp: Some(PortNo(k)),
-                of: OfPort(k),
-                name: format!("p{k}"),
-                hw_addr: EtherAddr([2, 0, 0, 0, 0, u8::try_from(k).expect("small")]),
-                mtu: 1500,
-                link: Link::UP,
-            };
-            bridge.add_port(spec, now).expect("a new port");
-            dpif.add_port(PortNo(k));
-        }
+        let Stage { agent, bridge, dpif, .. } = Stage::of(AgentConfig::default(), config, 2);
         Switch {
-            agent: Agent::new(AgentConfig::default()),
+            agent,
             bridge,
             dpif,
             listener,

@@ -30,10 +30,15 @@ pub(crate) struct Peer {
 
 impl Stage {
     pub(crate) fn new(config: AgentConfig) -> Self {
+        Self::of(config, BridgeConfig::default(), 3)
+    }
+
+    /// With a bridge made so, of so many ports.
+    pub(crate) fn of(config: AgentConfig, bridge: BridgeConfig, n_ports: u32) -> Self {
         let now = Nanos::from_secs(1);
-        let mut bridge = Bridge::new(BridgeConfig::default(), now);
+        let mut bridge = Bridge::new(bridge, now);
         let mut dpif = LocalDpif::new();
-        for k in 1..=3_u32 {
+        for k in 1..=n_ports {
             let spec = PortSpec {
                 dp: Some(PortNo(k)),
                 of: OfPort(k),
