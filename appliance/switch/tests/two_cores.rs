@@ -195,6 +195,8 @@ fn run(mode: UpcallMode) {
     run.drain();
     stop.store(true, Ordering::Relaxed);
     cores.into_iter().for_each(|core| core.join().unwrap());
+    // What left between the last look and the last count.
+    run.look();
 
     let sums = run.control.accounting();
     assert_eq!(run.seen.len() as u64 + sums.dropped, u64::from(run.n_sent), "{sums:?}");
