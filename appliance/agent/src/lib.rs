@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod agent;
+pub mod bridge_config;
 mod bundles;
 mod connection;
 mod events;

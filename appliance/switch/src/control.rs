@@ -16,6 +16,7 @@ use crate::dpif::RingDpif;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::outlet::FirstForward;
 use crate::ports::Ports;
+use crate::reconfigure::Intent;
 use crate::rings::{PROTOCOL_RING, Report};
 use crate::upcalls::{Service, UpcallConfig, UpcallStats};
 use crate::waiting::{Until, Waiting};
@@ -72,6 +73,8 @@ pub struct Control {
     pub(crate) pool: Arc<Pool>,
     pub(crate) exit: bool,
     pub(crate) coverage: Coverage,
+    /// What the switch is to be.
+    pub(crate) intent: Intent,
     /// One in so many cache hits is checked; 0 is none.
     pub(crate) self_check_one_in: u32,
     /// Commands that are not answered yet.
@@ -129,6 +132,7 @@ impl Control {
             pool: parts.pool,
             exit: false,
             coverage: Coverage::default(),
+            intent: Intent::default(),
             self_check_one_in: parts.self_check_one_in,
             waiting: Vec::new(),
             later: None,

@@ -16,6 +16,7 @@ pub mod mgmt;
 mod outlet;
 mod pmd;
 mod ports;
+mod reconfigure;
 mod rings;
 mod seeded;
 mod settings;

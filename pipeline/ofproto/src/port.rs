@@ -128,6 +128,18 @@ impl Port {
         }
     }
 
+    /// Its link.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.spec.link
+    }
+
+    /// Whether nobody has shut it down.
+    #[must_use]
+    pub fn is_admin_up(&self) -> bool {
+        !self.config.contains(PortConfig::PORT_DOWN)
+    }
+
     /// When it was added.
     #[must_use]
     pub fn added(&self) -> Nanos {

@@ -1,0 +1,101 @@
+//! What became of the wanted state.
+
+use crate::control::Control;
+use agent::bridge_config::{
+    Applied, BridgeApplied, BridgeWanted, ControllerApplied, InterfaceApplied,
+};
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use datapath::{Dpif, PortStats};
+use ofproto::Port;
+use sync::time::Nanos;
+
+pub(super) fn applied(control: &Control, _now: Nanos) -> Applied {
+    let wanted = &control.intent.wanted;
+    let bridges = wanted.bridges.iter().map(|wanted| bridge(control, wanted)).collect();
+    Applied { bridges, is_settled: true, refused: control.intent.refused.clone() }
+}
+
+fn bridge(control: &Control, wanted: &BridgeWanted) -> BridgeApplied {
+    let mut applied = BridgeApplied { name: wanted.name.clone(), ..BridgeApplied::default() };
+    if wanted.name != control.bridge.name() {
+        applied.error = Some("this switch has one bridge only".to_string());
+        return applied;
+    }
+    applied.datapath_id = control.bridge.datapath_id();
+    let names = wanted.ports.iter().flat_map(|port| &port.interfaces).map(|iface| &iface.name);
+    let mut interfaces = vec![interface(control, &wanted.name)];
+    interfaces.extend(names.map(|name| interface(control, name)));
+    applied.interfaces = interfaces;
+    applied.controllers = controllers(control, wanted);
+    applied
+}
+
+fn interface(control: &Control, name: &str) -> InterfaceApplied {
+    let mut applied = InterfaceApplied { name: name.to_string(), ..InterfaceApplied::default() };
+    let Some(port) = control.bridge.state().ports.by_name(name) else {
+        applied.error = Some("could not be added".to_string());
+        return applied;
+    };
+    let link = port.link();
+    applied.ofport = u16::try_from(port.number().0 & 0xffff).ok();
+    applied.mac_in_use = Some(port.hw_addr().0);
+    applied.link_is_up = Some(link.up);
+    applied.link_speed_bps = link.speed_mbps.map(|mbps| u64::from(mbps) * 1_000_000);
+    applied.admin_is_up = Some(port.is_admin_up());
+    applied.mtu = Some(port.mtu());
+    applied.ifindex = port.dp().map(|dp| dp.0);
+    applied.status = device(control, port);
+    let stats = port.dp().map(|dp| control.dpif.port_stats(dp));
+    applied.statistics = statistics(&stats.unwrap_or_default());
+    applied
+}
+
+/// What is known of the device behind a port.
+fn device(control: &Control, port: &Port) -> Vec<(&'static str, String)> {
+    let mut netdevs = control.ports.iter();
+    let Some((_, netdev, ..)) = netdevs.find(|(number, ..)| Some(*number) == port.dp()) else {
+        return vec![("driver_name", "openvswitch".to_string())];
+    };
+    let info = netdev.info();
+    vec![
+        ("driver_name", info.driver.to_string()),
+        ("bus_info", info.name.clone()),
+        ("features", info.features.join(" ")),
+    ]
+}
+
+/// A port's counters under Open vSwitch's names.
+pub(super) fn statistics(stats: &PortStats) -> Vec<(&'static str, u64)> {
+    vec![
+        ("collisions", 0),
+        ("rx_bytes", stats.rx_bytes),
+        ("rx_crc_err", 0),
+        ("rx_dropped", stats.rx_dropped()),
+        ("rx_errors", stats.rx_errors()),
+        ("rx_frame_err", 0),
+        ("rx_over_err", 0),
+        ("rx_packets", stats.rx_packets),
+        ("tx_bytes", stats.tx_bytes),
+        ("tx_dropped", stats.tx_dropped()),
+        ("tx_errors", 0),
+        ("tx_packets", stats.tx_packets),
+    ]
+}
+
+fn controllers(control: &Control, wanted: &BridgeWanted) -> Vec<ControllerApplied> {
+    let views = control.agent.controllers();
+    let one = |target: &str| {
+        let view = views.iter().find(|view| view.target == target);
+        let is_connected = view.is_some_and(|view| view.connected);
+        ControllerApplied {
+            target: target.to_string(),
+            is_connected,
+            role: view.filter(|_| is_connected).map(|view| view.role),
+            state: if is_connected { "ACTIVE" } else { "BACKOFF" },
+            ..ControllerApplied::default()
+        }
+    };
+    wanted.controllers.iter().map(|controller| one(&controller.target)).collect()
+}
