@@ -10,9 +10,15 @@
 //! none of the others is older than its place says.
 //!
 //! # Bounded, and fair under attack
-//! The table never exceeds its limit. When it is full a new address evicts the oldest entry of the
-//! port that holds *most* entries, so a port that floods the switch with invented addresses only
-//! evicts its own.
+//! The table never exceeds its limit. While there is room, a port may have as much of it as it likes.
+//! In a full table a new address makes room for itself where *most* entries are, and at home where as many
+//! are as anywhere: so a port is sure of an even share (the limit over the ports that have entries), of
+//! which no other can take anything, and a port with a storm of invented addresses evicts its own as soon
+//! as it has the most. (Open vSwitch chooses the same port, but for ties.) Of a port that goes, the oldest
+//! entry goes.
+//!
+//! A storm of addresses that are known elsewhere *moves* stations, as the same frames of a real host
+//! would; a table of addresses alone cannot tell the two apart.
 //!
 //! # Cost
 //! Lookup and refresh are one tree search, O(log n). Learning is O(log n); an eviction also scans the
@@ -23,10 +29,13 @@
 //! `&self`: it sets a time that no translation reads. Cached traffic refreshes entries through the
 //! revalidator.
 
+mod reserved;
+mod show;
+
+pub use reserved::is_reserved;
+
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write as _;
 use flow::EtherAddr;
 use openflow::OfPort;
 use sync::counter::Gauge;
@@ -160,7 +169,7 @@ impl MacTable {
         self.capacity = capacity.max(MIN_CAPACITY);
         self.max_age = max_age.clamp(AGE_RANGE.0, AGE_RANGE.1);
         while self.entries.len() > self.capacity {
-            self.evict_fairly();
+            self.evict_for(None);
         }
     }
 
@@ -186,15 +195,19 @@ impl MacTable {
         if station.mac.is_multicast() {
             return Learned::Refused;
         }
+        let mut used = now;
         let outcome = match self.remove(station) {
-            Some(old) if old.port == port => Learned::Refreshed,
+            Some(old) if old.port == port => {
+                used = used.max(old.used());
+                Learned::Refreshed
+            }
             Some(_) => {
                 self.stats.moved += 1;
                 Learned::Changed
             }
             None => {
                 if self.entries.len() >= self.capacity {
-                    self.evict_fairly();
+                    self.evict_for(Some(port));
                 }
                 self.stats.learned += 1;
                 Learned::Changed
@@ -203,7 +216,7 @@ impl MacTable {
         if outcome == Learned::Changed {
             self.news.add(station);
         }
-        self.insert(station, port, now);
+        self.insert(station, port, used);
         outcome
     }
 
@@ -309,24 +322,6 @@ impl MacTable {
         lines.into_iter().map(|(used, _, station, port)| (station, port, used))
     }
 
-    /// The table as `ovs-appctl fdb/show` prints it.
-    #[must_use]
-    pub fn show(&self, now: Nanos) -> String {
-        let mut text = String::from(" port  VLAN  MAC                Age\n");
-        for (station, port, used) in self.iter() {
-            let mut port_text = String::new();
-            // Writing to a string cannot fail.
-            let _ = if port == OfPort::LOCAL {
-                port_text.write_str("LOCAL")
-            } else {
-                write!(port_text, "{}", port.0)
-            };
-            let age = (now - used).as_secs();
-            let _ = writeln!(text, "{port_text:>5}  {:4}  {}  {age:3}", station.vlan, station.mac);
-        }
-        text
-    }
-
     fn insert(&mut self, station: Station, port: OfPort, used: Nanos) {
         self.tick += 1;
         let place = (used, self.tick);
@@ -356,12 +351,14 @@ impl MacTable {
         is_behind
     }
 
-    fn evict_fairly(&mut self) {
+    /// Forgets the oldest entry of the port that has most; of several such ports, of `learner`.
+    fn evict_for(&mut self, learner: Option<OfPort>) {
         // Each turn but the last puts one entry in its place.
         for _ in 0..=self.entries.len() {
-            let fullest = self.by_port.values().max_by_key(|places| places.len());
-            let oldest = fullest.and_then(BTreeSet::first).and_then(|place| self.by_use.get(place));
-            let Some(&station) = oldest else { return };
+            let of_ports = self.by_port.iter();
+            let fullest = of_ports.max_by_key(|(port, its)| (its.len(), Some(**port) == learner));
+            let oldest = fullest.and_then(|(_, its)| its.first());
+            let Some(&station) = oldest.and_then(|place| self.by_use.get(place)) else { return };
             if !self.put_in_place(station) {
                 self.remove(station);
                 self.news.add(station);
@@ -372,177 +369,7 @@ impl MacTable {
     }
 }
 
-/// Whether frames to `mac` stay on their link: the addresses of IEEE 802.1Q table 8-1
-/// (01:80:c2:00:00:00 to 0f) and those of the vendor protocols that OVS treats alike.
-#[must_use]
-pub fn is_reserved(mac: EtherAddr) -> bool {
-    match mac.0 {
-        [0x01, 0x80, 0xc2, 0x00, 0x00, last] => last <= 0x0f,
-        [0x00, 0xe0, 0x2b, 0x00, 0x00, last] => matches!(last, 0x00 | 0x04 | 0x06),
-        [0x01, 0x00, 0x0c, 0x00, 0x00, 0x00] | [0x01, 0x00, 0x0c, 0xcd, 0xcd, 0xcd] => true,
-        [0x01, 0x00, 0x0c, 0xcc, 0xcc, last] => matches!(last, 0xc0..=0xcf),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn station(n: u8) -> Station {
-        Station { vlan: 0, mac: EtherAddr([2, 0, 0, 0, 0, n]) }
-    }
-
-    fn table() -> MacTable {
-        MacTable::new(MIN_CAPACITY, DEFAULT_MAX_AGE)
-    }
-
-    const T: fn(u64) -> Nanos = Nanos::from_secs;
-
-    #[test]
-    fn learns_refreshes_and_moves() {
-        let mut macs = table();
-        let cases = [
-            (station(1), 1, Learned::Changed),
-            (station(1), 1, Learned::Refreshed),
-            (station(1), 2, Learned::Changed),
-            (Station { vlan: 7, ..station(1) }, 1, Learned::Changed),
-            (Station { vlan: 0, mac: EtherAddr([1, 0, 0, 0, 0, 1]) }, 1, Learned::Refused),
-            (Station { vlan: 0, mac: EtherAddr::BROADCAST }, 1, Learned::Refused),
-        ];
-        for (station, port, expected) in cases {
-            assert_eq!(macs.learn(station, OfPort(port), T(0)), expected, "{station:?}");
-        }
-        assert_eq!(macs.lookup(station(1)), Some(OfPort(2)));
-        assert_eq!(macs.lookup(Station { vlan: 7, ..station(1) }), Some(OfPort(1)));
-        assert_eq!(macs.lookup(station(9)), None);
-        assert_eq!(macs.stats(), MacStats { learned: 2, moved: 1, ..MacStats::default() });
-    }
-
-    #[test]
-    fn ages_after_the_last_use() {
-        let mut macs = table();
-        macs.learn(station(1), OfPort(1), T(0));
-        macs.learn(station(2), OfPort(2), T(100));
-        macs.learn(station(1), OfPort(1), T(200));
-        assert_eq!(macs.next_expiry(), Some(T(400)));
-        assert_eq!(macs.expire(T(399), 10), 0);
-        assert_eq!(macs.expire(T(400), 10), 1);
-        assert_eq!(macs.lookup(station(2)), None);
-        assert_eq!(macs.expire(T(500), 10), 1);
-        assert!(macs.is_empty() && macs.next_expiry().is_none());
-    }
-
-    #[test]
-    fn a_flooding_port_evicts_only_its_own() {
-        let mut macs = table();
-        macs.learn(station(1), OfPort(1), T(0));
-        macs.learn(station(2), OfPort(1), T(0));
-        for n in 10..200 {
-            macs.learn(station(n), OfPort(2), T(1));
-            assert!(macs.len() <= MIN_CAPACITY);
-        }
-        assert_eq!(macs.lookup(station(1)), Some(OfPort(1)));
-        assert_eq!(macs.lookup(station(2)), Some(OfPort(1)));
-        assert_eq!(macs.lookup(station(199)), Some(OfPort(2)));
-        assert_eq!(macs.stats().evicted, 182);
-    }
-
-    #[test]
-    fn what_was_refreshed_is_neither_the_oldest_nor_expired() {
-        let mut macs = table();
-        for n in 1..=10 {
-            macs.learn(station(n), OfPort(1), T(u64::from(n)));
-        }
-        assert!(macs.refresh(station(1), OfPort(1), T(100)));
-        assert!(macs.refresh(station(2), OfPort(1), T(200)));
-        assert!(macs.refresh(station(2), OfPort(1), T(150)), "time does not go back");
-        assert!(!macs.refresh(station(3), OfPort(2), T(100)), "elsewhere");
-        assert!(!macs.refresh(station(99), OfPort(1), T(100)), "unknown");
-        let last = macs.iter().last();
-        assert_eq!(last, Some((station(2), OfPort(1), T(200))));
-        macs.learn(station(11), OfPort(1), T(201));
-        assert_eq!(macs.lookup(station(3)), None, "the oldest by use");
-        assert_eq!(macs.lookup(station(1)), Some(OfPort(1)));
-        // Stations 4 to 10 were used up to 10, then 1 at 100, 2 at 200, 11 at 201.
-        assert_eq!(macs.expire(T(399), 100), 7);
-        assert_eq!(macs.next_expiry(), Some(T(400)));
-        assert_eq!(macs.expire(T(500), 100), 2);
-        assert_eq!(macs.len(), 1);
-    }
-
-    #[test]
-    fn late_news_do_not_move_a_station() {
-        let mut macs = table();
-        macs.learn(station(1), OfPort(1), T(10));
-        assert_eq!(macs.observe(station(1), OfPort(2), T(10)), Learned::Refused);
-        assert_eq!(macs.observe(station(1), OfPort(1), T(9)), Learned::Refreshed);
-        assert_eq!(macs.observe(station(1), OfPort(2), T(12)), Learned::Changed);
-        assert_eq!(macs.observe(station(2), OfPort(2), T(1)), Learned::Changed);
-        assert_eq!(macs.learn_late(station(1), OfPort(3), T(11)), Learned::Refused);
-        assert_eq!(macs.learn_late(station(1), OfPort(3), T(12)), Learned::Changed);
-    }
-
-    #[test]
-    fn of_two_late_news_the_later_packet_counts() {
-        // The same two, told of in either order.
-        for is_swapped in [false, true] {
-            let mut macs = table();
-            macs.learn(station(1), OfPort(3), T(1));
-            let mut news = [(1, T(10)), (2, T(11))];
-            if is_swapped {
-                news.reverse();
-            }
-            for (port, used) in news {
-                macs.observe(station(1), OfPort(port), used);
-            }
-            assert_eq!(macs.lookup(station(1)), Some(OfPort(2)));
-        }
-    }
-
-    #[test]
-    fn a_smaller_table_forgets_the_oldest_of_the_fullest_port() {
-        let mut macs = MacTable::new(100, DEFAULT_MAX_AGE);
-        for n in 0..30 {
-            macs.learn(station(n), OfPort(u32::from(n) % 3 / 2 + 1), T(u64::from(n)));
-        }
-        macs.set_limits(0, T(20));
-        assert_eq!((macs.len(), macs.capacity()), (MIN_CAPACITY, MIN_CAPACITY));
-        assert_eq!(macs.next_expiry(), macs.iter().next().map(|(_, _, used)| used + T(20)));
-        let on_two = macs.iter().filter(|(_, port, _)| *port == OfPort(2)).count();
-        assert_eq!(on_two, MIN_CAPACITY / 2);
-    }
-
-    #[test]
-    fn flushes_one_port_or_all() {
-        let mut macs = table();
-        macs.learn(station(1), OfPort(1), T(0));
-        macs.learn(station(2), OfPort(2), T(0));
-        assert!(macs.flush_port(OfPort(1)));
-        assert!(!macs.flush_port(OfPort(1)));
-        assert_eq!(macs.len(), 1);
-        assert!(macs.flush());
-        assert!(!macs.flush());
-        assert_eq!(macs.next_expiry(), None);
-    }
-
-    #[test]
-    fn shows_as_ovs_does() {
-        let mut macs = table();
-        macs.learn(station(1), OfPort(1), T(0));
-        macs.learn(Station { vlan: 9, ..station(2) }, OfPort::LOCAL, T(7));
-        let expected = " port  VLAN  MAC                Age
-    1     0  02:00:00:00:00:01   10
-LOCAL     9  02:00:00:00:00:02    3
-";
-        assert_eq!(macs.show(T(10)), expected);
-    }
-
-    #[test]
-    fn knows_link_local_addresses() {
-        assert!(is_reserved(EtherAddr([0x01, 0x80, 0xc2, 0, 0, 0x0f])));
-        assert!(!is_reserved(EtherAddr([0x01, 0x80, 0xc2, 0, 0, 0x10])));
-        assert!(is_reserved(EtherAddr([0x01, 0x00, 0x0c, 0xcc, 0xcc, 0xcc])));
-        assert!(!is_reserved(EtherAddr([0xff; 6])));
-    }
-}
+mod tests;
+#[cfg(test)]
+mod twin;
