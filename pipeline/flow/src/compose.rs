@@ -7,11 +7,12 @@
 //!
 //! Choices where the key does not say: an IPv4 or IPv6 later fragment has offset 8 bytes; a frame
 //! with type 0x05ff is an 802.2 frame as spanning tree sends it; more labels than the key holds
-//! become one more label.
+//! become one more label; the customer's part of a PBB frame is empty; the extension headers of IPv6 are
+//! as short as they can be.
 
 use crate::flow::Flow;
 use crate::prereq::Prereq;
-use crate::proto::{FRAG_ANY, FRAG_LATER, eth_type as ethertype, ip_proto};
+use crate::proto::{FRAG_ANY, FRAG_LATER, eth_type as ethertype, ext_hdr, ip_proto};
 use alloc::vec::Vec;
 use packet::checksum;
 
@@ -27,6 +28,7 @@ pub fn compose(flow: &Flow, payload_len: usize) -> Vec<u8> {
         ethertype::IPV6 => ipv6(flow, payload_len, &mut body),
         ethertype::ARP | ethertype::RARP => arp(flow, &mut body),
         ethertype::MPLS | ethertype::MPLS_MULTICAST => mpls(flow, payload_len, &mut body),
+        ethertype::PBB => pbb(flow, payload_len, &mut body),
         ethertype::NONE => {
             body.extend([0x42, 0x42, 0x03]);
             payload(payload_len, &mut body);
@@ -84,6 +86,15 @@ fn mpls(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
     payload(payload_len, out);
 }
 
+/// Control information, the customer's addresses and type, and what the customer sends (802.1ah §9.7).
+fn pbb(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
+    let tci = u32::from(flow.pbb_uca()) << 27 | flow.pbb_isid();
+    out.extend(tci.to_be_bytes());
+    out.extend([0; 12]);
+    out.extend(ethertype::NONE.to_be_bytes());
+    payload(payload_len, out);
+}
+
 fn ipv4(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
     let mut transport = Vec::new();
     let offset = match flow.nw_frag() & (FRAG_ANY | FRAG_LATER) {
@@ -122,23 +133,70 @@ fn ipv6(flow: &Flow, payload_len: usize, out: &mut Vec<u8>) {
     );
     sum_l4(flow, pseudo, &mut transport);
 
-    // A later fragment's key has the fragment header as protocol; behind it is "no next header".
-    let fragment = match flow.nw_frag() & (FRAG_ANY | FRAG_LATER) {
-        0 => None,
-        FRAG_ANY => Some([flow.nw_proto(), 0, 0, 1, 0, 0, 0, 0]),
-        _ => Some([59, 0, 0, 8, 0, 0, 0, 0]),
-    };
-    let next = if fragment.is_some() { ip_proto::FRAGMENT } else { flow.nw_proto() };
-    let fragment = fragment.as_ref().map_or(&[][..], |header| header);
-    let len = len16(&transport).saturating_add(len16(fragment));
+    let (next, extensions) = extensions(flow);
+    let len = len16(&transport).saturating_add(len16(&extensions));
     let class_and_label = 6 << 28 | u32::from(flow.nw_tos()) << 20 | flow.ipv6_label();
     out.extend(class_and_label.to_be_bytes());
     out.extend(len.to_be_bytes());
     out.extend([next, flow.nw_ttl()]);
     out.extend(flow.ipv6_src().octets());
     out.extend(flow.ipv6_dst().octets());
-    out.extend(fragment);
+    out.extend(extensions);
     out.extend(transport);
+}
+
+/// The extension headers, and the protocol number of the first.
+fn extensions(flow: &Flow) -> (u8, Vec<u8>) {
+    let has = |bit: u16| flow.ipv6_exthdr() & bit != 0;
+    let is_later = flow.nw_frag() & FRAG_LATER != 0;
+    let is_fragment = has(ext_hdr::FRAG) || flow.nw_frag() != 0;
+    let mut order = Vec::new();
+    for (bit, proto) in [
+        (ext_hdr::HOP, ip_proto::HOP_BY_HOP),
+        (ext_hdr::DEST, ip_proto::DESTINATION),
+        (ext_hdr::ROUTER, ip_proto::ROUTING),
+        (ext_hdr::AUTH, ip_proto::AH),
+    ] {
+        if has(bit) {
+            order.push(proto);
+        }
+    }
+    if has(ext_hdr::UNREP) {
+        // Two of any are one too many, but for destination options.
+        let n = if order.last() == Some(&ip_proto::DESTINATION) { 2 } else { 1 };
+        order.extend(order.last().copied().into_iter().cycle().take(n));
+    }
+    if has(ext_hdr::UNSEQ) {
+        // Hop-by-hop options belong to the front, and the second destination options to the end.
+        match order.iter().position(|proto| *proto == ip_proto::DESTINATION) {
+            Some(at) if has(ext_hdr::HOP) => order.insert(at, ip_proto::DESTINATION),
+            _ => order.push(ip_proto::HOP_BY_HOP),
+        }
+    }
+    if is_fragment {
+        // Behind what routers look at; a later fragment ends with it.
+        let before_auth = order.iter().position(|proto| *proto == ip_proto::AH);
+        let at = if is_later { order.len() } else { before_auth.unwrap_or(order.len()) };
+        order.insert(at, ip_proto::FRAGMENT);
+    }
+
+    // A later fragment's key has the fragment header as protocol; behind it is "no next header".
+    let last = if is_later { ip_proto::NO_NEXT } else { flow.nw_proto() };
+    let mut bytes = Vec::new();
+    for (index, proto) in order.iter().enumerate() {
+        let next = order.get(index + 1).copied().unwrap_or(last);
+        bytes.extend(match (*proto, flow.nw_frag() & (FRAG_ANY | FRAG_LATER)) {
+            (ip_proto::FRAGMENT, 0) => [next, 0, 0, 0, 0, 0, 0, 0],
+            (ip_proto::FRAGMENT, FRAG_ANY) => [next, 0, 0, 1, 0, 0, 0, 0],
+            (ip_proto::FRAGMENT, _) => [next, 0, 0, 8, 0, 0, 0, 0],
+            // An authentication header counts its length in other units, from two up.
+            (ip_proto::AH, _) => [next, 0, 0, 0, 0, 0, 0, 0],
+            // One padding option of six bytes; for a routing header, no segments left.
+            (ip_proto::ROUTING, _) => [next, 0, 0, 0, 0, 0, 0, 0],
+            _ => [next, 0, 1, 4, 0, 0, 0, 0],
+        });
+    }
+    (order.first().copied().unwrap_or(last), bytes)
 }
 
 /// The transport header without its checksum, and the payload.

@@ -20,11 +20,11 @@
 //!           16  eth_src (48)                                   | 0
 //!           17  tpid0 (16) | tci0 (16)       | tpid1 (16) | tci1 (16)
 //!           18  mpls lse0 (32)               | mpls lse1 (32)
-//!           19  mpls lse2 (32)               | 0
+//!           19  mpls lse2 (32)               | 0 (7) | pbb_uca (1) | pbb_isid (24)
 //! L3        20  nw_src (32)                  | nw_dst (32)
 //!        21-22  ipv6_src
 //!        23-24  ipv6_dst
-//!           25  ipv6_label (32)              | frag (8) | tos (8) | ttl (8) | proto (8)
+//!           25  0 (3) | ipv6_exthdr (9) | ipv6_label (20) | frag (8) | tos (8) | ttl (8) | proto (8)
 //!        26-27  nd_target
 //!           28  arp_sha (48)                                   | tcp_flags (16)
 //!           29  arp_tha (48)                                   | nd_options_type (8) | 0
@@ -61,7 +61,7 @@ pub const ETH_SRC: usize = 16;
 pub const VLAN: usize = 17;
 /// Word of the first two MPLS label stack entries.
 pub const MPLS: usize = 18;
-/// Word of the third MPLS label stack entry.
+/// Word of the third MPLS label stack entry and of what a PBB tag says.
 pub const MPLS2: usize = 19;
 /// Word of the IPv4 (or ARP) addresses.
 pub const NW_ADDR: usize = 20;
@@ -69,7 +69,7 @@ pub const NW_ADDR: usize = 20;
 pub const IPV6_SRC: usize = 21;
 /// First word of the IPv6 destination.
 pub const IPV6_DST: usize = 23;
-/// Word of the flow label and of fragment, TOS, TTL and protocol.
+/// Word of the extension header bits, the flow label, fragment, TOS, TTL and protocol.
 pub const NW: usize = 25;
 /// First word of the ND target.
 pub const ND_TARGET: usize = 26;

@@ -34,7 +34,7 @@ impl Mask {
         match flow.eth_type() {
             ethertype::IPV4 => add(&[Field::Ipv4Src, Field::Ipv4Dst]),
             ethertype::IPV6 => {
-                add(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label]);
+                add(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::Ipv6Exthdr]);
                 if Prereq::Nd.holds(flow) {
                     add(&[Field::NdTarget, Field::NdSll, Field::NdTll]);
                 }
@@ -42,6 +42,7 @@ impl Mask {
             ethertype::ARP | ethertype::RARP => {
                 add(&[Field::ArpSpa, Field::ArpTpa, Field::ArpOp, Field::ArpSha, Field::ArpTha]);
             }
+            ethertype::PBB => add(&[Field::PbbIsid, Field::PbbUca]),
             _ => {}
         }
         if flow.is_ip() {

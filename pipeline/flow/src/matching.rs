@@ -154,7 +154,8 @@ impl Match {
         drop(&[Field::IpDscp, Field::IpEcn, Field::IpTtl], may.ip);
         drop(&[Field::ArpSha], may.arp_sha);
         drop(&[Field::ArpTha], may.arp_tha);
-        drop(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label], may.ipv6);
+        drop(&[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::Ipv6Exthdr], may.ipv6);
+        drop(&[Field::PbbIsid, Field::PbbUca], self.flow.eth_type() == ethertype::PBB);
         drop(&[Field::NdTarget], may.nd_target);
         drop(
             &[

@@ -26,6 +26,8 @@ pub enum Prereq {
     Arp,
     /// MPLS.
     Mpls,
+    /// A PBB service tag (802.1ah I-TAG).
+    Pbb,
     /// TCP over either IP, not a later fragment.
     Tcp,
     /// UDP over either IP, not a later fragment.
@@ -59,6 +61,7 @@ impl Prereq {
             Prereq::Ip => flow.is_ip(),
             Prereq::Arp => flow.is_arp(),
             Prereq::Mpls => flow.is_mpls(),
+            Prereq::Pbb => ty == ethertype::PBB,
             Prereq::Tcp => has_l4(flow, ip_proto::TCP),
             Prereq::Udp => has_l4(flow, ip_proto::UDP),
             Prereq::Sctp => has_l4(flow, ip_proto::SCTP),
@@ -81,7 +84,7 @@ impl Prereq {
                 mask.set_vlan_tci(mask.vlan_tci() | VLAN_PRESENT);
                 &[]
             }
-            Prereq::Ipv4 | Prereq::Ipv6 | Prereq::Ip | Prereq::Arp | Prereq::Mpls => {
+            Prereq::Ipv4 | Prereq::Ipv6 | Prereq::Ip | Prereq::Arp | Prereq::Mpls | Prereq::Pbb => {
                 &[Field::EthType]
             }
             Prereq::Tcp | Prereq::Udp | Prereq::Sctp | Prereq::Icmpv4 | Prereq::Icmpv6 => {

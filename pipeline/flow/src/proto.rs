@@ -18,6 +18,8 @@ pub mod eth_type {
     pub const MPLS: u16 = 0x8847;
     /// MPLS multicast.
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// Provider backbone bridging: the service instance tag of 802.1ah.
+    pub const PBB: u16 = 0x88e7;
     /// Smallest value that is a type and not an 802.3 length.
     pub const MIN: u16 = 0x0600;
     /// What the key holds for an 802.2 frame without SNAP (OpenFlow's `OFP_DL_TYPE_NOT_ETH_TYPE`).
@@ -40,14 +42,40 @@ pub mod ip_proto {
     pub const ROUTING: u8 = 43;
     /// IPv6 fragment header.
     pub const FRAGMENT: u8 = 44;
+    /// Encapsulating security payload.
+    pub const ESP: u8 = 50;
     /// Authentication header.
     pub const AH: u8 = 51;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// IPv6: nothing follows.
+    pub const NO_NEXT: u8 = 59;
     /// IPv6 destination options.
     pub const DESTINATION: u8 = 60;
     /// SCTP.
     pub const SCTP: u8 = 132;
+}
+
+/// The bits of `ipv6_exthdr`: which extension headers an IPv6 packet has (OpenFlow 1.3.5 §7.2.3.8).
+pub mod ext_hdr {
+    /// Nothing follows the headers.
+    pub const NO_NEXT: u16 = 1;
+    /// Encapsulating security payload.
+    pub const ESP: u16 = 1 << 1;
+    /// Authentication header.
+    pub const AUTH: u16 = 1 << 2;
+    /// One or two headers of destination options.
+    pub const DEST: u16 = 1 << 3;
+    /// Fragment header.
+    pub const FRAG: u16 = 1 << 4;
+    /// Routing header.
+    pub const ROUTER: u16 = 1 << 5;
+    /// Hop-by-hop options, as the first extension header.
+    pub const HOP: u16 = 1 << 6;
+    /// A header came more often than expected.
+    pub const UNREP: u16 = 1 << 7;
+    /// The headers are not in the order of RFC 8200 §4.1.
+    pub const UNSEQ: u16 = 1 << 8;
 }
 
 /// The bit of a VLAN TCI in a flow that says that there is a tag at all (`OFPVID_PRESENT`).

@@ -22,7 +22,7 @@ const OXM_EXPERIMENTER: u16 = 0xffff;
 const NICIRA: u32 = 0x0000_2320;
 const ONF: u32 = 0x4f4e_4600;
 
-const N_FIELDS: usize = 87;
+const N_FIELDS: usize = 90;
 
 #[rustfmt::skip]
 pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
@@ -81,11 +81,14 @@ pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
     spec(F::MplsTtl, "mpls_ttl", 1, 8, at(MPLS, 32, 8), Format::Decimal).exact().needs(Prereq::Mpls).nx("NXM_NX_MPLS_TTL", 30),
     spec(F::MplsLse1, "mpls_lse1", 4, 32, at(MPLS, 0, 32), Format::Decimal).needs(Prereq::Mpls).read_only(),
     spec(F::MplsLse2, "mpls_lse2", 4, 32, at(MPLS2, 32, 32), Format::Decimal).needs(Prereq::Mpls).read_only(),
+    spec(F::PbbIsid, "pbb_isid", 3, 24, at(MPLS2, 0, 24), Format::Decimal).needs(Prereq::Pbb).oxm("OXM_OF_PBB_ISID", 37, 4),
+    spec(F::PbbUca, "pbb_uca", 1, 1, at(MPLS2, 24, 1), Format::Decimal).exact().needs(Prereq::Pbb).oxm("OXM_OF_PBB_UCA", 41, 5),
     spec(F::Ipv4Src, "ip_src", 4, 32, at(NW_ADDR, 32, 32), Format::Ipv4).alias("nw_src").needs(Prereq::Ipv4).nxof("NXM_OF_IP_SRC", 7).oxm("OXM_OF_IPV4_SRC", 11, 3),
     spec(F::Ipv4Dst, "ip_dst", 4, 32, at(NW_ADDR, 0, 32), Format::Ipv4).alias("nw_dst").needs(Prereq::Ipv4).nxof("NXM_OF_IP_DST", 8).oxm("OXM_OF_IPV4_DST", 12, 3),
     spec(F::Ipv6Src, "ipv6_src", 16, 128, at(IPV6_SRC, 0, 128), Format::Ipv6).needs(Prereq::Ipv6).nx("NXM_NX_IPV6_SRC", 19).oxm("OXM_OF_IPV6_SRC", 26, 3),
     spec(F::Ipv6Dst, "ipv6_dst", 16, 128, at(IPV6_DST, 0, 128), Format::Ipv6).needs(Prereq::Ipv6).nx("NXM_NX_IPV6_DST", 20).oxm("OXM_OF_IPV6_DST", 27, 3),
     spec(F::Ipv6Label, "ipv6_label", 4, 20, at(NW, 32, 20), Format::Hexadecimal).needs(Prereq::Ipv6).nx("NXM_NX_IPV6_LABEL", 27).oxm("OXM_OF_IPV6_FLABEL", 28, 3),
+    spec(F::Ipv6Exthdr, "ipv6_exthdr", 2, 9, at(NW, 52, 9), Format::Hexadecimal).needs(Prereq::Ipv6).read_only().oxm("OXM_OF_IPV6_EXTHDR", 39, 4),
     spec(F::IpProto, "nw_proto", 1, 8, at(NW, 0, 8), Format::Decimal).alias("ip_proto").exact().needs(Prereq::Ip).read_only().nxof("NXM_OF_IP_PROTO", 6).oxm("OXM_OF_IP_PROTO", 10, 3),
     spec(F::IpDscp, "nw_tos", 1, 8, scaled(NW, 18, 6, 2), Format::Decimal).exact().needs(Prereq::Ip).nxof("NXM_OF_IP_TOS", 5),
     spec(F::IpDscpShifted, "ip_dscp", 1, 6, at(NW, 18, 6), Format::Decimal).exact().needs(Prereq::Ip).oxm("OXM_OF_IP_DSCP", 8, 3),

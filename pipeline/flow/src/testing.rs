@@ -33,9 +33,10 @@ pub(crate) fn legal_flow() -> impl Strategy<Value = Flow> {
         ethertype::MPLS,
         ethertype::MPLS_MULTICAST,
         ethertype::NONE,
+        ethertype::PBB,
         0x1234,
     ];
-    let protos = [6, 17, 132, 1, 2, 58, 47];
+    let protos = [6, 17, 132, 1, 2, 58, 47, 50, 59];
     let shape =
         (select(types.to_vec()), select(protos.to_vec()), select(alloc::vec![0u8, 0, 1, 3]));
     let tags = (0usize..3, select(alloc::vec![ethertype::VLAN, ethertype::QINQ]), any::<u16>());
@@ -68,6 +69,10 @@ pub(crate) fn legal_flow() -> impl Strategy<Value = Flow> {
                     flow.set_mpls_lse(last, flow.mpls_lse(last) | 0x100);
                 }
             }
+            ethertype::PBB => {
+                flow.set_pbb_isid(bits.pbb_isid());
+                flow.set_pbb_uca(bits.pbb_uca());
+            }
             ethertype::IPV4 | ethertype::IPV6 => ip(&mut flow, &bits, proto, frag),
             _ => {}
         }
@@ -88,6 +93,9 @@ fn ip(flow: &mut Flow, bits: &Flow, proto: u8, frag: u8) {
     flow.set_nw_tos(bits.nw_tos());
     flow.set_nw_ttl(bits.nw_ttl());
     flow.set_nw_frag(frag);
+    if is_ipv6 {
+        flow.set_ipv6_exthdr(exthdr(bits.ipv6_exthdr(), proto, frag));
+    }
     if frag == 3 {
         flow.set_nw_proto(if is_ipv6 { ip_proto::FRAGMENT } else { proto });
         return;
@@ -121,6 +129,28 @@ fn ip(flow: &mut Flow, bits: &Flow, proto: u8, frag: u8) {
         }
         ip_proto::ICMPV6 => flow.set_tp_src(128),
         _ => {}
+    }
+}
+
+/// Extension headers that some packet has.
+fn exthdr(bits: u16, proto: u8, frag: u8) -> u16 {
+    use crate::proto::ext_hdr::{AUTH, DEST, ESP, FRAG, HOP, NO_NEXT, ROUTER, UNREP, UNSEQ};
+    let mut bits = bits & (HOP | DEST | ROUTER | AUTH | FRAG | UNSEQ | UNREP);
+    bits |= if frag == 0 { 0 } else { FRAG };
+    if bits & (DEST | ROUTER) != DEST | ROUTER || bits & AUTH != 0 || frag != 0 {
+        // Disorder and repetition are for the packets that have little else.
+        bits &= !(UNSEQ | UNREP);
+    }
+    if bits & (UNSEQ | UNREP) != 0 {
+        bits &= !FRAG;
+    }
+    if frag == 3 {
+        return bits & !AUTH;
+    }
+    bits | match proto {
+        50 => ESP,
+        59 => NO_NEXT,
+        _ => 0,
     }
 }
 

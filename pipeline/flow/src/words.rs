@@ -144,12 +144,18 @@ macro_rules! key_type {
             vlan_tpid1 set_vlan_tpid1 u16 = VLAN, 16, 16;
             /// TCI of the second tag.
             vlan_tci1 set_vlan_tci1 u16 = VLAN, 0, 16;
+            /// Service instance of a PBB tag.
+            pbb_isid set_pbb_isid u32 = MPLS2, 0, 24;
+            /// Whether the customer addresses of a PBB tag are in use (1 bit).
+            pbb_uca set_pbb_uca u8 = MPLS2, 24, 1;
             /// Source of the IPv4 or ARP packet.
             nw_src set_nw_src u32 = NW_ADDR, 32, 32;
             /// Destination of the IPv4 or ARP packet.
             nw_dst set_nw_dst u32 = NW_ADDR, 0, 32;
             /// IPv6 flow label.
             ipv6_label set_ipv6_label u32 = NW, 32, 20;
+            /// Which IPv6 extension headers there are ([`ext_hdr`](crate::proto::ext_hdr)).
+            ipv6_exthdr set_ipv6_exthdr u16 = NW, 52, 9;
             /// Fragment bits.
             nw_frag set_nw_frag u8 = NW, 24, 8;
             /// DSCP and ECN.

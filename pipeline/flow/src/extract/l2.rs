@@ -8,6 +8,11 @@ use crate::proto::{VLAN_PRESENT, eth_type as ethertype};
 const ADDRESSES: usize = 12;
 const LOW_16: u64 = 0xffff;
 const BOTTOM_OF_STACK: u32 = 0x100;
+/// Bytes of an I-TAG's control information, the customer's addresses and the customer's type.
+const PBB_TAG: usize = 18;
+/// What the I-TAG's control information says that the key holds: the service, and whether the
+/// customer addresses are in use (802.1ah §9.7).
+const PBB_KEPT: u32 = 0x08ff_ffff;
 /// 802.2 SNAP with the organisation code of Ethernet (RFC 1042).
 const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
 
@@ -91,6 +96,17 @@ impl Extracted {
         self.put(MPLS, u64::from(first) << 32 | u64::from(second));
         self.put(MPLS2, u64::from(third) << 32);
         damage
+    }
+
+    /// Reads a PBB service tag. The customer's addresses and all behind them stay unread, as what
+    /// lies behind labels does.
+    pub(super) fn pbb(&mut self, cursor: &Cursor<'_>) -> Result<(), Malformed> {
+        // The customer's addresses and type belong to the tag: without them it cannot be taken off.
+        let [a, b, c, d, ..] = *cursor.peek::<PBB_TAG>().ok_or(Malformed::Pbb)?;
+        let tci = u32::from_be_bytes([a, b, c, d]) & PBB_KEPT;
+        // In the key the one bit stands right above the service.
+        self.put(MPLS2, u64::from(tci & 0x00ff_ffff | tci >> 27 << 24));
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, be16};
 use super::{Extracted, Malformed};
 use crate::layout::{ARP_SHA, ARP_THA, IPV6_DST, IPV6_SRC, NW, NW_ADDR};
-use crate::proto::{FRAG_ANY, FRAG_LATER, eth_type as ethertype, ip_proto};
+use crate::proto::{FRAG_ANY, FRAG_LATER, eth_type as ethertype, ext_hdr, ip_proto};
 
 const IPV4_HEADER: usize = 20;
 const IPV4_MORE_FRAGMENTS: u16 = 0x2000;
@@ -19,8 +19,14 @@ impl Extracted {
             ethertype::IPV4 => self.ipv4(cursor),
             ethertype::IPV6 => self.ipv6(cursor),
             ethertype::ARP | ethertype::RARP => self.arp(cursor),
-            _ => Ok(()),
+            _ => self.rare(ty, cursor),
         }
+    }
+
+    /// Types that only some networks have, out of the way of the others.
+    #[inline(never)]
+    fn rare(&mut self, ty: u16, cursor: &Cursor<'_>) -> Result<(), Malformed> {
+        if ty == ethertype::PBB { self.pbb(cursor) } else { Ok(()) }
     }
 
     #[inline]
@@ -81,16 +87,16 @@ impl Extracted {
             self.put(IPV6_DST + 1, u64::from_be_bytes(*dst_low));
         }
 
-        let (proto, frag) = if is_extension(next) {
+        let (proto, frag, found) = if is_extension(next) {
             skip_extensions(next, cursor).ok_or(Malformed::Ipv6Extension)?
         } else {
-            (next, 0)
+            (next, 0, 0)
         };
         let class_and_label = u32::from_be_bytes([a, b, c, d]);
         let [class, ..] = (class_and_label << 4).to_be_bytes();
         let label = u64::from(class_and_label & 0xf_ffff);
         let rest = u32::from_be_bytes([frag, class, hop_limit, proto]);
-        self.put(NW, label << 32 | u64::from(rest));
+        self.put(NW, u64::from(found) << 52 | label << 32 | u64::from(rest));
         self.transport(proto, frag, cursor)
     }
 
@@ -116,6 +122,7 @@ impl Extracted {
     }
 }
 
+/// The extension headers, and the two protocols that `ipv6_exthdr` calls so.
 #[inline]
 fn is_extension(proto: u8) -> bool {
     matches!(
@@ -125,15 +132,23 @@ fn is_extension(proto: u8) -> bool {
             | ip_proto::DESTINATION
             | ip_proto::AH
             | ip_proto::FRAGMENT
+            | ip_proto::ESP
+            | ip_proto::NO_NEXT
     )
 }
 
-/// Walks the extension headers (RFC 8200 §4). Returns the protocol behind them and the fragment
-/// bits; a later fragment ends the walk, with the fragment header as its protocol.
+/// Walks the extension headers (RFC 8200 §4). Returns the protocol behind them, the fragment bits
+/// and which headers there were; a later fragment ends the walk, with the fragment header as its
+/// protocol.
 #[inline(never)]
-fn skip_extensions(mut proto: u8, cursor: &mut Cursor<'_>) -> Option<(u8, u8)> {
+fn skip_extensions(mut proto: u8, cursor: &mut Cursor<'_>) -> Option<(u8, u8, u16)> {
     let mut frag = 0;
+    let mut seen = Seen::default();
     while is_extension(proto) {
+        seen.add(proto);
+        if matches!(proto, ip_proto::ESP | ip_proto::NO_NEXT) {
+            break;
+        }
         let [next, len, off_high, off_low, ..] = *cursor.peek::<8>()?;
         let size = match proto {
             ip_proto::FRAGMENT => 8,
@@ -147,10 +162,51 @@ fn skip_extensions(mut proto: u8, cursor: &mut Cursor<'_>) -> Option<(u8, u8)> {
                 frag = FRAG_ANY;
             }
             if offset & IPV6_OFFSET != 0 {
-                return Some((ip_proto::FRAGMENT, FRAG_ANY | FRAG_LATER));
+                return Some((ip_proto::FRAGMENT, FRAG_ANY | FRAG_LATER, seen.bits));
             }
         }
         proto = next;
     }
-    Some((proto, frag))
+    Some((proto, frag, seen.bits))
+}
+
+/// The extension headers of a packet so far, as OpenFlow 1.3.5 §7.2.3.8 tells of them.
+#[derive(Default)]
+struct Seen {
+    bits: u16,
+    /// Place of the last one in the order of RFC 8200 §4.1.
+    rank: u8,
+    n_destination: u8,
+}
+
+impl Seen {
+    fn add(&mut self, proto: u8) {
+        const BEFORE_ROUTING: u8 = 2;
+        const LAST: u8 = 7;
+        let is_first = self.rank == 0;
+        let (bit, rank) = match proto {
+            ip_proto::HOP_BY_HOP => (ext_hdr::HOP, 1),
+            // Destination options stand before the routing header, at the end, or in both places.
+            ip_proto::DESTINATION if self.rank < BEFORE_ROUTING => (ext_hdr::DEST, BEFORE_ROUTING),
+            ip_proto::DESTINATION => (ext_hdr::DEST, LAST),
+            ip_proto::ROUTING => (ext_hdr::ROUTER, 3),
+            ip_proto::FRAGMENT => (ext_hdr::FRAG, 4),
+            ip_proto::AH => (ext_hdr::AUTH, 5),
+            ip_proto::ESP => (ext_hdr::ESP, 6),
+            _ => (ext_hdr::NO_NEXT, LAST),
+        };
+        let is_destination = bit == ext_hdr::DEST;
+        self.n_destination = self.n_destination.saturating_add(u8::from(is_destination));
+        if if is_destination { self.n_destination > 2 } else { self.bits & bit != 0 } {
+            self.bits |= ext_hdr::UNREP;
+        }
+        if rank < self.rank {
+            self.bits |= ext_hdr::UNSEQ;
+        }
+        // Hop-by-hop options count as such in the first place only.
+        if bit != ext_hdr::HOP || is_first {
+            self.bits |= bit;
+        }
+        self.rank = rank;
+    }
 }

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | shorter than an Ethernet header | metadata only |
 //! | VLAN tag cut off | the TPID is the Ethernet type, no tag |
+//! | PBB tag cut off | Ethernet type 0x88e7, service 0 |
 //! | length field and no SNAP header behind it | Ethernet type 0x05ff |
 //! | IPv4: header short, IHL < 5, total length < header or > frame | Ethernet type, no L3 |
 //! | IPv6: header short, payload length > frame | Ethernet type, no L3 |
@@ -94,6 +95,8 @@ pub enum Malformed {
     Vlan,
     /// A label stack that ends before its bottom.
     Mpls,
+    /// A PBB tag that is cut off.
+    Pbb,
     /// An ARP packet that is short or not for IPv4 over Ethernet.
     Arp,
     /// An IPv4 header that is short or whose lengths contradict each other.

@@ -57,6 +57,7 @@ impl Display for FlowText<'_> {
             Field::TunnelId,
             Field::TunSrc,
             Field::TunDst,
+            Field::Ipv6Exthdr,
         ];
         for field in context {
             if self.flow.get(field) == 0 {
@@ -219,6 +220,10 @@ impl Writer<'_, '_> {
         if self.mask.eth_type() != 0 && self.protocol_name().is_none() {
             self.item("dl_type", format_args!("{:#06x}", self.flow.eth_type()))?;
         }
+        if self.flow.eth_type() == ethertype::PBB {
+            self.number("pbb_isid", Style::Number, Field::PbbIsid)?;
+            self.number("pbb_uca", Style::Number, Field::PbbUca)?;
+        }
         Ok(())
     }
 
@@ -258,6 +263,7 @@ impl Writer<'_, '_> {
             } else if mask != 0 {
                 self.item("ipv6_label", format_args!("{label:#07x}/{mask:#07x}"))?;
             }
+            self.number("ipv6_exthdr", Style::Hex, Field::Ipv6Exthdr)?;
         } else {
             let [src, dst] = if is_arp { ["arp_spa", "arp_tpa"] } else { ["nw_src", "nw_dst"] };
             self.ipv4(src, Field::Ipv4Src)?;

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use datapath::{DpAction, DropReason};
-use flow::layout::{MPLS, MPLS2, PORT, TP};
+use flow::layout::{MPLS, PORT, TP};
 use flow::proto::{FRAG_LATER, VLAN_PRESENT};
 use flow::{Field, Flow, Mask, Prereq};
 
@@ -36,7 +36,11 @@ pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
     // no labels or ports, those are zero in all packets.
     if !flow.is_mpls() {
         mask.set_word(MPLS, 0);
-        mask.set_word(MPLS2, 0);
+        mask.set_mpls_lse(2, 0);
+    }
+    if !Prereq::Pbb.holds(flow) {
+        mask.set_pbb_isid(0);
+        mask.set_pbb_uca(0);
     }
     if flow.nw_frag() & FRAG_LATER != 0 {
         mask.set_word(TP, 0);

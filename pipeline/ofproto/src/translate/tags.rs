@@ -8,7 +8,7 @@ use super::TranslateError;
 use super::commit::{MAX_MPLS, MPLS_BOS, n_labels};
 use super::machine::Machine;
 use datapath::DpAction;
-use flow::layout::{MPLS, MPLS2, VLAN};
+use flow::layout::{MPLS, VLAN};
 use flow::proto::{VLAN_PCP_MASK, VLAN_PRESENT, VLAN_VID_MASK, eth_type};
 use flow::{Field, Flow};
 
@@ -140,7 +140,7 @@ impl Machine<'_> {
         for flow in [&mut self.flow, &mut self.base] {
             clear_above_labels(flow);
             flow.set_word(MPLS, 0);
-            flow.set_word(MPLS2, 0);
+            flow.set_mpls_lse(2, 0);
             flow.set_eth_type(ethertype);
         }
         self.is_stale = true;
@@ -149,7 +149,7 @@ impl Machine<'_> {
     fn examine_labels(&mut self) {
         self.mask.set_exact(Field::EthType);
         self.mask.set_word(MPLS, u64::MAX);
-        self.mask.set_word(MPLS2, u64::MAX);
+        self.mask.set_mpls_lse(2, u32::MAX);
     }
 }
 

@@ -292,7 +292,7 @@ fn put_header(out: &mut Vec<u8>, id: &WireId, has_mask: bool) {
 }
 
 /// The fields of a match in the order of the wire: what a field needs comes before it.
-const ORDER: [Field; 69] = [
+const ORDER: [Field; 72] = [
     Field::DpHash,
     Field::RecircId,
     Field::ConjId,
@@ -308,11 +308,14 @@ const ORDER: [Field; 69] = [
     Field::MplsBos,
     Field::MplsTtl,
     Field::MplsLabel,
+    Field::PbbIsid,
+    Field::PbbUca,
     Field::Ipv4Src,
     Field::Ipv4Dst,
     Field::Ipv6Src,
     Field::Ipv6Dst,
     Field::Ipv6Label,
+    Field::Ipv6Exthdr,
     Field::IpFrag,
     Field::IpDscp,
     Field::IpDscpShifted,
