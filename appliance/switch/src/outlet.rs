@@ -288,6 +288,24 @@ impl Output for Outlet {
         self.cache.free(packet);
     }
 
+    fn transmit_all(&mut self, port: PortNo, packets: &mut Batch) {
+        let egress = self.ports.get_mut(port.0 as usize).and_then(Option::as_mut);
+        if let Some(Egress { way: Way::Queue(own), .. }) = egress
+            && own.staged.is_empty()
+            && !own.dead
+        {
+            // The usual case: a burst from one port to another, moved as it is.
+            core::mem::swap(&mut own.staged, packets);
+            if !self.dirty.contains(&port) {
+                self.dirty.push(port);
+            }
+            return;
+        }
+        for packet in packets.drain(..) {
+            self.transmit(port, packet);
+        }
+    }
+
     fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
         self.upcalls.take(upcall)
     }

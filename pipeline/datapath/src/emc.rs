@@ -40,7 +40,7 @@ use self::worth::{Tally, Worth};
 use crate::{
     accounting::CoreCounters,
     probe::{Probe, Probes},
-    table::{Flows, Generation, Hit, Hits, Slot},
+    table::{Flows, Generation, Hit, Hits, Packets, Slot},
 };
 
 /// How large a core's exact-match cache is and whom it takes in.
@@ -140,10 +140,10 @@ impl Emc {
             self.pairs.prefetch(probe);
         }
         let mut tally = Tally { n_lookups: keys.len() as u64, ..Tally::default() };
-        for ((probe, key), hit) in probes.iter().zip(keys).zip(hits) {
+        for (packet, (probe, key)) in probes.iter().zip(keys).enumerate() {
             match self.pairs.find(probe, &key.flow, flows) {
                 Some(entry) => {
-                    *hit = Some(Hit { slot: entry.slot, n_probes: 0 });
+                    hits.put(packet, Hit { slot: entry.slot, n_probes: 0 });
                     tally.n_spared += u64::from(entry.n_probes);
                 }
                 None => tally.n_misses += 1,
@@ -154,24 +154,22 @@ impl Emc {
         counters.emc_misses.add(tally.n_misses);
     }
 
-    /// Considers for insertion what the next tiers have found for the keys of the last lookup.
+    /// Considers for insertion what the next tiers have `found` for keys of the last lookup.
     #[inline]
     pub(crate) fn insert_found(
         &mut self,
         probes: &Probes,
         keys: &[Extracted],
         flows: &Flows,
-        hits: &Hits,
+        (found, hits): (Packets, &Hits),
         counters: &CoreCounters,
     ) {
-        for ((probe, key), hit) in probes.iter().zip(keys).zip(hits) {
-            let Some(hit) = hit.filter(|hit| hit.n_probes != 0) else {
-                continue;
-            };
+        for packet in found {
+            let (Some(probe), Some(key)) = (probes.get(packet), keys.get(packet)) else { break };
             let Some(place) = self.pairs.place_for(probe, &mut self.dice, &self.config) else {
                 continue;
             };
-            let Hit { slot, n_probes } = hit;
+            let (slot, n_probes) = (hits.slot(packet), hits.n_probes(packet));
             let (Some(key), Some(generation)) = (Miniflow::new(&key.flow), flows.generation(slot))
             else {
                 continue;

@@ -15,7 +15,7 @@
 mod edit;
 
 use flow::extract;
-use packet::{BATCH, Offsets, Packet};
+use packet::{Batch, Packet};
 use sync::time::Nanos;
 
 use crate::{
@@ -31,16 +31,6 @@ use crate::{
     stage::Stage,
     upcall::{Upcall, UpcallReason},
 };
-
-/// A packet in the hands of a program.
-pub(crate) struct Live {
-    pub(crate) packet: Packet,
-    /// Where its layers begin, kept true by the edits.
-    pub(crate) offsets: Offsets,
-}
-
-/// Packets that run the same program.
-pub(crate) type Group = heapless::Vec<Live, BATCH>;
 
 /// Runs programs for packets of one ingress port.
 pub(crate) struct Executor<'a, O: Output> {
@@ -61,7 +51,7 @@ pub(crate) struct Executor<'a, O: Output> {
 impl<O: Output> Executor<'_, O> {
     /// Runs `actions` on all packets of `group`, and leaves it empty: each packet is passed on or
     /// counted.
-    pub(crate) fn run(&mut self, group: &mut Group, actions: &[DpAction]) {
+    pub(crate) fn run(&mut self, group: &mut Batch, actions: &[DpAction]) {
         let Some(last) = actions.iter().rposition(takes_packet) else {
             return self.drop_all(group, DropReason::EmptyActions);
         };
@@ -74,21 +64,19 @@ impl<O: Output> Executor<'_, O> {
             let is_last = index == last;
             match action {
                 DpAction::Output(port) => {
-                    self.each(group, is_last, |this, live| {
-                        this.output(*port, live, max_len);
-                    });
+                    self.output(group, is_last, *port, max_len);
                     max_len = usize::MAX;
                 }
                 DpAction::Upcall(upcall) => {
                     let reason = UpcallReason::Action(*upcall);
-                    self.each(group, is_last, |this, live| this.upcall(live, reason));
+                    self.each(group, is_last, |this, packet| this.upcall(packet, reason));
                 }
                 DpAction::SlowPath(reason) => {
                     let reason = UpcallReason::SlowPath(*reason);
-                    self.each(group, is_last, |this, live| this.upcall(live, reason));
+                    self.each(group, is_last, |this, packet| this.upcall(packet, reason));
                 }
                 DpAction::Recirc(id) => {
-                    self.each(group, is_last, |this, live| this.recirculate(live, *id));
+                    self.each(group, is_last, |this, packet| this.recirculate(packet, *id));
                 }
                 DpAction::Clone(inner) => self.clone_to(group, is_last, inner),
                 DpAction::CheckPktLen(check) => self.check_len(group, is_last, check, max_len),
@@ -107,10 +95,10 @@ impl<O: Output> Executor<'_, O> {
     }
 
     /// Counts and frees all packets of the group.
-    pub(crate) fn drop_all(&mut self, group: &mut Group, reason: DropReason) {
+    pub(crate) fn drop_all(&mut self, group: &mut Batch, reason: DropReason) {
         self.port_counters.dropped(reason, group.len() as u64);
-        while let Some(live) = group.pop() {
-            self.out.cache().free(live.packet);
+        while let Some(packet) = group.pop() {
+            self.out.cache().free(packet);
         }
     }
 
@@ -121,44 +109,50 @@ impl<O: Output> Executor<'_, O> {
     }
 
     /// Gives each packet of the group, or a copy of it if the group is still needed, to `sink`.
-    fn each(&mut self, group: &mut Group, is_last: bool, mut sink: impl FnMut(&mut Self, Live)) {
+    fn each(&mut self, group: &mut Batch, is_last: bool, mut sink: impl FnMut(&mut Self, Packet)) {
         if is_last {
-            for live in group.drain(..) {
-                sink(self, live);
+            for packet in group.drain(..) {
+                sink(self, packet);
             }
         } else {
-            for live in group.iter() {
-                if let Some(copy) = self.copy(live) {
+            for packet in group.iter() {
+                if let Some(copy) = self.copy(packet) {
                     sink(self, copy);
                 }
             }
         }
     }
 
-    fn copy(&mut self, live: &Live) -> Option<Live> {
+    fn copy(&mut self, packet: &Packet) -> Option<Packet> {
         self.counters.copies.add(1);
-        let Some(packet) = self.out.cache().copy(&live.packet) else {
+        let copy = self.out.cache().copy(packet);
+        if copy.is_none() {
             self.port_counters.dropped(DropReason::PoolExhausted, 1);
-            return None;
-        };
-        Some(Live { packet, offsets: live.offsets })
+        }
+        copy
     }
 
-    fn output(&mut self, port: PortNo, live: Live, max_len: usize) {
-        let mut packet = live.packet;
+    /// Sends the packets, or copies of them if the group is still needed, cut to `max_len` bytes.
+    fn output(&mut self, group: &mut Batch, is_last: bool, port: PortNo, max_len: usize) {
+        if !is_last {
+            let mut copies = self.copies(group);
+            return self.output(&mut copies, true, port, max_len);
+        }
         if !self.ports.contains(port) {
-            return self.drop_one(packet, DropReason::NoSuchPort);
+            return self.drop_all(group, DropReason::NoSuchPort);
         }
-        if packet.len() > max_len {
-            // Shortening cannot fail.
-            let _ = packet.set_len(max_len);
+        if max_len != usize::MAX {
+            for packet in group.iter_mut().filter(|packet| packet.len() > max_len) {
+                // Shortening cannot fail.
+                let _ = packet.set_len(max_len);
+            }
         }
-        self.out.transmit(port, packet);
+        self.out.transmit_all(port, group);
     }
 
-    fn upcall(&mut self, live: Live, reason: UpcallReason) {
-        let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
-        let upcall = Upcall { packet: live.packet, flow, core: self.core, port: self.port, reason };
+    fn upcall(&mut self, packet: Packet, reason: UpcallReason) {
+        let flow = extract(packet.data(), &meta_of(&packet)).flow;
+        let upcall = Upcall { packet, flow, core: self.core, port: self.port, reason };
         match self.out.upcall(upcall) {
             Ok(()) => {
                 self.counters.upcalls.add(1);
@@ -170,15 +164,14 @@ impl<O: Output> Executor<'_, O> {
         }
     }
 
-    fn recirculate(&mut self, live: Live, id: u32) {
-        let mut packet = live.packet;
+    fn recirculate(&mut self, mut packet: Packet, id: u32) {
         packet.meta_mut().recirc_id = id;
         if let Err((packet, reason)) = self.stage.push(self.port, self.depth, packet) {
             self.drop_one(packet, reason);
         }
     }
 
-    fn clone_to(&mut self, group: &mut Group, is_last: bool, inner: &[DpAction]) {
+    fn clone_to(&mut self, group: &mut Batch, is_last: bool, inner: &[DpAction]) {
         if is_last {
             return self.run(group, inner);
         }
@@ -187,14 +180,14 @@ impl<O: Output> Executor<'_, O> {
     }
 
     /// Runs, on the packets or on copies, the program that goes with their length.
-    fn check_len(&mut self, group: &mut Group, is_last: bool, check: &CheckPktLen, max_len: usize) {
+    fn check_len(&mut self, group: &mut Batch, is_last: bool, check: &CheckPktLen, max_len: usize) {
         let mut all = if is_last { core::mem::take(group) } else { self.copies(group) };
-        let (mut greater, mut less_equal) = (Group::new(), Group::new());
-        for live in all.drain(..) {
-            let len = live.packet.len().min(max_len);
+        let (mut greater, mut less_equal) = (Batch::new(), Batch::new());
+        for packet in all.drain(..) {
+            let len = packet.len().min(max_len);
             let part = if len > check.len.into() { &mut greater } else { &mut less_equal };
             // As many as in the group: there is room.
-            let _ = part.push(live);
+            let _ = part.push(packet);
         }
         for (part, actions) in
             [(&mut greater, &check.greater), (&mut less_equal, &check.less_equal)]
@@ -205,43 +198,47 @@ impl<O: Output> Executor<'_, O> {
         }
     }
 
-    fn copies(&mut self, group: &Group) -> Group {
+    fn copies(&mut self, group: &Batch) -> Batch {
         // As many as in the group at most: there is room.
-        group.iter().filter_map(|live| self.copy(live)).collect()
+        group.iter().filter_map(|packet| self.copy(packet)).collect()
     }
 
     /// Drops, remarks or lets pass each packet, as the meter says.
-    fn meter(&mut self, group: &mut Group, id: u32) {
-        let lens = group.iter().map(|live| live.packet.len()).collect();
+    fn meter(&mut self, group: &mut Batch, id: u32) {
+        let lens = group.iter().map(Packet::len).collect();
         let Some(verdicts) = self.meters.run(id, &lens, self.now) else {
             return self.drop_all(group, DropReason::NoSuchMeter);
         };
         let mut index = 0;
         for verdict in verdicts {
-            let Some(live) = group.get_mut(index) else { break };
+            let Some(packet) = group.get_mut(index) else { break };
             match verdict {
                 Verdict::Pass => index += 1,
                 Verdict::Remark(levels) => {
-                    remark(live, levels);
+                    remark(packet, levels);
                     index += 1;
                 }
                 Verdict::Drop => {
-                    let live = group.remove(index);
-                    self.drop_one(live.packet, DropReason::MeterExceeded);
+                    let packet = group.remove(index);
+                    self.drop_one(packet, DropReason::MeterExceeded);
                 }
             }
         }
     }
 
     /// Edits each packet's bytes; those that do not have the header, or the room, leave the group.
-    fn edit(&mut self, group: &mut Group, action: &DpAction) {
+    fn edit(&mut self, group: &mut Batch, action: &DpAction) {
         let mut index = 0;
-        while let Some(live) = group.get_mut(index) {
-            match edit::edit(action, &mut live.packet, &mut live.offsets) {
-                Ok(()) => index += 1,
+        while let Some(packet) = group.get_mut(index) {
+            let mut offsets = packet.offsets();
+            match edit::edit(action, packet, &mut offsets) {
+                Ok(()) => {
+                    packet.set_offsets(offsets);
+                    index += 1;
+                }
                 Err(reason) => {
-                    let live = group.remove(index);
-                    self.drop_one(live.packet, reason);
+                    let packet = group.remove(index);
+                    self.drop_one(packet, reason);
                 }
             }
         }
@@ -263,9 +260,9 @@ fn takes_packet(action: &DpAction) -> bool {
     )
 }
 
-fn set_meta(group: &mut Group, set: SetMeta) {
-    for live in group.iter_mut() {
-        let meta = live.packet.meta_mut();
+fn set_meta(group: &mut Batch, set: SetMeta) {
+    for packet in group.iter_mut() {
+        let meta = packet.meta_mut();
         match set {
             SetMeta::PktMark(mark) => meta.pkt_mark = mark.over(meta.pkt_mark),
             SetMeta::SkbPriority(priority) => {
@@ -276,25 +273,26 @@ fn set_meta(group: &mut Group, set: SetMeta) {
 }
 
 /// Raises the drop precedence of an IP packet; any other has none.
-fn remark(live: &mut Live, levels: u8) {
-    let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
+fn remark(packet: &mut Packet, levels: u8) {
+    let offsets = packet.offsets();
+    let flow = extract(packet.data(), &meta_of(packet)).flow;
     let tos = Masked { value: raise_drop_precedence(flow.nw_tos(), levels), mask: 0xfc };
     // A header that extraction found whole can be written.
     let _ = match flow.eth_type() {
-        0x0800 => packet::edit::set_ipv4_tos(&mut live.packet, &live.offsets, tos),
-        0x86dd => packet::edit::set_ipv6_class(&mut live.packet, &live.offsets, tos),
+        0x0800 => packet::edit::set_ipv4_tos(packet, &offsets, tos),
+        0x86dd => packet::edit::set_ipv6_class(packet, &offsets, tos),
         _ => true,
     };
 }
 
-fn hash(group: &mut Group, action: HashAction) {
-    for live in group.iter_mut() {
-        let flow = extract(live.packet.data(), &meta_of(&live.packet)).flow;
+fn hash(group: &mut Batch, action: HashAction) {
+    for packet in group.iter_mut() {
+        let flow = extract(packet.data(), &meta_of(packet)).flow;
         let hash = match action.kind {
             HashKind::L4 => flow.hash_5tuple(action.basis),
             HashKind::SymL4 => flow.hash_symmetric_l4(action.basis),
         };
         // Zero stands for "no hash".
-        live.packet.meta_mut().dp_hash = hash.max(1);
+        packet.meta_mut().dp_hash = hash.max(1);
     }
 }

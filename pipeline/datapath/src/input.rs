@@ -25,13 +25,13 @@ use sync::time::Nanos;
 
 use crate::{
     drop_reason::DropReason,
-    execute::{Executor, Group, Live},
+    execute::Executor,
     ids::PortNo,
     output::Output,
     perf::{Stage, Stopwatch},
     pmd::PmdDatapath,
     probe::{Probe, Probes},
-    table::{Hit, Hits, Slot},
+    table::{Hits, Packets},
     upcall::{CHECK_FRAME_BYTES, Check, Upcall, UpcallReason},
 };
 
@@ -81,11 +81,9 @@ impl PmdDatapath {
         self.extract_all(batch);
         watch.lap(Stage::Extract, &self.counters.cycles, || out.cycles());
         let hits = self.lookup_all(port, &mut watch, out);
-        let mut waiting = Waiting::new();
-        waiting.extend(batch.drain(..).map(Some));
-        self.run_groups(port, depth, &mut waiting, &hits, now, out);
+        let mut misses = self.run_groups(port, depth, batch, &hits, now, out);
         watch.lap(Stage::Actions, &self.counters.cycles, || out.cycles());
-        self.upcall_misses(port, &mut waiting, out);
+        self.upcall_misses(port, &mut misses, out);
         watch.lap(Stage::Upcall, &self.counters.cycles, || out.cycles());
         if self.is_measured {
             self.counters.cycles.measured.add(self.keys.len() as u64);
@@ -93,17 +91,18 @@ impl PmdDatapath {
     }
 
     /// Extracts every packet of `batch` into `self.keys`, in the same order.
-    fn extract_all(&mut self, batch: &Batch) {
+    fn extract_all(&mut self, batch: &mut Batch) {
         self.keys.resize(batch.len(), Extracted::EMPTY);
         for (key, packet) in self.keys.iter_mut().zip(batch) {
             key.refill(packet.data(), &meta_of(packet));
+            packet.set_offsets(key.offsets);
         }
     }
 
     /// Finds the megaflows of all keys: in the exact-match cache, what it does not know in the signature
     /// cache, and the rest in the port's table.
     fn lookup_all(&mut self, number: PortNo, watch: &mut Stopwatch, out: &impl Output) -> Hits {
-        let mut hits = [None; BATCH];
+        let mut hits = Hits::new(self.keys.len());
         let Self { emc, smc, keys, flows, counters, .. } = self;
         let cycles = || out.cycles();
         let (asks_emc, asks_smc) = (emc.asks(keys.len() as u64, counters), smc.is_ready());
@@ -116,48 +115,52 @@ impl PmdDatapath {
         }
         watch.lap(Stage::Emc, &counters.cycles, cycles);
         let Some(port) = self.ports.get_mut(number) else { return hits };
+        let unknown_to_emc = hits.missing();
         if asks_smc {
             smc.lookup(&probes, keys, (number, &port.table), flows, &mut hits, counters);
             watch.lap(Stage::Smc, &counters.cycles, cycles);
         }
-        let known = hits;
-        let n_probes = port.table.lookup(keys, self.hash_basis, &mut hits);
-        counters.subtable_probes.add(n_probes);
-        let found = hits.iter().zip(known).filter(|(hit, known)| *hit != known);
-        let (mut n_found, mut n_hit_probes) = (0, 0);
-        for Hit { slot, n_probes } in found.filter_map(|(hit, _)| *hit) {
-            flows.prefetch(slot);
-            n_found += 1;
-            n_hit_probes += u64::from(n_probes);
+        let unknown = hits.missing();
+        if !unknown.is_empty() {
+            let n_probes = port.table.lookup(keys, self.hash_basis, &mut hits);
+            counters.subtable_probes.add(n_probes);
         }
-        counters.megaflow_hits.add(n_found);
+        let found = unknown.without(hits.missing());
+        let mut n_hit_probes = 0;
+        for packet in found {
+            flows.prefetch(hits.slot(packet));
+            n_hit_probes += u64::from(hits.n_probes(packet));
+        }
+        counters.megaflow_hits.add(found.len());
         counters.hit_probes.add(n_hit_probes);
         watch.lap(Stage::Megaflow, &counters.cycles, cycles);
-        if asks_smc && n_found > 0 {
-            for ((probe, hit), known) in probes.iter().zip(hits).zip(known) {
-                if let (Some(hit), None) = (hit, known) {
-                    smc.insert(probe, hit.slot, counters);
+        if asks_smc && !found.is_empty() {
+            for packet in found {
+                if let Some(probe) = probes.get(packet) {
+                    smc.insert(probe, hits.slot(packet), counters);
                 }
             }
             watch.lap(Stage::Smc, &counters.cycles, cycles);
         }
         if asks_emc {
-            emc.insert_found(&probes, keys, flows, &hits, counters);
+            let found = unknown_to_emc.without(hits.missing());
+            emc.insert_found(&probes, keys, flows, (found, &hits), counters);
             watch.lap(Stage::Emc, &counters.cycles, cycles);
         }
         hits
     }
 
-    /// Runs the actions of each megaflow that was hit, once for all packets that hit it.
+    /// Runs the actions of each megaflow that was hit, once for all packets that hit it. What is left
+    /// has no megaflow.
     fn run_groups(
         &mut self,
         port: PortNo,
         depth: u8,
-        waiting: &mut Waiting,
+        batch: &mut Batch,
         hits: &Hits,
         now: Nanos,
         out: &mut impl Output,
-    ) {
+    ) -> Waiting {
         let mut executor = Executor {
             core: self.core,
             port,
@@ -170,35 +173,49 @@ impl PmdDatapath {
             stage: &mut self.stage,
             out,
         };
-        let mut group = Group::new();
+        let all = Packets::first_of(batch.len());
+        let mut left = all.without(hits.missing());
+        let mut waiting = Waiting::new();
+        let mut part = Batch::new();
         let mut n_hits = 0;
-        for (first, hit) in hits.iter().enumerate() {
-            let Some(Hit { slot, .. }) = *hit else { continue };
-            let Some(installed) = self.flows.get(slot) else {
-                continue;
+        while let Some(first) = left.next() {
+            let slot = hits.slot(first);
+            let members = hits.of_slot(slot);
+            left = left.without(members);
+            let Some(installed) = self.flows.get(slot) else { continue };
+            // Usually all packets of a burst go the same way, and nothing has to be moved.
+            let group = if members == all {
+                &mut *batch
+            } else {
+                if waiting.is_empty() {
+                    waiting.extend(batch.drain(..).map(Some));
+                }
+                take_group(members, &mut waiting, &mut part);
+                &mut part
             };
-            let totals = take_group(slot, first, hits, waiting, &self.keys, &mut group);
-            if group.is_empty() {
-                // An earlier packet's group took it along.
-                continue;
-            }
-            let n_packets = group.len() as u64;
-            installed.stats.credit(n_packets, totals.n_bytes, now, totals.tcp_flags);
-            n_hits += n_packets;
+            let keys = members.filter_map(|packet| self.keys.get(packet));
+            let tcp_flags = keys.fold(0, |flags, key| flags | key.flow.tcp_flags());
+            let n_bytes = group.iter().map(|packet| packet.len() as u64).sum();
+            installed.stats.credit(members.len(), n_bytes, now, tcp_flags);
+            n_hits += members.len();
             if self.sampler.picks(group.len())
-                && let (Some(key), Some(live)) = (self.keys.get(first), group.first())
+                && let (Some(key), Some(packet)) = (self.keys.get(first), group.first())
             {
                 // The first of the group is the packet of `key`. A copy for one of many.
-                let data = live.packet.data();
+                let data = packet.data();
                 let frame = data.get(..CHECK_FRAME_BYTES).unwrap_or(data).into();
                 let (flow, ufid) = (key.flow, installed.megaflow.ufid);
                 if !executor.out.check(Check { flow, ufid, core: self.core, frame }) {
                     self.counters.checks_lost.add(1);
                 }
             }
-            executor.run(&mut group, &installed.actions);
+            executor.run(group, &installed.actions);
         }
         self.counters.hits.add(n_hits);
+        if !batch.is_empty() {
+            waiting.extend(batch.drain(..).map(Some));
+        }
+        waiting
     }
 
     /// Sends up every packet that no megaflow took.
@@ -224,34 +241,14 @@ impl PmdDatapath {
 /// The packets of a batch, each until a stage takes it.
 type Waiting = heapless::Vec<Option<Packet>, BATCH>;
 
-/// What a group counts for.
-#[derive(Default)]
-struct Totals {
-    n_bytes: u64,
-    tcp_flags: u16,
-}
-
-/// Moves all packets that hit `slot`, from `first` on, into `group`, in their order.
-fn take_group(
-    slot: Slot,
-    first: usize,
-    hits: &Hits,
-    waiting: &mut Waiting,
-    keys: &[Extracted],
-    group: &mut Group,
-) -> Totals {
-    let mut totals = Totals::default();
-    for ((hit, place), key) in hits.iter().zip(waiting.iter_mut()).zip(keys).skip(first) {
-        if hit.is_none_or(|hit| hit.slot != slot) {
-            continue;
+/// Moves packets into `group`, which is empty, in their order.
+fn take_group(members: Packets, waiting: &mut Waiting, group: &mut Batch) {
+    for packet in members {
+        if let Some(packet) = waiting.get_mut(packet).and_then(Option::take) {
+            // As many places as packets in a batch.
+            let _ = group.push(packet);
         }
-        let Some(packet) = place.take() else { continue };
-        totals.n_bytes += packet.len() as u64;
-        totals.tcp_flags |= key.flow.tcp_flags();
-        // As many places as packets in a batch.
-        let _ = group.push(Live { packet, offsets: key.offsets });
     }
-    totals
 }
 
 /// What a packet carries that belongs in its flow.

@@ -1,6 +1,6 @@
 //! Where packets go from a core's datapath.
 
-use packet::{Packet, PoolCache};
+use packet::{Batch, Packet, PoolCache};
 
 use crate::{
     drop_reason::DropReason,
@@ -15,6 +15,13 @@ pub trait Output {
     /// The implementor answers for it from here: it counts the packet as transmitted when it enters
     /// the device's ring, or under a transmit reason of [`crate::DropReason`] when it does not.
     fn transmit(&mut self, port: PortNo, packet: Packet);
+
+    /// Takes all of `packets` as [`Self::transmit`] takes one, in their order, and leaves none.
+    fn transmit_all(&mut self, port: PortNo, packets: &mut Batch) {
+        for packet in packets.drain(..) {
+            self.transmit(port, packet);
+        }
+    }
 
     /// Takes an upcall, to the control core or to be answered on this one
     /// ([`crate::PmdDatapath::answer`]); or gives it back if there is no room, and the datapath counts

@@ -10,7 +10,7 @@
 use alloc::{sync::Arc, vec::Vec};
 
 use flow::{Extracted, Mask, extract};
-use packet::PacketMeta;
+use packet::{Batch, PacketMeta};
 use sync::time::Nanos;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     dpif::{Command, Execute},
     drop_reason::DropReason,
     emc::{Emc, EmcConfig},
-    execute::{Executor, Group, Live},
+    execute::Executor,
     ids::{CoreId, PortNo, Ufid},
     input::meta_of,
     megaflow::{Fate, Megaflow, PutError},
@@ -225,9 +225,10 @@ impl PmdDatapath {
         };
         let port = PortNo(flow.in_port());
         let offsets = extract(packet.data(), &meta_of(&packet)).offsets;
-        let mut group = Group::new();
+        packet.set_offsets(offsets);
+        let mut group = Batch::new();
         // Room for 32.
-        let _ = group.push(Live { packet, offsets });
+        let _ = group.push(packet);
         let mut executor = Executor {
             core: self.core,
             port,

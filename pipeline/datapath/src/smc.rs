@@ -120,32 +120,28 @@ impl Smc {
         hits: &mut Hits,
         counters: &CoreCounters,
     ) {
-        for (probe, _) in probes.iter().zip(&*hits).filter(|(_, hit)| hit.is_none()) {
-            if let Some(line) = self.line(probe) {
+        let missing = hits.missing();
+        for packet in missing {
+            if let Some(line) = probes.get(packet).and_then(|probe| self.line(probe)) {
                 prefetch(line);
             }
         }
         // The first candidate of each; a second one with the same signature is rare.
         let mut first = [Slot::NONE; BATCH];
-        for ((slot, probe), hit) in first.iter_mut().zip(probes).zip(&*hits) {
-            if hit.is_none() {
-                let line = self.line(probe);
-                *slot = line
-                    .and_then(|line| line.slots_of(signature(probe)).next())
-                    .unwrap_or(Slot::NONE);
-                flows.prefetch(*slot);
-            }
+        for (slot, packet) in first.iter_mut().zip(missing) {
+            let candidate = probes
+                .get(packet)
+                .and_then(|probe| self.line(probe)?.slots_of(signature(probe)).next());
+            *slot = candidate.unwrap_or(Slot::NONE);
+            flows.prefetch(*slot);
         }
-        for slot in first {
+        for (slot, _) in first.into_iter().zip(missing) {
             if let Some(installed) = flows.get(slot) {
                 table.1.prefetch(installed.at());
             }
         }
-        let (mut n_hits, mut n_misses) = (0, 0);
-        for (((probe, key), hit), first) in probes.iter().zip(keys).zip(hits).zip(first) {
-            if hit.is_some() {
-                continue;
-            }
+        for (first, packet) in first.into_iter().zip(missing) {
+            let (Some(probe), Some(key)) = (probes.get(packet), keys.get(packet)) else { break };
             let is_right = |slot: &Slot| {
                 flows.get(*slot).is_some_and(|installed| {
                     installed.at().port == table.0 && table.1.is_at(installed.at(), &key.flow)
@@ -155,13 +151,13 @@ impl Smc {
                 let line = self.line(probe).filter(|_| first != Slot::NONE)?;
                 line.slots_of(signature(probe)).skip(1).find(is_right)
             });
-            // As one subtable: that is what it costs.
-            *hit = found.map(|slot| Hit { slot, n_probes: 1 });
-            match hit {
-                Some(_) => n_hits += 1,
-                None => n_misses += 1,
+            if let Some(slot) = found {
+                // As one subtable: that is what it costs.
+                hits.put(packet, Hit { slot, n_probes: 1 });
             }
         }
+        let n_misses = hits.missing().len();
+        let n_hits = missing.len() - n_misses;
         counters.smc_hits.add(n_hits);
         counters.smc_misses.add(n_misses);
     }

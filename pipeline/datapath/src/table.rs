@@ -32,6 +32,7 @@
 
 mod chunks;
 mod flows;
+mod hits;
 mod index;
 mod subtable;
 
@@ -39,8 +40,11 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use flow::{Extracted, Flow, Mask};
 
-pub(crate) use self::flows::{At, Flows, Generation, Slot};
-use self::subtable::{Missing, Subtable};
+use self::subtable::Subtable;
+pub(crate) use self::{
+    flows::{At, Flows, Generation, Slot},
+    hits::{Hit, Hits, Packets},
+};
 use crate::{
     census::{Fingerprint, MAX_LIMIT, MaskCensus, N_ROUNDED},
     ids::PortNo,
@@ -80,17 +84,6 @@ impl Default for PortTable {
     }
 }
 
-/// What a packet has hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub(crate) slot: Slot,
-    /// Subtables that were probed for it; 0 if the exact-match cache knew it.
-    pub(crate) n_probes: u32,
-}
-
-/// The result of a batch lookup, for each packet.
-pub(crate) type Hits = [Option<Hit>; packet::BATCH];
-
 /// A port's table with what it shares: its number and its census.
 pub(crate) struct Scope<'a> {
     pub(crate) port: PortNo,
@@ -102,17 +95,15 @@ impl PortTable {
     /// Finds the megaflows of those of up to 32 packets that have not hit, and counts hits for the
     /// order of subtables. Returns the number of probes.
     pub(crate) fn lookup(&mut self, keys: &[Extracted], basis: u32, hits: &mut Hits) -> u64 {
-        let numbered = (0_u8..).zip(keys).zip(&*hits);
-        let mut missing: Missing =
-            numbered.filter(|(_, hit)| hit.is_none()).map(|((packet, _), _)| packet).collect();
         let mut n_probes = 0;
         for (rank, place) in (1..).zip(&self.order) {
+            let missing = hits.missing();
             if missing.is_empty() {
                 break;
             }
-            n_probes += missing.len() as u64;
+            n_probes += missing.len();
             if let Some(Some(subtable)) = self.subtables.get_mut(*place as usize) {
-                subtable.lookup_all(keys, &mut missing, hits, rank, basis);
+                subtable.lookup_all(keys, missing, hits, rank, basis);
             }
         }
         n_probes

@@ -84,7 +84,7 @@ impl PoolCache {
         self.alloc_class(Class::Jumbo)
     }
 
-    /// A second packet with the same frame, headroom and metadata.
+    /// A second packet with the same frame, headroom, offsets and metadata.
     #[must_use]
     pub fn copy(&mut self, packet: &Packet) -> Option<Packet> {
         let needed = packet.headroom() + packet.len();
@@ -95,6 +95,7 @@ impl PoolCache {
             self.free(copy);
             return None;
         }
+        copy.set_offsets(packet.offsets());
         *copy.meta_mut() = *packet.meta();
         Some(copy)
     }

@@ -20,8 +20,8 @@
     reason = "offsets and lengths within a buffer: bounded by JUMBO_BYTES, which fits u16"
 )]
 
-use crate::HEADROOM;
 use crate::pool::{Class, Inner, JUMBO_BYTES};
+use crate::{HEADROOM, Offsets};
 use core::fmt;
 use core::ptr::NonNull;
 
@@ -61,6 +61,8 @@ struct Head {
     /// Bytes of the frame.
     len: u16,
     class: Class,
+    /// Where the frame's layers begin, as far as somebody has looked.
+    offsets: Offsets,
     meta: PacketMeta,
 }
 
@@ -85,9 +87,16 @@ impl Packet {
     #[inline]
     pub(crate) unsafe fn over(slot: NonNull<u8>, class: Class, pool: NonNull<Inner>) -> Self {
         let head = slot.cast::<Head>();
-        let meta = PacketMeta::default();
+        let new = Head {
+            pool,
+            offset: HEADROOM as u16,
+            len: 0,
+            class,
+            offsets: Offsets::NONE,
+            meta: PacketMeta::default(),
+        };
         // SAFETY: the caller's promise: writable, aligned, owned by nobody else.
-        unsafe { head.write(Head { pool, offset: HEADROOM as u16, len: 0, class, meta }) };
+        unsafe { head.write(new) };
         Self { head }
     }
 
@@ -130,6 +139,20 @@ impl Packet {
     #[inline]
     pub fn meta_mut(&mut self) -> &mut PacketMeta {
         &mut self.head_mut().meta
+    }
+
+    /// Where the layers begin, as was found out last ([`set_offsets`](Self::set_offsets)); none in a
+    /// fresh packet. Nothing here looks at them: who changes the frame keeps them true.
+    #[must_use]
+    #[inline]
+    pub fn offsets(&self) -> Offsets {
+        self.head().offsets
+    }
+
+    /// Remembers where the layers begin.
+    #[inline]
+    pub fn set_offsets(&mut self, offsets: Offsets) {
+        self.head_mut().offsets = offsets;
     }
 
     /// The frame.
@@ -240,11 +263,12 @@ impl Packet {
         true
     }
 
-    /// Makes the frame empty with [`HEADROOM`] in front, and forgets the metadata.
+    /// Makes the frame empty with [`HEADROOM`] in front, and forgets what was known about it.
     pub fn clear(&mut self) {
         let head = self.head_mut();
         head.offset = HEADROOM as u16;
         head.len = 0;
+        head.offsets = Offsets::NONE;
         head.meta = PacketMeta::default();
     }
 

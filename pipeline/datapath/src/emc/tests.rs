@@ -74,18 +74,22 @@ impl Bench {
     /// `n_probes` subtables had to be probed, and offered to it.
     fn lookup(&mut self, numbers: &[u32], n_probes: u32) -> Vec<Option<Slot>> {
         let keys: Vec<_> = numbers.iter().map(|n| key(*n)).collect();
-        let mut hits = [None; BATCH];
+        let mut hits = Hits::new(keys.len());
         let asks = self.emc.asks(keys.len() as u64, &self.counters);
         let probes = if asks { Probe::all(&keys, BASIS) } else { Probes::new() };
         if asks {
             self.emc.lookup(&probes, &keys, &self.flows, &mut hits, &self.counters);
         }
-        let known = hits.iter().take(keys.len()).map(|hit| hit.map(|hit| hit.slot)).collect();
+        let known =
+            (0..keys.len()).map(|k| hits.slot(k)).map(|slot| (slot != Slot::NONE).then_some(slot));
+        let known = known.collect();
+        let unknown = hits.missing();
         self.table.lookup(&keys, BASIS, &mut hits);
-        for hit in hits.iter_mut().flatten().filter(|hit| hit.n_probes != 0) {
-            hit.n_probes = n_probes;
+        let found = unknown.without(hits.missing());
+        for packet in found {
+            hits.put(packet, Hit { slot: hits.slot(packet), n_probes });
         }
-        self.emc.insert_found(&probes, &keys, &self.flows, &hits, &self.counters);
+        self.emc.insert_found(&probes, &keys, &self.flows, (found, &hits), &self.counters);
         known
     }
 
@@ -174,17 +178,16 @@ fn a_key_with_too_many_words_is_left_to_the_table() {
     assert!(wide.map.count() > KEY_WORDS);
     let slot = bench.put(1);
     let slot = bench.flows.find(slot.ufid).expect("installed");
-    let mut hits = [None; BATCH];
     for _ in 0..2 {
-        hits = [None; BATCH];
+        let mut hits = Hits::new(1);
         assert!(bench.emc.asks(1, &bench.counters));
         let probes = Probe::all(&[wide], BASIS);
         bench.emc.lookup(&probes, &[wide], &bench.flows, &mut hits, &bench.counters);
-        assert_eq!(hits[0], None);
-        hits[0] = Some(Hit { slot, n_probes: 1 });
-        bench.emc.insert_found(&probes, &[wide], &bench.flows, &hits, &bench.counters);
+        assert_eq!(hits.slot(0), Slot::NONE);
+        let found = hits.missing();
+        hits.put(0, Hit { slot, n_probes: 1 });
+        bench.emc.insert_found(&probes, &[wide], &bench.flows, (found, &hits), &bench.counters);
     }
-    assert_eq!(hits[0], Some(Hit { slot, n_probes: 1 }));
     assert_eq!(bench.counts(), [0, 2, 0, 0, 0]);
 }
 

@@ -6,7 +6,7 @@ use flow::{Extracted, Flow, Mask, hash};
 use packet::BATCH;
 use sync::prefetch::prefetch;
 
-use super::{Hit, Hits, flows::Slot, index::Index};
+use super::{Hit, Hits, Packets, flows::Slot, index::Index};
 use crate::census::Fingerprint;
 
 /// Rows of a chunk.
@@ -18,9 +18,6 @@ struct Examined {
     bits: u64,
     word: usize,
 }
-
-/// Which packets of a batch have not hit, by number.
-pub(super) type Missing = heapless::Vec<u8, BATCH>;
 
 #[derive(Debug)]
 pub(super) struct Subtable {
@@ -58,54 +55,43 @@ impl Subtable {
         self.index.n_bytes() + self.rows.n_bytes()
     }
 
-    /// Finds the megaflows of the packets in `missing`, and leaves in it those that have none here.
+    /// Finds the megaflows of the packets in `missing`, as far as they are here.
     pub(super) fn lookup_all(
         &mut self,
         keys: &[Extracted],
-        missing: &mut Missing,
+        missing: Packets,
         hits: &mut Hits,
         n_probes: u32,
         basis: u32,
     ) {
         let mut hashes = [0; BATCH];
-        for (hash, packet) in hashes.iter_mut().zip(&*missing) {
-            if let Some(key) = keys.get(usize::from(*packet)) {
+        for (hash, packet) in hashes.iter_mut().zip(missing) {
+            if let Some(key) = keys.get(packet) {
                 *hash = self.hash(&key.flow, basis);
                 self.index.prefetch(*hash);
             }
         }
         let mut rows = [None; BATCH];
-        for (row, hash) in rows.iter_mut().zip(hashes).take(missing.len()) {
+        for ((row, hash), _) in rows.iter_mut().zip(hashes).zip(missing) {
             *row = self.index.find(hash, |_| true);
             if let Some(row) = *row {
                 self.rows.prefetch(row);
             }
         }
-        let mut n_left = 0;
-        for (k, (first, hash)) in rows.into_iter().zip(hashes).enumerate().take(missing.len()) {
-            let Some(packet) = missing.get(k).copied() else { break };
+        for ((first, hash), packet) in rows.into_iter().zip(hashes).zip(missing) {
             let found = first.and_then(|first| {
-                let flow = &keys.get(usize::from(packet))?.flow;
+                let flow = &keys.get(packet)?.flow;
                 // Different words with one hash are rare: then all rows of the hash are tried.
                 match self.rows.slot_if(first, self.masked(flow)) {
                     Some(slot) => Some(slot),
                     None => self.find_hashed(flow, hash),
                 }
             });
-            match (found, hits.get_mut(usize::from(packet))) {
-                (Some(slot), Some(hit)) => {
-                    *hit = Some(Hit { slot, n_probes });
-                    self.n_hits += 1;
-                }
-                _ => {
-                    if let Some(place) = missing.get_mut(n_left) {
-                        *place = packet;
-                    }
-                    n_left += 1;
-                }
+            if let Some(slot) = found {
+                hits.put(packet, Hit { slot, n_probes });
+                self.n_hits += 1;
             }
         }
-        missing.truncate(n_left);
     }
 
     /// The megaflow of a flow.

@@ -88,21 +88,28 @@ pub(crate) fn run(case: &Case, seconds: f64) -> Result<Measured, Box<dyn Error>>
             let mut poll_for = |seconds: f64| {
                 let (begun, before) = (Instant::now(), received.load(Ordering::Relaxed));
                 let cpu = cpu_time("/proc/thread-self/schedstat");
+                let mut stretches = Vec::new();
+                let (mut at, mut n) = (begun, before);
                 while begun.elapsed().as_secs_f64() < seconds {
                     for _ in 0..ROUNDS {
                         pmd.poll(now());
                     }
+                    let (later, more) = (Instant::now(), received.load(Ordering::Relaxed));
+                    stretches.push((later - at).as_secs_f64() / (more - n).max(1) as f64);
+                    (at, n) = (later, more);
                 }
-                let packets = received.load(Ordering::Relaxed) - before;
-                (packets, cpu_time("/proc/thread-self/schedstat") - cpu)
+                let packets = n - before;
+                let time = cpu_time("/proc/thread-self/schedstat") - cpu;
+                stretches.sort_unstable_by(f64::total_cmp);
+                let undisturbed = stretches.get(stretches.len() / 10).copied();
+                Measured { packets, time, undisturbed }
             };
             poll_for(seconds);
             poll_for(seconds)
         });
         let outcome = polled.join();
         done.store(true, Ordering::Relaxed);
-        let (packets, time) = outcome.map_err(|_| "the polling thread panicked")?;
-        Ok(Measured { packets, time })
+        Ok(outcome.map_err(|_| "the polling thread panicked")?)
     })
 }
 

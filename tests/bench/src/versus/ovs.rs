@@ -166,7 +166,7 @@ impl Ovs {
             let word = line.and_then(|rest| rest.split_whitespace().next());
             Ok(word.ok_or(format!("no {label:?} in:\n{text}"))?.parse()?)
         };
-        Ok(Measured { packets: count("Rx packets:")?, time })
+        Ok(Measured { packets: count("Rx packets:")?, time, undisturbed: None })
     }
 
     /// The `schedstat` file of the thread that polls.

@@ -1,0 +1,156 @@
+//! What the packets of a batch have hit, and which of them have not hit yet.
+
+use packet::BATCH;
+
+use super::Slot;
+
+/// What a packet has hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) slot: Slot,
+    /// Subtables that were probed for it; 0 if the exact-match cache knew it.
+    pub(crate) n_probes: u32,
+}
+
+/// Packets of a batch, by number, a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packets(u32);
+
+const _: () = assert!(BATCH == u32::BITS as usize);
+
+impl Packets {
+    /// The first `n`.
+    #[inline]
+    pub(crate) fn first_of(n: usize) -> Self {
+        Self(
+            u32::MAX
+                .checked_shl(u32::try_from(n).unwrap_or(u32::BITS))
+                .map_or(u32::MAX, |rest| !rest),
+        )
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    pub(crate) fn len(self) -> u64 {
+        self.0.count_ones().into()
+    }
+
+    /// Those that are not in `other`.
+    #[inline]
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, packet: usize) {
+        self.0 &= !(1 << (packet & (BATCH - 1)));
+    }
+}
+
+/// Their numbers, lowest first.
+impl Iterator for Packets {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let first = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(first)
+    }
+}
+
+/// The result of a batch lookup.
+#[derive(Debug)]
+pub(crate) struct Hits {
+    /// By packet; [`Slot::NONE`] where there is none.
+    slots: [Slot; BATCH],
+    n_probes: [u32; BATCH],
+    /// Those without.
+    missing: Packets,
+}
+
+impl Hits {
+    /// Of `n` packets that have hit nothing.
+    #[inline]
+    pub(crate) fn new(n: usize) -> Self {
+        Self { slots: [Slot::NONE; BATCH], n_probes: [0; BATCH], missing: Packets::first_of(n) }
+    }
+
+    /// Those that have not hit.
+    #[inline]
+    pub(crate) fn missing(&self) -> Packets {
+        self.missing
+    }
+
+    /// A packet has hit.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a power of two of them")]
+    pub(crate) fn put(&mut self, packet: usize, hit: Hit) {
+        self.slots[packet & (BATCH - 1)] = hit.slot;
+        self.n_probes[packet & (BATCH - 1)] = hit.n_probes;
+        self.missing.remove(packet);
+    }
+
+    /// What a packet has hit; [`Slot::NONE`] if nothing.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a power of two of them")]
+    pub(crate) fn slot(&self, packet: usize) -> Slot {
+        self.slots[packet & (BATCH - 1)]
+    }
+
+    /// What it took.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a power of two of them")]
+    pub(crate) fn n_probes(&self, packet: usize) -> u32 {
+        self.n_probes[packet & (BATCH - 1)]
+    }
+
+    /// The packets that have hit `slot`.
+    #[inline]
+    pub(crate) fn of_slot(&self, slot: Slot) -> Packets {
+        let all = self.slots.iter().enumerate();
+        Packets(all.fold(0, |packets, (k, other)| packets | u32::from(*other == slot) << k))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against a list of options.
+        #[test]
+        fn agrees_with_a_list(n in 0_usize..=BATCH, puts in proptest::collection::vec((0_usize..BATCH, 0_u32..3), 0..40)) {
+            let (mut hits, mut twin) = (Hits::new(n), [None; BATCH]);
+            for (packet, slot) in puts.into_iter().filter(|(packet, _)| *packet < n) {
+                let before = hits.missing();
+                hits.put(packet, Hit { slot: Slot(slot), n_probes: slot + 1 });
+                prop_assert_eq!(before.without(hits.missing()).len(), u64::from(twin[packet].is_none()));
+                twin[packet] = Some(slot);
+            }
+            let missing: Vec<_> = (0..n).filter(|packet| twin[*packet].is_none()).collect();
+            prop_assert_eq!(hits.missing().len(), missing.len() as u64);
+            prop_assert_eq!(hits.missing().collect::<Vec<_>>(), missing);
+            for slot in 0..3 {
+                let of: Vec<_> = (0..n).filter(|packet| twin[*packet] == Some(slot)).collect();
+                prop_assert_eq!(hits.of_slot(Slot(slot)).collect::<Vec<_>>(), of);
+            }
+            for (packet, slot) in twin.into_iter().enumerate() {
+                prop_assert_eq!(hits.slot(packet), slot.map_or(Slot::NONE, Slot));
+                prop_assert_eq!(hits.n_probes(packet), slot.map_or(0, |slot| slot + 1));
+            }
+        }
+    }
+}
