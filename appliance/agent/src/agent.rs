@@ -11,6 +11,7 @@ use crate::remote::{Remote, RemoteState};
 use crate::requests::Effect;
 use crate::role::Generation;
 use crate::{ConnId, Outbox, events, monitor, requests};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -65,7 +66,7 @@ impl Default for AgentConfig {
 /// What the network layer is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NetRequest {
-    /// Connect to the controller with this index; answer by `connected` or `connect_failed`.
+    /// Connect to the controller with this number; answer by `connected` or `connect_failed`.
     Connect(usize, SocketAddr),
     /// Send what is pending, then close.
     Close(ConnId),
@@ -99,7 +100,9 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub struct Agent {
     connections: Vec<Connection>,
-    remotes: Vec<Remote>,
+    /// The controllers that are configured, by a number that is not given twice.
+    remotes: BTreeMap<usize, Remote>,
+    next_remote: usize,
     shared: Shared,
     requests: Vec<NetRequest>,
     turn: usize,
@@ -110,8 +113,9 @@ pub struct Agent {
 impl Agent {
     /// An agent without connections; configured controllers are tried at once.
     pub fn new(config: AgentConfig) -> Self {
-        let remotes =
-            config.controllers.iter().map(|&to| Remote::new(to, config.max_backoff)).collect();
+        let remote = |&to| Remote::new(to, config.max_backoff);
+        let remotes: BTreeMap<_, _> = config.controllers.iter().map(remote).enumerate().collect();
+        let next_remote = remotes.len();
         let shared = Shared {
             generation: Generation::default(),
             config,
@@ -119,14 +123,38 @@ impl Agent {
             n_bundled_bytes: 0,
         };
         let (connections, requests) = (Vec::new(), Vec::new());
-        Self { connections, remotes, shared, requests, turn: 0, controlled: None }
+        Self { connections, remotes, next_remote, shared, requests, turn: 0, controlled: None }
+    }
+
+    /// From now on it behaves like this. Connections to controllers that stay configured live on,
+    /// unless `must_reconnect` or the versions that may be spoken change: then all begin anew.
+    pub fn reconfigure(&mut self, config: AgentConfig, must_reconnect: bool) {
+        let ends_all = must_reconnect || config.versions != self.shared.config.versions;
+        let stays = |remote: &Remote| config.controllers.contains(&remote.target);
+        self.remotes.retain(|_, remote| stays(remote));
+        for remote in self.remotes.values_mut() {
+            remote.set_max_backoff(config.max_backoff);
+        }
+        for &target in &config.controllers {
+            if !self.remotes.values().any(|remote| remote.target == target) {
+                self.remotes.insert(self.next_remote, Remote::new(target, config.max_backoff));
+                self.next_remote += 1;
+            }
+        }
+        for connection in &mut self.connections {
+            let is_ours = connection.remote.is_none_or(|k| self.remotes.contains_key(&k));
+            if ends_all || !is_ours {
+                connection.ending.get_or_insert("its configuration changed");
+            }
+        }
+        self.shared.config = config;
     }
 
     /// A peer connected to us. False when there are too many: close it.
     pub fn accepted(&mut self, conn: ConnId, peer: SocketAddr, now: Nanos) -> bool {
         // Whoever connects to us leaves room for the controllers that we connect to.
         let is_away = |remote: &&Remote| !matches!(remote.state(), RemoteState::Connected { .. });
-        let n_away = self.remotes.iter().filter(is_away).count();
+        let n_away = self.remotes.values().filter(is_away).count();
         if self.connections.len() + n_away >= MAX_CONNECTIONS {
             log::warn!("tcp:{peer}: refused, too many connections are open");
             return false;
@@ -134,9 +162,9 @@ impl Agent {
         self.open(conn, peer, None, now)
     }
 
-    /// The connection to the controller with index `remote` is up. False: close it.
+    /// The connection to the controller with number `remote` is up. False: close it.
     pub fn connected(&mut self, conn: ConnId, remote: usize, now: Nanos) -> bool {
-        let Some(entry) = self.remotes.get(remote) else {
+        let Some(entry) = self.remotes.get(&remote) else {
             return false;
         };
         if matches!(entry.state(), RemoteState::Connected { .. }) {
@@ -147,15 +175,15 @@ impl Agent {
             self.connect_failed(remote, now);
             return false;
         }
-        if let Some(entry) = self.remotes.get_mut(remote) {
+        if let Some(entry) = self.remotes.get_mut(&remote) {
             entry.connected(conn, now);
         }
         true
     }
 
-    /// No connection to the controller with index `remote` could be had.
+    /// No connection to the controller with number `remote` could be had.
     pub fn connect_failed(&mut self, remote: usize, now: Nanos) {
-        if let Some(remote) = self.remotes.get_mut(remote) {
+        if let Some(remote) = self.remotes.get_mut(&remote) {
             remote.attempt_failed(now);
         }
     }
@@ -167,7 +195,7 @@ impl Agent {
         };
         let connection = self.connections.swap_remove(k);
         self.shared.n_bundled_bytes -= connection.bundles.n_bytes();
-        if let Some(remote) = connection.remote.and_then(|k| self.remotes.get_mut(k)) {
+        if let Some(remote) = connection.remote.and_then(|k| self.remotes.get_mut(&k)) {
             log::info!("tcp:{}: connection lost", remote.target);
             remote.lost(now);
         }
@@ -205,9 +233,9 @@ impl Agent {
             }
         }
         self.end_connections(now);
-        for (k, remote) in self.remotes.iter_mut().enumerate() {
+        for (k, remote) in &mut self.remotes {
             if remote.wants_attempt(now) {
-                self.requests.push(NetRequest::Connect(k, remote.target));
+                self.requests.push(NetRequest::Connect(*k, remote.target));
             }
         }
         self.tell_bridge(bridge, now);
@@ -228,7 +256,7 @@ impl Agent {
             Closing::Aborted => None,
         });
         let bundles = self.connections.iter().filter_map(|c| c.bundles.deadline());
-        probes.chain(bundles).chain(self.remotes.iter().filter_map(Remote::deadline)).min()
+        probes.chain(bundles).chain(self.remotes.values().filter_map(Remote::deadline)).min()
     }
 
     /// The configured controllers, then those that connected to us.
@@ -243,7 +271,7 @@ impl Agent {
             },
         };
         let find = |conn: ConnId| self.connections.iter().find(|c| c.id == conn);
-        let configured = self.remotes.iter().map(|remote| match remote.state() {
+        let configured = self.remotes.values().map(|remote| match remote.state() {
             RemoteState::Connected { conn, .. } => view(remote.target, find(conn)),
             _ => view(remote.target, None),
         });

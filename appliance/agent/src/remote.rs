@@ -63,6 +63,11 @@ impl Remote {
         }
     }
 
+    /// From now on the wait is so long at most.
+    pub fn set_max_backoff(&mut self, max_backoff: Nanos) {
+        self.max_backoff = max_backoff.max(FIRST_BACKOFF);
+    }
+
     /// Where it stands.
     pub fn state(&self) -> RemoteState {
         self.state

@@ -8,22 +8,21 @@ use crate::outlet::{FirstForward, Outlet};
 use crate::pmd::Pmd;
 use crate::ports::Ports;
 use crate::rings::{
-    CONCLUSION_RING, FORWARD_RING, Forward, ORDER_RING, PROTOCOL_RING, REPORT_RING, Sender,
-    UPCALL_RING,
+    FORWARD_RING, Forward, ORDER_RING, PROTOCOL_RING, REPORT_RING, Sender, UPCALL_RING,
 };
 use crate::upcalls::{CoreTotals, CoreUpcalls, Lane, Service, UpcallConfig, UpcallMode};
-use agent::{Agent, AgentConfig};
+use agent::AgentConfig;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{
     CoreCounters, CoreId, DatapathConfig, Dpif as _, EmcConfig, MeterTable, PmdConfig, PmdDatapath,
-    PortNo, TableLimits,
+    TableLimits,
 };
 use flow::EtherAddr;
 use netdev::Netdev;
-use ofproto::{Bridge, BridgeConfig, Link, OfPort, PortSpec};
+use ofproto::{BridgeConfig, OfPort};
 use packet::{Pool, PoolCache};
 use sync::spsc::{Consumer, Producer, channel};
 use sync::time::Nanos;
@@ -66,7 +65,7 @@ pub struct SwitchParts {
 pub struct PortParts {
     /// Its name, as controllers see it.
     pub name: String,
-    /// Its OpenFlow number.
+    /// Its OpenFlow number; [`OfPort::ANY`] leaves the device out of the bridge for the time being.
     pub of: OfPort,
     /// The device.
     pub netdev: Box<dyn Netdev>,
@@ -85,8 +84,6 @@ impl Switch {
     /// Puts the parts together and opens the netdevs.
     pub fn new(parts: SwitchParts, now: Nanos) -> Self {
         let n_cores = parts.n_cores.max(1);
-        let mut bridge = Bridge::new(parts.bridge.clone(), now);
-        add_local(&mut bridge, now);
         let first_forward = Arc::new(FirstForward::default());
         let mut mesh = Mesh::new(n_cores);
         let meters = Arc::new(MeterTable::default());
@@ -100,9 +97,15 @@ impl Switch {
             let (report_tx, report_rx) = channel(REPORT_RING);
             let core = Core::new(k, &shared, &parts.upcalls, mesh.senders(k));
             let reporter = Sender::new(report_tx);
-            let inline = (bridge.inline_translator(core_id(k), CONCLUSION_RING), parts.upcalls);
             let incoming = mesh.receivers(k);
-            pmds.push(Pmd::new(core.datapath, core.outlet, inline, order_rx, incoming, reporter));
+            pmds.push(Pmd::new(
+                core.datapath,
+                core.outlet,
+                parts.upcalls,
+                order_rx,
+                incoming,
+                reporter,
+            ));
             links.push(CoreLink { orders: Sender::new(order_tx), counters: core.counters });
             upcalls.push(core.upcalls);
             reports.push(report_rx);
@@ -114,38 +117,16 @@ impl Switch {
         let mut dpif = RingDpif::new(links, own.datapath, own.counters, own.outlet, meters);
         dpif.begin_round(now);
 
-        let mut ports = Ports::new(parts.pool.clone());
-        for (k, port) in parts.ports.into_iter().enumerate() {
-            let number = PortNo(u32::try_from(k + 1).unwrap_or(u32::MAX));
-            let info = port.netdev.info();
-            let spec = PortSpec {
-                dp: Some(number),
-                of: port.of,
-                name: port.name,
-                hw_addr: EtherAddr(info.mac),
-                mtu: info.mtu,
-                link: Link::DOWN,
-            };
-            if let Err(error) = bridge.add_port(spec, now) {
-                log::error!("{}: not added to the bridge ({error:?})", info.name);
-                continue;
-            }
-            ports.add(number, port.netdev, &mut dpif, now);
-        }
-        if parts.datapath != dpif.config() {
-            dpif.configure(&parts.datapath);
-        }
-        // Ports begin with the links that they have, not with a change from down to up.
-        ports.run(&mut dpif, &mut bridge, now);
+        let base_mac = parts.base_mac();
+        let ports = Ports::new(parts.pool.clone());
         let management = parts.management.map(|(netdev, address)| {
             let (mac, cache) = (netdev.info().mac, PoolCache::new(parts.pool.clone()));
-            let mut stack = Management::new(mac, address, cache, parts.random, now);
-            stack.listen(parts.listen);
+            let stack = Management::new(mac, address, cache, parts.random, now);
             (netdev, stack)
         });
-        let control = Control::new(Parts {
-            bridge,
-            agent: Agent::new(parts.agent),
+        let mut control = Control::new(Parts {
+            template: parts.bridge,
+            agent: parts.agent,
             dpif,
             ports,
             management,
@@ -156,28 +137,23 @@ impl Switch {
             first_forward,
             memory: parts.memory,
             self_check_one_in: parts.self_check_one_in,
-            listen: parts.listen,
             pool: parts.pool,
+            base_mac,
         });
+        if parts.datapath != control.dpif.config() {
+            control.dpif.configure(&parts.datapath);
+        }
+        control.begin(parts.ports, parts.listen, now);
         Self { control, pmds }
     }
 }
 
-/// The bridge's own port. Nothing of this image listens on it: the management stack has a NIC of its
-/// own, so its link is down and frames for it end here.
-fn add_local(bridge: &mut Bridge, now: Nanos) {
-    let id = bridge.datapath_id().to_be_bytes();
-    let [_, _, mac @ ..] = id;
-    let spec = PortSpec {
-        dp: None,
-        of: OfPort::LOCAL,
-        name: bridge.name().into(),
-        hw_addr: EtherAddr(mac),
-        mtu: 1500,
-        link: Link::DOWN,
-    };
-    if let Err(error) = bridge.add_port(spec, now) {
-        log::error!("no LOCAL port ({error:?})");
+impl SwitchParts {
+    /// The address that names this machine: the management NIC's, or that of the first port.
+    fn base_mac(&self) -> EtherAddr {
+        let management = self.management.as_ref().map(|(netdev, _)| netdev.info().mac);
+        let first = || self.ports.first().map(|port| port.netdev.info().mac);
+        EtherAddr(management.or_else(first).unwrap_or([2, 0, 0, 0, 0, 1]))
     }
 }
 

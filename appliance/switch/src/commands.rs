@@ -6,13 +6,14 @@ mod revalidator;
 use crate::control::Control;
 use crate::coverage;
 use crate::telemetry;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 use datapath::CoreCounters;
 use log::LevelFilter;
-use ofproto::OfPort;
+use ofproto::{Bridge, OfPort};
 use sync::time::Nanos;
 
 /// Megaflows in one answer; more would not fit a client's patience.
@@ -159,52 +160,58 @@ fn exit(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     Ok(String::new())
 }
 
-/// Checks that a bridge that was named is ours.
-fn our_bridge(control: &Control, name: Option<&String>) -> Result<(), String> {
-    match name {
-        Some(name) if name != control.bridge.name() => Err("no such bridge".to_string()),
-        _ => Ok(()),
-    }
+/// The bridge of that name; without a name, the first.
+fn bridge<'a>(control: &'a mut Control, name: Option<&String>) -> Result<&'a mut Bridge, String> {
+    let mut bridges = control.bridges.iter_mut().map(|member| &mut member.bridge);
+    let found = match name {
+        Some(name) => bridges.find(|bridge| bridge.name() == name),
+        None => bridges.next(),
+    };
+    found.ok_or_else(|| "no such bridge".to_string())
 }
 
 fn ofproto_list(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    Ok(format!("{}\n", control.bridge.name()))
+    Ok(control.bridges.iter().map(|member| format!("{}\n", member.bridge.name())).collect())
 }
 
 fn fdb_show(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
-    our_bridge(control, params.first())?;
-    Ok(control.bridge.fdb_show(now))
+    Ok(bridge(control, params.first())?.fdb_show(now))
 }
 
 fn fdb_flush(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
-    our_bridge(control, params.first())?;
-    // Else packets from before the flush, counted after it, would teach their addresses anew.
-    control.bridge.credit_cached(now);
-    control.bridge.fdb_flush();
+    let flush = |bridge: &mut Bridge| {
+        // Else packets from before the flush, counted after it, would teach their addresses anew.
+        bridge.credit_cached(now);
+        bridge.fdb_flush();
+    };
+    match params.first() {
+        Some(name) => flush(bridge(control, Some(name))?),
+        None => control.bridges.iter_mut().for_each(|member| flush(&mut member.bridge)),
+    }
     Ok("table successfully flushed\n".to_string())
 }
 
 fn trace(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
     // As in Open vSwitch the bridge may be left out, and a frame may follow the flow.
-    let (bridge, rest) = match params {
-        [bridge, rest @ ..] if bridge == control.bridge.name() => (Some(bridge), rest),
-        [bridge, _, ..] if !bridge.contains('=') => (Some(bridge), params.get(1..).unwrap_or(&[])),
+    let (name, rest) = match params {
+        [name, rest @ ..] if control.bridges.by_name(name).is_some() => (Some(name), rest),
+        [name, _, ..] if !name.contains('=') => (Some(name), params.get(1..).unwrap_or(&[])),
         all => (None, all),
     };
-    our_bridge(control, bridge).map_err(|_| match bridge {
+    let bridge = bridge(control, name).map_err(|error| match name {
         Some(name) => format!("{name}: unknown bridge"),
-        None => "no such bridge".to_string(),
+        None => error,
     })?;
     let [what, frame @ ..] = rest else {
         return Err("no flow to trace".to_string());
     };
-    let names = Names(control);
+    let names = Names(bridge);
     let flow = flow::text::parse_flow(what, &names).map_err(|error| error.to_string())?;
     let Some(hex) = frame.first() else {
-        return Ok(control.bridge.trace(&flow));
+        return Ok(bridge.trace(&flow));
     };
     let bytes = unhex(hex).ok_or("the frame must be an even number of hexadecimal digits")?;
-    Ok(control.bridge.trace_frame(&bytes, OfPort(flow.in_port())))
+    Ok(bridge.trace_frame(&bytes, OfPort(flow.in_port())))
 }
 
 /// The bytes that hexadecimal digits spell; blanks between them are passed over.
@@ -221,15 +228,15 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The names of the bridge's ports.
-struct Names<'a>(&'a Control);
+struct Names<'a>(&'a Bridge);
 
 impl flow::text::PortNames for Names<'_> {
     fn name(&self, port: u32) -> Option<&str> {
-        self.0.bridge.state().ports.get(OfPort(port)).map(ofproto::Port::name)
+        self.0.state().ports.get(OfPort(port)).map(ofproto::Port::name)
     }
 
     fn number(&self, name: &str) -> Option<u32> {
-        self.0.bridge.state().ports.by_name(name).map(|port| port.number().0)
+        self.0.state().ports.by_name(name).map(|port| port.number().0)
     }
 }
 
@@ -246,7 +253,8 @@ fn sum(control: &Control, counter: Counter) -> u64 {
 }
 
 fn upcall_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
-    Ok(control.bridge.upcall_show() + &crate::upcalls::show(control))
+    let bridges: String = control.bridges.iter().map(|m| m.bridge.upcall_show()).collect();
+    Ok(bridges + &crate::upcalls::show(control))
 }
 
 fn coverage_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
@@ -262,7 +270,11 @@ fn coverage_read_counter(control: &mut Control, params: &[String], _: Nanos) -> 
 fn memory_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     let (used, total) = (control.memory)();
     let (small, jumbo) = control.pool.available();
-    let mut usage: Vec<(&str, u64)> = control.bridge.memory_usage().to_vec();
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, n) in control.bridges.iter().flat_map(|member| member.bridge.memory_usage()) {
+        *sums.entry(name).or_default() += n;
+    }
+    let mut usage: Vec<(&str, u64)> = sums.into_iter().collect();
     usage.extend([
         ("buffers-free", small as u64),
         ("heap-total", total as u64),

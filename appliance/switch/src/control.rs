@@ -9,6 +9,7 @@
 //! Each step of [`Control::poll`] is bounded, so on a single processor the polling bodies get their turn
 //! soon, and no source of work, however busy, keeps the others waiting.
 
+use crate::bridges::{BridgeId, Bridges, Member};
 use crate::channel::{ByteChannel, ControlChannel};
 use crate::commands;
 use crate::coverage::{self, Coverage};
@@ -20,16 +21,17 @@ use crate::reconfigure::Intent;
 use crate::rings::{PROTOCOL_RING, Report};
 use crate::upcalls::{Service, UpcallConfig, UpcallStats};
 use crate::waiting::{Until, Waiting};
-use agent::{Agent, ConnId, NetRequest};
+use agent::{AgentConfig, ConnId, NetRequest};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use datapath::Dpif;
+use datapath::{Dpif, DropReason, PortNo, Upcall, UpcallReason};
+use flow::EtherAddr;
 use netdev::Netdev;
-use ofproto::Bridge;
+use ofproto::{Bridge, BridgeConfig};
 use packet::Pool;
 use sync::spsc::Consumer;
 use sync::time::Nanos;
@@ -43,8 +45,10 @@ const RETRY: Nanos = Nanos::from_secs(1);
 
 /// What a control body is made of.
 pub(crate) struct Parts {
-    pub(crate) bridge: Bridge,
-    pub(crate) agent: Agent,
+    /// What bridges are made like.
+    pub(crate) template: BridgeConfig,
+    /// What their agents are made like.
+    pub(crate) agent: AgentConfig,
     pub(crate) dpif: RingDpif,
     pub(crate) ports: Ports,
     pub(crate) management: Option<(Box<dyn Netdev>, Management)>,
@@ -55,26 +59,32 @@ pub(crate) struct Parts {
     pub(crate) first_forward: Arc<FirstForward>,
     pub(crate) memory: fn() -> (usize, usize),
     pub(crate) self_check_one_in: u32,
-    pub(crate) listen: u16,
     pub(crate) pool: Arc<Pool>,
+    /// The address that names this machine.
+    pub(crate) base_mac: EtherAddr,
 }
 
 /// The control core's share of the switch.
 #[derive(Debug)]
 pub struct Control {
-    pub(crate) bridge: Bridge,
-    pub(crate) agent: Agent,
+    pub(crate) bridges: Bridges,
+    /// What bridges are made like.
+    pub(crate) template: BridgeConfig,
+    /// What their agents are made like.
+    pub(crate) agent_template: AgentConfig,
+    pub(crate) base_mac: EtherAddr,
     pub(crate) dpif: RingDpif,
     pub(crate) ports: Ports,
     pub(crate) network: Option<Network>,
     pub(crate) first_forward: Arc<FirstForward>,
     pub(crate) memory: fn() -> (usize, usize),
-    pub(crate) listen: u16,
     pub(crate) pool: Arc<Pool>,
     pub(crate) exit: bool,
     pub(crate) coverage: Coverage,
     /// What the switch is to be.
     pub(crate) intent: Intent,
+    /// A TCP port by which controllers reach the bridge of the boot in any case; 0 is none.
+    pub(crate) door: u16,
     /// One in so many cache hits is checked; 0 is none.
     pub(crate) self_check_one_in: u32,
     /// Commands that are not answered yet.
@@ -95,18 +105,23 @@ pub(crate) struct Network {
     netdev: Box<dyn Netdev>,
     pub(crate) stack: Management,
     /// Connections under way to configured controllers, by socket.
-    connecting: BTreeMap<SocketId, usize>,
+    connecting: BTreeMap<SocketId, Remote>,
     /// Configured controllers to connect to as soon as there is an address to come from.
-    to_connect: BTreeMap<usize, SocketAddr>,
-    /// Connections of the agent.
-    open: Vec<SocketId>,
+    to_connect: BTreeMap<Remote, SocketAddr>,
+    /// Connections of the agents.
+    open: Vec<(SocketId, BridgeId)>,
     /// To be closed when everything is sent.
     closing: Vec<SocketId>,
+    /// Ports on which controllers are listened for.
+    doors: Vec<u16>,
     /// When the NIC was opened.
     opened: Nanos,
     /// When to try to open it, while it is not.
     again: Option<Nanos>,
 }
+
+/// A configured controller: of which bridge, and its number there.
+type Remote = (BridgeId, usize);
 
 impl Control {
     pub(crate) fn new(parts: Parts) -> Self {
@@ -117,22 +132,25 @@ impl Control {
             to_connect: BTreeMap::new(),
             open: Vec::new(),
             closing: Vec::new(),
+            doors: Vec::new(),
             opened: Nanos::ZERO,
             again: Some(Nanos::ZERO),
         });
         Self {
-            bridge: parts.bridge,
-            agent: parts.agent,
+            bridges: Bridges::default(),
+            template: parts.template,
+            agent_template: parts.agent,
+            base_mac: parts.base_mac,
             dpif: parts.dpif,
             ports: parts.ports,
             network,
             first_forward: parts.first_forward,
             memory: parts.memory,
-            listen: parts.listen,
             pool: parts.pool,
             exit: false,
             coverage: Coverage::default(),
             intent: Intent::default(),
+            door: 0,
             self_check_one_in: parts.self_check_one_in,
             waiting: Vec::new(),
             later: None,
@@ -148,22 +166,46 @@ impl Control {
     pub fn poll(&mut self, now: Nanos) -> bool {
         self.ready.get_or_insert(now);
         self.dpif.begin_round(now);
-        let mut worked = self.bridge.take_conclusions(now) > 0;
+        let mut worked = false;
+        for member in self.bridges.iter_mut() {
+            worked |= member.bridge.take_conclusions(now) > 0;
+        }
         worked |= self.handle_upcalls(now);
         worked |= self.hear_network(now);
-        worked |= self.agent.poll(now, &mut self.bridge, &mut self.dpif);
+        for Member { agent, bridge, .. } in self.bridges.iter_mut() {
+            worked |= agent.poll(now, bridge, &mut self.dpif);
+        }
         self.tell_network(now);
         worked |= self.take_reports(now);
         worked |= self.serve_channels(now);
-        self.bridge.run(&mut self.dpif, now);
+        for Member { bridge, .. } in self.bridges.iter_mut() {
+            bridge.run(&mut self.dpif, now);
+        }
         self.observe(now);
-        self.ports.run(&mut self.dpif, &mut self.bridge, now);
+        self.ports.run(&mut self.dpif, &mut self.bridges, now);
+        self.settle(now);
         worked
     }
 
-    /// Lets a host that runs the switch in its own process configure the bridge.
+    /// Lets a host that runs the switch in its own process configure its first bridge.
+    ///
+    /// # Panics
+    /// When there is no bridge: see [`Self::configure_bridge`].
     pub fn configure<R>(&mut self, change: impl FnOnce(&mut Bridge, &mut dyn Dpif) -> R) -> R {
-        change(&mut self.bridge, &mut self.dpif)
+        let Self { bridges, dpif, .. } = self;
+        let member = bridges.iter_mut().next().expect("a switch begins with a bridge");
+        change(&mut member.bridge, dpif)
+    }
+
+    /// As [`Self::configure`], for the bridge of that name, if there is one.
+    pub fn configure_bridge<R>(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut Bridge, &mut dyn Dpif) -> R,
+    ) -> Option<R> {
+        let Self { bridges, dpif, .. } = self;
+        let mut members = bridges.iter_mut();
+        members.find(|m| m.bridge.name() == name).map(|member| change(&mut member.bridge, dpif))
     }
 
     /// A unixctl client asked for the end, and has its answer.
@@ -206,7 +248,7 @@ impl Control {
             }
             let Some(upcall) = self.service.next_protocol() else { break };
             worked = true;
-            self.bridge.handle_upcall(upcall, &mut self.dpif, now);
+            self.handle_upcall(upcall, now);
         }
         self.service.sort();
         let limit = UPCALLS_PER_ROUND * self.service.n_cores();
@@ -218,15 +260,31 @@ impl Control {
             let Some(upcall) = self.service.next() else { break };
             worked = true;
             let (core, port) = (upcall.core, upcall.port);
-            self.bridge.handle_upcall(upcall, &mut self.dpif, now);
+            self.handle_upcall(upcall, now);
             self.service.answered(core, self.dpif.upcall_counters(core, port));
         }
         for _ in 0..limit {
             let Some(check) = self.service.next_check() else { break };
             worked = true;
-            self.bridge.self_check(check, &mut self.dpif, now);
+            let port = PortNo(check.flow.in_port());
+            if let Some(Member { bridge, .. }) = self.bridges.of_port(port) {
+                bridge.self_check(check, &mut self.dpif, now);
+            }
         }
         worked
+    }
+
+    /// The bridge answers whose port the frame came in on; without one it is lost.
+    fn handle_upcall(&mut self, upcall: Upcall, now: Nanos) {
+        match self.bridges.of_port(upcall.port) {
+            Some(Member { bridge, .. }) => bridge.handle_upcall(upcall, &mut self.dpif, now),
+            // A copy for a controller was counted when it was sent.
+            None if matches!(upcall.reason, UpcallReason::Action(_)) => {}
+            None => {
+                let (packet, flow) = (upcall.packet, upcall.flow);
+                self.dpif.discard(packet, &flow, DropReason::UpcallNoBridge);
+            }
+        }
     }
 
     /// Frames of the management NIC, and what they mean for the agent.
@@ -238,36 +296,48 @@ impl Control {
         while let Some(event) = network.stack.next_event() {
             worked = true;
             match event {
-                Event::Accepted { id, peer, .. } => {
-                    if self.agent.accepted(ConnId(id.0), peer, now) {
-                        network.open.push(id);
-                    } else {
-                        network.stack.abort(id);
+                Event::Accepted { id, peer, port } => {
+                    let door = (self.door, self.template.name.as_str());
+                    let bridge = Self::behind(&self.bridges, door, port);
+                    let bridge = bridge.filter(|bridge| {
+                        let member = self.bridges.get_mut(*bridge);
+                        member.is_some_and(|m| m.agent.accepted(ConnId(id.0), peer, now))
+                    });
+                    match bridge {
+                        Some(bridge) => network.open.push((id, bridge)),
+                        None => network.stack.abort(id),
                     }
                 }
                 Event::Connected(id) => {
-                    let remote = network.connecting.remove(&id);
-                    let known = remote.is_some_and(|k| self.agent.connected(ConnId(id.0), k, now));
-                    if known {
-                        network.open.push(id);
-                    } else {
-                        network.stack.abort(id);
+                    let known = network.connecting.remove(&id).and_then(|(bridge, k)| {
+                        let agent = &mut self.bridges.get_mut(bridge)?.agent;
+                        agent.connected(ConnId(id.0), k, now).then_some(bridge)
+                    });
+                    match known {
+                        Some(bridge) => network.open.push((id, bridge)),
+                        None => network.stack.abort(id),
                     }
                 }
                 Event::Closed(id) => {
-                    network.open.retain(|&open| open != id);
                     network.closing.retain(|&closing| closing != id);
-                    match network.connecting.remove(&id) {
-                        Some(remote) => self.agent.connect_failed(remote, now),
-                        None => self.agent.closed(ConnId(id.0), now),
+                    let open = network.open.iter().position(|(open, _)| *open == id);
+                    if let Some((_, bridge)) = open.map(|k| network.open.remove(k))
+                        && let Some(member) = self.bridges.get_mut(bridge)
+                    {
+                        member.agent.closed(ConnId(id.0), now);
+                    }
+                    if let Some((bridge, k)) = network.connecting.remove(&id)
+                        && let Some(member) = self.bridges.get_mut(bridge)
+                    {
+                        member.agent.connect_failed(k, now);
                     }
                 }
             }
         }
-        for &id in &network.open {
+        for &(id, bridge) in &network.open {
+            let Some(Member { agent, .. }) = self.bridges.get_mut(bridge) else { continue };
             let mut budget = BYTES_PER_ROUND;
             while budget > 0 {
-                let agent = &mut self.agent;
                 let taken =
                     network.stack.receive(id, |bytes| agent.received(ConnId(id.0), bytes, now));
                 if taken == 0 {
@@ -283,29 +353,32 @@ impl Control {
 
     /// The agent's bytes and requests to the management stack.
     fn tell_network(&mut self, now: Nanos) {
-        while let Some(request) = self.agent.next_request() {
-            match (request, &mut self.network) {
-                (NetRequest::Connect(remote, target), Some(network)) => {
-                    network.give_up_attempts(remote);
-                    network.to_connect.insert(remote, target);
+        for Member { id: bridge, agent, .. } in self.bridges.iter_mut() {
+            while let Some(request) = agent.next_request() {
+                match (request, &mut self.network) {
+                    (NetRequest::Connect(remote, target), Some(network)) => {
+                        network.give_up_attempts((*bridge, remote));
+                        network.to_connect.insert((*bridge, remote), target);
+                    }
+                    (NetRequest::Connect(remote, _), None) => agent.connect_failed(remote, now),
+                    (NetRequest::Close(conn), Some(network)) => {
+                        network.closing.push(SocketId(conn.0));
+                    }
+                    (NetRequest::Abort(conn), Some(network)) => {
+                        network.stack.abort(SocketId(conn.0));
+                    }
+                    (NetRequest::Close(_) | NetRequest::Abort(_), None) => {}
                 }
-                (NetRequest::Connect(remote, _), None) => self.agent.connect_failed(remote, now),
-                (NetRequest::Close(conn), Some(network)) => {
-                    network.closing.push(SocketId(conn.0));
-                }
-                (NetRequest::Abort(conn), Some(network)) => {
-                    network.stack.abort(SocketId(conn.0));
-                }
-                (NetRequest::Close(_) | NetRequest::Abort(_), None) => {}
             }
         }
         let Some(network) = &mut self.network else {
             return;
         };
-        network.connect(&mut self.agent, now);
+        network.connect(&mut self.bridges, now);
         let mut queued = false;
-        for &id in &network.open {
-            let Some(outbox) = self.agent.output(ConnId(id.0)) else {
+        for &(id, bridge) in &network.open {
+            let Some(Member { agent, .. }) = self.bridges.get_mut(bridge) else { continue };
+            let Some(outbox) = agent.output(ConnId(id.0)) else {
                 continue;
             };
             let sent = network.stack.send(id, outbox.pending());
@@ -365,7 +438,7 @@ impl Control {
             let totals = coverage::totals(self);
             self.coverage.sample(&totals, now);
         }
-        for wrong in self.bridge.take_wrong_flows() {
+        for wrong in self.bridges.iter_mut().flat_map(|member| member.bridge.take_wrong_flows()) {
             log::error!(
                 "cached flow {} was wrong ({}): did {}, right is {}; see uniswitch/self-check",
                 wrong.ufid,
@@ -380,21 +453,22 @@ impl Control {
 impl Network {
     /// Begins the connections that were asked for. Before the lease of DHCP is there none can
     /// begin; to call that a failure would cost a back-off, so they wait.
-    fn connect(&mut self, agent: &mut Agent, now: Nanos) {
+    fn connect(&mut self, bridges: &mut Bridges, now: Nanos) {
         let is_addressed = self.stack.address().is_some();
         let ready = |target: &SocketAddr| is_addressed || target.is_ipv6();
         for (remote, target) in self.to_connect.extract_if(.., |_, target| ready(target)) {
+            let Some(Member { agent, .. }) = bridges.get_mut(remote.0) else { continue };
             match self.stack.connect(target) {
                 Ok(id) => {
                     self.connecting.insert(id, remote);
                 }
-                Err(_) => agent.connect_failed(remote, now),
+                Err(_) => agent.connect_failed(remote.1, now),
             }
         }
     }
 
     /// Ends the attempts to connect to this controller that the agent waits for no longer.
-    fn give_up_attempts(&mut self, remote: usize) {
+    fn give_up_attempts(&mut self, remote: Remote) {
         let Self { stack, connecting, to_connect, .. } = self;
         to_connect.remove(&remote);
         connecting.retain(|&id, &mut of| {
@@ -434,6 +508,46 @@ impl Network {
                 Some(now.saturating_add(RETRY))
             }
         };
+    }
+
+    /// Ports on which controllers are listened for.
+    pub(crate) fn doors(&self) -> impl Iterator<Item = u16> {
+        self.doors.iter().copied()
+    }
+
+    /// Listens for controllers on these ports, and on no others.
+    pub(crate) fn listen(&mut self, wanted: &[u16]) {
+        let Self { stack, doors, .. } = self;
+        doors.retain(|door| {
+            if !wanted.contains(door) {
+                stack.unlisten(*door);
+            }
+            wanted.contains(door)
+        });
+        for &port in wanted.iter().filter(|port| **port != 0) {
+            if !doors.contains(&port) {
+                doors.push(port);
+                stack.listen(port);
+            }
+        }
+    }
+
+    /// Ends all connections of a bridge that goes.
+    pub(crate) fn forget_bridge(&mut self, bridge: BridgeId) {
+        let Self { stack, connecting, to_connect, open, .. } = self;
+        to_connect.retain(|remote, _| remote.0 != bridge);
+        connecting.retain(|&id, remote| {
+            if remote.0 == bridge {
+                stack.abort(id);
+            }
+            remote.0 != bridge
+        });
+        open.retain(|&(id, of)| {
+            if of == bridge {
+                stack.abort(id);
+            }
+            of != bridge
+        });
     }
 
     /// The NIC's name and address.

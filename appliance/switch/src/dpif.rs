@@ -11,8 +11,9 @@
 
 mod reading;
 
+use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
-use crate::rings::{Order, PortQueues, Sender, TxRoute};
+use crate::rings::{CONCLUSION_RING, Order, PortQueues, Sender, TxRoute};
 use crate::upcalls::{UpcallConfig, UpcallCounters, UpcallStats};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -23,6 +24,7 @@ use datapath::{
     MeterTable, Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
 };
 use flow::{Flow, Mask};
+use ofproto::Bridge;
 use packet::Packet;
 use sync::time::Nanos;
 
@@ -131,9 +133,46 @@ impl RingDpif {
             link.orders.send(Order::TakePort(Box::new(queues)));
         }
         if let Some(Counts { frames, upcalls }) = counters.last().cloned() {
-            let add = Command::AddPort(port, frames.clone());
-            self.own.apply(add, self.now, &mut self.outlet);
             self.outlet.add_port(port, frames, upcalls, TxRoute::Core(home));
+        }
+    }
+
+    /// From now on frames may come from the port and go there; they are the bridge's. Its queues may
+    /// come before or later.
+    pub(crate) fn bind(&mut self, port: PortNo, to: BridgeId) {
+        let n = self.links.len();
+        let counters =
+            self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
+        for (link, Counts { frames, .. }) in self.links.iter_mut().zip(counters.iter()) {
+            link.orders.send(Order::Bind(port, to, frames.clone()));
+        }
+        if let Some(Counts { frames, .. }) = counters.last().cloned() {
+            self.own.apply(Command::AddPort(port, frames), self.now, &mut self.outlet);
+        }
+    }
+
+    /// The port is nobody's: its megaflows go, what is output to it is dropped, and so is what it
+    /// receives. In force when a later fence has passed.
+    pub(crate) fn unbind(&mut self, port: PortNo) {
+        for link in &mut self.links {
+            link.orders.send(Order::Unbind(port));
+        }
+        self.own.apply(Command::RemovePort(port), self.now, &mut self.outlet);
+    }
+
+    /// Gives every core what it answers the misses of a bridge with.
+    pub(crate) fn add_bridge(&mut self, id: BridgeId, bridge: &mut Bridge) {
+        for (k, link) in self.links.iter_mut().enumerate() {
+            let core = CoreId(u16::try_from(k).unwrap_or(u16::MAX));
+            let translator = bridge.inline_translator(core, CONCLUSION_RING);
+            link.orders.send(Order::AddBridge(id, Box::new(translator)));
+        }
+    }
+
+    /// Takes that from every core.
+    pub(crate) fn remove_bridge(&mut self, id: BridgeId) {
+        for link in &mut self.links {
+            link.orders.send(Order::RemoveBridge(id));
         }
     }
 
@@ -143,7 +182,6 @@ impl RingDpif {
         for link in &mut self.links {
             link.orders.send(Order::ReleasePort(port));
         }
-        self.own.apply(Command::RemovePort(port), self.now, &mut self.outlet);
         self.outlet.remove_port(port);
     }
 

@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod assemble;
+mod bridges;
 mod channel;
 mod commands;
 mod control;

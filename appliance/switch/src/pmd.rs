@@ -14,6 +14,7 @@
 //! One call of [`Pmd::poll`] is one round. It never waits and never allocates for a frame; what the
 //! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
 
+use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
 use crate::rings::{FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
 use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
@@ -22,7 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
 use netdev::{RxQueue, RxStats};
-use ofproto::InlineTranslator;
+use ofproto::{Declined, InlineTranslator};
 use packet::Batch;
 use sync::spsc::Consumer;
 use sync::time::Nanos;
@@ -43,7 +44,7 @@ pub struct Pmd {
     datapath: PmdDatapath,
     ingress: Vec<Ingress>,
     outlet: Outlet,
-    translator: InlineTranslator,
+    translators: Translators,
     budget: Budget,
     orders: Consumer<Order>,
     /// Frames from other cores, for queues that this core owns.
@@ -69,18 +70,17 @@ impl Pmd {
     pub(crate) fn new(
         datapath: PmdDatapath,
         outlet: Outlet,
-        inline: (InlineTranslator, UpcallConfig),
+        config: UpcallConfig,
         orders: Consumer<Order>,
         incoming: Vec<Consumer<Forward>>,
         reports: Sender<Report>,
     ) -> Self {
-        let (translator, config) = inline;
         let counted = outlet.cycles();
         Self {
             datapath,
             ingress: Vec::new(),
             outlet,
-            translator,
+            translators: Translators::default(),
             budget: Budget::new(config),
             orders,
             incoming,
@@ -164,7 +164,7 @@ impl Pmd {
 
     /// Answers the misses that were kept, within the budget; the others go to the control core.
     fn answer_misses(&mut self, now: Nanos) -> bool {
-        let Self { datapath, outlet, translator, budget, .. } = self;
+        let Self { datapath, outlet, translators, budget, .. } = self;
         let began = datapath.is_measured().then(|| outlet.cycles());
         let mut worked = false;
         // Answers may recirculate and miss again, but not for ever.
@@ -177,6 +177,9 @@ impl Pmd {
                     return Err(NoAnswer::Budget);
                 }
                 let n_bytes = upcall.packet.len() as u64;
+                let Some(translator) = translators.of(port) else {
+                    return Err(NoAnswer::Declined(Declined::NoRoom));
+                };
                 translator.answer(&upcall.flow, n_bytes, admit, now).map_err(NoAnswer::Declined)
             });
             match answered {
@@ -216,21 +219,31 @@ impl Pmd {
             };
             match order {
                 Order::Datapath(command) => self.datapath.apply(command, now, &mut self.outlet),
-                Order::TakePort(queues) => self.take_port(*queues, now),
-                Order::ReleasePort(port) => self.release_port(port, now),
+                Order::TakePort(queues) => self.take_port(*queues),
+                Order::ReleasePort(port) => self.release_port(port),
                 Order::Upcalls(config) => {
                     self.budget.configure(config);
                     self.outlet.upcalls().configure(&config);
+                }
+                Order::AddBridge(id, translator) => self.translators.add(id, *translator),
+                Order::RemoveBridge(id) => self.translators.remove(id),
+                Order::Bind(port, id, counters) => {
+                    self.translators.bind(port, Some(id));
+                    let add = datapath::Command::AddPort(port, counters);
+                    self.datapath.apply(add, now, &mut self.outlet);
+                }
+                Order::Unbind(port) => {
+                    self.translators.bind(port, None);
+                    let remove = datapath::Command::RemovePort(port);
+                    self.datapath.apply(remove, now, &mut self.outlet);
                 }
             }
         }
         true
     }
 
-    fn take_port(&mut self, queues: PortQueues, now: Nanos) {
+    fn take_port(&mut self, queues: PortQueues) {
         let PortQueues { port, counters, upcalls, rx, tx } = queues;
-        let add = datapath::Command::AddPort(port, counters.clone());
-        self.datapath.apply(add, now, &mut self.outlet);
         self.outlet.add_port(port, counters.clone(), upcalls, tx);
         self.budget.add_port(port);
         if let Some(queue) = rx {
@@ -240,8 +253,7 @@ impl Pmd {
         }
     }
 
-    fn release_port(&mut self, port: PortNo, now: Nanos) {
-        self.datapath.apply(datapath::Command::RemovePort(port), now, &mut self.outlet);
+    fn release_port(&mut self, port: PortNo) {
         let tx = self.outlet.remove_port(port);
         let k = self.ingress.iter().position(|ingress| ingress.port == port);
         let rx = k.map(|k| {
@@ -272,6 +284,46 @@ impl Pmd {
             self.ingress.iter_mut().for_each(Ingress::carry_over);
             self.datapath.tick(now);
         }
+    }
+}
+
+/// Which bridge answers for which port.
+#[derive(Debug, Default)]
+struct Translators {
+    by_bridge: Vec<Option<InlineTranslator>>,
+    by_port: Vec<Option<BridgeId>>,
+}
+
+impl Translators {
+    fn add(&mut self, id: BridgeId, translator: InlineTranslator) {
+        let k = id.index();
+        if self.by_bridge.len() <= k {
+            self.by_bridge.resize_with(k + 1, || None);
+        }
+        if let Some(place) = self.by_bridge.get_mut(k) {
+            *place = Some(translator);
+        }
+    }
+
+    fn remove(&mut self, id: BridgeId) {
+        if let Some(place) = self.by_bridge.get_mut(id.index()) {
+            *place = None;
+        }
+    }
+
+    fn bind(&mut self, port: PortNo, to: Option<BridgeId>) {
+        let k = port.0 as usize;
+        if self.by_port.len() <= k && port <= PortNo::MAX {
+            self.by_port.resize(k + 1, None);
+        }
+        if let Some(place) = self.by_port.get_mut(k) {
+            *place = to;
+        }
+    }
+
+    fn of(&mut self, port: PortNo) -> Option<&mut InlineTranslator> {
+        let id = (*self.by_port.get(port.0 as usize)?)?;
+        self.by_bridge.get_mut(id.index())?.as_mut()
     }
 }
 

@@ -9,14 +9,16 @@
 //! A device that breaks its protocol loses its queues only: the port stays, its counters go on, and
 //! the device is reset and opened again. No other port notices.
 
+use crate::bridges::{Bridges, Member};
 use crate::dpif::RingDpif;
 use crate::rings::Report;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::PortNo;
 use netdev::{LinkState, Netdev, QueueFault, QueuePair, RxQueue, TxQueue};
-use ofproto::{Bridge, Link};
+use ofproto::Link;
 use packet::Pool;
 use sync::time::Nanos;
 
@@ -38,10 +40,13 @@ pub(crate) struct Ports {
 #[derive(Debug)]
 struct Entry {
     port: PortNo,
+    /// What it is called since boot.
+    name: String,
     netdev: Box<dyn Netdev>,
     state: State,
     link: LinkState,
     n_faults: u64,
+    n_link_changes: u64,
     opened: Nanos,
 }
 
@@ -62,13 +67,15 @@ impl Ports {
     pub(crate) fn add(
         &mut self,
         port: PortNo,
+        name: String,
         netdev: Box<dyn Netdev>,
         dpif: &mut RingDpif,
         now: Nanos,
     ) {
         let link = LinkState { up: false, speed_mbps: None };
         let state = State::Down { again: Nanos::ZERO };
-        let mut entry = Entry { port, netdev, state, link, n_faults: 0, opened: now };
+        let mut entry =
+            Entry { port, name, netdev, state, link, n_faults: 0, n_link_changes: 0, opened: now };
         entry.open(&self.pool, dpif, now);
         self.entries.push(entry);
     }
@@ -92,7 +99,7 @@ impl Ports {
 
     /// Opens what is due to be opened, and looks at the links now and then: the bridge hears of
     /// each port whose link changed.
-    pub(crate) fn run(&mut self, dpif: &mut RingDpif, bridge: &mut Bridge, now: Nanos) {
+    pub(crate) fn run(&mut self, dpif: &mut RingDpif, bridges: &mut Bridges, now: Nanos) {
         let check_links = now >= self.next_link_check;
         if check_links {
             self.next_link_check = now.saturating_add(LINK_INTERVAL);
@@ -110,12 +117,31 @@ impl Ports {
             };
             if link != entry.link {
                 entry.link = link;
+                entry.n_link_changes += 1;
+                let Some(Member { bridge, .. }) = bridges.of_port(entry.port) else { continue };
                 let number = bridge.state().ports.by_dp(entry.port).map(|port| port.number());
                 if let Some(number) = number {
                     bridge.port_changed(number, Link { up: link.up, speed_mbps: link.speed_mbps });
                 }
             }
         }
+    }
+
+    /// The netdevs by the numbers of their ports.
+    pub(crate) fn get(&self, port: PortNo) -> Option<(&dyn Netdev, LinkState)> {
+        let entry = self.entries.iter().find(|entry| entry.port == port)?;
+        Some((&*entry.netdev, entry.link))
+    }
+
+    /// The port of the netdev that has this name since boot.
+    pub(crate) fn by_name(&self, name: &str) -> Option<PortNo> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.port)
+    }
+
+    /// How often a port's link changed.
+    pub(crate) fn n_link_changes(&self, port: PortNo) -> u64 {
+        let entry = self.entries.iter().find(|entry| entry.port == port);
+        entry.map_or(0, |entry| entry.n_link_changes)
     }
 
     /// Each port's link, and how often its device was reset for a fault.

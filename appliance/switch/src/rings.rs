@@ -1,7 +1,7 @@
 //! What crosses between cores, and the rings that carry it.
 //!
 //! ```text
-//!  control ── orders ──► core       megaflow commands, queues to take over, fences
+//!  control ── orders ──► core       megaflow commands, queues to take over, whose a port is, fences
 //!  control ◄─ upcalls ── core       packets without a conclusion, samples for the self check
 //!  control ◄─ protocol ─ core       such packets of protocols that go before all others
 //!  control ◄─ conclusions core      what the core concluded itself (made by ofproto)
@@ -11,12 +11,14 @@
 //! Every ring has one producer and one consumer and a fixed length. A full ring of upcalls or forwards
 //! drops frames, each under its reason; orders and reports are never lost: they wait with the sender.
 
+use crate::bridges::BridgeId;
 use crate::upcalls::{UpcallConfig, UpcallCounters};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use datapath::{Check, Command, PortCounters, PortNo, Upcall};
 use netdev::{QueueFault, RxQueue, TxQueue};
+use ofproto::InlineTranslator;
 use packet::Packet;
 use sync::spsc::Producer;
 
@@ -44,6 +46,14 @@ pub(crate) enum Order {
     ReleasePort(PortNo),
     /// Answer upcalls like this from now on.
     Upcalls(UpcallConfig),
+    /// A bridge appears; with this its misses are answered here.
+    AddBridge(BridgeId, Box<InlineTranslator>),
+    /// A bridge is gone.
+    RemoveBridge(BridgeId),
+    /// From now on the port belongs to this bridge: frames may come from it and go there.
+    Bind(PortNo, BridgeId, Arc<PortCounters>),
+    /// The port belongs to no bridge: its megaflows go, and frames that come from it are dropped.
+    Unbind(PortNo),
 }
 
 /// What a core needs of a port.

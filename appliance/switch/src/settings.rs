@@ -76,28 +76,54 @@ fn self_check(value: &str) -> Result<u32, String> {
     number.ok_or_else(|| refused(SELF_CHECK, value, "a number from 0 to 4294967295, or off"))
 }
 
+impl Settings {
+    /// What holds in a running switch.
+    fn of(control: &Control) -> Self {
+        Self {
+            bridge: control.template.clone(),
+            upcalls: *control.upcall_config(),
+            datapath: control.dpif.config(),
+            self_check_one_in: control.self_check_one_in,
+        }
+    }
+
+    /// Every key with its value.
+    fn all(&self) -> Vec<(&'static str, String)> {
+        let Self { bridge, upcalls, datapath, self_check_one_in } = self;
+        let mut all: Vec<_> =
+            Tunable::ALL.into_iter().map(|tunable| (tunable.name(), bridge.get(tunable))).collect();
+        all.push(("upcall-mode", upcalls.mode.to_string()));
+        let numbers = [
+            upcalls.rate,
+            upcalls.burst,
+            upcalls.per_burst,
+            upcalls.core_rate,
+            upcalls.protocol_rate,
+        ];
+        let names = UpcallConfig::KEYS.into_iter().filter(|key| *key != "upcall-mode");
+        all.extend(names.zip(numbers.map(|number| number.to_string())));
+        all.extend([
+            ("emc-insert-inv-prob", datapath.emc_insert_inv_prob.to_string()),
+            ("smc-enable", datapath.smc_enable.to_string()),
+            ("max-subtables", datapath.max_subtables.to_string()),
+            ("max-megaflows", datapath.max_megaflows.to_string()),
+            ("pmd-perf-metrics", datapath.pmd_perf_metrics.to_string()),
+            (SELF_CHECK, self_check_one_in.to_string()),
+        ]);
+        all.sort_unstable();
+        all
+    }
+}
+
 /// Every key with its value.
 pub(crate) fn all(control: &Control) -> Vec<(&'static str, String)> {
-    let bridge = control.bridge.config();
-    let mut all: Vec<_> =
-        Tunable::ALL.into_iter().map(|tunable| (tunable.name(), bridge.get(tunable))).collect();
-    let upcalls = control.upcall_config();
-    all.push(("upcall-mode", upcalls.mode.to_string()));
-    let numbers =
-        [upcalls.rate, upcalls.burst, upcalls.per_burst, upcalls.core_rate, upcalls.protocol_rate];
-    let names = UpcallConfig::KEYS.into_iter().filter(|key| *key != "upcall-mode");
-    all.extend(names.zip(numbers.map(|number| number.to_string())));
-    let datapath = control.dpif.config();
-    all.extend([
-        ("emc-insert-inv-prob", datapath.emc_insert_inv_prob.to_string()),
-        ("smc-enable", datapath.smc_enable.to_string()),
-        ("max-subtables", datapath.max_subtables.to_string()),
-        ("max-megaflows", datapath.max_megaflows.to_string()),
-        ("pmd-perf-metrics", datapath.pmd_perf_metrics.to_string()),
-        (SELF_CHECK, control.self_check_one_in.to_string()),
-    ]);
-    all.sort_unstable();
-    all
+    Settings::of(control).all()
+}
+
+/// The value that `key` has where nobody says anything, if there is such a setting.
+pub(crate) fn default_of(key: &str) -> Option<String> {
+    let all = Settings::default().all();
+    all.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value)
 }
 
 /// The value of `key`.
@@ -115,15 +141,14 @@ pub(crate) fn get(control: &Control, key: &str) -> Result<String, String> {
 /// What to do about it; nothing has changed then.
 pub(crate) fn set(control: &mut Control, key: &str, value: &str) -> Result<(), String> {
     if let Some(tunable) = Tunable::from_name(key) {
-        let result = control.bridge.set(tunable, value);
-        return result.map_err(|error| format!("{key}={value}: {error}"));
+        let refused = |error| format!("{key}={value}: {error}");
+        control.template.set(tunable, value).map_err(refused)?;
+        for member in control.bridges.iter_mut() {
+            member.bridge.set(tunable, value).map_err(refused)?;
+        }
+        return Ok(());
     }
-    let mut settings = Settings {
-        upcalls: *control.upcall_config(),
-        datapath: control.dpif.config(),
-        self_check_one_in: control.self_check_one_in,
-        ..Settings::default()
-    };
+    let mut settings = Settings::of(control);
     settings.set(key, value)?;
     if settings.upcalls != *control.upcall_config() {
         control.set_upcall_config(settings.upcalls);

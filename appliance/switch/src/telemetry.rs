@@ -23,13 +23,13 @@ pub(crate) fn report(control: &Control, now: Nanos) -> String {
         "management": management(control),
         "ports": ports(control),
         "flows": {
-            "rules": control.bridge.state().tables.n_rules(),
-            "megaflows": control.bridge.ukeys().len(),
+            "rules": control.bridges.sum(|bridge| bridge.state().tables.n_rules() as u64),
+            "megaflows": control.bridges.ukeys().count(),
         },
         "controllers": controllers(control),
         "self_check": {
-            "passed": control.bridge.stats().self_check_passed,
-            "failed": control.bridge.stats().self_check_failed,
+            "passed": control.bridges.sum(|bridge| bridge.stats().self_check_passed),
+            "failed": control.bridges.sum(|bridge| bridge.stats().self_check_failed),
         },
         "accounting": {
             "received": sums.received,
@@ -44,8 +44,8 @@ pub(crate) fn report(control: &Control, now: Nanos) -> String {
 }
 
 fn listeners(control: &Control) -> Vec<String> {
-    let listening = control.network.is_some() && control.listen != 0;
-    listening.then(|| alloc::format!("ptcp:{}", control.listen)).into_iter().collect()
+    let doors = control.network.iter().flat_map(|network| network.doors());
+    doors.map(|port| alloc::format!("ptcp:{port}")).collect()
 }
 
 fn management(control: &Control) -> Value {
@@ -61,7 +61,6 @@ fn management(control: &Control) -> Value {
 }
 
 fn ports(control: &Control) -> Vec<Value> {
-    let state = control.bridge.state();
     let described = control.ports.iter().map(|(number, netdev, link, n_resets)| {
         let stats = control.dpif.port_stats(number);
         let drops: Map<String, Value> = stats
@@ -70,7 +69,7 @@ fn ports(control: &Control) -> Vec<Value> {
             .filter(|&(_, n)| n > 0)
             .map(|(reason, n)| (reason.name().to_string(), n.into()))
             .collect();
-        let port = state.ports.by_dp(number);
+        let port = control.bridges.port(number);
         json!({
             "name": port.map(ofproto::Port::name),
             "ofport": port.map(|port| port.number().0),
@@ -90,7 +89,7 @@ fn ports(control: &Control) -> Vec<Value> {
 }
 
 fn controllers(control: &Control) -> Vec<Value> {
-    let views = control.agent.controllers().into_iter();
+    let views = control.bridges.iter().flat_map(|member| member.agent.controllers());
     views
         .map(|view| json!({"target": view.target, "connected": view.connected, "role": view.role}))
         .collect()

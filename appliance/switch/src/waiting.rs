@@ -1,5 +1,6 @@
 //! Commands whose answer waits for something.
 
+use crate::bridges::BridgeId;
 use crate::control::Control;
 use agent::unixctl::Request;
 use alloc::string::{String, ToString};
@@ -9,11 +10,11 @@ use alloc::vec::Vec;
 const MAX_WAITING: usize = 64;
 
 /// What an answer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// The end of the full round with this number.
-    DumpIsPast(u64),
-    /// The revalidator is paused, or was resumed.
+    /// The end of each bridge's full round with this number.
+    DumpsArePast(Vec<(BridgeId, u64)>),
+    /// The revalidators are paused, or were resumed.
     Paused,
     /// No purge is under way.
     Purged,
@@ -41,13 +42,17 @@ impl Control {
         Ok(String::new())
     }
 
-    fn holds(&self, until: Until) -> bool {
-        let revalidator = self.bridge.revalidator();
-        match until {
-            Until::DumpIsPast(seq) => revalidator.dump_seq() != seq,
+    fn holds(&self, until: &Until) -> bool {
+        let mut all = self.bridges.iter().map(|member| (member.id, member.bridge.revalidator()));
+        all.all(|(id, revalidator)| match until {
+            Until::DumpsArePast(dumps) => {
+                let before = dumps.iter().find(|(of, _)| *of == id);
+                revalidator.is_paused()
+                    || before.is_none_or(|(_, seq)| revalidator.dump_seq() != *seq)
+            }
             Until::Paused => revalidator.is_paused() || !revalidator.is_pause_wanted(),
             Until::Purged => !revalidator.is_purging(),
-        }
+        })
     }
 
     /// Takes out the requests that can be answered.
@@ -56,7 +61,7 @@ impl Control {
             return Vec::new();
         }
         let all = core::mem::take(&mut self.waiting);
-        let (ready, waiting) = all.into_iter().partition(|waiting| self.holds(waiting.until));
+        let (ready, waiting) = all.into_iter().partition(|waiting| self.holds(&waiting.until));
         self.waiting = waiting;
         ready
     }

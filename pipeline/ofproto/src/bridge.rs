@@ -41,6 +41,8 @@ use crate::wrong_flow::WrongFlows;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use datapath::{Dpif, PortNo};
+use flow::EtherAddr;
 use openflow::{OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
 use sync::big_reader::Writer;
 use sync::time::Nanos;
@@ -96,6 +98,9 @@ pub struct BridgeConfig {
     pub forward_bpdu: bool,
     /// Seed of the hashes of the tables.
     pub seed: u64,
+    /// What frames that a controller made have as ingress port in the datapath: a number that no port
+    /// has, and another one for each bridge of a datapath, so that it tells whose frame comes back.
+    pub origin: PortNo,
 }
 
 impl Default for BridgeConfig {
@@ -114,6 +119,7 @@ impl Default for BridgeConfig {
             min_revalidate_pps: 5,
             forward_bpdu: false,
             seed: 0x5eed,
+            origin: PortNo::NONE,
         }
     }
 }
@@ -148,6 +154,8 @@ pub struct BridgeState {
     pub options: Options,
     /// Who may have how many cached flows.
     pub quota: Arc<FlowQuota>,
+    /// See [`BridgeConfig::origin`].
+    pub(crate) origin: PortNo,
     /// What recirculation ids stand for.
     pub(crate) frozen: Interned<Frozen>,
     /// What upcall cookies stand for.
@@ -230,6 +238,7 @@ impl Bridge {
                 macs: MacTable::new(config.mac_table_size, config.mac_max_age),
                 options,
                 quota,
+                origin: config.origin,
                 frozen: Interned::new(MAX_INTERNED),
                 packet_ins: Interned::new(MAX_INTERNED),
             }),
@@ -283,6 +292,17 @@ impl Bridge {
     #[must_use]
     pub fn stats(&self) -> BridgeStats {
         BridgeStats { lessons_lost: self.lessons.n_lost(), ..self.stats }
+    }
+
+    /// Changes its number for controllers, who are to be told by a new handshake.
+    pub fn set_datapath_id(&mut self, datapath_id: u64) {
+        self.config.datapath_id = datapath_id;
+    }
+
+    /// Gives back what it has in the datapath, before it goes. Its ports must have gone there before:
+    /// with them went its megaflows.
+    pub fn retire(&mut self, dpif: &mut dyn Dpif) {
+        self.retire_meters(dpif);
     }
 
     /// The order number of the next rule.
@@ -342,11 +362,27 @@ impl Bridge {
     /// Unknown port, or an address that is not the port's.
     pub fn port_mod(&mut self, change: &PortMod) -> Result<(), OfErrorKind> {
         let desc = self.state.write().ports.modify(change)?.map(Port::desc);
+        self.port_modified(desc);
+        Ok(())
+    }
+
+    /// Notes the Ethernet address of a port.
+    pub fn set_hw_addr(&mut self, number: OfPort, hw_addr: EtherAddr) {
+        let desc = self.state.write().ports.set_hw_addr(number, hw_addr).map(Port::desc);
+        self.port_modified(desc);
+    }
+
+    /// Shuts a port down, or opens it, as its configuration says: the same as a controller may.
+    pub fn set_admin_down(&mut self, number: OfPort, is_down: bool) {
+        let desc = self.state.write().ports.set_admin_down(number, is_down).map(Port::desc);
+        self.port_modified(desc);
+    }
+
+    fn port_modified(&mut self, desc: Option<openflow::PortDesc>) {
         if let Some(desc) = desc {
             self.changes.port_changed(desc.port);
             self.port_status(PortReason::Modify, desc);
         }
-        Ok(())
     }
 
     /// The ports, LOCAL last.

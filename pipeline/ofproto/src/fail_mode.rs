@@ -35,6 +35,20 @@ impl Bridge {
         self.install_default_rule(now);
     }
 
+    /// Changes what it does without controllers. If it has none, its tables are emptied, as in Open
+    /// vSwitch.
+    pub fn set_fail_mode(&mut self, fail_mode: FailMode, now: Nanos) {
+        if self.config.fail_mode == fail_mode {
+            return;
+        }
+        self.config.fail_mode = fail_mode;
+        if !self.has_controllers {
+            let rules = self.state.tables.collect(TABLE_ALL, |_| true);
+            self.remove_rules(&rules, FlowRemovedReason::Delete, now);
+            self.install_default_rule(now);
+        }
+    }
+
     /// Says whether any of the configured controllers is connected; `false` once the agent has
     /// waited long enough.
     pub fn set_controllers_connected(&mut self, connected: bool, now: Nanos) {

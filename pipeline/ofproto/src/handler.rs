@@ -112,7 +112,7 @@ pub(crate) fn translate_flow(state: &BridgeState, flow: &Flow) -> Option<Transla
     let in_port = match state.ports.by_dp(PortNo(flow.in_port())) {
         Some(port) => port.number(),
         // A packet-out that recirculated comes from no port.
-        None if flow.in_port() == PortNo::NONE.0 => OfPort::CONTROLLER,
+        None if flow.in_port() == state.origin.0 => OfPort::CONTROLLER,
         None => OfPort::ANY,
     };
     let start = frozen.as_deref().map_or(Start::Tables, Start::Resume);

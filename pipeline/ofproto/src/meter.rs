@@ -79,7 +79,7 @@ impl Meters {
 /// The numbers of the datapath's meters.
 #[derive(Debug, Default)]
 pub(crate) struct MeterNumbers {
-    /// Those below `n_used` that are free; the lowest is given first.
+    /// Those below `n_used` that were given back here; the lowest is given first.
     free: BTreeSet<u32>,
     n_used: u32,
     /// Those that are free when no conclusion is older than the ticket.
@@ -87,15 +87,18 @@ pub(crate) struct MeterNumbers {
 }
 
 impl MeterNumbers {
-    fn take(&mut self) -> Option<u32> {
-        if let Some(free) = self.free.pop_first() {
-            return Some(free);
+    /// A number that no meter of the datapath has, those of other bridges included.
+    fn take(&mut self, dpif: &dyn Dpif) -> Option<u32> {
+        let is_free = |id: u32| dpif.meter_stats(id).is_none();
+        while let Some(free) = self.free.pop_first() {
+            if is_free(free) {
+                return Some(free);
+            }
         }
-        let next = self.n_used;
-        (next < MAX_METERS).then(|| {
-            self.n_used += 1;
-            next
-        })
+        // Those behind were given back by other bridges, if they are free.
+        let next = (self.n_used..MAX_METERS).chain(0..self.n_used).find(|id| is_free(*id))?;
+        self.n_used = self.n_used.max(next + 1);
+        Some(next)
     }
 }
 
@@ -127,7 +130,7 @@ impl Bridge {
         let (dp, created) = match (meter_mod.command, old) {
             (MeterModCommand::Add, Some(_)) => return Err(OfErrorKind::MeterModExists),
             (MeterModCommand::Add, None) => {
-                let dp = self.meter_numbers.take().ok_or(OfErrorKind::MeterModOutOfMeters)?;
+                let dp = self.meter_numbers.take(dpif).ok_or(OfErrorKind::MeterModOutOfMeters)?;
                 (dp, now)
             }
             (_, None) => return Err(OfErrorKind::MeterModUnknownMeter),
@@ -172,6 +175,15 @@ impl Bridge {
             self.meter_numbers.going.pop_front();
             dpif.meter_delete(dp);
             self.meter_numbers.free.insert(dp);
+        }
+    }
+
+    /// Takes all meters out of the datapath; no megaflow names them any more.
+    pub(crate) fn retire_meters(&mut self, dpif: &mut dyn Dpif) {
+        let going = self.meter_numbers.going.drain(..).map(|(_, dp)| dp);
+        let there = self.state.meters.iter().map(|(_, meter)| meter.dp);
+        for dp in going.chain(there) {
+            dpif.meter_delete(dp);
         }
     }
 

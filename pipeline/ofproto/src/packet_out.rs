@@ -4,7 +4,7 @@ use crate::bridge::Bridge;
 use crate::check::check_packet_out;
 use crate::handler::Seen;
 use crate::translate::{Start, TranslateIn, translate};
-use datapath::{Dpif, PortNo};
+use datapath::Dpif;
 use flow::{FlowMeta, extract};
 use openflow::{OfErrorKind, OfPort, PacketOut, Version};
 use sync::time::Nanos;
@@ -33,7 +33,7 @@ impl Bridge {
             port => port,
         };
         let dp = self.state.ports.get(in_port).and_then(crate::port::Port::dp);
-        let dp = dp.unwrap_or(PortNo::NONE);
+        let dp = dp.unwrap_or(self.state.origin);
         let mut flow = extract(&packet_out.data, &FlowMeta::of_port(dp.0)).flow;
         if let Some(metadata) = &packet_out.metadata {
             for word in metadata.mask().map() {

@@ -10,7 +10,7 @@ use sync::time::Nanos;
 /// What is told about a port when it is added.
 #[derive(Clone, Debug)]
 pub struct PortSpec {
-    /// Its number in the datapath; `None` for a LOCAL port that nothing listens on.
+    /// Its number in the datapath; `None` for one that nothing listens on (LOCAL, internal ports).
     pub dp: Option<PortNo>,
     /// Its OpenFlow number: 1 to 0xfeff, or [`OfPort::LOCAL`].
     pub of: OfPort,
@@ -220,7 +220,7 @@ impl Ports {
     }
 
     pub(crate) fn add(&mut self, spec: PortSpec, now: Nanos) -> Result<&Port, PortError> {
-        let is_ordinary = spec.of.0 != 0 && spec.of <= OfPort::MAX_V10 && spec.dp.is_some();
+        let is_ordinary = spec.of.0 != 0 && spec.of <= OfPort::MAX_V10;
         if !is_ordinary && spec.of != OfPort::LOCAL {
             return Err(PortError::BadNumber);
         }
@@ -256,6 +256,26 @@ impl Ports {
             return None;
         }
         port.spec.link = link;
+        Some(port)
+    }
+
+    /// Notes the Ethernet address; the port if that changed anything.
+    pub(crate) fn set_hw_addr(&mut self, number: OfPort, hw_addr: EtherAddr) -> Option<&Port> {
+        let port = self.by_number.get_mut(&number)?;
+        if port.spec.hw_addr == hw_addr {
+            return None;
+        }
+        port.spec.hw_addr = hw_addr;
+        Some(port)
+    }
+
+    /// Shuts the port down or opens it; the port if that changed anything.
+    pub(crate) fn set_admin_down(&mut self, number: OfPort, is_down: bool) -> Option<&Port> {
+        let port = self.by_number.get_mut(&number)?;
+        if port.config.contains(PortConfig::PORT_DOWN) == is_down {
+            return None;
+        }
+        port.config.set(PortConfig::PORT_DOWN, is_down);
         Some(port)
     }
 
@@ -305,7 +325,6 @@ mod tests {
             (PortSpec { of: OfPort(0), ..spec(2) }, PortError::BadNumber),
             (PortSpec { of: OfPort(0xff00), ..spec(2) }, PortError::BadNumber),
             (PortSpec { of: OfPort::FLOOD, ..spec(2) }, PortError::BadNumber),
-            (PortSpec { dp: None, ..spec(2) }, PortError::BadNumber),
             (PortSpec { of: OfPort(1), ..spec(2) }, PortError::NumberInUse),
             (PortSpec { dp: Some(PortNo(11)), ..spec(2) }, PortError::DatapathNumberInUse),
             (PortSpec { name: "p1".into(), ..spec(2) }, PortError::NameInUse),

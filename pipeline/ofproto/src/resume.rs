@@ -17,7 +17,7 @@ use crate::translate::{Frozen, Start, TranslateIn, translate};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{Dpif, PortNo};
+use datapath::Dpif;
 use flow::layout::PORT;
 use flow::{Flow, FlowMeta, extract};
 use openflow::{OfErrorKind, OfPort, PacketIn};
@@ -71,7 +71,8 @@ impl Bridge {
         let frozen = frozen.ok_or(OfErrorKind::NxResumeStale)?;
         let in_port = packet.in_port();
         let dp = self.state.ports.get(in_port).and_then(crate::port::Port::dp);
-        let flow = extract(&packet.data, &FlowMeta::of_port(dp.unwrap_or(PortNo::NONE).0)).flow;
+        let flow =
+            extract(&packet.data, &FlowMeta::of_port(dp.unwrap_or(self.state.origin).0)).flow;
         let mut metadata = Flow::ZERO;
         for word in 0..PORT {
             metadata.set_word(word, packet.metadata.flow().word(word));

@@ -172,7 +172,7 @@ pub(super) fn rxq_show(control: &mut Control, params: &[String], _: Nanos) -> Ou
         };
         let mut of_ports = 0_u64;
         for (port, queue, cycles) in control.dpif.rx_queues(core) {
-            let name = control.bridge.state().ports.by_dp(port).map_or("?", ofproto::Port::name);
+            let name = control.bridges.port_name(port);
             let _ = writeln!(
                 text,
                 "  port: {name:<16}  queue-id: {queue:>2} (enabled)   pmd usage: {}",
@@ -189,7 +189,7 @@ pub(super) fn rxq_show(control: &mut Control, params: &[String], _: Nanos) -> Ou
 /// have them and how many packets those took, most packets first.
 pub(super) fn subtable_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     let mut of: BTreeMap<(CoreId, PortNo), BTreeMap<Mask, (u64, u64)>> = BTreeMap::new();
-    for ukey in control.bridge.ukeys().iter() {
+    for ukey in control.bridges.ukeys() {
         let megaflow = &ukey.megaflow;
         let masks = of.entry((ukey.core, megaflow.in_port())).or_default();
         let (flows, packets) = masks.entry(megaflow.mask).or_default();
@@ -198,7 +198,7 @@ pub(super) fn subtable_show(control: &mut Control, _: &[String], _: Nanos) -> Ou
     }
     let mut text = String::new();
     for ((core, port), masks) in of {
-        let name = control.bridge.state().ports.by_dp(port).map_or("?", ofproto::Port::name);
+        let name = control.bridges.port_name(port);
         let limit = control.dpif.mask_limit(core, port);
         let (n, core) = (masks.len(), usize::from(core.0));
         let _ = writeln!(text, "core {core} port {name}: {n} masks (limit {limit})");
@@ -237,6 +237,11 @@ impl core::fmt::Display for Examined<'_> {
     }
 }
 
+/// The name of the datapath: that of the first bridge, as long as there is one.
+fn datapath_name(control: &Control) -> &str {
+    control.bridges.iter().next().map_or("none", |member| member.bridge.name())
+}
+
 /// `dpctl/show [-s] [dp]`.
 pub(super) fn dpctl_show(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
     let is_detailed = params.iter().any(|param| param == "-s" || param == "--statistics");
@@ -247,16 +252,16 @@ pub(super) fn dpctl_show(control: &mut Control, params: &[String], _: Nanos) -> 
     let probes = sum(|core| core.subtable_probes.get());
     let caches = [sum(|core| core.emc_hits.get()), sum(|core| core.smc_hits.get())];
     let cached: u64 = caches.iter().sum();
-    let mut text = format!("uniswitch@{}:\n", control.bridge.name());
+    let mut text = format!("uniswitch@{}:\n", datapath_name(control));
     let _ = writeln!(text, "  lookups: hit:{hit} missed:{missed} lost:{lost}");
-    let _ = writeln!(text, "  flows: {}", control.bridge.ukeys().len());
+    let _ = writeln!(text, "  flows: {}", control.bridges.ukeys().count());
     let n_masks = n_masks(control);
     let per_packet = per(probes, hit + missed);
     let _ = writeln!(text, "  masks: hit:{probes} total:{n_masks} hit/pkt:{per_packet:.2}");
     let rate = percent(cached, hit + missed);
     let _ = writeln!(text, "  cache: hit:{cached} hit-rate:{rate:.2}%");
     for (number, netdev, ..) in control.ports.iter() {
-        let name = control.bridge.state().ports.by_dp(number).map_or("?", ofproto::Port::name);
+        let name = control.bridges.port_name(number);
         let info = netdev.info();
         let _ = writeln!(text, "  port {number}: {name} ({} {})", info.driver, info.name);
         if is_detailed {
@@ -281,7 +286,7 @@ pub(super) fn dpctl_show(control: &mut Control, params: &[String], _: Nanos) -> 
 
 /// Distinct masks of a core's port, over all of them.
 fn n_masks(control: &Control) -> usize {
-    let ukeys = control.bridge.ukeys().iter();
+    let ukeys = control.bridges.ukeys();
     let mut masks: Vec<_> =
         ukeys.map(|ukey| (ukey.core, ukey.megaflow.in_port(), &ukey.megaflow.mask)).collect();
     masks.sort_unstable();
@@ -294,7 +299,7 @@ struct DpNames<'a>(&'a Control);
 
 impl datapath::PortNames for DpNames<'_> {
     fn port_name(&self, port: PortNo) -> Option<&str> {
-        self.0.bridge.state().ports.by_dp(port).map(ofproto::Port::name)
+        self.0.bridges.port(port).map(ofproto::Port::name)
     }
 }
 
@@ -309,7 +314,7 @@ pub(super) fn dump_flows(control: &mut Control, params: &[String], now: Nanos) -
     let only: Option<u16> =
         params.iter().find_map(|param| param.strip_prefix("pmd=")?.parse().ok());
     let mut by_core: BTreeMap<CoreId, Vec<&ofproto::Ukey>> = BTreeMap::new();
-    for ukey in control.bridge.ukeys().iter().take(super::MAX_DUMPED) {
+    for ukey in control.bridges.ukeys().take(super::MAX_DUMPED) {
         by_core.entry(ukey.core).or_default().push(ukey);
     }
     let mut text = String::new();

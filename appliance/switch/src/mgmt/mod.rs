@@ -174,6 +174,19 @@ impl Management {
         }
     }
 
+    /// Accepts no connections to `port` from now on; those that there are live on.
+    pub fn unlisten(&mut self, port: u16) {
+        let Self { services, listeners, sockets, doomed, .. } = self;
+        services.retain(|&service| service != port);
+        listeners.retain(|listener| {
+            if listener.port == port {
+                sockets.get_mut::<tcp::Socket<'_>>(listener.handle).abort();
+                doomed.push(listener.handle);
+            }
+            listener.port != port
+        });
+    }
+
     /// Begins a connection; [`Event::Connected`] or [`Event::Closed`] tells how it went.
     pub fn connect(&mut self, peer: SocketAddr) -> Result<SocketId, ConnectError> {
         if self.connections.len() >= MAX_CONNECTIONS {

@@ -1,5 +1,6 @@
 //! What became of the wanted state.
 
+use crate::bridges::Member;
 use crate::control::Control;
 use agent::bridge_config::{
     Applied, BridgeApplied, BridgeWanted, ControllerApplied, InterfaceApplied,
@@ -12,36 +13,39 @@ use ofproto::Port;
 use sync::time::Nanos;
 
 pub(super) fn applied(control: &Control, _now: Nanos) -> Applied {
-    let wanted = &control.intent.wanted;
-    let bridges = wanted.bridges.iter().map(|wanted| bridge(control, wanted)).collect();
-    Applied { bridges, is_settled: true, refused: control.intent.refused.clone() }
+    let intent = &control.intent;
+    let bridges = intent.wanted.bridges.iter().map(|wanted| bridge(control, wanted)).collect();
+    let is_settled = !intent.is_blocked && intent.marks.is_empty();
+    Applied { bridges, is_settled, refused: intent.refused.clone() }
 }
 
 fn bridge(control: &Control, wanted: &BridgeWanted) -> BridgeApplied {
     let mut applied = BridgeApplied { name: wanted.name.clone(), ..BridgeApplied::default() };
-    if wanted.name != control.bridge.name() {
-        applied.error = Some("this switch has one bridge only".to_string());
+    applied.error = control.intent.bridge_errors.get(&wanted.name).cloned();
+    let Some(member) = control.bridges.by_name(&wanted.name) else {
         return applied;
-    }
-    applied.datapath_id = control.bridge.datapath_id();
+    };
+    applied.datapath_id = member.bridge.datapath_id();
     let names = wanted.ports.iter().flat_map(|port| &port.interfaces).map(|iface| &iface.name);
-    let mut interfaces = vec![interface(control, &wanted.name)];
-    interfaces.extend(names.map(|name| interface(control, name)));
+    let names = names.filter(|name| **name != wanted.name);
+    let mut interfaces = vec![interface(control, member, &wanted.name)];
+    interfaces.extend(names.map(|name| interface(control, member, name)));
     applied.interfaces = interfaces;
-    applied.controllers = controllers(control, wanted);
+    applied.controllers = controllers(member, wanted);
     applied
 }
 
-fn interface(control: &Control, name: &str) -> InterfaceApplied {
+fn interface(control: &Control, member: &Member, name: &str) -> InterfaceApplied {
     let mut applied = InterfaceApplied { name: name.to_string(), ..InterfaceApplied::default() };
-    let Some(port) = control.bridge.state().ports.by_name(name) else {
-        applied.error = Some("could not be added".to_string());
+    applied.error = control.intent.errors.get(name).cloned();
+    let Some(port) = member.bridge.state().ports.by_name(name) else {
         return applied;
     };
     let link = port.link();
     applied.ofport = u16::try_from(port.number().0 & 0xffff).ok();
     applied.mac_in_use = Some(port.hw_addr().0);
     applied.link_is_up = Some(link.up);
+    applied.link_resets = port.dp().map_or(0, |dp| control.ports.n_link_changes(dp));
     applied.link_speed_bps = link.speed_mbps.map(|mbps| u64::from(mbps) * 1_000_000);
     applied.admin_is_up = Some(port.is_admin_up());
     applied.mtu = Some(port.mtu());
@@ -54,8 +58,7 @@ fn interface(control: &Control, name: &str) -> InterfaceApplied {
 
 /// What is known of the device behind a port.
 fn device(control: &Control, port: &Port) -> Vec<(&'static str, String)> {
-    let mut netdevs = control.ports.iter();
-    let Some((_, netdev, ..)) = netdevs.find(|(number, ..)| Some(*number) == port.dp()) else {
+    let Some((netdev, _)) = port.dp().and_then(|dp| control.ports.get(dp)) else {
         return vec![("driver_name", "openvswitch".to_string())];
     };
     let info = netdev.info();
@@ -67,7 +70,7 @@ fn device(control: &Control, port: &Port) -> Vec<(&'static str, String)> {
 }
 
 /// A port's counters under Open vSwitch's names.
-pub(super) fn statistics(stats: &PortStats) -> Vec<(&'static str, u64)> {
+fn statistics(stats: &PortStats) -> Vec<(&'static str, u64)> {
     vec![
         ("collisions", 0),
         ("rx_bytes", stats.rx_bytes),
@@ -84,8 +87,8 @@ pub(super) fn statistics(stats: &PortStats) -> Vec<(&'static str, u64)> {
     ]
 }
 
-fn controllers(control: &Control, wanted: &BridgeWanted) -> Vec<ControllerApplied> {
-    let views = control.agent.controllers();
+fn controllers(member: &Member, wanted: &BridgeWanted) -> Vec<ControllerApplied> {
+    let views = member.agent.controllers();
     let one = |target: &str| {
         let view = views.iter().find(|view| view.target == target);
         let is_connected = view.is_some_and(|view| view.connected);

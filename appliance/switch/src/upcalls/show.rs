@@ -19,8 +19,7 @@ pub(crate) fn show(control: &Control) -> String {
     for (number, ..) in control.ports.iter() {
         let stats = control.dpif.upcall_stats(number);
         sum.add(&stats);
-        let port = control.bridge.state().ports.by_dp(number);
-        line(&mut text, port.map_or("?", ofproto::Port::name), &stats);
+        line(&mut text, control.bridges.port_name(number), &stats);
     }
     line(&mut text, "total", &sum);
     text

@@ -1,0 +1,207 @@
+//! Bridges come, go, and change.
+
+use super::Control;
+use crate::bridges::{BridgeId, Bridges, MAX_BRIDGES, Member};
+use agent::bridge_config::{BridgeWanted, ControllerWay, FailMode, Wanted};
+use agent::{Agent, AgentConfig};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use flow::EtherAddr;
+use ofproto::{Bridge, BridgeConfig, Link, OfPort, PortSpec, Tunable};
+use sync::time::Nanos;
+
+impl Control {
+    /// Removes the bridges that are not wanted; their ports have left.
+    pub(super) fn remove_bridges(&mut self, wanted: &Wanted) {
+        let is_wanted = |name: &str| wanted.bridges.iter().any(|bridge| bridge.name == name);
+        let gone = self.bridges.iter().filter(|member| !is_wanted(member.bridge.name()));
+        let gone: Vec<BridgeId> = gone.map(|member| member.id).collect();
+        for id in gone {
+            self.dpif.remove_bridge(id);
+            if let Some(network) = &mut self.network {
+                network.forget_bridge(id);
+            }
+            if let Some(mut member) = self.bridges.remove(id) {
+                member.bridge.retire(&mut self.dpif);
+            }
+        }
+        self.listen();
+    }
+
+    /// Makes the bridge if it is not there, and gives it its settings.
+    pub(super) fn make_bridge(&mut self, wanted: &BridgeWanted, now: Nanos) {
+        let id = match self.bridges.by_name(&wanted.name) {
+            Some(member) => member.id,
+            None => {
+                let (mac, datapath_id) = self.identity(wanted);
+                let config = BridgeConfig {
+                    name: wanted.name.clone(),
+                    datapath_id,
+                    fail_mode: fail_mode(wanted.fail_mode),
+                    ..self.template.clone()
+                };
+                let agent = agent_config(&self.agent_template, wanted);
+                match self.add_bridge(config, agent, mac, now) {
+                    Some(id) => id,
+                    None => {
+                        let why = format!("this switch has {MAX_BRIDGES} bridges at most");
+                        self.intent.bridge_errors.insert(wanted.name.clone(), why);
+                        return;
+                    }
+                }
+            }
+        };
+        self.tune(id, wanted, now);
+    }
+
+    /// Adds a bridge with a LOCAL port; `None` if there are too many.
+    pub(crate) fn add_bridge(
+        &mut self,
+        config: BridgeConfig,
+        agent: AgentConfig,
+        mac: EtherAddr,
+        now: Nanos,
+    ) -> Option<BridgeId> {
+        let id = self.bridges.next_id()?;
+        let mut bridge = Bridge::new(BridgeConfig { origin: id.origin(), ..config }, now);
+        // Nothing of this image listens on it: the management stack has a NIC of its own, so its link
+        // is down and frames for it end here.
+        let local = PortSpec {
+            dp: None,
+            of: OfPort::LOCAL,
+            name: bridge.name().to_string(),
+            hw_addr: mac,
+            mtu: 1500,
+            link: Link::DOWN,
+        };
+        if let Err(error) = bridge.add_port(local, now) {
+            log::error!("{}: no LOCAL port ({error:?})", bridge.name());
+        }
+        self.dpif.add_bridge(id, &mut bridge);
+        let agent = Agent::new(agent);
+        self.bridges.add(Member { id, bridge, agent, listen: Vec::new(), last_number: 0 });
+        Some(id)
+    }
+
+    fn tune(&mut self, id: BridgeId, wanted: &BridgeWanted, now: Nanos) {
+        let (mac, datapath_id) = self.identity(wanted);
+        let age = self.template.get(Tunable::MacAgingTime);
+        let age = wanted.mac_aging_time_s.map_or(age, |age| age.clamp(15, 3600).to_string());
+        let size = self.template.get(Tunable::MacTableSize);
+        let size = wanted.mac_table_size.map_or(size, |n| n.clamp(10, 1_000_000).to_string());
+        let agent = agent_config(&self.agent_template, wanted);
+        let Some(Member { bridge, agent: dialogue, listen, .. }) = self.bridges.get_mut(id) else {
+            return;
+        };
+        bridge.set_hw_addr(OfPort::LOCAL, mac);
+        let is_renamed = datapath_id != bridge.datapath_id();
+        bridge.set_datapath_id(datapath_id);
+        dialogue.reconfigure(agent, is_renamed);
+        bridge.set_fail_mode(fail_mode(wanted.fail_mode), now);
+        let values = [
+            (Tunable::MacAgingTime, age),
+            (Tunable::MacTableSize, size),
+            (Tunable::ForwardBpdu, wanted.forward_bpdu.to_string()),
+        ];
+        for (tunable, value) in values {
+            if bridge.config().get(tunable) != value
+                && let Err(why) = bridge.set(tunable, &value)
+            {
+                log::error!("{}: {}={value}: {why}", wanted.name, tunable.name());
+            }
+        }
+        let ways = wanted.controllers.iter().map(|controller| controller.way);
+        *listen = ways
+            .filter_map(|way| match way {
+                ControllerWay::Listen(port) => Some(port),
+                ControllerWay::Connect(_) | ControllerWay::Unsupported => None,
+            })
+            .collect();
+        self.listen();
+    }
+
+    /// Listens where some bridge wants it, and nowhere else.
+    pub(crate) fn listen(&mut self) {
+        let Some(network) = &mut self.network else { return };
+        let mut wanted: Vec<u16> =
+            self.bridges.iter().flat_map(|member| member.listen.iter().copied()).collect();
+        wanted.push(self.door);
+        network.listen(&wanted);
+    }
+
+    /// The bridge whose controllers come in by this TCP port.
+    pub(crate) fn behind(bridges: &Bridges, door: (u16, &str), port: u16) -> Option<BridgeId> {
+        let listens = |member: &&Member| member.listen.contains(&port);
+        let of_boot = || bridges.by_name(door.1).or_else(|| bridges.iter().next());
+        let by_door = || (port == door.0).then(of_boot).flatten();
+        bridges.iter().find(listens).or_else(by_door).map(|member| member.id)
+    }
+
+    /// Address and number of a bridge. The bridge of the boot has those of the boot unless others are
+    /// wanted.
+    fn identity(&self, wanted: &BridgeWanted) -> (EtherAddr, u64) {
+        let is_of_boot = wanted.name == self.template.name;
+        let mac = match wanted.mac {
+            Some(mac) => EtherAddr(mac),
+            None if is_of_boot => mac_of(self.template.datapath_id),
+            None => EtherAddr(self.made_up_mac(&wanted.name)),
+        };
+        let by_default = match wanted.mac {
+            None if is_of_boot => self.template.datapath_id,
+            _ => id_of(mac),
+        };
+        (mac, wanted.datapath_id.unwrap_or(by_default))
+    }
+
+    /// An address for something of that name: made of this machine's, the same after a restart.
+    pub(super) fn made_up_mac(&self, name: &str) -> [u8; 6] {
+        let [a, b, c, d, e, f] = self.base_mac.0;
+        let hash = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let [_, x, y, z] = name.bytes().fold(0x811c_9dc5, hash).to_be_bytes();
+        // Locally administered, and no group.
+        [a & !1 | 2, b ^ 0x5a, c, d ^ x, e ^ y, f ^ z]
+    }
+}
+
+/// The address in a number.
+pub(super) fn mac_of(datapath_id: u64) -> EtherAddr {
+    let [_, _, mac @ ..] = datapath_id.to_be_bytes();
+    EtherAddr(mac)
+}
+
+/// Open vSwitch's rule: the address is the number.
+fn id_of(mac: EtherAddr) -> u64 {
+    let [a, b, c, d, e, f] = mac.0;
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+fn fail_mode(wanted: FailMode) -> ofproto::FailMode {
+    match wanted {
+        FailMode::Standalone => ofproto::FailMode::Standalone,
+        FailMode::Secure => ofproto::FailMode::Secure,
+    }
+}
+
+/// How a bridge's agent is to behave.
+fn agent_config(template: &AgentConfig, wanted: &BridgeWanted) -> AgentConfig {
+    let mut config = AgentConfig { controllers: Vec::new(), ..template.clone() };
+    if !wanted.protocols.is_empty() {
+        config.versions = wanted.protocols.iter().fold(0, |bits, version| bits | version.bit());
+    }
+    if let Some(desc) = &wanted.datapath_desc {
+        config.description.datapath = String::clone(desc);
+    }
+    for controller in &wanted.controllers {
+        if let Some(probe) = controller.inactivity_probe_ms {
+            config.inactivity_probe = Nanos::from_millis(probe.into());
+        }
+        if let Some(backoff) = controller.max_backoff_ms {
+            config.max_backoff = Nanos::from_millis(backoff.max(1000).into());
+        }
+        if let ControllerWay::Connect(target) = controller.way {
+            config.controllers.push(target);
+        }
+    }
+    config
+}

@@ -1,0 +1,288 @@
+//! Interfaces come to bridges and leave them.
+
+use super::{Control, Leaving, Mark};
+use crate::bridges::BridgeId;
+use agent::bridge_config::{BridgeWanted, InterfaceKind, InterfaceWanted, PortWanted, Wanted};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use datapath::{Dpif, PortNo};
+use flow::EtherAddr;
+use ofproto::{Link, OfPort, PortError, PortSpec};
+use sync::time::Nanos;
+
+/// Largest frame payload of a port that has no device.
+const VIRTUAL_MTU: u16 = 1500;
+
+/// An interface that is in a bridge.
+#[derive(Clone, Debug)]
+pub(super) struct Attachment {
+    pub(super) bridge: BridgeId,
+    pub(super) of: OfPort,
+    pub(super) dp: Option<PortNo>,
+    pub(super) place: Place,
+    /// What the configuration says about its being shut down.
+    is_admin_down: bool,
+}
+
+/// What an interface is, as far as it is known to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Nic(PortNo),
+    Internal,
+}
+
+impl Place {
+    fn dp(self) -> Option<PortNo> {
+        match self {
+            Self::Nic(dp) => Some(dp),
+            Self::Internal => None,
+        }
+    }
+}
+
+/// The interfaces of a bridge that count: the first of each port, LOCAL's not.
+pub(super) fn interfaces(
+    bridge: &BridgeWanted,
+) -> impl Iterator<Item = (&PortWanted, &InterfaceWanted)> {
+    bridge
+        .ports
+        .iter()
+        .filter_map(|port| port.interfaces.first().map(|interface| (port, interface)))
+        .filter(|(_, interface)| interface.name != bridge.name)
+}
+
+impl Control {
+    /// Takes from their bridges the interfaces that are not wanted, or not as they are.
+    pub(super) fn detach_unwanted(&mut self, wanted: &Wanted, now: Nanos) {
+        let mut by_name: BTreeMap<&str, (&str, &InterfaceWanted)> = BTreeMap::new();
+        for bridge in &wanted.bridges {
+            for (_, interface) in interfaces(bridge) {
+                by_name.entry(&interface.name).or_insert((&bridge.name, interface));
+            }
+        }
+        let attached = self.intent.attached.iter();
+        let mut going: Vec<String> = Vec::new();
+        for (name, attachment) in attached {
+            let bridge = self.bridges.get(attachment.bridge);
+            let stays = by_name.get(name.as_str()).is_some_and(|(of, interface)| {
+                bridge.is_some_and(|member| member.bridge.name() == *of)
+                    && self.place_of(interface).is_ok_and(|place| place == attachment.place)
+                    && self.has_its_number(attachment, interface)
+            });
+            if !stays {
+                going.push(name.clone());
+            }
+        }
+        for name in going {
+            self.detach(&name, now);
+        }
+    }
+
+    /// Whether it has the number that is asked for, or could not have it anyway.
+    fn has_its_number(&self, attachment: &Attachment, wanted: &InterfaceWanted) -> bool {
+        let Some(number) = wanted.ofport_request.map(|n| OfPort(n.into())) else { return true };
+        if number == attachment.of || !is_ordinary(number) {
+            return true;
+        }
+        let member = self.bridges.get(attachment.bridge);
+        member.is_some_and(|member| member.bridge.state().ports.get(number).is_some())
+    }
+
+    fn detach(&mut self, name: &str, _now: Nanos) {
+        let Some(attachment) = self.intent.attached.remove(name) else { return };
+        let Attachment { bridge, of, dp, .. } = attachment;
+        if let Some(dp) = dp {
+            self.dpif.unbind(dp);
+            self.bridges.bind(dp, None);
+        }
+        let Some(member) = self.bridges.get_mut(bridge) else { return };
+        member.bridge.remove_port(of);
+        if let Some(port) = dp {
+            let ticket = member.bridge.sync_point();
+            let marks = [Mark::Bridge(bridge, ticket), Mark::Fence(self.dpif.fence())];
+            self.intent.leaving.push(Leaving { port, marks });
+        }
+    }
+
+    /// Adds to the bridge the interfaces that it wants and has not, and brings the others in line.
+    pub(super) fn attach_wanted(&mut self, wanted: &BridgeWanted, now: Nanos) {
+        let Some(id) = self.bridges.by_name(&wanted.name).map(|member| member.id) else { return };
+        let numbers = interfaces(wanted).filter_map(|(_, interface)| interface.ofport_request);
+        let asked: BTreeSet<u32> = numbers.map(u32::from).collect();
+        // Who asks for a number gets it before those that do not.
+        let (first, rest): (Vec<_>, Vec<_>) =
+            interfaces(wanted).partition(|(_, interface)| interface.ofport_request.is_some());
+        for (port, interface) in first.into_iter().chain(rest) {
+            if let Err(why) = self.attach(id, port, interface, &asked, now) {
+                self.intent.errors.insert(interface.name.clone(), why);
+            }
+        }
+        for port in &wanted.ports {
+            for bonded in port.interfaces.iter().skip(1) {
+                let why = "bonds are not built in: the port uses its first interface".to_string();
+                self.intent.errors.insert(bonded.name.clone(), why);
+            }
+        }
+    }
+
+    fn attach(
+        &mut self,
+        id: BridgeId,
+        _port: &PortWanted,
+        wanted: &InterfaceWanted,
+        asked: &BTreeSet<u32>,
+        now: Nanos,
+    ) -> Result<(), String> {
+        let place = self.place_of(wanted)?;
+        match self.intent.attached.get(&wanted.name) {
+            Some(attachment) if attachment.bridge != id => {
+                return Err("another bridge has an interface of this name".to_string());
+            }
+            Some(_) => return self.bring_in_line(wanted),
+            None => {}
+        }
+        let taken = self.intent.attached.values().any(|other| match place {
+            Place::Nic(_) => other.place == place,
+            Place::Internal => false,
+        });
+        if taken {
+            return Err("another interface has this device".to_string());
+        }
+        if place.dp().is_some_and(|dp| self.intent.leaving.iter().any(|leaving| leaving.port == dp))
+        {
+            self.intent.is_blocked = true;
+            return Ok(());
+        }
+        let member = self.bridges.get_mut(id).ok_or("its bridge is not there")?;
+        let ports = &member.bridge.state().ports;
+        let is_free = |number: &OfPort| is_ordinary(*number) && ports.get(*number).is_none();
+        let requested = wanted.ofport_request.map(|n| OfPort(n.into())).filter(is_free);
+        let is_asked = |number: u32| asked.contains(&number);
+        let before = wanted.ofport_before.map(|n| OfPort(n.into())).filter(is_free);
+        let before = before.filter(|number| !is_asked(number.0));
+        let of = requested.or(before).or_else(|| member.free_number(is_asked));
+        let of = of.ok_or("the bridge has no number left")?;
+        self.add_attachment(id, place, of, wanted, now)?;
+        self.bring_in_line(wanted)
+    }
+
+    /// As [`Self::attach`], for a NIC that is there from the beginning.
+    pub(super) fn attach_at_boot(
+        &mut self,
+        id: BridgeId,
+        port: PortNo,
+        name: String,
+        of: OfPort,
+        now: Nanos,
+    ) -> Result<(), String> {
+        let wanted = InterfaceWanted { name, ..InterfaceWanted::default() };
+        self.add_attachment(id, Place::Nic(port), of, &wanted, now)
+    }
+
+    fn add_attachment(
+        &mut self,
+        bridge: BridgeId,
+        place: Place,
+        of: OfPort,
+        wanted: &InterfaceWanted,
+        now: Nanos,
+    ) -> Result<(), String> {
+        let dp = place.dp();
+        let (hw_addr, mtu, link) = self.describe(place, wanted);
+        let member = self.bridges.get_mut(bridge).ok_or("its bridge is not there")?;
+        let spec = PortSpec { dp, of, name: wanted.name.clone(), hw_addr, mtu, link };
+        member.bridge.add_port(spec, now).map_err(refusal)?;
+        if let Some(dp) = dp {
+            self.dpif.bind(dp, bridge);
+            self.bridges.bind(dp, Some(bridge));
+        }
+        let attachment = Attachment { bridge, of, dp, place, is_admin_down: false };
+        self.intent.attached.insert(wanted.name.clone(), attachment);
+        Ok(())
+    }
+
+    /// Gives an interface that is there its settings.
+    fn bring_in_line(&mut self, wanted: &InterfaceWanted) -> Result<(), String> {
+        let Some(attachment) = self.intent.attached.get_mut(&wanted.name) else { return Ok(()) };
+        let Some(member) = self.bridges.get_mut(attachment.bridge) else { return Ok(()) };
+        // What a controller did by a port-mod stands until the configuration says something new.
+        if attachment.is_admin_down != wanted.is_admin_down {
+            attachment.is_admin_down = wanted.is_admin_down;
+            member.bridge.set_admin_down(attachment.of, wanted.is_admin_down);
+        }
+        if attachment.place == Place::Internal
+            && let Some(mac) = wanted.mac
+        {
+            member.bridge.set_hw_addr(attachment.of, EtherAddr(mac));
+        }
+        Ok(())
+    }
+
+    /// The device that an interface means.
+    fn place_of(&self, wanted: &InterfaceWanted) -> Result<Place, String> {
+        let device = match &wanted.kind {
+            InterfaceKind::Internal => return Ok(Place::Internal),
+            InterfaceKind::Patch { .. } => return Err("patch ports are not built in".to_string()),
+            InterfaceKind::Unsupported(kind) => {
+                return Err(format!("{kind}: unknown interface type"));
+            }
+            InterfaceKind::Nic => &wanted.name,
+            InterfaceKind::NicAt(device) => device,
+        };
+        let port = self.nic(device).ok_or_else(|| {
+            format!("could not open network device {} (No such device)", wanted.name)
+        })?;
+        Ok(Place::Nic(port))
+    }
+
+    /// The NIC that is called so: by its name since boot, by the machine, by its address, or by its
+    /// place in the order of locations.
+    fn nic(&self, name: &str) -> Option<PortNo> {
+        let is_it = |info: &netdev::NetdevInfo| {
+            info.name == name
+                || info.name.strip_prefix("pci-") == Some(name)
+                || EtherAddr(info.mac).to_string().eq_ignore_ascii_case(name)
+        };
+        let by_name = self.ports.by_name(name);
+        let by_device = || self.ports.iter().find(|(_, nic, ..)| is_it(nic.info()));
+        let by_place = || {
+            let number = PortNo(name.strip_prefix('p')?.parse().ok()?);
+            self.ports.get(number).map(|_| number)
+        };
+        by_name.or_else(|| by_device().map(|(number, ..)| number)).or_else(by_place)
+    }
+
+    /// Address, MTU and link of an interface that comes.
+    fn describe(&self, place: Place, wanted: &InterfaceWanted) -> (EtherAddr, u16, Link) {
+        match place {
+            Place::Nic(port) => match self.ports.get(port) {
+                Some((netdev, link)) => {
+                    let info = netdev.info();
+                    let link = Link { up: link.up, speed_mbps: link.speed_mbps };
+                    (EtherAddr(info.mac), info.mtu, link)
+                }
+                None => (EtherAddr([0; 6]), VIRTUAL_MTU, Link::DOWN),
+            },
+            Place::Internal => {
+                let mac = EtherAddr(wanted.mac.unwrap_or(self.made_up_mac(&wanted.name)));
+                (mac, VIRTUAL_MTU, Link::DOWN)
+            }
+        }
+    }
+}
+
+fn is_ordinary(number: OfPort) -> bool {
+    number.0 != 0 && number <= OfPort::MAX_V10
+}
+
+fn refusal(error: PortError) -> String {
+    match error {
+        PortError::BadNumber => "its OpenFlow number is reserved",
+        PortError::NumberInUse => "its OpenFlow number is in use",
+        PortError::DatapathNumberInUse => "its device is in use",
+        PortError::NameInUse => "its name is in use",
+    }
+    .to_string()
+}
