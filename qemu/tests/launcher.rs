@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 struct Launcher {
     dir: tempfile::TempDir,
@@ -24,8 +25,20 @@ fn launcher(arguments: &str) -> Launcher {
     let mut command = Command::new(env!("CARGO_BIN_EXE_uniswitch"));
     command.arg("--image").arg(&elf);
     command.args(arguments.split_whitespace());
+    if !arguments.contains("--listen") {
+        command.arg("--listen").arg(free_port().to_string());
+    }
     command.current_dir(dir.path()).env("TMPDIR", dir.path().join("tmp"));
     Launcher { dir, command }
+}
+
+/// A port on which nobody listens, outside the range that the kernel gives to whoever asks for any.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = u16::try_from(std::process::id() % 2000).unwrap();
+    let mut candidates =
+        std::iter::from_fn(|| Some(30_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 2000));
+    candidates.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
 impl Launcher {
@@ -93,19 +106,18 @@ fn images() {
 
 #[test]
 fn qemus() {
-    let free = "--listen 46653";
-    let mut absent = launcher(free);
+    let mut absent = launcher("");
     absent.command.env("QEMU", "/nonexistent/qemu");
     absent.fails_with("/nonexistent/qemu does not run");
     // No apt-get on this path either, so nothing can be installed.
-    let mut nowhere = launcher(free);
+    let mut nowhere = launcher("");
     nowhere.command.env_remove("QEMU").env("PATH", nowhere.dir.path());
     nowhere.fails_with("qemu-system-x86_64 is not installed: install it");
-    launcher(free)
+    launcher("")
         .with_qemu("echo QEMU emulator version 5.2.0")
         .fails_with("QEMU 5.2 is too old: version 7.2 or later");
-    launcher(free).with_qemu("echo hello").fails_with("tells no version");
-    launcher(free)
+    launcher("").with_qemu("echo hello").fails_with("tells no version");
+    launcher("")
         .with_qemu(
             "[ \"$1\" = --version ] && echo QEMU emulator version 7.2.0 && exit\n\
              echo 'qemu-system-x86_64: no luck today' >&2; exit 1",

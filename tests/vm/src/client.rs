@@ -64,9 +64,17 @@ impl Client {
     /// When the connection fails.
     pub fn send(&mut self, message: &Message) -> io::Result<u32> {
         let xid = self.xid();
+        self.send_as(message, xid).map(|()| xid)
+    }
+
+    /// Sends a message with a transaction id that the caller has chosen.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub fn send_as(&mut self, message: &Message, xid: u32) -> io::Result<()> {
         let mut bytes = Vec::new();
         self.dialect.encode(message, xid, &mut bytes).map_err(io::Error::other)?;
-        self.stream.write_all(&bytes).map(|()| xid)
+        self.stream.write_all(&bytes)
     }
 
     /// Sends a message made of these bytes, whatever they mean: type and what follows the header.
@@ -190,7 +198,8 @@ impl Client {
         }
     }
 
-    fn xid(&mut self) -> u32 {
+    /// A transaction id that was not used yet.
+    pub fn xid(&mut self) -> u32 {
         self.next_xid += 1;
         self.next_xid
     }

@@ -211,6 +211,7 @@ fn vhost_user(role: Role) {
 
     bench.case(format!("vhost-user, QEMU as {role:?}: frames pass both ways"));
     bench.set_flows(&["in_port=1 actions=output:2", "in_port=2 actions=output:1"]);
+    bench.others_send();
     pmd.type_line("start tx_first 2");
     let received =
         |state: &Value, port: usize| state["ports"][port]["rx_packets"].as_u64().unwrap_or(0);

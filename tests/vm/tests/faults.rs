@@ -121,6 +121,7 @@ fn then_what_the_owner_chose() {
         registers.as_str().is_some_and(|text| text.matches("HLT=1").count() == 2)
     });
     assert!(is_halted && bench.is_running(), "both CPUs halt and the machine stays");
+    bench.kill();
 }
 
 #[test]
