@@ -208,13 +208,10 @@ fn read_v11(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
         flow_mod.new_cookie = Some(cookie);
         (flow_mod.cookie, flow_mod.cookie_mask) = (0, 0);
     }
-    if !flow_mod.command.is_delete() {
-        // All tables are for deletes, says 1.3.5 §7.3.4.1; Open vSwitch takes them in modifies too,
-        // and `ovs-ofctl mod-flows` without a table sends them.
-        if table_id == TABLE_ALL && flow_mod.command == FlowModCommand::Add {
-            return Err(OfErrorKind::FlowModBadTableId);
-        }
-        (flow_mod.out_port, flow_mod.out_group) = (OfPort::ANY, GROUP_ANY);
+    // All tables are for deletes, says 1.3.5 §7.3.4.1; Open vSwitch takes them in modifies too, and
+    // `ovs-ofctl mod-flows` without a table sends them.
+    if table_id == TABLE_ALL && flow_mod.command == FlowModCommand::Add {
+        return Err(OfErrorKind::FlowModBadTableId);
     }
     Ok(flow_mod)
 }
@@ -254,6 +251,10 @@ fn finish(
     };
     flow_mod.table_id = table.unwrap_or(TABLE_ALL);
     flow_mod.flags = read_flags(raw_flags, flow_mod, version)?;
+    if !flow_mod.command.is_delete() {
+        // The filters are for deletes (1.3.5 §6.4).
+        (flow_mod.out_port, flow_mod.out_group) = (OfPort::ANY, GROUP_ANY);
+    }
     let len = r.len();
     let list = Reader::new(r.take_all(), OfErrorKind::RequestBadLen);
     let goes_on_from = table.filter(|table| *table != TABLE_ALL);
@@ -365,7 +366,9 @@ fn put_v11(out: &mut Vec<u8>, flow_mod: &FlowMod, version: Version) {
         _ => flow_mod.cookie,
     });
     out.u64(flow_mod.cookie_mask);
-    out.u8(flow_mod.table_id);
+    // "You choose", which only 1.0 has, is table 0.
+    let chooses = flow_mod.command == FlowModCommand::Add && flow_mod.table_id == TABLE_ALL;
+    out.u8(if chooses { 0 } else { flow_mod.table_id });
     out.u8(command(flow_mod.command));
     out.u16(flow_mod.idle_timeout);
     out.u16(flow_mod.hard_timeout);

@@ -32,7 +32,7 @@ const COOKIE_BYTES: usize = 8;
 pub(crate) enum Unknown {
     /// It is an error.
     Refuse,
-    /// Leave them out, and check no prerequisites.
+    /// Leave them out.
     Skip,
 }
 
@@ -92,14 +92,25 @@ fn add_field(out: &mut Match, field: Field, entry: &Entry, strict: bool) -> Resu
     if strict && entry.is_standard && entry.value & !mask != 0 {
         return Err(OfErrorKind::MatchBadWildcards);
     }
-    if strict && !out.satisfies(field.spec().prereq) {
+    if !out.satisfies(field.spec().prereq) {
         return Err(OfErrorKind::MatchBadPrereq);
     }
     if out.get(field).1 != 0 {
         return Err(OfErrorKind::MatchDupField);
     }
-    if mask != 0 {
-        out.set(field, entry.value & mask, mask);
+    if mask == 0 {
+        return Ok(());
+    }
+    // These two can take from fields before them what those need.
+    let takes = matches!(field, Field::PacketType | Field::IpFrag);
+    let before = takes.then_some(*out);
+    out.set(field, entry.value & mask, mask);
+    let is_lost = |before: &Match, field: Field| {
+        let prereq = field.spec().prereq;
+        before.get(field).1 != 0 && before.satisfies(prereq) && !out.satisfies(prereq)
+    };
+    if before.is_some_and(|before| ORDER.into_iter().any(|field| is_lost(&before, field))) {
+        return Err(OfErrorKind::MatchBadPrereq);
     }
     Ok(())
 }
@@ -293,6 +304,7 @@ fn put_header(out: &mut Vec<u8>, id: &WireId, has_mask: bool) {
 
 /// The fields of a match in the order of the wire: what a field needs comes before it.
 const ORDER: [Field; 72] = [
+    Field::PacketType,
     Field::DpHash,
     Field::RecircId,
     Field::ConjId,
@@ -364,7 +376,6 @@ const ORDER: [Field; 72] = [
     Field::Reg15,
     Field::PktMark,
     Field::Metadata,
-    Field::PacketType,
 ];
 
 /// Writes the entries of a match, without padding.

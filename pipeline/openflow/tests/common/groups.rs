@@ -5,7 +5,7 @@ use openflow::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::action;
+use super::actions::action;
 
 /// Whether groups of a version have numbered buckets and a way of choosing.
 fn is_numbered(version: Version) -> bool {

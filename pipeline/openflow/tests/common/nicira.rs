@@ -9,7 +9,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::{FREE, port, subfield};
+use super::actions::{FREE, subfield};
+use super::ports::port;
 
 fn learn_spec() -> impl Strategy<Value = LearnSpec> {
     (subfield(FREE), any::<(u8, u8, u128)>()).prop_map(|(part, (src, dst, value))| {
