@@ -19,7 +19,7 @@ use packet::{Pool, PoolConfig, PoolError, Region};
 use runtime::{console, cpu, entropy, memory, power, time};
 use seed::BootConfig;
 use spin::mutex::Mutex;
-use switch::{ByteChannel, Machine, NoSuchNic, Pmd, Switch, SwitchParts};
+use switch::{ByteChannel, DatabaseParts, Machine, NoSuchNic, Pmd, Switch, SwitchParts};
 use sync::time::Nanos;
 use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
@@ -77,11 +77,13 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
     let pool = rings.pool()?;
     let nics =
         nics.into_iter().map(|nic| -> Box<dyn Netdev> { Box::new(nic.with_queue_size(rings.len)) });
+    let epoch_ms = time::wall_clock().unwrap_or(0).saturating_mul(1000);
     let machine = Machine {
         nics: nics.collect(),
         channels,
         pool,
         n_cores: cpu::count().saturating_sub(1).max(1),
+        database: DatabaseParts { epoch_ms, ..DatabaseParts::default() },
         random: entropy::seed(),
         memory: crate::heap_use,
         cycles: time::tsc,

@@ -80,6 +80,9 @@ pub(crate) struct RunArgs {
     /// Port of 127.0.0.1 on which OpenFlow listens.
     #[arg(long, value_name = "PORT", default_value_t = 6653)]
     pub(crate) listen: u16,
+    /// Port of 127.0.0.1 on which OVSDB listens [default: 6640, or a free one if that is taken].
+    #[arg(long, value_name = "PORT")]
+    pub(crate) ovsdb: Option<u16>,
     /// Name of the VM.
     #[arg(long, default_value = "uniswitch")]
     pub(crate) name: String,
@@ -239,6 +242,11 @@ impl RunArgs {
         if self.listen == 0 {
             return bad("--listen 0: give a TCP port from 1 to 65535".into());
         }
+        if self.ovsdb == Some(0) || self.ovsdb == Some(self.listen) {
+            return bad(
+                "--ovsdb: give a TCP port from 1 to 65535 that --listen does not have".into()
+            );
+        }
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || !self.name.chars().all(is_plain) || self.name.starts_with('.') {
             return bad(format!("--name {}: use letters, digits, '-', '_' and '.'", self.name));
@@ -328,6 +336,10 @@ mod tests {
             ("--memory 8", "--memory 8: the image needs at least 32 MiB"),
             ("--smp 0", "--smp 0: give 1 to 64 vCPUs"),
             ("--listen 0", "--listen 0: give a TCP port from 1 to 65535"),
+            (
+                "--ovsdb 6653",
+                "--ovsdb: give a TCP port from 1 to 65535 that --listen does not have",
+            ),
             ("--name a/b", "--name a/b: use letters, digits, '-', '_' and '.'"),
             ("--port tap", "--port tap: expected tap:NAME with the name of an interface"),
             ("--controller ssl:x:1", "--controller ssl:x:1: expected tcp:HOST:PORT"),

@@ -23,6 +23,8 @@ use crate::ui::{Event, Ui};
 
 /// OpenFlow's port inside the guest.
 const GUEST_OPENFLOW: u16 = 6653;
+/// OVSDB's port inside the guest, and on the host unless something else has it.
+const GUEST_OVSDB: u16 = 6640;
 
 /// Why the launcher ends early.
 #[derive(Debug)]
@@ -60,8 +62,14 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     let plan = Plan::new(&specs, dir.path());
     check_count(&plan, machine)?;
     plan.check()?;
+    let mut ovsdb = args.ovsdb.unwrap_or(GUEST_OVSDB);
     if !args.print {
-        check_listen(args.listen)?;
+        check_listen(args.listen, "--listen")?;
+        match args.ovsdb {
+            Some(port) => check_listen(port, "--ovsdb")?,
+            // An Open vSwitch on this host may have the usual one.
+            None => ovsdb = usual_or_free(ovsdb)?,
+        }
     }
     let qemu = install::qemu(ui)?;
     let elf = match &args.image {
@@ -71,7 +79,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     let boot = boot(args, elf, dir.path())?;
     notes.into_iter().for_each(|text| ui.show(&Event::Note { text }));
 
-    let mut vm = describe(args, &qemu, boot, &plan, dir.path());
+    let mut vm = describe(args, &qemu, boot, &plan, (ovsdb, dir.path()));
     if vm.accel == qemu::Accel::Tcg
         && let Some(why) = probe::accelerator().1
     {
@@ -102,7 +110,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         ui.show(&Event::Command { line: command::shell_quoted(&vm.command()) });
         return Ok(());
     }
-    session::run(args, &vm, &plan, ui, stop)
+    session::run(args, (&vm, ovsdb), &plan, ui, stop)
 }
 
 fn check_count(plan: &Plan, machine: Machine) -> Result<(), PortError> {
@@ -115,19 +123,33 @@ fn check_count(plan: &Plan, machine: Machine) -> Result<(), PortError> {
 }
 
 /// QEMU would refuse as well, but later and in other words.
-fn check_listen(port: u16) -> Result<(), String> {
+fn check_listen(port: u16, option: &str) -> Result<(), String> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
         Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
-            Err(format!("port {port} needs root: choose one from 1024 on with --listen PORT"))
+            Err(format!("port {port} needs root: choose one from 1024 on with {option} PORT"))
         }
         Err(_) => {
-            Err(format!("port {port} of 127.0.0.1 is in use: choose another with --listen PORT"))
+            Err(format!("port {port} of 127.0.0.1 is in use: choose another with {option} PORT"))
         }
     }
 }
 
-fn describe(args: &RunArgs, qemu: &Qemu, boot: Boot, plan: &Plan, dir: &Path) -> Vm {
+/// The port if it is free, else one that is.
+fn usual_or_free(port: u16) -> Result<u16, String> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let listener = bind(port).or_else(|_| bind(0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.map(|address| address.port()).map_err(|why| format!("no free TCP port: {why}"))
+}
+
+fn describe(
+    args: &RunArgs,
+    qemu: &Qemu,
+    boot: Boot,
+    plan: &Plan,
+    (ovsdb, dir): (u16, &Path),
+) -> Vm {
     let mut vm = Vm::new(boot, dir);
     vm.qemu.clone_from(&qemu.path);
     vm.version = qemu.version;
@@ -137,9 +159,9 @@ fn describe(args: &RunArgs, qemu: &Qemu, boot: Boot, plan: &Plan, dir: &Path) ->
     vm.memory_mib = args.memory;
     vm.cpu.clone_from(&args.cpu);
     vm.accel = probe::accelerator().0;
-    let forward =
-        Forward { address: Ipv4Addr::LOCALHOST, host: args.listen, guest: GUEST_OPENFLOW };
-    let management = Backend::User { forwards: vec![forward] };
+    let services = [(args.listen, GUEST_OPENFLOW), (ovsdb, GUEST_OVSDB)];
+    let forward = |(host, guest)| Forward { address: Ipv4Addr::LOCALHOST, host, guest };
+    let management = Backend::User { forwards: services.map(forward).to_vec() };
     vm.nics.push(Nic::new("mgmt", guest_mac(0), management));
     vm.nics.extend(plan.nics.iter().cloned());
     vm

@@ -47,7 +47,7 @@ enum Message {
 
 pub(crate) fn run(
     args: &RunArgs,
-    vm: &Vm,
+    (vm, ovsdb): (&Vm, u16),
     plan: &Plan,
     ui: &mut Ui,
     stop: &AtomicBool,
@@ -62,6 +62,7 @@ pub(crate) fn run(
     ui.show(&started(vm, plan));
     let mut session = Session {
         args,
+        ovsdb,
         plan,
         ui,
         go,
@@ -113,6 +114,8 @@ enum Ending {
 
 struct Session<'a> {
     args: &'a RunArgs,
+    /// Port of the host on which OVSDB listens.
+    ovsdb: u16,
     plan: &'a Plan,
     ui: &'a mut Ui,
     go: Arc<AtomicBool>,
@@ -205,6 +208,7 @@ impl Session<'_> {
                 qemu_us: micros(running.started().elapsed()),
                 guest_us: now.boot.ready_us,
                 openflow: format!("tcp:127.0.0.1:{}", self.args.listen),
+                ovsdb: format!("tcp:127.0.0.1:{}", self.ovsdb),
                 appctl,
             });
         }

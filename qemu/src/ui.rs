@@ -29,7 +29,7 @@ pub(crate) enum Event {
     /// QEMU runs.
     Started { machine: String, accel: String, smp: u16, memory_mib: u32, ports: Vec<PortLine> },
     /// The image answers.
-    Ready { qemu_us: u64, guest_us: Option<u64>, openflow: String, appctl: String },
+    Ready { qemu_us: u64, guest_us: Option<u64>, openflow: String, ovsdb: String, appctl: String },
     /// The image transmitted its first frame, so long after it was entered.
     FirstForward { guest_us: u64 },
     /// A host pinged another.
@@ -133,11 +133,12 @@ fn text_of(event: &Event) -> String {
             }
             text
         }
-        Event::Ready { qemu_us, guest_us, openflow, appctl } => {
+        Event::Ready { qemu_us, guest_us, openflow, ovsdb, appctl } => {
             let guest = guest_us.map(|us| format!(", of that {} in the guest", millis(us)));
             format!(
                 "up {} after QEMU was started{}\n\
                  OpenFlow 1.0 to 1.5 on {openflow}; in a second terminal:\n  \
+                   ovs-vsctl --db={ovsdb} show\n  \
                    ovs-ofctl show {openflow}\n  \
                    ovs-appctl -t {appctl} ofproto/trace br0 in_port=1\n\
                  Ctrl-C ends it",

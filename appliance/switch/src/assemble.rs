@@ -2,6 +2,7 @@
 
 use crate::channel::ByteChannel;
 use crate::control::{Control, Parts};
+use crate::database::{DatabaseParts, Databases};
 use crate::dpif::{CoreLink, RingDpif};
 use crate::mgmt::{Address, Management};
 use crate::outlet::{FirstForward, Outlet};
@@ -52,6 +53,8 @@ pub struct SwitchParts {
     pub datapath: DatapathConfig,
     /// Where and how fast upcalls are answered.
     pub upcalls: UpcallConfig,
+    /// The configuration database's share of the machine.
+    pub database: DatabaseParts,
     /// A number that nobody can guess: seeds hash tables and TCP.
     pub random: u64,
     /// Bytes of memory in use and in all, for reports.
@@ -121,9 +124,12 @@ impl Switch {
         let ports = Ports::new(parts.pool.clone());
         let management = parts.management.map(|(netdev, address)| {
             let (mac, cache) = (netdev.info().mac, PoolCache::new(parts.pool.clone()));
-            let stack = Management::new(mac, address, cache, parts.random, now);
+            let mut stack = Management::new(mac, address, cache, parts.random, now);
+            stack.listen(parts.database.listen);
             (netdev, stack)
         });
+        let memory = (parts.memory)().1;
+        let databases = Databases::new(parts.database, memory, parts.random, now);
         let mut control = Control::new(Parts {
             template: parts.bridge,
             agent: parts.agent,
@@ -139,6 +145,7 @@ impl Switch {
             self_check_one_in: parts.self_check_one_in,
             pool: parts.pool,
             base_mac,
+            databases,
         });
         if parts.datapath != control.dpif.config() {
             control.dpif.configure(&parts.datapath);

@@ -13,6 +13,7 @@ use crate::bridges::{BridgeId, Bridges, Member};
 use crate::channel::{ByteChannel, ControlChannel};
 use crate::commands;
 use crate::coverage::{self, Coverage};
+use crate::database::{self, Databases};
 use crate::dpif::RingDpif;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::outlet::FirstForward;
@@ -62,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) pool: Arc<Pool>,
     /// The address that names this machine.
     pub(crate) base_mac: EtherAddr,
+    pub(crate) databases: Databases,
 }
 
 /// The control core's share of the switch.
@@ -79,6 +81,7 @@ pub struct Control {
     pub(crate) first_forward: Arc<FirstForward>,
     pub(crate) memory: fn() -> (usize, usize),
     pub(crate) pool: Arc<Pool>,
+    pub(crate) databases: Databases,
     pub(crate) exit: bool,
     pub(crate) coverage: Coverage,
     /// What the switch is to be.
@@ -147,6 +150,7 @@ impl Control {
             first_forward: parts.first_forward,
             memory: parts.memory,
             pool: parts.pool,
+            databases: parts.databases,
             exit: false,
             coverage: Coverage::default(),
             intent: Intent::default(),
@@ -172,6 +176,7 @@ impl Control {
         }
         worked |= self.handle_upcalls(now);
         worked |= self.hear_network(now);
+        worked |= self.databases.poll(now);
         for Member { agent, bridge, .. } in self.bridges.iter_mut() {
             worked |= agent.poll(now, bridge, &mut self.dpif);
         }
@@ -296,6 +301,11 @@ impl Control {
         while let Some(event) = network.stack.next_event() {
             worked = true;
             match event {
+                Event::Accepted { id, peer, port } if port == self.databases.listen => {
+                    if !self.databases.accepted(id, peer, now) {
+                        network.stack.abort(id);
+                    }
+                }
                 Event::Accepted { id, peer, port } => {
                     let door = (self.door, self.template.name.as_str());
                     let bridge = Self::behind(&self.bridges, door, port);
@@ -320,6 +330,7 @@ impl Control {
                 }
                 Event::Closed(id) => {
                     network.closing.retain(|&closing| closing != id);
+                    self.databases.closed(id);
                     let open = network.open.iter().position(|(open, _)| *open == id);
                     if let Some((_, bridge)) = open.map(|k| network.open.remove(k))
                         && let Some(member) = self.bridges.get_mut(bridge)
@@ -347,6 +358,7 @@ impl Control {
                 budget = budget.saturating_sub(taken);
             }
         }
+        worked |= self.databases.hear(&mut network.stack, now);
         network.mend(&self.pool, now);
         worked
     }
@@ -375,7 +387,7 @@ impl Control {
             return;
         };
         network.connect(&mut self.bridges, now);
-        let mut queued = false;
+        let mut queued = self.databases.tell(&mut network.stack);
         for &(id, bridge) in &network.open {
             let Some(Member { agent, .. }) = self.bridges.get_mut(bridge) else { continue };
             let Some(outbox) = agent.output(ConnId(id.0)) else {
@@ -524,7 +536,8 @@ impl Network {
             }
             wanted.contains(door)
         });
-        for &port in wanted.iter().filter(|port| **port != 0) {
+        // The database's port is not a controller's to have.
+        for &port in wanted.iter().filter(|port| **port != 0 && **port != database::PORT) {
             if !doors.contains(&port) {
                 doors.push(port);
                 stack.listen(port);

@@ -2,6 +2,7 @@
 
 use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
+use crate::database::DatabaseParts;
 use crate::mgmt;
 use crate::settings::Settings;
 use agent::AgentConfig;
@@ -28,6 +29,8 @@ pub struct Machine {
     pub pool: Arc<Pool>,
     /// Cores that will poll, at least one.
     pub n_cores: usize,
+    /// The configuration database's share.
+    pub database: DatabaseParts,
     /// A number that nobody can guess.
     pub random: u64,
     /// Bytes of memory in use and in all.
@@ -88,6 +91,7 @@ impl SwitchParts {
             self_check_one_in: settings.self_check_one_in,
             datapath: settings.datapath,
             upcalls: settings.upcalls,
+            database: machine.database,
             random: machine.random,
             memory: machine.memory,
             cycles: machine.cycles,
@@ -190,6 +194,7 @@ mod tests {
             channels: Vec::new(),
             pool: Pool::on_heap(PoolConfig { small: 256, jumbo: 16 }),
             n_cores: 1,
+            database: DatabaseParts::default(),
             random: 7,
             memory: || (0, 0),
             cycles: || 0,

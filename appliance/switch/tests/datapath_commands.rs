@@ -64,6 +64,7 @@ impl Bench {
             pool: Pool::on_heap(PoolConfig { small: 512, jumbo: 16 }),
             self_check_one_in: 0,
             datapath: datapath::DatapathConfig::default(),
+            database: switch::DatabaseParts::default(),
             random: 1,
             memory: || (0, 0),
             cycles,

@@ -31,6 +31,7 @@ fn switch() -> (Switch, ReplayHandle) {
         self_check_one_in: 1,
         datapath: datapath::DatapathConfig::default(),
         upcalls: switch::UpcallConfig::default(),
+        database: switch::DatabaseParts::default(),
         random: 7,
         memory: || (0, 0),
         cycles: || 0,

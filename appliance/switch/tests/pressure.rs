@@ -30,6 +30,7 @@ fn parts(n_cores: usize, n_ports: u32) -> (SwitchParts, Vec<ReplayHandle>) {
         self_check_one_in: 0,
         datapath: datapath::DatapathConfig::default(),
         upcalls: switch::UpcallConfig::default(),
+        database: switch::DatabaseParts::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),
         cycles: || 0,

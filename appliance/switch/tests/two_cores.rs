@@ -133,6 +133,7 @@ fn run(mode: UpcallMode) {
         self_check_one_in: 16,
         datapath: datapath::DatapathConfig::default(),
         upcalls,
+        database: switch::DatabaseParts::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),
         cycles: || 0,

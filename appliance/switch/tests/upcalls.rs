@@ -50,6 +50,7 @@ impl Bench {
             self_check_one_in: 0,
             datapath: datapath::DatapathConfig::default(),
             upcalls,
+            database: switch::DatabaseParts::default(),
             random: 0x1234_5678_9abc_def0,
             memory: || (0, 0),
             cycles: || 0,

@@ -26,6 +26,7 @@ fn parts(n_cores: usize, ports: Vec<PortParts>) -> SwitchParts {
         self_check_one_in: 1,
         datapath: datapath::DatapathConfig::default(),
         upcalls: switch::UpcallConfig::default(),
+        database: switch::DatabaseParts::default(),
         random: 0x1234_5678_9abc_def0,
         memory: || (0, 0),
         cycles: || 0,

@@ -16,8 +16,9 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "switch",
-        // `flow` because the datapath interface that it implements speaks of flows.
-        &["agent", "ofproto", "datapath", "netdev", "packet", "flow", "sync", "seed"],
+        // `flow` because the datapath interface that it implements speaks of flows; `ovsdb` because the
+        // database's server, disk and connections meet in the control body.
+        &["agent", "ofproto", "ovsdb", "datapath", "netdev", "packet", "flow", "sync", "seed"],
     ),
     // `datapath` for the datapath interface, which it hands through to the bridge.
     ("agent", &["ofproto", "openflow", "ovsdb", "datapath", "flow", "sync"]),

@@ -1,5 +1,6 @@
 //! A booted switch with the test's hands on every port.
 
+mod database;
 mod frames;
 mod machine;
 mod ofctl;
@@ -28,6 +29,8 @@ pub const WAIT: Duration = Duration::from_secs(60);
 const ATTEMPTS: usize = 5;
 /// TCP port on which the image takes controllers.
 const GUEST_OPENFLOW: u16 = 6653;
+/// TCP port on which the image takes clients of its database.
+const GUEST_OVSDB: u16 = 6640;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
 
 /// The image to test: built from this tree once for each process, or the one that `UNISWITCH_ELF`
@@ -68,6 +71,7 @@ pub struct Bench {
     /// The end has been looked at.
     is_over: Cell<bool>,
     openflow: Lease,
+    ovsdb: Lease,
     /// What was started; last but one, the folder outlives the process.
     vm: Vm,
     dir: TempDir,
@@ -140,11 +144,12 @@ impl Bench {
         if reads_seed && !vm.extra.iter().any(|arg| arg.contains("opt/uniswitch/config")) {
             vm.write_seed(&config.seed, dir.path()).expect("a seed");
         }
-        let openflow = Lease::take();
+        let (openflow, ovsdb) = (Lease::take(), Lease::take());
         if config.has_management {
             let address = Ipv4Addr::LOCALHOST;
-            let forward = Forward { address, host: openflow.port, guest: GUEST_OPENFLOW };
-            vm.nics.push(Nic::new("mgmt", mac(0), Backend::User { forwards: vec![forward] }));
+            let services = [(openflow.port, GUEST_OPENFLOW), (ovsdb.port, GUEST_OVSDB)];
+            let forwards = services.map(|(host, guest)| Forward { address, host, guest }).to_vec();
+            vm.nics.push(Nic::new("mgmt", mac(0), Backend::User { forwards }));
         }
         let mut ports = vec![None];
         for (number, plug) in (1..).zip(&config.ports) {
@@ -172,6 +177,7 @@ impl Bench {
             case: RefCell::new(String::from("start")),
             is_over: Cell::new(false),
             openflow,
+            ovsdb,
             vm,
             dir,
         })

@@ -150,6 +150,7 @@ pub struct Server {
     n_records: u64,
     n_durable: u64,
     log_failed: bool,
+    breathe: fn(),
 }
 
 impl Server {
@@ -175,9 +176,16 @@ impl Server {
             n_records: 0,
             n_durable: 0,
             log_failed: false,
+            breathe: || {},
         };
         server.describe_databases();
         server
+    }
+
+    /// Has `breathe` called now and then in long transactions: they are not cut into pieces, but what
+    /// shares the processor can go on between their operations.
+    pub fn set_breathe(&mut self, breathe: fn()) {
+        self.breathe = breathe;
     }
 
     /// Fills the table of `_Server` (ovsdb-server(5)).
@@ -216,7 +224,7 @@ impl Server {
     }
 
     fn run_local(&mut self, at: usize, operations: &[Value], wall_ms: u64) -> Vec<Value> {
-        struct Ourselves;
+        struct Ourselves(fn());
         impl Client for Ourselves {
             fn owns(&self, _lock: &str) -> bool {
                 true
@@ -227,8 +235,11 @@ impl Server {
             fn waited_ms(&self) -> u64 {
                 u64::MAX
             }
+            fn breathe(&self) {
+                (self.0)();
+            }
         }
-        self.run(at, operations, &Ourselves, wall_ms).unwrap_or_else(|_| {
+        self.run(at, operations, &Ourselves(self.breathe), wall_ms).unwrap_or_else(|_| {
             alloc::vec![
                 Error::new(ErrorKind::TimedOut, "the switch itself does not wait").to_json()
             ]

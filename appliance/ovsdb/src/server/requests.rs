@@ -19,6 +19,7 @@ struct Asking<'a> {
     locks: &'a Locks,
     may_write: bool,
     waited_ms: u64,
+    breathe: fn(),
 }
 
 impl Client for Asking<'_> {
@@ -30,6 +31,9 @@ impl Client for Asking<'_> {
     }
     fn waited_ms(&self) -> u64 {
         self.waited_ms
+    }
+    fn breathe(&self) {
+        (self.breathe)();
     }
 }
 
@@ -183,7 +187,8 @@ impl Server {
         let waited_ms = now.saturating_sub(wait.asked).as_millis();
         // The locks are lent to the transaction, which changes none.
         let locks = core::mem::take(&mut self.locks);
-        let asking = Asking { id, locks: &locks, may_write, waited_ms };
+        let breathe = self.breathe;
+        let asking = Asking { id, locks: &locks, may_write, waited_ms, breathe };
         let outcome = self.run(wait.database, &wait.operations, &asking, wall_ms);
         self.locks = locks;
         match outcome {

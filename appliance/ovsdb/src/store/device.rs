@@ -1,5 +1,6 @@
 //! What a store wants of a disk.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 /// Bytes of a sector.
@@ -37,6 +38,21 @@ pub trait BlockDevice {
 }
 
 impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
+    fn n_sectors(&self) -> u64 {
+        (**self).n_sectors()
+    }
+    fn read(&mut self, sector: u64, into: &mut [u8; SECTOR]) -> Result<(), DeviceError> {
+        (**self).read(sector, into)
+    }
+    fn write(&mut self, sector: u64, from: &[u8; SECTOR]) -> Result<(), DeviceError> {
+        (**self).write(sector, from)
+    }
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        (**self).flush()
+    }
+}
+
+impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
     fn n_sectors(&self) -> u64 {
         (**self).n_sectors()
     }

@@ -40,6 +40,9 @@ impl Default for Bounds {
     }
 }
 
+/// Operations between two calls of [`Client::breathe`].
+const OPERATIONS_A_BREATH: usize = 8;
+
 /// Who asks, as far as operations want to know.
 pub trait Client {
     /// It owns this lock.
@@ -48,6 +51,8 @@ pub trait Client {
     fn may_write(&self) -> bool;
     /// Milliseconds since it asked.
     fn waited_ms(&self) -> u64;
+    /// Called now and then in a long transaction, for whatever else has to go on.
+    fn breathe(&self) {}
 }
 
 /// What came of the operations.
@@ -79,6 +84,9 @@ pub fn execute(
         return Executed::Finished(results, None);
     }
     for (k, operation) in operations.iter().enumerate() {
+        if k % OPERATIONS_A_BREATH == OPERATIONS_A_BREATH - 1 {
+            client.breathe();
+        }
         match run.operation(operation) {
             Ok(result) => results.push(result),
             Err(Stop::Wait(timeout_ms)) => return Executed::Waiting(timeout_ms),

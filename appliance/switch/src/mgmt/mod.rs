@@ -26,7 +26,9 @@ use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint, Ipv4Cidr, Ipv6Address, 
 use sync::time::Nanos;
 
 /// Connections at one time, of all services and both directions.
-pub const MAX_CONNECTIONS: usize = 64;
+pub const MAX_CONNECTIONS: usize = 128;
+/// Connections of one service, so that the clients of one do not keep out those of another.
+const MAX_OF_SERVICE: usize = 64;
 /// Sockets that listen for one service.
 const BACKLOG: usize = 4;
 /// Connections of which only the first segment has come. Beyond it the oldest is given up, so that
@@ -91,6 +93,8 @@ pub enum Address {
 struct Connection {
     id: SocketId,
     handle: SocketHandle,
+    /// The service that it is of; 0 when we connected.
+    service: u16,
     established: bool,
 }
 
@@ -201,7 +205,7 @@ impl Management {
             socket.connect(self.interface.context(), IpEndpoint::from(peer), self.next_port);
         begun.map_err(|_| ConnectError::Unreachable)?;
         let handle = self.sockets.add(socket);
-        Ok(self.adopt(handle, false))
+        Ok(self.adopt(handle, 0, false))
     }
 
     /// Moves frames, at most `FRAMES_PER_POLL` of them; true when there was anything to do.
@@ -311,10 +315,10 @@ impl Management {
         Some(self.sockets.get_mut(connection.handle))
     }
 
-    fn adopt(&mut self, handle: SocketHandle, established: bool) -> SocketId {
+    fn adopt(&mut self, handle: SocketHandle, service: u16, established: bool) -> SocketId {
         let id = SocketId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        self.connections.push(Connection { id, handle, established });
+        self.connections.push(Connection { id, handle, service, established });
         id
     }
 
@@ -364,11 +368,14 @@ impl Management {
                 continue;
             }
             let Listener { port, handle } = self.listeners.remove(k);
+            let n_of_service = self.connections.iter().filter(|c| c.service == port).count();
+            let has_room =
+                self.connections.len() < MAX_CONNECTIONS && n_of_service < MAX_OF_SERVICE;
             let peer = socket.remote_endpoint();
             match peer {
-                Some(peer) if socket.may_send() && self.connections.len() < MAX_CONNECTIONS => {
+                Some(peer) if socket.may_send() && has_room => {
                     let peer = SocketAddr::new(IpAddr::from(peer.addr), peer.port);
-                    let id = self.adopt(handle, true);
+                    let id = self.adopt(handle, port, true);
                     self.events.push_back(Event::Accepted { id, peer, port });
                 }
                 _ => {

@@ -52,6 +52,7 @@ pub(crate) fn run(case: &Case, seconds: f64) -> Result<Measured, Box<dyn Error>>
         self_check_one_in: 10_000,
         datapath: Default::default(),
         upcalls: switch::UpcallConfig::default(),
+        database: switch::DatabaseParts::default(),
         random: 7,
         memory: || (0, 0),
         cycles: || 0,

@@ -1,0 +1,198 @@
+//! The configuration database as the control core serves it.
+//!
+//! # What
+//! `ovsdb::Server` knows the protocol and nothing of sockets, disks or the switch. This module lends
+//! it all three: connections of the management stack, a disk if the machine has one, and the clock.
+//!
+//! # Bounds
+//! A round of the control core serves a bounded number of requests. What one request may cost is a matter
+//! of [`limits`], which follow the machine's memory: 64 clients on an ordinary machine, a megabyte a message,
+//! some thousand operations a transaction. In the middle of a long one the polling bodies of the same
+//! processor get their turn ([`DatabaseParts::breathe`]), as they do while the disk is waited for.
+//! A client that does not read its answers is not asked for more, and when it does not even answer a
+//! probe its connection is closed with a line in the log.
+
+use crate::mgmt::{Management, SocketId};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use core::net::SocketAddr;
+use ovsdb::store::{BlockDevice, Store};
+use ovsdb::{Bounds, ClientId, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids};
+use sync::time::Nanos;
+
+/// Where OVSDB clients are accepted, as IANA gave it out.
+pub(crate) const PORT: u16 = 6640;
+/// Bytes of one client taken in one round.
+const BYTES_PER_ROUND: usize = 64 * 1024;
+
+/// A disk that the switch can keep.
+pub trait Disk: BlockDevice + Debug + Send {}
+
+impl<D: BlockDevice + Debug + Send> Disk for D {}
+
+/// What the machine contributes to the database.
+#[derive(Debug)]
+pub struct DatabaseParts {
+    /// TCP port for OVSDB clients; 0 is none.
+    pub listen: u16,
+    /// Where it is kept.
+    pub disk: Option<Box<dyn Disk>>,
+    /// Milliseconds from 1970 to the zero of the switch's clock.
+    pub epoch_ms: u64,
+    /// Lets the polling bodies that share the control core's processor have a turn.
+    pub breathe: fn(),
+}
+
+impl Default for DatabaseParts {
+    fn default() -> Self {
+        Self { listen: PORT, disk: None, epoch_ms: 0, breathe: || {} }
+    }
+}
+
+/// The server, its clients' connections and its disk.
+#[derive(Debug)]
+pub(crate) struct Databases {
+    pub(crate) server: Server,
+    store: Option<Store<Box<dyn Disk>>>,
+    clients: Vec<SocketId>,
+    pub(crate) listen: u16,
+    epoch_ms: u64,
+}
+
+impl Databases {
+    /// Opens the database on the machine's disk, or an empty one in memory. `memory` is the size of
+    /// the heap in bytes.
+    pub(crate) fn new(parts: DatabaseParts, memory: usize, random: u64, now: Nanos) -> Self {
+        let schema = Schema::open_vswitch();
+        let mut uuids = Uuids::new(random.rotate_left(29));
+        let wall_ms = parts.epoch_ms.saturating_add(now.as_millis());
+        let mut store = None;
+        let mut database = None;
+        if let Some(disk) = parts.disk {
+            match ovsdb::open(disk, &schema, &mut uuids, wall_ms) {
+                Ok(kept) => {
+                    log::info!("ovsdb: kept on the disk, generation {}", kept.store.generation());
+                    (database, store) = (Some(kept.database), Some(kept.store));
+                }
+                Err(error) => {
+                    log::error!("ovsdb: the disk gives no database ({error}); it is left alone");
+                }
+            }
+        }
+        let keeping = match &store {
+            Some(_) => Keeping::Log,
+            None => {
+                log::info!("ovsdb: in memory only, changes end with the machine");
+                Keeping::Memory
+            }
+        };
+        let database = database.unwrap_or_else(|| Database::new(schema, uuids.fresh()));
+        let mut server = Server::new(limits(memory), vec![(database, keeping)], random);
+        server.set_breathe(parts.breathe);
+        let clients = Vec::new();
+        Self { server, store, clients, listen: parts.listen, epoch_ms: parts.epoch_ms }
+    }
+
+    /// A client connected; false when there are too many.
+    pub(crate) fn accepted(&mut self, id: SocketId, peer: SocketAddr, now: Nanos) -> bool {
+        let is_taken = self.server.accepted(ClientId(id.0), format!("tcp:{peer}"), now);
+        if is_taken {
+            self.clients.push(id);
+        }
+        is_taken
+    }
+
+    /// A connection is gone; it need not have been a client's.
+    pub(crate) fn closed(&mut self, id: SocketId) {
+        if let Some(at) = self.clients.iter().position(|&client| client == id) {
+            self.clients.swap_remove(at);
+            self.server.closed(ClientId(id.0));
+        }
+    }
+
+    /// Takes what clients sent.
+    pub(crate) fn hear(&mut self, stack: &mut Management, now: Nanos) -> bool {
+        let mut worked = false;
+        for &id in &self.clients {
+            let mut budget = BYTES_PER_ROUND;
+            while budget > 0 {
+                let server = &mut self.server;
+                let taken = stack.receive(id, |bytes| server.received(ClientId(id.0), bytes, now));
+                if taken == 0 {
+                    break;
+                }
+                worked = true;
+                budget = budget.saturating_sub(taken);
+            }
+        }
+        worked
+    }
+
+    /// Serves requests, and brings what they changed to the disk.
+    pub(crate) fn poll(&mut self, now: Nanos) -> bool {
+        let wall_ms = self.wall_ms(now);
+        let worked = self.server.poll(now, wall_ms);
+        self.keep(now);
+        worked
+    }
+
+    /// Brings what was committed to the disk, so that clients may hear of it.
+    pub(crate) fn keep(&mut self, now: Nanos) {
+        let wall_ms = self.wall_ms(now);
+        if let Some(store) = &mut self.store {
+            // The server has told of a failure, and refuses changes from then on.
+            let _ = self.server.keep_in(store, wall_ms);
+        }
+    }
+
+    /// Gives the stack what clients are told; true when there was anything.
+    pub(crate) fn tell(&mut self, stack: &mut Management) -> bool {
+        let mut queued = false;
+        for &id in &self.clients {
+            let Some(outbox) = self.server.output(ClientId(id.0)) else { continue };
+            let sent = stack.send(id, outbox.pending());
+            outbox.consume(sent);
+            queued |= sent > 0;
+        }
+        while let Some((ClientId(id), _)) = self.server.next_close() {
+            let id = SocketId(id);
+            self.clients.retain(|&client| client != id);
+            stack.abort(id);
+        }
+        queued
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn wall_ms(&self, now: Nanos) -> u64 {
+        self.epoch_ms.saturating_add(now.as_millis())
+    }
+}
+
+/// What clients may take of a machine with so many bytes of heap: at the worst about a third, while all
+/// of them do their worst at once.
+fn limits(memory: usize) -> Limits {
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    let share = |part: usize, least: usize, most: usize| (memory / part).clamp(least, most);
+    Limits {
+        max_clients: share(MIB, 16, 64),
+        json: JsonLimits {
+            max_bytes: share(64, 512 * KIB, 2 * MIB),
+            // 32 bytes each.
+            max_values: share(16, 2 * MIB, 8 * MIB) / 32,
+            ..JsonLimits::default()
+        },
+        max_input: share(32, MIB, 4 * MIB),
+        bounds: Bounds {
+            max_operations: 8192,
+            max_steps: 1_000_000,
+            max_selected: share(32, MIB, 8 * MIB),
+            max_weight: share(16, 2 * MIB, 16 * MIB),
+        },
+        high_water: share(512, 32 * KIB, 256 * KIB),
+        ..Limits::default()
+    }
+}
