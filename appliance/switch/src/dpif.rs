@@ -185,6 +185,13 @@ impl RingDpif {
         self.outlet.remove_port(port);
     }
 
+    /// Tells every core whether the port's device has a link.
+    pub(crate) fn set_link(&mut self, port: PortNo, has_link: bool) {
+        let set = || Command::SetLink { port, has_link };
+        self.broadcast(set);
+        self.own.apply(set(), self.now, &mut self.outlet);
+    }
+
     /// Gives a command to every polling core.
     pub(crate) fn broadcast(&mut self, command: impl Fn() -> Command) {
         for link in &mut self.links {

@@ -118,6 +118,9 @@ impl Ports {
             if link != entry.link {
                 entry.link = link;
                 entry.n_link_changes += 1;
+                if matches!(entry.state, State::Up) {
+                    dpif.set_link(entry.port, link.up);
+                }
                 let Some(Member { bridge, .. }) = bridges.of_port(entry.port) else { continue };
                 let number = bridge.state().ports.by_dp(entry.port).map(|port| port.number());
                 if let Some(number) = number {
@@ -163,6 +166,7 @@ impl Entry {
                 let dealt = pairs.into_iter().enumerate();
                 let dealt = dealt.map(|(k, pair)| ((first + k) % n_cores.max(1), pair)).collect();
                 dpif.add_port(self.port, dealt);
+                dpif.set_link(self.port, self.netdev.link().up);
                 self.state = State::Up;
                 self.opened = now;
             }

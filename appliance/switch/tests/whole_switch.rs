@@ -2,6 +2,7 @@
 
 use flow::{Field, Flow, FlowMeta, compose};
 use netdev::fake::{Fault, FaultPlan, Replay, ReplayHandle};
+use ofproto::Port;
 use openflow::OfPort;
 use packet::{Pool, PoolConfig};
 use switch::{PortParts, Switch, SwitchParts};
@@ -64,6 +65,12 @@ impl Bench {
         panic!("the switch does not come to rest");
     }
 
+    /// Lets the control core notice what became of the links.
+    fn look_at_links(&mut self) {
+        self.now = self.now.saturating_add(Nanos::from_secs(1));
+        self.settle();
+    }
+
     fn send(&mut self, port: usize, frame: &[u8]) -> Vec<usize> {
         assert!(self.ports[port - 1].inject(frame), "port {port} takes the frame");
         self.settle();
@@ -114,6 +121,32 @@ fn learns_and_forwards_on_any_number_of_cores() {
         bench.assert_accounted();
         let sums = bench.switch.control.accounting();
         assert_eq!((sums.received, sums.transmitted, sums.dropped), (7, 10, 0));
+    }
+}
+
+#[test]
+fn frames_for_a_port_without_link_are_drops_until_it_has_one() {
+    for n_cores in [1, 2] {
+        let mut bench = Bench::new(n_cores, 4);
+        bench.settle();
+        bench.send(3, &frame(3, 9));
+        assert_eq!(bench.send(1, &frame(1, 3)), [3]);
+        bench.ports[2].set_link(false);
+        bench.look_at_links();
+        let before = bench.switch.control.accounting();
+        assert_eq!(bench.send(1, &frame(1, 3)), [2, 4], "flooded; nothing reaches port 3");
+        bench.assert_accounted();
+        let sums = bench.switch.control.accounting();
+        assert_eq!(sums.dropped - before.dropped, 1);
+        let stats = bench.switch.control.configure(|bridge, dpif| {
+            let port = bridge.state().ports.get(OfPort(3)).and_then(Port::dp);
+            dpif.port_stats(port.expect("port 3"))
+        });
+        assert_eq!(stats.drops.get(datapath::DropReason::TxPortDown), 1);
+        bench.ports[2].set_link(true);
+        bench.look_at_links();
+        assert_eq!(bench.send(1, &frame(1, 3)), [2, 3, 4], "at once, by the same cached flow");
+        bench.assert_accounted();
     }
 }
 

@@ -115,6 +115,14 @@ pub enum Command {
     AddPort(PortNo, Arc<PortCounters>),
     /// The port and its megaflows go.
     RemovePort(PortNo),
+    /// From now on the port's device has a link, or has none: what would leave by it is then dropped.
+    /// A new port has one.
+    SetLink {
+        /// Which port.
+        port: PortNo,
+        /// Whether there is a link.
+        has_link: bool,
+    },
     /// See [`Dpif::flow_put`].
     FlowPut(Arc<Megaflow>),
     /// See [`Dpif::flow_modify`].

@@ -35,8 +35,8 @@ pub enum DropReason {
     GroupNoBucket,
     /// The only output was the ingress port, which is never implied.
     OutputToInPort,
-    /// The output port is administratively down, `no-forward`, or its link is down.
-    TxPortDown,
+    /// The output port is administratively down or `no-forward`.
+    ForwardingDisabled,
     /// A reserved multicast address (01:80:c2:00:00:0x), which an ordinary bridge must not forward.
     ReservedMulticast,
     /// The source address is one of the switch's own or is not unicast.
@@ -87,6 +87,8 @@ pub enum DropReason {
     MeterExceeded,
 
     // Transmitting.
+    /// The port has no link: its device would lose the frame.
+    TxPortDown,
     /// The port's transmit ring is full.
     TxRingFull,
     /// The frame is longer than the egress port's MTU.
@@ -101,7 +103,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::RxMalformed,
         Self::RxOversize,
         Self::RxNoBuffer,
@@ -111,7 +113,7 @@ impl DropReason {
         Self::ActionDrop,
         Self::GroupNoBucket,
         Self::OutputToInPort,
-        Self::TxPortDown,
+        Self::ForwardingDisabled,
         Self::ReservedMulticast,
         Self::BadSourceMac,
         Self::MacOnInPort,
@@ -133,6 +135,7 @@ impl DropReason {
         Self::RecirculationQueueFull,
         Self::NoSuchMeter,
         Self::MeterExceeded,
+        Self::TxPortDown,
         Self::TxRingFull,
         Self::MtuExceeded,
         Self::TxFault,
@@ -153,7 +156,7 @@ impl DropReason {
             Self::ActionDrop => "action-drop",
             Self::GroupNoBucket => "group-no-bucket",
             Self::OutputToInPort => "output-to-in-port",
-            Self::TxPortDown => "tx-port-down",
+            Self::ForwardingDisabled => "forwarding-disabled",
             Self::ReservedMulticast => "reserved-multicast",
             Self::BadSourceMac => "bad-source-mac",
             Self::MacOnInPort => "mac-on-in-port",
@@ -175,6 +178,7 @@ impl DropReason {
             Self::RecirculationQueueFull => "recirculation-queue-full",
             Self::NoSuchMeter => "no-such-meter",
             Self::MeterExceeded => "meter-exceeded",
+            Self::TxPortDown => "tx-port-down",
             Self::TxRingFull => "tx-ring-full",
             Self::MtuExceeded => "mtu-exceeded",
             Self::TxFault => "tx-fault",
@@ -189,7 +193,8 @@ impl DropReason {
     pub const fn is_tx(self) -> bool {
         matches!(
             self,
-            Self::TxRingFull
+            Self::TxPortDown
+                | Self::TxRingFull
                 | Self::MtuExceeded
                 | Self::TxFault
                 | Self::MeshRingFull

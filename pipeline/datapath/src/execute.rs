@@ -26,7 +26,7 @@ use crate::{
     input::meta_of,
     meter::{MeterTable, Verdict, raise_drop_precedence},
     output::Output,
-    pmd::Ports,
+    pmd::{Port, Ports},
     port::PortCounters,
     stage::Stage,
     upcall::{Upcall, UpcallReason},
@@ -132,14 +132,29 @@ impl<O: Output> Executor<'_, O> {
         copy
     }
 
-    /// Sends the packets, or copies of them if the group is still needed, cut to `max_len` bytes.
+    /// Sends the packets, or copies of them if the group is still needed, cut to `max_len` bytes. No
+    /// bytes are copied for a port by which nothing can leave.
     fn output(&mut self, group: &mut Batch, is_last: bool, port: PortNo, max_len: usize) {
+        let (counters, reason) = match self.ports.get(port) {
+            Some(Port { has_link: true, .. }) => return self.send(group, is_last, port, max_len),
+            Some(dark) => (&*dark.counters, DropReason::TxPortDown),
+            None => (self.port_counters, DropReason::NoSuchPort),
+        };
+        let n = group.len() as u64;
+        counters.dropped(reason, n);
+        if is_last {
+            while let Some(packet) = group.pop() {
+                self.out.cache().free(packet);
+            }
+        } else {
+            self.counters.copies.add(n);
+        }
+    }
+
+    fn send(&mut self, group: &mut Batch, is_last: bool, port: PortNo, max_len: usize) {
         if !is_last {
             let mut copies = self.copies(group);
-            return self.output(&mut copies, true, port, max_len);
-        }
-        if !self.ports.contains(port) {
-            return self.drop_all(group, DropReason::NoSuchPort);
+            return self.send(&mut copies, true, port, max_len);
         }
         if max_len != usize::MAX {
             for packet in group.iter_mut().filter(|packet| packet.len() > max_len) {

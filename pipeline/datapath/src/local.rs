@@ -133,6 +133,11 @@ impl LocalDpif {
         self.apply(Command::RemovePort(port));
     }
 
+    /// From now on the port has a link, or has none.
+    pub fn set_link(&mut self, port: PortNo, has_link: bool) {
+        self.apply(Command::SetLink { port, has_link });
+    }
+
     /// From now on the port's transmit ring takes frames (`false`), or is full (`true`).
     pub fn set_tx_full(&mut self, port: PortNo, is_full: bool) {
         for open in &mut self.surroundings.ports {

@@ -108,7 +108,7 @@ impl PmdDatapath {
         }
         let due = self.ports.iter_mut().skip(self.sort_from).take(SORTS_PER_TICK);
         let mut n_sorted = 0;
-        for Port { counters, table } in due {
+        for Port { counters, table, .. } in due {
             table.sort(&counters.masks);
             n_sorted += 1;
         }
@@ -131,6 +131,7 @@ impl PmdDatapath {
         match command {
             Command::AddPort(port, counters) => self.add_port(port, counters),
             Command::RemovePort(port) => self.remove_port(port),
+            Command::SetLink { port, has_link } => self.set_link(port, has_link),
             // The megaflow's fate tells who asked.
             Command::FlowPut(megaflow) => drop(self.put(megaflow)),
             Command::FlowModify(ufid, actions) => self.modify(ufid, actions),
@@ -158,6 +159,13 @@ impl PmdDatapath {
         if let Some(mut removed) = removed {
             removed.table.clear(&mut self.flows, &removed.counters.masks);
         }
+    }
+
+    /// From now on the port has a link, or has none.
+    fn set_link(&mut self, port: PortNo, has_link: bool) {
+        let known = self.ports.get_mut(port);
+        let is_known = known.map(|known| known.has_link = has_link).is_some();
+        self.count_stale(is_known);
     }
 
     /// Installs a megaflow, or replaces the one with the same masked key and mask.
@@ -356,6 +364,8 @@ pub(crate) struct Ports(Vec<Option<Port>>);
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) counters: Arc<PortCounters>,
+    /// Whether what leaves by it arrives somewhere.
+    pub(crate) has_link: bool,
     /// Megaflows of packets that come from it.
     pub(crate) table: PortTable,
 }
@@ -387,7 +397,7 @@ impl Ports {
         port: PortNo,
         basis: u32,
     ) -> Option<(&mut PortTable, Scope<'_>)> {
-        let Port { counters, table } = self.get_mut(port)?;
+        let Port { counters, table, .. } = self.get_mut(port)?;
         Some((table, Scope { port, census: &counters.masks, basis }))
     }
 
@@ -410,7 +420,7 @@ impl Ports {
         }
         if let Some(place) = self.0.get_mut(index) {
             let table = place.take().map(|old| old.table).unwrap_or_default();
-            *place = Some(Port { counters, table });
+            *place = Some(Port { counters, has_link: true, table });
         }
         true
     }

@@ -10,9 +10,9 @@ use sync::counter::Counter;
 /// One core's counts for one port. Made by the control core, which reads them; written by that one
 /// core.
 ///
-/// The receive side and the datapath's drops are counted by the datapath; `transmitted` and the
-/// transmit drops by the [`crate::Output`] that took the packet, on the core where the frame enters
-/// the device's ring (or dies).
+/// The receive side and the datapath's drops are counted by the datapath, those of frames for a port
+/// without link too; `transmitted` and the other transmit drops by the [`crate::Output`] that took the
+/// packet, on the core where the frame enters the device's ring (or dies).
 #[derive(Debug, Default)]
 pub struct PortCounters {
     rx_packets: Counter,

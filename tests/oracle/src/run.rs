@@ -426,8 +426,10 @@ impl<'a> Run<'a> {
         if self.is_dropped {
             return;
         }
-        if self.switch.port(port).is_some_and(|port| !port.no_fwd) {
-            self.verdict.outputs.push(Output { port, frame: self.frame.clone() });
+        match self.switch.port(port).filter(|port| !port.no_fwd) {
+            None => {}
+            Some(dark) if !dark.has_link => self.verdict.lost.push(port),
+            Some(_) => self.verdict.outputs.push(Output { port, frame: self.frame.clone() }),
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Port {
     pub no_flood: bool,
     /// Its table misses are not announced.
     pub no_packet_in: bool,
-    /// Whether it has a link: what watches it is live then.
+    /// Whether it has a link: what watches it is live then, and frames leave.
     pub has_link: bool,
     /// Whether it is switched off.
     pub is_down: bool,
@@ -128,6 +128,8 @@ pub struct PacketIn {
 pub struct Verdict {
     /// The frames that leave, in order.
     pub outputs: Vec<Output>,
+    /// The ports without link that a frame was to leave by: once for each frame that dies there.
+    pub lost: Vec<OfPort>,
     /// The frames for the controller, in order.
     pub packet_ins: Vec<PacketIn>,
     /// The rules that matched, by their index in [`Oracle::rules`].

@@ -125,7 +125,7 @@ fn link(world: &mut World, rest: &str) -> Done {
         "down" => Link::DOWN,
         _ => return Err(wrong(state)),
     };
-    world.bridge.port_changed(number(port)?, link);
+    world.set_link(number(port)?, link);
     Ok(())
 }
 

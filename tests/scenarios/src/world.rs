@@ -103,6 +103,11 @@ impl World {
         self.bridge.remove_port(number)
     }
 
+    pub(crate) fn set_link(&mut self, number: OfPort, link: Link) {
+        self.dpif.set_link(PortNo(dp_of(number)), link.up);
+        self.bridge.port_changed(number, link);
+    }
+
     pub(crate) fn port_mod(
         &mut self,
         number: OfPort,

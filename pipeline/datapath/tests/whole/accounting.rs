@@ -26,6 +26,7 @@ enum Step {
     AddPort(u32),
     RemovePort(u32),
     TxFull(u32, bool),
+    Link(u32, bool),
     Sample(u32),
 }
 
@@ -113,6 +114,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_u32..6).prop_map(Step::AddPort),
         1 => (1_u32..6).prop_map(Step::RemovePort),
         1 => (1_u32..6, any::<bool>()).prop_map(|(p, is_full)| Step::TxFull(p, is_full)),
+        1 => (1_u32..6, any::<bool>()).prop_map(|(p, has_link)| Step::Link(p, has_link)),
         1 => (0_u32..5).prop_map(Step::Sample),
     ]
 }
@@ -169,6 +171,7 @@ fn run(steps: Vec<Step>) {
             Step::AddPort(port) => dpif.add_port(PortNo(port)),
             Step::RemovePort(port) => dpif.remove_port(PortNo(port)),
             Step::TxFull(port, is_full) => dpif.set_tx_full(PortNo(port), is_full),
+            Step::Link(port, has_link) => dpif.set_link(PortNo(port), has_link),
             Step::Sample(one_in) => dpif.apply(Command::SetSampling(one_in)),
         }
         let in_flight = dpif.accounting().in_flight();

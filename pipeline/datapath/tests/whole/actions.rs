@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use crate::common::{DST, SRC, catch_all, out, put, udp_frame, with_ports};
 use datapath::{
-    CheckPktLen, DpAction, Dpif, DropReason, LocalDpif, Masked, PacketInReason, PortNo, PushMpls,
-    PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetPorts, SlowPath, UpcallAction,
-    UpcallReason,
+    CheckPktLen, DpAction, Dpif, DropReason, LocalConfig, LocalDpif, Masked, PacketInReason,
+    PortNo, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetPorts,
+    SlowPath, UpcallAction, UpcallReason,
 };
 use flow::Flow;
 use packet::{
+    PoolConfig,
     build::{Ipv4, Ipv6, arp, ethernet, icmp, mpls, sctp, tcp, udp, vlan},
     wire,
 };
@@ -50,6 +51,39 @@ fn tcp4(ip: Ipv4, src: u16, dst: u16) -> Vec<u8> {
 
 fn udp6(ip: Ipv6, src: u16, dst: u16) -> Vec<u8> {
     eth(0x86dd, &udp(&ip.into(), src, dst, b"data"))
+}
+
+#[test]
+fn what_would_leave_by_a_port_without_link_is_counted_there_and_not_copied() {
+    let frame = udp_frame(7);
+    // Which ports have no link, what leaves, of a frame that is to leave by 2, 3 and 4.
+    let cases: [(&[u32], &[u32]); 5] =
+        [(&[], &[2, 3, 4]), (&[2], &[3, 4]), (&[3, 4], &[2]), (&[2, 3], &[4]), (&[2, 3, 4], &[])];
+    for (dark, lit) in cases {
+        // Room for the two frames, and two copies of which each leaves before the next is made.
+        let pool = PoolConfig { small: 4, jumbo: 0 };
+        let mut dpif = LocalDpif::with(LocalConfig { pool, ..LocalConfig::default() });
+        (1..=4).for_each(|port| dpif.add_port(PortNo(port)));
+        put(&mut dpif, catch_all(1, 0, &[out(2), out(3), out(4)]));
+        dark.iter().for_each(|port| dpif.set_link(PortNo(*port), false));
+        dpif.receive_batch(PortNo(1), [&frame[..]; 2]);
+        let mut ports: Vec<u32> = dpif.take_transmitted().iter().map(|(port, _)| port.0).collect();
+        ports.sort_unstable();
+        let expected: Vec<u32> = lit.iter().flat_map(|port| [*port; 2]).collect();
+        assert_eq!(ports, expected, "{dark:?} without link");
+        for port in 2..=4 {
+            let stats = dpif.port_stats(PortNo(port));
+            let n = if dark.contains(&port) { 2 } else { 0 };
+            let drops = stats.drops.get(DropReason::TxPortDown);
+            assert_eq!((drops, stats.tx_dropped()), (n, n), "{dark:?} without link, port {port}");
+        }
+        assert_eq!(dpif.port_stats(PortNo(1)).drops.total(), 0);
+        assert!(dpif.accounting().holds(), "{:?}", dpif.accounting());
+
+        dark.iter().for_each(|port| dpif.set_link(PortNo(*port), true));
+        dpif.receive(PortNo(1), &frame);
+        assert_eq!(dpif.take_transmitted().len(), 3, "links are back");
+    }
 }
 
 #[test]

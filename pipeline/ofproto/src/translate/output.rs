@@ -65,7 +65,7 @@ impl Machine<'_> {
             } else {
                 "OFPPC_PORT_DOWN set, skipping output"
             };
-            self.not_sent(DropReason::TxPortDown, format_args!("{why}"));
+            self.not_sent(DropReason::ForwardingDisabled, format_args!("{why}"));
             return;
         }
         let Some(dp) = port.dp() else {

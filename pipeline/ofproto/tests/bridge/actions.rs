@@ -79,8 +79,8 @@ fn port_configuration_is_honoured() {
         (PortConfig::NO_RECV_STP, none, stp, vec![], Some(DropReason::RxPortDown)),
         (PortConfig::NO_RECV_STP, none, plain, vec![2], None),
         (PortConfig::PORT_DOWN, none, plain, vec![], Some(DropReason::RxPortDown)),
-        (none, PortConfig::NO_FWD, plain, vec![], Some(DropReason::TxPortDown)),
-        (none, PortConfig::PORT_DOWN, plain, vec![], Some(DropReason::TxPortDown)),
+        (none, PortConfig::NO_FWD, plain, vec![], Some(DropReason::ForwardingDisabled)),
+        (none, PortConfig::PORT_DOWN, plain, vec![], Some(DropReason::ForwardingDisabled)),
         (none, PortConfig::NO_FLOOD, plain, vec![2], None),
         (none, PortConfig::NO_RECV, plain, vec![2], None),
     ];

@@ -91,7 +91,7 @@ impl Act<'_> {
 
     fn frame(&mut self, index: usize) -> Result<(), String> {
         let arrival @ (port, frame) = &self.life.frames[index];
-        if self.pair.dark.contains(port) {
+        if self.pair.is_dark(*port) {
             return Ok(());
         }
         let expected = self.pair.expect(index, arrival);
@@ -124,7 +124,7 @@ impl Act<'_> {
     }
 
     fn burst(&mut self, port: OfPort, frames: &[usize]) -> Result<(), String> {
-        if self.pair.dark.contains(&port) {
+        if self.pair.is_dark(port) {
             return Ok(());
         }
         let RuleOptions { normal, n_meters, .. } = self.life.setup.options;
@@ -150,6 +150,7 @@ impl Act<'_> {
             self.pair.count(one, frame.len());
             let (effect, _) = one.effect();
             expected.sent.extend_from_slice(&effect.sent);
+            expected.lost.extend_from_slice(&effect.lost);
             expected.told.extend_from_slice(&effect.told);
         }
         for effect in [&mut effect, &mut expected] {
@@ -169,7 +170,7 @@ impl Act<'_> {
         self.change(change)?;
         for &index in frames {
             let (port, frame) = &self.life.frames[index];
-            if self.pair.dark.contains(port) {
+            if self.pair.is_dark(*port) {
                 continue;
             }
             let verdict = old.receive(*port, frame);
@@ -365,6 +366,9 @@ fn show(effect: &Effect) -> String {
     let mut text = String::from("sends");
     for (port, frame) in &effect.sent {
         text += &format!("\n  {port}: {}", hex(frame));
+    }
+    for port in &effect.lost {
+        text += &format!("\n  loses one at {port}");
     }
     for told in &effect.told {
         text += &format!("\n  tells {told:x?}");

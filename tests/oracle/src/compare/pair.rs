@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use datapath::{Accounting, Admit, CoreId, LocalConfig, LocalDpif, PortNo, Upcall, UpcallReason};
+use datapath::{
+    Accounting, Admit, CoreId, Dpif, DropReason, LocalConfig, LocalDpif, PortNo, Upcall,
+    UpcallReason,
+};
 use flow::EtherAddr;
 use ofproto::{
     Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, MissKind, PortSpec,
@@ -29,6 +32,8 @@ pub(super) type Told = (u8, u8, u64, u32, u64, Vec<u8>);
 pub(super) struct Effect {
     /// The frames that leave: by port, and in order for each.
     pub(super) sent: Vec<(OfPort, Vec<u8>)>,
+    /// The ports at which frames died for want of a link, sorted.
+    pub(super) lost: Vec<OfPort>,
     pub(super) told: Vec<Told>,
 }
 
@@ -36,6 +41,7 @@ impl Effect {
     /// For what may overtake each other.
     pub(super) fn forget_order(&mut self) {
         self.sent.sort();
+        self.lost.sort();
         self.told.sort();
     }
 }
@@ -97,8 +103,8 @@ pub(super) struct Pair {
     pub(super) counts: Vec<Option<(u64, u64)>>,
     /// Copies of a packet in buckets may overtake each other, where some recirculate.
     is_unordered: bool,
-    /// Ports without link, whose frames nobody can send.
-    pub(super) dark: Vec<OfPort>,
+    /// Ports without link, from which no frame comes, with the frames that have died there so far.
+    dark: Vec<(OfPort, u64)>,
     memos: Vec<Option<Memo>>,
     /// Counts what makes older answers of the oracle void.
     epoch: u64,
@@ -178,21 +184,27 @@ impl Pair {
         self.dpif.remove_port(PortNo(port.0 + DP_OFFSET));
         self.oracle.ports.retain(|old| old.number != port);
         self.oracle.forget_port(port);
-        self.dark.retain(|dark| *dark != port);
+        self.dark.retain(|(dark, _)| *dark != port);
         self.changed();
+    }
+
+    /// Whether the port has no link.
+    pub(super) fn is_dark(&self, port: OfPort) -> bool {
+        self.dark.iter().any(|(dark, _)| *dark == port)
     }
 
     pub(super) fn set_link(&mut self, port: OfPort, is_up: bool) {
         self.advance();
+        self.dpif.set_link(PortNo(port.0 + DP_OFFSET), is_up);
         self.bridge.port_changed(port, if is_up { Link::UP } else { Link::DOWN });
-        self.dark.retain(|dark| *dark != port);
+        self.dark.retain(|(dark, _)| *dark != port);
         for known in &mut self.oracle.ports {
             if known.number == port {
                 known.has_link = is_up;
             }
         }
         if !is_up && self.oracle.port(port).is_some() {
-            self.dark.push(port);
+            self.dark.push((port, self.n_lost(port)));
             self.oracle.forget_port(port);
         }
         self.changed();
@@ -375,11 +387,28 @@ impl Pair {
             .collect();
         // Between ports no order is promised.
         sent.sort_by_key(|(port, _)| *port);
-        let mut effect = Effect { sent, told: self.told() };
+        let mut effect = Effect { sent, lost: self.lost(), told: self.told() };
         if self.is_unordered {
             effect.forget_order();
         }
         effect
+    }
+
+    fn lost(&mut self) -> Vec<OfPort> {
+        let mut lost = Vec::new();
+        let mut dark = core::mem::take(&mut self.dark);
+        for (port, seen) in &mut dark {
+            let before = core::mem::replace(seen, self.n_lost(*port));
+            lost.extend((before..*seen).map(|_| *port));
+        }
+        self.dark = dark;
+        lost.sort();
+        lost
+    }
+
+    fn n_lost(&self, port: OfPort) -> u64 {
+        let drops = self.dpif.port_stats(PortNo(port.0 + DP_OFFSET)).drops;
+        drops.get(DropReason::TxPortDown)
     }
 
     fn told(&mut self) -> Vec<Told> {
@@ -466,6 +495,8 @@ fn effect_of(verdict: &Verdict) -> Effect {
     let mut sent: Vec<_> =
         (verdict.outputs.iter()).map(|output| (output.port, output.frame.clone())).collect();
     sent.sort_by_key(|(port, _)| *port);
+    let mut lost = verdict.lost.clone();
+    lost.sort();
     let told = (verdict.packet_ins.iter())
         .map(|packet_in| {
             let (table, cookie) = speaker(packet_in.reason, packet_in.table_id, packet_in.cookie);
@@ -473,7 +504,7 @@ fn effect_of(verdict: &Verdict) -> Effect {
             (packet_in.reason as u8, table, cookie, port, metadata, packet_in.frame.clone())
         })
         .collect();
-    Effect { sent, told }
+    Effect { sent, lost, told }
 }
 
 /// Table and cookie of a packet-in. Which rule speaks for the action set is not defined, nor for a
