@@ -27,7 +27,8 @@
 //! Bytes behind the IP packet's own length are padding and never read as a header.
 //!
 //! # Cost
-//! No allocation, no loop except over tags, labels, IPv6 extension headers and ND options, each of
+//! Frames of the usual kind are read at one look (`usual.rs`), all others header by header. No
+//! allocation, no loop except over tags, labels, IPv6 extension headers and ND options, each of
 //! which takes bytes of the frame in every round.
 
 mod cursor;
@@ -36,6 +37,7 @@ mod l3;
 mod l4;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use crate::flow::Flow;
 use crate::layout::{FLOW_WORDS, MARKS, PORT, PRIORITY, TUN_ADDR, TUNNEL_ID, WordMap};
@@ -116,7 +118,8 @@ pub enum Malformed {
 pub struct Extracted {
     /// The key.
     pub flow: Flow,
-    /// The words of the key that are not zero, as [`Flow::map`] would find them.
+    /// The words of the key that may be other than zero: a matter of which headers there are, so that
+    /// packets of one kind have one map.
     pub map: WordMap,
     /// Where the layers begin.
     pub offsets: Offsets,
@@ -126,7 +129,6 @@ pub struct Extracted {
 
 /// Takes a frame apart.
 #[must_use]
-#[inline]
 pub fn extract(frame: &[u8], meta: &FlowMeta) -> Extracted {
     let mut out = Extracted::EMPTY;
     out.refill(frame, meta);
@@ -139,33 +141,47 @@ impl Extracted {
         Self { flow: Flow::ZERO, map: WordMap(0), offsets: Offsets::NONE, malformed: None };
 
     /// Takes another frame apart, in place: a key is 256 bytes, of which a usual frame fills some
-    /// ten words, and only those are cleared and written.
-    #[inline]
+    /// ten words. Those are written, and cleared are only those that the last frame filled and this one
+    /// does not.
+    #[inline(always)]
     pub fn refill(&mut self, frame: &[u8], meta: &FlowMeta) {
-        for word in core::mem::take(&mut self.map) {
+        let before = core::mem::take(&mut self.map);
+        self.metadata(meta);
+        if self.usual(frame) {
+            self.malformed = None;
+        } else {
+            self.refill_generally(frame);
+        }
+        for word in WordMap(before.0 & !self.map.0) {
             self.flow.set_word(word, 0);
         }
+    }
+
+    #[inline(never)]
+    fn refill_generally(&mut self, frame: &[u8]) {
         self.offsets = Offsets::NONE;
-        self.metadata(meta);
         self.malformed = self.frame(frame).err();
     }
 
-    /// Writes a word of the key.
+    /// Writes a word of the key, all of it: what stood there is of another frame.
     #[inline]
     fn put(&mut self, word: usize, value: u64) {
         self.flow.set_word(word, value);
-        let bit = 1 << (word & (FLOW_WORDS - 1));
-        self.map = WordMap(if value == 0 { self.map.0 & !bit } else { self.map.0 | bit });
+        self.map.0 |= 1 << (word & (FLOW_WORDS - 1));
     }
 
     #[inline]
     fn metadata(&mut self, meta: &FlowMeta) {
         let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         self.put(PORT, pair(meta.in_port, meta.recirc_id));
-        self.put(MARKS, pair(meta.dp_hash, meta.pkt_mark));
-        self.put(PRIORITY, pair(meta.skb_priority, 0));
-        self.put(TUNNEL_ID, meta.tunnel_id);
-        self.put(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
+        let marks = pair(meta.dp_hash, meta.pkt_mark);
+        let tunnel = meta.tunnel_id | pair(meta.tun_src, meta.tun_dst);
+        if marks | u64::from(meta.skb_priority) | tunnel != 0 {
+            self.put(MARKS, marks);
+            self.put(PRIORITY, pair(meta.skb_priority, 0));
+            self.put(TUNNEL_ID, meta.tunnel_id);
+            self.put(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
+        }
     }
 
     #[inline]

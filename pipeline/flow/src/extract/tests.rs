@@ -2,6 +2,7 @@
 
 use super::{Extracted, FlowMeta, Malformed, Offsets, extract};
 use crate::compose::compose;
+use crate::layout::WordMap;
 use crate::proto::eth_type;
 use crate::testing::legal_flow;
 use alloc::string::ToString;
@@ -311,6 +312,51 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![composed, proptest::collection::vec(any::<u8>(), 0..200)]
 }
 
+/// Frames of the usual kind, some of them with a byte that makes them unusual, or cut.
+fn nearly_usual() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop::option::of((12usize..58, any::<u8>()));
+    let addresses = proptest::collection::vec(any::<u8>(), 60);
+    let kind = (any::<bool>(), any::<bool>(), 38u8..60, 0usize..60);
+    (addresses, kind, damage).prop_map(|(mut frame, (is_tcp, is_tagged, total, cut), damage)| {
+        let l3 = if is_tagged { 18 } else { 14 };
+        if is_tagged {
+            frame[12..14].copy_from_slice(&[0x81, 0]);
+            frame.extend([0; 4]);
+        }
+        frame[l3 - 2..l3 + 9].copy_from_slice(&[8, 0, 0x45, 3, 0, total, 1, 2, 0x40, 0, 64]);
+        frame[l3 + 9] = if is_tcp { 6 } else { 17 };
+        frame[l3 + 32] = 0x50;
+        if let Some((at, byte)) = damage {
+            frame[at] = byte;
+        }
+        let len = frame.len();
+        frame.truncate(if cut < 15 { len - cut } else { len });
+        frame
+    })
+}
+
+#[test]
+fn usual_frames_are_seen_as_such() {
+    let ip = |proto: &str| {
+        let header = ["4500 002e 0000 4000 40", proto, "0000 0a000001 0a000002"].concat();
+        [&header, "1388 0050 001a 0000", "00000000 5012 000000000000000000000000"].concat()
+    };
+    let (udp, tcp) = (ip("11"), ip("06"));
+    for (frame, is_usual) in [
+        (["0800", &udp].concat(), true),
+        (["0800", &tcp].concat(), true),
+        (["8100 2064 0800", &udp].concat(), true),
+        (["88a8 2064 0800", &udp].concat(), false),
+        (["0800", &udp.replacen("4500", "4600", 1)].concat(), false),
+        (["0800", &udp.replacen("4000", "2000", 1)].concat(), false),
+        (["0800", &tcp.replacen("5012", "4012", 1)].concat(), false),
+        (["0800", &ip("01")].concat(), false),
+    ] {
+        let mut key = Extracted::EMPTY;
+        assert_eq!(key.usual(&bytes(&[ETH, &frame].concat())), is_usual, "{frame}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_key_refilled_is_a_key_made_anew(frames in proptest::collection::vec(any_frame(), 1..6)) {
@@ -321,7 +367,22 @@ proptest! {
             let anew = extract(frame, &meta);
             prop_assert_eq!(key.flow, anew.flow);
             prop_assert_eq!((key.offsets, key.malformed), (anew.offsets, anew.malformed));
-            prop_assert_eq!(key.map, key.flow.map());
+            prop_assert_eq!(key.map, anew.map);
+            prop_assert_eq!(key.flow.map().and(key.map), key.flow.map());
+        }
+    }
+
+    /// What reads usual frames at one look against what reads header by header.
+    #[test]
+    fn usual_frames_are_read_like_all_others(frame in prop_oneof![4 => nearly_usual(), 1 => any_frame()]) {
+        let (mut usual, mut general) = (Extracted::EMPTY, Extracted::EMPTY);
+        general.refill_generally(&frame);
+        if usual.usual(&frame) {
+            prop_assert_eq!(usual.flow, general.flow);
+            prop_assert_eq!((usual.offsets, usual.malformed), (general.offsets, general.malformed));
+            prop_assert_eq!(usual.map, general.map);
+        } else {
+            prop_assert_eq!((usual.flow, usual.map), (crate::Flow::ZERO, WordMap(0)));
         }
     }
 
