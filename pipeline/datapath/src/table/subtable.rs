@@ -26,6 +26,8 @@ pub(super) struct Subtable {
     /// Row numbers, hashed by the row's words.
     index: Index,
     rows: Rows,
+    /// The row that was filled last.
+    newest: u32,
     /// Hits since the last sort.
     pub(super) n_hits: u64,
     pub(super) print: Fingerprint,
@@ -40,6 +42,7 @@ impl Subtable {
             rows: Rows::new(words.len()),
             words,
             index: Index::default(),
+            newest: NO_ROW,
             n_hits: 0,
             print,
             mask: *mask,
@@ -55,7 +58,7 @@ impl Subtable {
         self.index.n_bytes() + self.rows.n_bytes()
     }
 
-    /// Finds the megaflows of the packets in `missing`, as far as they are here.
+    /// Finds the megaflows of the packets in `missing`, as far as they are here, and counts hits.
     pub(super) fn lookup_all(
         &mut self,
         keys: &[Extracted],
@@ -64,6 +67,16 @@ impl Subtable {
         n_probes: u32,
         basis: u32,
     ) {
+        if let Some((slot, row)) = self.only_row() {
+            for packet in missing {
+                let Some(key) = keys.get(packet) else { break };
+                if is_equal(row, self.masked(&key.flow)) {
+                    hits.put(packet, Hit { slot, n_probes });
+                }
+            }
+            self.n_hits += missing.without(hits.missing()).len();
+            return;
+        }
         let mut hashes = [0; BATCH];
         for (hash, packet) in hashes.iter_mut().zip(missing) {
             if let Some(key) = keys.get(packet) {
@@ -89,9 +102,17 @@ impl Subtable {
             });
             if let Some(slot) = found {
                 hits.put(packet, Hit { slot, n_probes });
-                self.n_hits += 1;
             }
         }
+        self.n_hits += missing.without(hits.missing()).len();
+    }
+
+    /// The only megaflow's row, if there is just one: then nothing has to be hashed. (If it is not the
+    /// newest row it is not known here, which costs only time.)
+    #[inline]
+    fn only_row(&self) -> Option<(Slot, &[u64])> {
+        let (slot, key) = self.rows.get(self.newest).filter(|_| self.len() == 1)?;
+        Some((slot_of(*slot)?, key))
     }
 
     /// The megaflow of a flow.
@@ -127,6 +148,7 @@ impl Subtable {
         rows.fill(row, words.iter().map(|at| key.word(at.word) & at.bits), slot);
         let hash = self.hash(key, basis);
         self.index.insert(hash, row);
+        self.newest = row;
     }
 
     pub(super) fn remove(&mut self, key: &Flow, row: u32, basis: u32) {
@@ -203,8 +225,7 @@ impl Rows {
     #[inline]
     fn slot_if(&self, row: u32, words: impl Iterator<Item = u64>) -> Option<Slot> {
         let (slot, key) = self.get(row)?;
-        let is_equal = key.iter().zip(words).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0;
-        slot_of(*slot).filter(|_| is_equal)
+        slot_of(*slot).filter(|_| is_equal(key, words))
     }
 
     fn reserve(&mut self) -> Option<u32> {
@@ -243,6 +264,12 @@ impl Rows {
     fn slots(&self) -> impl Iterator<Item = Slot> {
         (0..self.n).filter_map(|row| slot_of(*self.get(row)?.0))
     }
+}
+
+/// Whether a key has just these words.
+#[inline]
+fn is_equal(key: &[u64], words: impl Iterator<Item = u64>) -> bool {
+    key.iter().zip(words).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
 }
 
 /// Behind the key of a free row stands this bit and the number of the next one.
