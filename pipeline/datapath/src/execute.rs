@@ -134,7 +134,13 @@ impl<O: Output> Executor<'_, O> {
 
     /// Sends the packets, or copies of them if the group is still needed, cut to `max_len` bytes. No
     /// bytes are copied for a port by which nothing can leave.
-    fn output(&mut self, group: &mut Batch, is_last: bool, port: PortNo, max_len: usize) {
+    pub(crate) fn output(
+        &mut self,
+        group: &mut Batch,
+        is_last: bool,
+        port: PortNo,
+        max_len: usize,
+    ) {
         let (counters, reason) = match self.ports.get(port) {
             Some(Port { has_link: true, .. }) => return self.send(group, is_last, port, max_len),
             Some(dark) => (&*dark.counters, DropReason::TxPortDown),

@@ -209,7 +209,10 @@ impl PmdDatapath {
                     self.counters.checks_lost.add(1);
                 }
             }
-            executor.run(group, &installed.actions);
+            match installed.forwards_to {
+                Some(port) => executor.output(group, true, port, usize::MAX),
+                None => executor.run(group, &installed.actions),
+            }
         }
         self.counters.hits.add(n_hits);
         if !batch.is_empty() {

@@ -6,6 +6,7 @@ extern crate alloc;
 pub mod big_reader;
 pub mod bucket;
 pub mod counter;
+pub mod lanes;
 pub mod pad;
 pub mod prefetch;
 mod primitive;

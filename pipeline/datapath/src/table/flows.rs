@@ -33,6 +33,9 @@ pub(crate) struct Installed {
     pub(crate) actions: Arc<[DpAction]>,
     /// The megaflow's statistics, at hand: a hit touches nothing else of it.
     pub(crate) stats: Arc<FlowStats>,
+    /// If all that it does is to send packets by a port: by which. The commonest of programs needs no
+    /// interpreter.
+    pub(crate) forwards_to: Option<PortNo>,
     pub(super) at: At,
     generation: Generation,
 }
@@ -136,6 +139,7 @@ impl Flows {
         let slot = self.find(ufid);
         match slot.and_then(|slot| self.slots.get_mut(slot.0 as usize)) {
             Some(Place::Used(installed)) => {
+                installed.forwards_to = forwards_to(&actions);
                 installed.actions = actions;
                 true
             }
@@ -147,6 +151,7 @@ impl Flows {
         self.generation.0 += 1;
         let hash = ufid_hash(megaflow.ufid);
         let installed = Installed {
+            forwards_to: forwards_to(&megaflow.actions),
             actions: megaflow.actions.clone(),
             stats: megaflow.stats.clone(),
             megaflow,
@@ -187,6 +192,14 @@ impl Flows {
                 None
             }
         }
+    }
+}
+
+/// The port, if a program is one output.
+fn forwards_to(actions: &[DpAction]) -> Option<PortNo> {
+    match actions {
+        [DpAction::Output(port)] => Some(*port),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the packets of a batch have hit, and which of them have not hit yet.
 
 use packet::BATCH;
+use sync::lanes;
 
 use super::Slot;
 
@@ -70,7 +71,7 @@ impl Iterator for Packets {
 #[derive(Debug)]
 pub(crate) struct Hits {
     /// By packet; [`Slot::NONE`] where there is none.
-    slots: [Slot; BATCH],
+    slots: [u32; BATCH],
     n_probes: [u32; BATCH],
     /// Those without.
     missing: Packets,
@@ -80,7 +81,7 @@ impl Hits {
     /// Of `n` packets that have hit nothing.
     #[inline]
     pub(crate) fn new(n: usize) -> Self {
-        Self { slots: [Slot::NONE; BATCH], n_probes: [0; BATCH], missing: Packets::first_of(n) }
+        Self { slots: [Slot::NONE.0; BATCH], n_probes: [0; BATCH], missing: Packets::first_of(n) }
     }
 
     /// Those that have not hit.
@@ -93,7 +94,7 @@ impl Hits {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a power of two of them")]
     pub(crate) fn put(&mut self, packet: usize, hit: Hit) {
-        self.slots[packet & (BATCH - 1)] = hit.slot;
+        self.slots[packet & (BATCH - 1)] = hit.slot.0;
         self.n_probes[packet & (BATCH - 1)] = hit.n_probes;
         self.missing.remove(packet);
     }
@@ -102,7 +103,7 @@ impl Hits {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a power of two of them")]
     pub(crate) fn slot(&self, packet: usize) -> Slot {
-        self.slots[packet & (BATCH - 1)]
+        Slot(self.slots[packet & (BATCH - 1)])
     }
 
     /// What it took.
@@ -115,8 +116,7 @@ impl Hits {
     /// The packets that have hit `slot`.
     #[inline]
     pub(crate) fn of_slot(&self, slot: Slot) -> Packets {
-        let all = self.slots.iter().enumerate();
-        Packets(all.fold(0, |packets, (k, other)| packets | u32::from(*other == slot) << k))
+        Packets(lanes::equal_to(&self.slots, slot.0))
     }
 }
 

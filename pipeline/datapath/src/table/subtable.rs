@@ -28,6 +28,8 @@ pub(super) struct Subtable {
     rows: Rows,
     /// The row that was filled last.
     newest: u32,
+    /// Which of the words told the last packet that did not match from the only row.
+    tell: usize,
     /// Hits since the last sort.
     pub(super) n_hits: u64,
     pub(super) print: Fingerprint,
@@ -43,6 +45,7 @@ impl Subtable {
             words,
             index: Index::default(),
             newest: NO_ROW,
+            tell: 0,
             n_hits: 0,
             print,
             mask: *mask,
@@ -68,12 +71,8 @@ impl Subtable {
         basis: u32,
     ) {
         if let Some((slot, row)) = self.only_row() {
-            for packet in missing {
-                let Some(key) = keys.get(packet) else { break };
-                if is_equal(row, self.masked(&key.flow)) {
-                    hits.put(packet, Hit { slot, n_probes });
-                }
-            }
+            self.tell =
+                compare_all((slot, row), &self.words, self.tell, keys, missing, hits, n_probes);
             self.n_hits += missing.without(hits.missing()).len();
             return;
         }
@@ -264,6 +263,34 @@ impl Rows {
     fn slots(&self) -> impl Iterator<Item = Slot> {
         (0..self.n).filter_map(|row| slot_of(*self.get(row)?.0))
     }
+}
+
+/// Finds the packets that match the only row. What told the last one that did not will tell the next
+/// one, most likely, so that word is looked at first: the one behind is returned.
+#[inline]
+fn compare_all(
+    (slot, row): (Slot, &[u64]),
+    words: &[Examined],
+    mut tell: usize,
+    keys: &[Extracted],
+    missing: Packets,
+    hits: &mut Hits,
+    n_probes: u32,
+) -> usize {
+    for packet in missing {
+        let Some(key) = keys.get(packet) else { break };
+        let differs = |at: &Examined, value: &u64| key.flow.word(at.word) & at.bits != *value;
+        if let (Some(at), Some(value)) = (words.get(tell), row.get(tell))
+            && differs(at, value)
+        {
+            continue;
+        }
+        match words.iter().zip(row).position(|(at, value)| differs(at, value)) {
+            Some(other) => tell = other,
+            None => hits.put(packet, Hit { slot, n_probes }),
+        }
+    }
+    tell
 }
 
 /// Whether a key has just these words.
