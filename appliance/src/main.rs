@@ -25,6 +25,7 @@ use talc::source::Manual;
 mod configure;
 mod console_port;
 mod devices;
+mod disk;
 mod dma;
 mod switching;
 

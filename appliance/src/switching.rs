@@ -28,6 +28,7 @@ use virtio_net::VirtioNet;
 use crate::Harm;
 use crate::console_port::BytePort;
 use crate::devices::Device;
+use crate::disk::{Disk, SERIAL};
 use crate::dma::DeviceMemory;
 
 /// Shortest rings that a boot gives: less would lose whole bursts.
@@ -71,7 +72,7 @@ type Nic = VirtioNet<SomeTransport<'static>, DeviceMemory>;
 
 /// Builds the switch.
 pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch, BuildError> {
-    let (nics, channels) = open(devices);
+    let Opened { nics, channels, disk } = open(devices);
     let (heap_used, heap_total) = crate::heap_use();
     let rings = Rings::plan(nics.len(), heap_total.saturating_sub(heap_used));
     let pool = rings.pool()?;
@@ -83,7 +84,7 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
         channels,
         pool,
         n_cores: cpu::count().saturating_sub(1).max(1),
-        database: DatabaseParts { epoch_ms, ..DatabaseParts::default() },
+        database: DatabaseParts { epoch_ms, disk, breathe, ..DatabaseParts::default() },
         random: entropy::seed(),
         memory: crate::heap_use,
         cycles: time::tsc,
@@ -99,14 +100,12 @@ pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
         let dealt = core::mem::take(&mut pmds);
         pmds.extend((1..).zip(dealt).filter_map(|(number, pmd)| start(number, pmd, harm)));
     }
+    *OWN.lock() = pmds;
     log::info!("ready {} us after power on", now().as_micros());
     harm.do_on(0);
     let mut idle = Idle::default();
     loop {
-        let mut worked = false;
-        for pmd in &mut pmds {
-            worked |= pmd.poll(now());
-        }
+        let mut worked = poll_own();
         worked |= control.poll(now());
         worked |= console::flush(LOG_BYTES);
         if control.wants_exit() {
@@ -176,10 +175,36 @@ fn now() -> Nanos {
     Nanos(time::now())
 }
 
-/// Opens NICs and consoles; what cannot be opened is logged and left out.
-fn open(devices: Vec<Device>) -> (Vec<Nic>, Vec<Box<dyn ByteChannel>>) {
-    let mut nics = Vec::new();
-    let mut channels: Vec<Box<dyn ByteChannel>> = Vec::new();
+/// The polling bodies that the boot processor has beside the control body.
+static OWN: Mutex<Vec<Pmd>> = Mutex::new(Vec::new());
+
+/// A round of the boot processor's own polling bodies: from the loop, and from within long waits and
+/// long work of the control body. Bodies meet by rings only, so it is as if another processor did it.
+fn breathe() {
+    poll_own();
+}
+
+fn poll_own() -> bool {
+    // Taken only by this processor, and never from within a polling body: it is free.
+    let Some(mut own) = OWN.try_lock() else { return false };
+    let mut worked = false;
+    for pmd in own.iter_mut() {
+        worked |= pmd.poll(now());
+    }
+    worked
+}
+
+/// Devices as the switch uses them.
+#[derive(Default)]
+struct Opened {
+    nics: Vec<Nic>,
+    channels: Vec<Box<dyn ByteChannel>>,
+    disk: Option<Box<dyn switch::Disk>>,
+}
+
+/// Opens NICs, consoles and the disk; what cannot be opened is logged and left out.
+fn open(devices: Vec<Device>) -> Opened {
+    let Opened { mut nics, mut channels, mut disk } = Opened::default();
     for device in devices {
         let kind = device.kind();
         let Device { location, transport, doorbells } = device;
@@ -197,10 +222,20 @@ fn open(devices: Vec<Device>) -> (Vec<Nic>, Vec<Box<dyn ByteChannel>>) {
                 Ok(port) => channels.push(Box::new(port)),
                 Err(error) => log::warn!("console at {location} cannot be used: {error}"),
             },
+            DeviceType::Block if disk.is_none() => match Disk::new(transport, breathe) {
+                Ok(mut found) => {
+                    if found.is_ours() {
+                        disk = Some(Box::new(found));
+                    } else {
+                        log::info!("disk at {location} is not used: its serial is not {SERIAL}");
+                    }
+                }
+                Err(error) => log::error!("disk at {location} cannot be used: {error}"),
+            },
             _ => log::debug!("device at {location} is not used"),
         }
     }
-    (nics, channels)
+    Opened { nics, channels, disk }
 }
 
 /// How long rings are and how many buffers there are.

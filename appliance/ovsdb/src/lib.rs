@@ -28,7 +28,8 @@ pub use error::{Error, ErrorKind};
 pub use json::{Framer, JsonError, JsonLimits};
 pub use schema::{Column, FIRST_COLUMN, Schema, TableSchema, UUID_COLUMN, VERSION_COLUMN};
 pub use server::{
-    ClientId, CloseReason, Keeping, Kept, Limits, OpenError, Outbox, Server, extract, import, open,
+    CellChange, ClientId, CloseReason, Keeping, Kept, Limits, OpenError, Outbox, Server, extract,
+    import, open,
 };
 pub use transaction::{Bounds, Client, Executed, Transaction, execute};
 pub use types::{BaseType, ColumnType, Constraint, Strength, UNLIMITED};

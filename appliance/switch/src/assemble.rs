@@ -85,7 +85,7 @@ pub struct Switch {
 
 impl Switch {
     /// Puts the parts together and opens the netdevs.
-    pub fn new(parts: SwitchParts, now: Nanos) -> Self {
+    pub fn new(mut parts: SwitchParts, now: Nanos) -> Self {
         let n_cores = parts.n_cores.max(1);
         let first_forward = Arc::new(FirstForward::default());
         let mut mesh = Mesh::new(n_cores);
@@ -150,7 +150,12 @@ impl Switch {
         if parts.datapath != control.dpif.config() {
             control.dpif.configure(&parts.datapath);
         }
+        if control.databases.is_seasoned() {
+            // What the disk says is in force from the first frame on.
+            parts.ports.iter_mut().for_each(|port| port.of = OfPort::ANY);
+        }
         control.begin(parts.ports, parts.listen, now);
+        control.reconcile(now);
         Self { control, pmds }
     }
 }

@@ -177,6 +177,7 @@ impl Control {
         worked |= self.handle_upcalls(now);
         worked |= self.hear_network(now);
         worked |= self.databases.poll(now);
+        worked |= self.reconcile(now);
         for Member { agent, bridge, .. } in self.bridges.iter_mut() {
             worked |= agent.poll(now, bridge, &mut self.dpif);
         }

@@ -29,7 +29,7 @@ mod waiting;
 pub use assemble::{PortParts, Switch, SwitchParts};
 pub use channel::ByteChannel;
 pub use control::Control;
-pub use database::{DatabaseParts, Disk};
+pub use database::{DatabaseParts, Disk, SeedBridge, SeedPort, Seeding};
 pub use dpif::RingDpif;
 pub use outlet::FirstForward;
 pub use pmd::Pmd;

@@ -2,13 +2,16 @@
 
 use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
-use crate::database::DatabaseParts;
+use crate::database::{DatabaseParts, SeedBridge, SeedPort, Seeding};
 use crate::mgmt;
 use crate::settings::Settings;
 use agent::AgentConfig;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -79,19 +82,22 @@ impl SwitchParts {
             u64::from_be_bytes([0, 0, a, b, c, d, e, f])
         });
         let settings = settings(config, bridge(config, datapath_id, machine.random));
+        let ports = ports(config, &mut nics)?;
+        let mut database = machine.database;
+        database.seed.get_or_insert_with(|| seeding(config, &ports));
         Ok(Self {
             bridge: settings.bridge,
             agent: agent(config),
             listen: config.listen.unwrap_or(0),
             n_cores: machine.n_cores,
-            ports: ports(config, &mut nics)?,
+            ports,
             management,
             channels: machine.channels,
             pool: machine.pool,
             self_check_one_in: settings.self_check_one_in,
             datapath: settings.datapath,
             upcalls: settings.upcalls,
-            database: machine.database,
+            database,
             random: machine.random,
             memory: machine.memory,
             cycles: machine.cycles,
@@ -112,6 +118,40 @@ fn bridge(config: &BootConfig, datapath_id: u64, random: u64) -> BridgeConfig {
         seed: random.rotate_left(17),
         ..BridgeConfig::default()
     }
+}
+
+/// The same configuration as the rows that a new database begins with.
+fn seeding(config: &BootConfig, ports: &[PortParts]) -> Seeding {
+    let bound = ports.iter().filter(|port| port.of != OfPort::ANY);
+    let asked = |name: &str| config.ports.iter().find(|port| port.name == name)?.ofport;
+    let ports = bound.map(|port| SeedPort {
+        name: port.name.clone(),
+        ofport_request: asked(&port.name),
+        device: None,
+    });
+    let default = BootConfig::default();
+    let mut own = BTreeMap::new();
+    if let Some(id) = config.datapath_id {
+        own.insert("datapath-id".into(), format!("{id:016x}"));
+    }
+    if config.mac_age_s != default.mac_age_s {
+        own.insert("mac-aging-time".into(), config.mac_age_s.to_string());
+    }
+    if config.mac_table_size != default.mac_table_size {
+        own.insert("mac-table-size".into(), config.mac_table_size.to_string());
+    }
+    let mut other_config: BTreeMap<_, _> = config.other_config.iter().cloned().collect();
+    if config.self_check_one_in != default.self_check_one_in {
+        other_config.insert("self-check".into(), config.self_check_one_in.to_string());
+    }
+    let bridge = SeedBridge {
+        name: config.bridge.clone(),
+        fail_mode: (config.fail_mode == FailMode::Secure).then_some("secure"),
+        controllers: config.controllers.iter().map(ToString::to_string).collect(),
+        other_config: own,
+        ports: ports.collect(),
+    };
+    Seeding { bridges: vec![bridge], other_config }
 }
 
 /// The settings that the configuration names, over those that it has fields for. What does not fit
@@ -164,6 +204,10 @@ fn ports(
         // There are more numbers than ports.
         let number = port.ofport.map(u32::from).or_else(|| free.next()).unwrap_or(u32::MAX);
         ports.push(PortParts { name: port.name.clone(), of: OfPort(number), netdev });
+    }
+    // Those that are left can be put into bridges later, by their own names.
+    for netdev in nics.iter_mut().filter_map(Option::take) {
+        ports.push(PortParts { name: netdev.info().name.clone(), of: OfPort::ANY, netdev });
     }
     Ok(ports)
 }
@@ -234,7 +278,9 @@ mod tests {
         };
         let (management, ports) = plan(&config, 3);
         assert_eq!(management, None);
-        assert_eq!(ports, [("uplink".into(), 2, "nic2".into()), ("vm".into(), 1, "nic0".into())]);
+        let rest = ("nic1".into(), OfPort::ANY.0, "nic1".into());
+        let want = [("uplink".into(), 2, "nic2".into()), ("vm".into(), 1, "nic0".into()), rest];
+        assert_eq!(ports, want);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     // What runs.
     (
         "appliance",
-        &["switch", "runtime", "virtio-net", "virtio", "netdev", "packet", "sync", "seed"],
+        &["switch", "runtime", "virtio-net", "virtio", "netdev", "ovsdb", "packet", "sync", "seed"],
     ),
     (
         "switch",

@@ -6,6 +6,8 @@ mod machine;
 mod ofctl;
 mod questions;
 
+pub use database::vsctl;
+
 use core::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ mod port;
 mod spawned;
 pub mod tool;
 
-pub use bench::{Bench, Refused, WAIT, elf};
+pub use bench::{Bench, Refused, WAIT, elf, vsctl};
 pub use client::Client;
 pub use config::{Config, Plug};
 pub use lease::Lease;

@@ -19,11 +19,13 @@
 mod keep;
 mod locks;
 mod outbox;
+mod own;
 mod requests;
 mod session;
 
 pub use keep::{Kept, OpenError, extract, import, open};
 pub use outbox::Outbox;
+pub use own::CellChange;
 
 use crate::database::{Commit, Database};
 use crate::error::{Error, ErrorKind};

@@ -12,6 +12,14 @@
 //! A client that does not read its answers is not asked for more, and when it does not even answer a
 //! probe its connection is closed with a line in the log.
 
+mod extract;
+mod reconcile;
+mod seeding;
+mod status;
+mod view;
+
+pub use seeding::{SeedBridge, SeedPort, Seeding};
+
 use crate::mgmt::{Management, SocketId};
 use alloc::boxed::Box;
 use alloc::format;
@@ -21,8 +29,11 @@ use core::fmt::Debug;
 use core::net::SocketAddr;
 use ovsdb::store::{BlockDevice, Store};
 use ovsdb::{Bounds, ClientId, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids};
+use reconcile::Reconciler;
 use sync::time::Nanos;
 
+/// The database that configures the switch, and the name of its root table.
+const NAME: &str = "Open_vSwitch";
 /// Where OVSDB clients are accepted, as IANA gave it out.
 pub(crate) const PORT: u16 = 6640;
 /// Bytes of one client taken in one round.
@@ -38,6 +49,9 @@ impl<D: BlockDevice + Debug + Send> Disk for D {}
 pub struct DatabaseParts {
     /// TCP port for OVSDB clients; 0 is none.
     pub listen: u16,
+    /// What a new database begins with; without it, it is empty, and the switch stays as it is made until
+    /// somebody writes the first row.
+    pub seed: Option<Seeding>,
     /// Where it is kept.
     pub disk: Option<Box<dyn Disk>>,
     /// Milliseconds from 1970 to the zero of the switch's clock.
@@ -48,7 +62,7 @@ pub struct DatabaseParts {
 
 impl Default for DatabaseParts {
     fn default() -> Self {
-        Self { listen: PORT, disk: None, epoch_ms: 0, breathe: || {} }
+        Self { listen: PORT, seed: None, disk: None, epoch_ms: 0, breathe: || {} }
     }
 }
 
@@ -56,8 +70,10 @@ impl Default for DatabaseParts {
 #[derive(Debug)]
 pub(crate) struct Databases {
     pub(crate) server: Server,
+    pub(crate) reconciler: Reconciler,
     store: Option<Store<Box<dyn Disk>>>,
     clients: Vec<SocketId>,
+    is_seasoned: bool,
     pub(crate) listen: u16,
     epoch_ms: u64,
 }
@@ -92,8 +108,46 @@ impl Databases {
         let database = database.unwrap_or_else(|| Database::new(schema, uuids.fresh()));
         let mut server = Server::new(limits(memory), vec![(database, keeping)], random);
         server.set_breathe(parts.breathe);
-        let clients = Vec::new();
-        Self { server, store, clients, listen: parts.listen, epoch_ms: parts.epoch_ms }
+        let mut databases = Self {
+            server,
+            reconciler: Reconciler::default(),
+            store,
+            clients: Vec::new(),
+            is_seasoned: false,
+            listen: parts.listen,
+            epoch_ms: parts.epoch_ms,
+        };
+        databases.is_seasoned = databases.is_configured();
+        if let (false, Some(seed)) = (databases.is_seasoned, &parts.seed) {
+            databases.seed(seed, now);
+        }
+        databases
+    }
+
+    /// Whether there was a configuration on the disk.
+    pub(crate) fn is_seasoned(&self) -> bool {
+        self.is_seasoned
+    }
+
+    /// Whether there is a configuration.
+    pub(crate) fn is_configured(&self) -> bool {
+        let database = self.server.database(NAME);
+        let root = database.and_then(|database| database.schema().table(NAME));
+        database.zip(root).is_some_and(|(database, root)| database.n_rows(root) > 0)
+    }
+
+    fn seed(&mut self, seed: &Seeding, now: Nanos) {
+        let wall_ms = self.wall_ms(now);
+        let results = self.server.transact(NAME, &seed.operations(), wall_ms);
+        if let Some(error) = results.iter().find(|result| result.get("error").is_some()) {
+            log::error!("ovsdb: the seed does not fit the database: {error}");
+        }
+        self.keep(now);
+    }
+
+    /// Where the configuration is kept, in words.
+    pub(crate) fn keeping(&self) -> &'static str {
+        if self.store.is_some() { "on disk" } else { "in memory" }
     }
 
     /// A client connected; false when there are too many.

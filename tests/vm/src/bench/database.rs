@@ -26,9 +26,7 @@ impl Bench {
     /// # Errors
     /// When it fails; then what it printed as an error.
     pub fn try_vsctl(&self, args: &[&str]) -> Result<String, Refused> {
-        let mut run = Command::new(tool::need("ovs-vsctl", "openvswitch-switch"));
-        run.arg(format!("--db={}", self.ovsdb())).args(["--timeout=60", "--no-syslog"]).args(args);
-        output(run)
+        vsctl(&self.ovsdb(), args)
     }
 
     /// Runs `ovsdb-client COMMAND TARGET ARGS`.
@@ -55,6 +53,17 @@ impl Bench {
             Err(Refused(why)) => self.fail(format!("ovsdb-client {command} {args:?}: {why}")),
         }
     }
+}
+
+/// Runs `ovs-vsctl` with these arguments on the database at `target`.
+///
+/// # Errors
+/// When it fails; then what it printed as an error.
+pub fn vsctl(target: &str, args: &[&str]) -> Result<String, Refused> {
+    let mut run = Command::new(tool::need("ovs-vsctl", "openvswitch-switch"));
+    run.arg(format!("--db={target}")).args(["--timeout=60", "--no-syslog"]).args(args);
+    run.stdin(Stdio::null());
+    output(run)
 }
 
 fn output(mut command: Command) -> Result<String, Refused> {

@@ -1,0 +1,104 @@
+//! What a new database begins with: the boot configuration as rows.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use serde_json::{Map, Value, json};
+
+/// The boot configuration in the words of the database.
+#[derive(Clone, Debug, Default)]
+pub struct Seeding {
+    /// The bridges; without any, a new database has none.
+    pub bridges: Vec<SeedBridge>,
+    /// `Open_vSwitch:other_config`.
+    pub other_config: BTreeMap<String, String>,
+}
+
+/// A bridge that a new database has.
+#[derive(Clone, Debug, Default)]
+pub struct SeedBridge {
+    /// Its name.
+    pub name: String,
+    /// `fail_mode`, if it is to be said.
+    pub fail_mode: Option<&'static str>,
+    /// `controller`, by targets.
+    pub controllers: Vec<String>,
+    /// `other_config`.
+    pub other_config: BTreeMap<String, String>,
+    /// Its ports but its own, each with one interface of the same name.
+    pub ports: Vec<SeedPort>,
+}
+
+/// A port that a new database has.
+#[derive(Clone, Debug, Default)]
+pub struct SeedPort {
+    /// Its name.
+    pub name: String,
+    /// The OpenFlow number that it asks for.
+    pub ofport_request: Option<u16>,
+    /// `options:device`, where its name does not say which NIC it is.
+    pub device: Option<String>,
+}
+
+impl Seeding {
+    /// The operations that make the rows.
+    pub(crate) fn operations(&self) -> Vec<Value> {
+        let mut operations = Vec::new();
+        let bridges = self.bridges.iter().enumerate();
+        let bridges: Vec<Value> =
+            bridges.map(|(k, bridge)| bridge.insert(k, &mut operations)).collect();
+        let row = json!({"bridges": ["set", bridges], "other_config": map(&self.other_config)});
+        operations.push(json!({"op": "insert", "table": "Open_vSwitch", "row": row}));
+        operations.push(json!({"op": "comment", "comment": "seed"}));
+        operations
+    }
+}
+
+impl SeedBridge {
+    fn insert(&self, number: usize, operations: &mut Vec<Value>) -> Value {
+        let mut insert = |table: &str, name: String, row: Value| {
+            operations.push(json!({"op": "insert", "table": table, "uuid-name": name, "row": row}));
+            json!(["named-uuid", name])
+        };
+        let own = SeedPort { name: self.name.clone(), ..SeedPort::default() };
+        let mut ports = Vec::new();
+        for (k, port) in core::iter::once(&own).chain(&self.ports).enumerate() {
+            let mut interface = Map::new();
+            interface.insert("name".into(), port.name.as_str().into());
+            if k == 0 {
+                interface.insert("type".into(), "internal".into());
+            }
+            if let Some(number) = port.ofport_request {
+                interface.insert("ofport_request".into(), number.into());
+            }
+            if let Some(device) = &port.device {
+                interface.insert("options".into(), json!(["map", [["device", device]]]));
+            }
+            let interface = insert("Interface", format!("i{number}_{k}"), Value::Object(interface));
+            let row = json!({"name": port.name, "interfaces": interface});
+            ports.push(insert("Port", format!("p{number}_{k}"), row));
+        }
+        let targets = self.controllers.iter().enumerate();
+        let controllers: Vec<Value> = targets
+            .map(|(k, target)| {
+                insert("Controller", format!("c{number}_{k}"), json!({"target": target}))
+            })
+            .collect();
+        let fail_mode = self.fail_mode.map_or(json!(["set", []]), Value::from);
+        let row = json!({
+            "name": self.name,
+            "ports": ["set", ports],
+            "controller": ["set", controllers],
+            "fail_mode": fail_mode,
+            "other_config": map(&self.other_config),
+        });
+        insert("Bridge", format!("b{number}"), row)
+    }
+}
+
+fn map(pairs: &BTreeMap<String, String>) -> Value {
+    let pairs: Vec<Value> = pairs.iter().map(|(key, value)| json!([key, value])).collect();
+    Value::Array(vec!["map".into(), pairs.into()])
+}
