@@ -141,13 +141,15 @@ impl Bridge {
                 check_instructions(flow_mod, table_id, version, &self.state)?;
             }
         }
+        // A modify of 1.1 has a cookie for what it may add; what it finds keeps its own (1.1 §4.6).
+        let gives_cookie = version != openflow::Version::V11;
         for old in chosen {
             let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
             let rule = Rule {
                 table_id: old.table_id,
                 priority: old.priority,
                 match_: old.match_.clone(),
-                cookie: flow_mod.new_cookie.unwrap_or(old.cookie),
+                cookie: flow_mod.new_cookie.filter(|_| gives_cookie).unwrap_or(old.cookie),
                 importance: old.importance,
                 flags: old.flags,
                 instructions: flow_mod.instructions.clone(),

@@ -126,6 +126,11 @@ fn modifies_change_instructions_alone() {
         .map(|rule| rule.cookie)
         .collect();
     assert_eq!(changed, [0x99]);
+    // The cookie of a modify of OpenFlow 1.1 is for what it may add.
+    let mut lab = populated();
+    let before = dump(&mut lab);
+    lab.bridge.flow_mod(&strict, openflow::Version::V11, lab.now).unwrap();
+    assert_eq!(dump(&mut lab), before);
     // The port filter is for deletes.
     let mut lab = populated();
     lab.flow_mod(&FlowMod { out_port: OfPort(1), ..modify(Modify, "arp") }).unwrap();
