@@ -10,6 +10,7 @@ mod masked;
 mod ofctl;
 pub mod os_ken;
 mod port;
+mod reference;
 mod spawned;
 pub mod tool;
 
@@ -20,4 +21,5 @@ pub use lease::Lease;
 pub use masked::masked;
 pub use ofctl::{Monitor, Ofctl, VERSIONS};
 pub use port::{Arrivals, mac};
+pub use reference::Reference;
 pub use spawned::Spawned;

@@ -1,12 +1,13 @@
 //! Texts of tools without what differs from run to run.
 
-/// `text` with transaction ids, durations and ages replaced: `xid=X`, `duration=D`, `idle_age=N`,
-/// `hard_age=N`.
+/// `text` with transaction ids, durations and ages replaced: `xid=X`, `duration=D` or `duration:D`,
+/// `idle_age=N`, `hard_age=N`.
 #[must_use]
 pub fn masked(text: &str) -> String {
     let rules = [
         ("xid=0x", "xid=X", "0123456789abcdef"),
         ("duration=", "duration=D", "0123456789.s"),
+        ("duration:", "duration:D", "0123456789.s"),
         ("idle_age=", "idle_age=N", "0123456789"),
         ("hard_age=", "hard_age=N", "0123456789"),
     ];

@@ -63,7 +63,7 @@ pub(crate) fn statistics_of_nothing(t: &Ofctl<'_>) {
             "    metadata: match=0xffffffffffffffff write=0xffffffffffffffff\n",
             "    max_entries=1000000\n",
             "      next tables: 1-254\n",
-            "      instructions: meter apply_actions clear_actions write_actions write_metadata goto_table\n",
+            "apply_actions clear_actions write_actions write_metadata goto_table\n",
             "  tables 1...253: ditto\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");
