@@ -5,11 +5,17 @@
 //! ports that swallow them, with one polling thread pinned to the same core. They run by turns, so
 //! that what else the machine does falls on both. A figure is the median of the rounds.
 //!
+//! # The same chances
+//! Our code is compiled as for the image (profile `image`: the program as a whole), and its memory is
+//! in huge pages like Open vSwitch's, because the image maps everything with such pages: the bench
+//! builds itself anew and starts itself anew for both (`fair.rs`).
+//!
 //! # Cycles
 //! The time that the polling thread really ran (`schedstat`), so that a busy machine disturbs the
 //! figure little, at the nominal clock. The ratio does not depend on that clock.
 
 mod case;
+mod fair;
 mod frames;
 mod ours;
 mod ovs;
@@ -66,6 +72,7 @@ impl Measured {
 /// Runs the comparison and prints its table.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let cases = chosen(&options.cases)?;
+    fair::start_anew()?;
     if options.ours_only {
         return ours_only(&cases, options);
     }
