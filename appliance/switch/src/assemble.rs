@@ -196,7 +196,7 @@ impl Core {
             core: core_id(k),
             limits: TableLimits::default(),
             emc: EmcConfig { seed: parts.random.wrapping_add(k as u64), ..EmcConfig::default() },
-            smc_enable: false,
+            smc_enable: Default::default(),
             hash_basis: u32::try_from(parts.random >> 32).unwrap_or(0),
             sample_one_in: parts.self_check_one_in,
         };

@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(parts.bridge.max_idle, Nanos::from_secs(20));
         assert_eq!(parts.bridge.max_revalidator, BridgeConfig::default().max_revalidator);
         assert_eq!(parts.upcalls.mode, crate::UpcallMode::Thread);
-        assert!(parts.datapath.smc_enable);
+        assert_eq!(parts.datapath.smc_enable, datapath::SmcEnable::On);
         assert_eq!(parts.self_check_one_in, 7);
     }
 

@@ -28,7 +28,8 @@ fn expected(key: &str) -> &'static str {
     match key {
         "upcall-mode" => "callback, thread or budget",
         "upcall-burst" | "upcall-per-burst" => "a number from 1 to 4294967295",
-        "smc-enable" | "pmd-perf-metrics" => "true or false",
+        "smc-enable" => "true, false or auto",
+        "pmd-perf-metrics" => "true or false",
         "max-subtables" => "a number of masks from 1 to 256",
         "max-megaflows" => "a number of megaflows from 1 to 4000000",
         _ => "a number from 0 to 4294967295",
@@ -104,7 +105,7 @@ impl Settings {
         all.extend(names.zip(numbers.map(|number| number.to_string())));
         all.extend([
             ("emc-insert-inv-prob", datapath.emc_insert_inv_prob.to_string()),
-            ("smc-enable", datapath.smc_enable.to_string()),
+            ("smc-enable", datapath.smc_enable.name().into()),
             ("max-subtables", datapath.max_subtables.to_string()),
             ("max-megaflows", datapath.max_megaflows.to_string()),
             ("pmd-perf-metrics", datapath.pmd_perf_metrics.to_string()),
@@ -183,7 +184,7 @@ mod tests {
         }
         assert_eq!(settings.bridge.get(Tunable::MaxIdle), "20000");
         assert_eq!(settings.upcalls.mode, crate::upcalls::UpcallMode::Thread);
-        assert!(settings.datapath.smc_enable);
+        assert_eq!(settings.datapath.smc_enable, datapath::SmcEnable::On);
         assert_eq!(settings.self_check_one_in, 100);
         assert_eq!(settings.set("self-check", "off"), Ok(()));
         assert_eq!(settings.self_check_one_in, 0);
@@ -196,7 +197,7 @@ mod tests {
             ("max-idle", "1", "max-idle=1: expected a number of ms from 500 to 86400000"),
             ("upcall-mode", "x", "upcall-mode=x: expected callback, thread or budget"),
             ("upcall-burst", "0", "upcall-burst=0: expected a number from 1 to 4294967295"),
-            ("smc-enable", "1", "smc-enable=1: expected true or false"),
+            ("smc-enable", "1", "smc-enable=1: expected true, false or auto"),
             (
                 "self-check",
                 "often",

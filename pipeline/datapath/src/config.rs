@@ -1,6 +1,6 @@
 //! What can be changed about a running datapath, under Open vSwitch's names where it has one.
 
-use crate::{census, emc::EmcConfig, table::TableLimits};
+use crate::{census, emc::EmcConfig, smc::SmcEnable, table::TableLimits};
 
 /// The knobs of a datapath, the same for every core; travels as [`crate::Command::Configure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,8 +8,9 @@ pub struct DatapathConfig {
     /// `emc-insert-inv-prob`: where both places of the exact-match cache are taken, one packet in so
     /// many replaces an entry; 0 turns the cache off.
     pub emc_insert_inv_prob: u32,
-    /// `smc-enable`: whether there is a signature cache behind it.
-    pub smc_enable: bool,
+    /// `smc-enable`: whether there is a signature cache behind it. Where it is not said (`auto`) the
+    /// core finds out whether it pays; Open vSwitch has none then.
+    pub smc_enable: SmcEnable,
     /// `max-subtables` (ours): masks of one port on one core, beyond which new ones are rounded up; see
     /// [`census`]. From 1 to [`census::MAX_LIMIT`].
     pub max_subtables: usize,
@@ -33,7 +34,7 @@ impl Default for DatapathConfig {
     fn default() -> Self {
         Self {
             emc_insert_inv_prob: EmcConfig::default().insert_inv_prob,
-            smc_enable: false,
+            smc_enable: SmcEnable::Auto,
             max_subtables: census::DEFAULT_LIMIT,
             max_megaflows: TableLimits::default().flows,
             pmd_perf_metrics: false,
@@ -59,7 +60,9 @@ impl DatapathConfig {
             "emc-insert-inv-prob" => {
                 self.emc_insert_inv_prob = value.parse().map_err(|_| bad)?;
             }
-            "smc-enable" => self.smc_enable = boolean(value)?,
+            "smc-enable" if value == SmcEnable::Auto.name() => self.smc_enable = SmcEnable::Auto,
+            "smc-enable" if boolean(value)? => self.smc_enable = SmcEnable::On,
+            "smc-enable" => self.smc_enable = SmcEnable::Off,
             "max-subtables" => self.max_subtables = within(value, 1..=census::MAX_LIMIT)?,
             "max-megaflows" => self.max_megaflows = within(value, 1..=Self::MAX_MEGAFLOWS)?,
             "pmd-perf-metrics" => self.pmd_perf_metrics = boolean(value)?,
@@ -115,7 +118,7 @@ mod tests {
         }
         let expected = DatapathConfig {
             emc_insert_inv_prob: 1,
-            smc_enable: true,
+            smc_enable: SmcEnable::On,
             max_subtables: 17,
             max_megaflows: 1_000_000,
             pmd_perf_metrics: true,

@@ -143,8 +143,8 @@ impl Emc {
         for (packet, (probe, key)) in probes.iter().zip(keys).enumerate() {
             match self.pairs.find(probe, &key.flow, flows) {
                 Some(entry) => {
-                    hits.put(packet, Hit { slot: entry.slot, n_probes: 0 });
-                    tally.n_spared += u64::from(entry.n_probes);
+                    hits.put(packet, Hit { slot: entry.slot, cost: 0 });
+                    tally.spared += u64::from(entry.cost);
                 }
                 None => tally.n_misses += 1,
             }
@@ -169,12 +169,13 @@ impl Emc {
             let Some(place) = self.pairs.place_for(probe, &mut self.dice, &self.config) else {
                 continue;
             };
-            let (slot, n_probes) = (hits.slot(packet), hits.n_probes(packet));
-            let (Some(key), Some(generation)) = (Miniflow::new(&key.flow), flows.generation(slot))
+            let (slot, cost) = (hits.slot(packet), hits.cost(packet));
+            let (Some(key), Some(generation)) =
+                (Miniflow::of_words(&key.flow, key.map), flows.generation(slot))
             else {
                 continue;
             };
-            self.pairs.fill(place, probe, Entry { key, generation, slot, n_probes });
+            self.pairs.fill(place, probe, Entry { key, generation, slot, cost });
             counters.emc_inserts.add(1);
             if place.is_taken {
                 counters.emc_replaces.add(1);
@@ -196,8 +197,8 @@ struct Entry {
     key: Miniflow<KEY_WORDS>,
     generation: Generation,
     slot: Slot,
-    /// What the lookup in the megaflow table took: what a hit here spares.
-    n_probes: u32,
+    /// What the lookup in the next tiers took: what a hit here spares.
+    cost: u32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
@@ -239,7 +240,7 @@ impl Pairs {
             key: Miniflow::new(&Flow::ZERO)?,
             generation: Generation::default(),
             slot: Slot::NONE,
-            n_probes: 0,
+            cost: 0,
         };
         let mut new = Self::default();
         new.tags.try_reserve_exact(n).ok()?;

@@ -105,7 +105,8 @@ impl PmdDatapath {
         let mut hits = Hits::new(self.keys.len());
         let Self { emc, smc, keys, flows, counters, .. } = self;
         let cycles = || out.cycles();
-        let (asks_emc, asks_smc) = (emc.asks(keys.len() as u64, counters), smc.is_ready());
+        let (asks_emc, asks_smc) =
+            (emc.asks(keys.len() as u64, counters), smc.asks(keys.len() as u64));
         let probes = match asks_emc || asks_smc {
             true => Probe::all(keys, self.hash_basis),
             false => Probes::new(),
@@ -122,17 +123,18 @@ impl PmdDatapath {
         }
         let unknown = hits.missing();
         if !unknown.is_empty() {
-            let n_probes = port.table.lookup(keys, self.hash_basis, &mut hits);
-            counters.subtable_probes.add(n_probes);
+            let probed = port.table.lookup(keys, self.hash_basis, &mut hits);
+            counters.subtable_probes.add(probed.n_probes);
+            counters.hit_probes.add(probed.n_hit_probes);
+            if !asks_smc {
+                smc.consider(unknown.len(), probed.cost);
+            }
         }
         let found = unknown.without(hits.missing());
-        let mut n_hit_probes = 0;
         for packet in found {
             flows.prefetch(hits.slot(packet));
-            n_hit_probes += u64::from(hits.n_probes(packet));
         }
         counters.megaflow_hits.add(found.len());
-        counters.hit_probes.add(n_hit_probes);
         watch.lap(Stage::Megaflow, &counters.cycles, cycles);
         if asks_smc && !found.is_empty() {
             for packet in found {

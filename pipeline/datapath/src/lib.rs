@@ -55,6 +55,7 @@ pub use output::Output;
 pub use perf::{Cycles, Stage};
 pub use pmd::{PmdConfig, PmdDatapath};
 pub use port::{PortCounters, PortStats};
+pub use smc::SmcEnable;
 pub use table::TableLimits;
 pub use upcall::{
     Admit, Answer, Answered, CHECK_FRAME_BYTES, Check, PacketInReason, Upcall, UpcallAction,

@@ -25,6 +25,7 @@ use crate::{
     output::Output,
     pmd::{PmdConfig, PmdDatapath},
     port::{PortCounters, PortStats},
+    smc::SmcEnable,
     table::TableLimits,
     upcall::{Admit, Answer, Answered, Check, Upcall},
 };
@@ -39,7 +40,7 @@ pub struct LocalConfig {
     /// The exact-match cache.
     pub emc: EmcConfig,
     /// Whether there is a signature cache.
-    pub smc_enable: bool,
+    pub smc_enable: SmcEnable,
     /// Upcalls that may wait.
     pub upcall_queue_len: usize,
     /// One in so many hits is sampled for the self check; 0 is none.
@@ -52,7 +53,7 @@ impl Default for LocalConfig {
             pool: PoolConfig { small: 512, jumbo: 64 },
             limits: TableLimits::default(),
             emc: EmcConfig::default(),
-            smc_enable: false,
+            smc_enable: SmcEnable::Off,
             upcall_queue_len: 256,
             sample_one_in: 0,
         }

@@ -27,7 +27,7 @@ use crate::{
     meter::MeterTable,
     output::Output,
     port::PortCounters,
-    smc::Smc,
+    smc::{Smc, SmcEnable},
     stage::Stage,
     table::{Flows, PortTable, Scope, Slot, TableLimits},
 };
@@ -47,7 +47,7 @@ pub struct PmdConfig {
     /// Its exact-match cache.
     pub emc: EmcConfig,
     /// Whether it has a signature cache.
-    pub smc_enable: bool,
+    pub smc_enable: SmcEnable,
     /// Secret seed of its hash tables: who does not know it cannot aim at one bucket.
     pub hash_basis: u32,
     /// One in so many hit packets is sampled for the self check; 0 is none.
@@ -103,6 +103,7 @@ impl PmdDatapath {
 
     /// Does what is due at `now`, a bounded part of it: call it once in a while, it is nearly free.
     pub fn tick(&mut self, now: Nanos) {
+        self.smc.make_ready();
         if now < self.next_sort {
             return;
         }

@@ -5,8 +5,11 @@
 //! the packet hit last. An entry is six bytes where the exact-match cache has 132, so a million packets'
 //! keys fit into some megabytes; in return a signature proves nothing, and the packet is compared with
 //! the megaflow under its mask, which is one probe. So where there are more flows than the exact-match
-//! cache holds, and several masks, a packet costs one probe instead of one for every mask. Off unless
-//! configured (`smc-enable`).
+//! cache holds, and several masks, a packet costs one probe instead of one for every mask.
+//!
+//! # On or off
+//! As `smc-enable` says, or, where it says nothing, as long as packets take more in the megaflow table
+//! than they would here: see [`worth`]. Open vSwitch's is off unless it is turned on.
 //!
 //! # Why staleness is harmless
 //! What an entry says is believed only after the packet was found to match the megaflow that is in the
@@ -21,10 +24,13 @@
 //! A line of 64 bytes has ten entries, and a key belongs to one line: a lookup is that line, then the row
 //! of each megaflow whose signature agrees (a wrong one in ten of 65,536). Lines of a batch are asked
 //! for together, and so are the rows. 131,072 lines, 8 MiB, are taken when the first megaflow is
-//! installed with the cache on; no packet ever allocates.
+//! installed with the cache on; one that decides for itself takes an eighth of that, between two
+//! bursts, when it is wanted for the first time. No packet ever allocates.
 //!
 //! # Concurrency
 //! Owned by one core, reached only through `&mut`; the only atomics are the counters it is given.
+
+mod worth;
 
 use alloc::vec::Vec;
 
@@ -32,24 +38,60 @@ use flow::Extracted;
 use packet::BATCH;
 use sync::prefetch::prefetch;
 
+use self::worth::Worth;
 use crate::{
     accounting::CoreCounters,
     ids::PortNo,
     probe::{Probe, Probes},
-    table::{Flows, Hit, Hits, PortTable, Slot},
+    table::{Flows, Hit, Hits, PortTable, Slot, steps},
 };
 
-/// Lines of a cache.
+/// Lines of a cache that is on.
 const LINES: usize = 1 << 17;
+/// Lines of one that decides for itself.
+const AUTO_LINES: usize = 1 << 14;
 /// Entries of a line.
 const WAYS: usize = 10;
+
+/// Whether there is a signature cache: `smc-enable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SmcEnable {
+    /// While it pays.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl SmcEnable {
+    /// As it is written in `other_config`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "true",
+            Self::Off => "false",
+        }
+    }
+
+    fn n_lines(self) -> usize {
+        match self {
+            Self::Auto => AUTO_LINES,
+            Self::On => LINES,
+            Self::Off => 0,
+        }
+    }
+}
 
 /// One core's signature cache.
 #[derive(Debug)]
 pub(crate) struct Smc {
     /// None as long as it is off, or nothing was installed.
     lines: Vec<Line>,
-    is_on: bool,
+    enable: SmcEnable,
+    worth: Worth,
     /// Which way of a full line is replaced next: any will do.
     hand: usize,
 }
@@ -84,30 +126,46 @@ impl Line {
 }
 
 impl Smc {
-    pub(crate) fn new(is_on: bool) -> Self {
-        Self { lines: Vec::new(), is_on, hand: 0 }
+    pub(crate) fn new(enable: SmcEnable) -> Self {
+        Self { lines: Vec::new(), enable, worth: Worth::default(), hand: 0 }
     }
 
-    /// Turns it on or off; off it has no memory.
-    pub(crate) fn turn(&mut self, is_on: bool) {
-        self.is_on = is_on;
-        if !is_on {
+    /// Turns it on, off, or lets it decide. What it held is forgotten if that changes its size.
+    pub(crate) fn turn(&mut self, enable: SmcEnable) {
+        if self.enable.n_lines() != enable.n_lines() {
             self.lines = Vec::new();
         }
+        self.enable = enable;
     }
 
-    /// Takes its memory, unless it has it. To be called when a megaflow is installed.
+    /// Takes its memory, unless it has it or does not want it. To be called when a megaflow is
+    /// installed, and between bursts.
     pub(crate) fn make_ready(&mut self) {
-        // Without memory there is no cache; the next installation tries again.
-        if self.is_on && self.lines.is_empty() && self.lines.try_reserve_exact(LINES).is_ok() {
-            self.lines.resize(LINES, Line::EMPTY);
+        let is_wanted = match self.enable {
+            SmcEnable::Auto => self.worth.is_asked(),
+            SmcEnable::On => true,
+            SmcEnable::Off => false,
+        };
+        let n = self.enable.n_lines();
+        // Without memory there is no cache; the next call tries again.
+        if is_wanted && self.lines.is_empty() && self.lines.try_reserve_exact(n).is_ok() {
+            self.lines.resize(n, Line::EMPTY);
         }
     }
 
-    /// Whether it is asked.
+    /// Whether it is to be asked for the next `n` packets.
     #[inline]
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.lines.is_empty()
+    pub(crate) fn asks(&mut self, n: u64) -> bool {
+        let pays = self.enable == SmcEnable::On || self.worth.asks(n);
+        pays && !self.lines.is_empty()
+    }
+
+    /// Learns what packets took in the megaflow table without it.
+    #[inline]
+    pub(crate) fn consider(&mut self, n_lookups: u64, cost: u64) {
+        if self.enable == SmcEnable::Auto && !self.worth.is_asked() {
+            self.worth.count(n_lookups, cost);
+        }
     }
 
     /// Finds the megaflows of those keys that have not hit, as far as they are known here.
@@ -152,8 +210,7 @@ impl Smc {
                 line.slots_of(signature(probe)).skip(1).find(is_right)
             });
             if let Some(slot) = found {
-                // As one subtable: that is what it costs.
-                hits.put(packet, Hit { slot, n_probes: 1 });
+                hits.put(packet, Hit { slot, cost: steps::SMC });
             }
         }
         let n_misses = hits.missing().len();

@@ -43,7 +43,7 @@ use flow::{Extracted, Flow, Mask};
 use self::subtable::Subtable;
 pub(crate) use self::{
     flows::{At, Flows, Generation, Slot},
-    hits::{Hit, Hits, Packets},
+    hits::{Hit, Hits, Packets, steps},
 };
 use crate::{
     census::{Fingerprint, MAX_LIMIT, MaskCensus, N_ROUNDED},
@@ -84,6 +84,17 @@ impl Default for PortTable {
     }
 }
 
+/// What the lookup of a batch took.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Probed {
+    /// Subtables, once for each packet.
+    pub(crate) n_probes: u64,
+    /// The part of them that was for packets that hit.
+    pub(crate) n_hit_probes: u64,
+    /// In [`steps`].
+    pub(crate) cost: u64,
+}
+
 /// A port's table with what it shares: its number and its census.
 pub(crate) struct Scope<'a> {
     pub(crate) port: PortNo,
@@ -93,20 +104,26 @@ pub(crate) struct Scope<'a> {
 
 impl PortTable {
     /// Finds the megaflows of those of up to 32 packets that have not hit, and counts hits for the
-    /// order of subtables. Returns the number of probes.
-    pub(crate) fn lookup(&mut self, keys: &[Extracted], basis: u32, hits: &mut Hits) -> u64 {
-        let mut n_probes = 0;
-        for (rank, place) in (1..).zip(&self.order) {
+    /// order of subtables.
+    pub(crate) fn lookup(&mut self, keys: &[Extracted], basis: u32, hits: &mut Hits) -> Probed {
+        let mut probed = Probed::default();
+        let mut cost = 0;
+        for (rank, place) in (1_u64..).zip(&self.order) {
             let missing = hits.missing();
             if missing.is_empty() {
                 break;
             }
-            n_probes += missing.len();
+            probed.n_probes += missing.len();
             if let Some(Some(subtable)) = self.subtables.get_mut(*place as usize) {
-                subtable.lookup_all(keys, missing, hits, rank, basis);
+                cost += subtable.cost();
+                subtable.lookup_all(keys, missing, hits, cost, basis);
             }
+            let n_found = missing.without(hits.missing()).len();
+            probed.n_hit_probes += rank * n_found;
+            probed.cost += u64::from(cost) * n_found;
         }
-        n_probes
+        probed.cost += u64::from(cost) * hits.missing().len();
+        probed
     }
 
     /// The megaflow of one flow, and how many subtables were probed for it.

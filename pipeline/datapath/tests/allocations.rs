@@ -11,8 +11,8 @@ use allocation_counter::measure;
 use datapath::{
     BandKind, Command, CoreCounters, CoreId, DpAction, DropReason, EmcConfig, HashAction, HashKind,
     Masked, Megaflow, MeterBand, MeterConfig, MeterTable, MeterUnit, Output, PmdConfig,
-    PmdDatapath, PortCounters, PortNo, PushVlan, SetEth, SetIpv4, SetMeta, SetPorts, TableLimits,
-    Upcall,
+    PmdDatapath, PortCounters, PortNo, PushVlan, SetEth, SetIpv4, SetMeta, SetPorts, SmcEnable,
+    TableLimits, Upcall,
 };
 use flow::{Field, Flow, Mask};
 use packet::build::{Ipv4, ethernet, udp, vlan};
@@ -73,7 +73,7 @@ impl Lab {
             core: CoreId(0),
             limits: TableLimits::default(),
             emc,
-            smc_enable: tier == Tier::Signature,
+            smc_enable: if tier == Tier::Signature { SmcEnable::On } else { SmcEnable::Off },
             hash_basis: 7,
             sample_one_in: 0,
         };

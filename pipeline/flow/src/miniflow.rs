@@ -24,7 +24,13 @@ impl<const N: usize> Miniflow<N> {
     /// The miniflow of a flow, unless it has more than `N` words.
     #[must_use]
     pub fn new(flow: &Flow) -> Option<Self> {
-        let map = flow.map();
+        Self::of_words(flow, flow.map())
+    }
+
+    /// The flow's words in `map`, zeros among them included, unless they are more than `N`. That is not
+    /// the canonical form, but where equal flows come with equal maps it compares as well.
+    #[must_use]
+    pub fn of_words(flow: &Flow, map: WordMap) -> Option<Self> {
         if map.count() > N {
             return None;
         }

@@ -10,6 +10,7 @@ use packet::BATCH;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::table::steps;
 use crate::{
     census::MaskCensus,
     ids::PortNo,
@@ -87,7 +88,7 @@ impl Bench {
         self.table.lookup(&keys, BASIS, &mut hits);
         let found = unknown.without(hits.missing());
         for packet in found {
-            hits.put(packet, Hit { slot: hits.slot(packet), n_probes });
+            hits.put(packet, Hit { slot: hits.slot(packet), cost: n_probes * steps::HASHED });
         }
         self.emc.insert_found(&probes, &keys, &self.flows, (found, &hits), &self.counters);
         known
@@ -185,7 +186,7 @@ fn a_key_with_too_many_words_is_left_to_the_table() {
         bench.emc.lookup(&probes, &[wide], &bench.flows, &mut hits, &bench.counters);
         assert_eq!(hits.slot(0), Slot::NONE);
         let found = hits.missing();
-        hits.put(0, Hit { slot, n_probes: 1 });
+        hits.put(0, Hit { slot, cost: steps::HASHED });
         bench.emc.insert_found(&probes, &[wide], &bench.flows, (found, &hits), &bench.counters);
     }
     assert_eq!(bench.counts(), [0, 2, 0, 0, 0]);

@@ -2,11 +2,11 @@
 //!
 //! # What
 //! Asking the cache costs the hash of the whole key for every packet, and a miss more, because it
-//! may insert and displaces other data from the processor's caches; each hit spares the probes of
-//! the megaflow table that its entry remembers. All is counted, not timed, in probes: a *window* of
-//! lookups pays if what it spared is at least [`LOOKUP`] for each lookup and [`MISS`] for each miss.
-//! So it pays for busy flows under several masks, and neither for a scan of short flows (no hits)
-//! nor under one mask (little spared).
+//! may insert and displaces other data from the processor's caches; each hit spares the lookup in
+//! the next tiers, whose cost its entry remembers. All is counted, not timed, in [`steps`]: a *window*
+//! of lookups pays if what it spared is at least [`steps::EMC`] for each lookup and
+//! [`steps::EMC_MISS`] for each miss. So it pays for busy flows under several masks, and neither for a
+//! scan of short flows (no hits) nor under one mask (little spared).
 //!
 //! # States
 //! ```text
@@ -27,12 +27,7 @@
 //! one in [`MAX_REST`], so that what trials cost is below all measuring.
 
 use super::Pairs;
-
-/// What a lookup in the cache costs, in quarters of a probe of the megaflow table.
-const LOOKUP: u64 = 5;
-
-/// What a miss costs besides, in quarters of a probe.
-const MISS: u64 = 16;
+use crate::table::steps;
 
 /// Windows that a cache rests, the first time.
 const REST: u64 = 16;
@@ -75,13 +70,14 @@ enum State {
 pub(super) struct Tally {
     pub(super) n_lookups: u64,
     pub(super) n_misses: u64,
-    /// Probes of the megaflow table that hits did without.
-    pub(super) n_spared: u64,
+    /// Steps in the next tiers that hits did without.
+    pub(super) spared: u64,
 }
 
 impl Tally {
     fn pays(self) -> bool {
-        self.n_spared * 4 >= self.n_lookups * LOOKUP + self.n_misses * MISS
+        let (lookup, miss) = (u64::from(steps::EMC), u64::from(steps::EMC_MISS));
+        self.spared >= self.n_lookups * lookup + self.n_misses * miss
     }
 }
 
@@ -108,7 +104,7 @@ impl Worth {
         if let State::Judged { tally, .. } = &mut self.state {
             tally.n_lookups += batch.n_lookups;
             tally.n_misses += batch.n_misses;
-            tally.n_spared += batch.n_spared;
+            tally.spared += batch.spared;
         }
     }
 

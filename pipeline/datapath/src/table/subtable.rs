@@ -6,7 +6,7 @@ use flow::{Extracted, Flow, Mask, hash};
 use packet::BATCH;
 use sync::prefetch::prefetch;
 
-use super::{Hit, Hits, Packets, flows::Slot, index::Index};
+use super::{Hit, Hits, Packets, flows::Slot, index::Index, steps};
 use crate::census::Fingerprint;
 
 /// Rows of a chunk.
@@ -61,18 +61,24 @@ impl Subtable {
         self.index.n_bytes() + self.rows.n_bytes()
     }
 
-    /// Finds the megaflows of the packets in `missing`, as far as they are here, and counts hits.
+    /// What it takes to look for a packet, in [`steps`].
+    #[inline]
+    pub(super) fn cost(&self) -> u32 {
+        if self.len() == 1 { 1 } else { steps::HASHED }
+    }
+
+    /// Finds the megaflows of the packets in `missing`, as far as they are here, and counts hits. What
+    /// is found has cost `cost`.
     pub(super) fn lookup_all(
         &mut self,
         keys: &[Extracted],
         missing: Packets,
         hits: &mut Hits,
-        n_probes: u32,
+        cost: u32,
         basis: u32,
     ) {
         if let Some((slot, row)) = self.only_row() {
-            self.tell =
-                compare_all((slot, row), &self.words, self.tell, keys, missing, hits, n_probes);
+            self.tell = compare_all((slot, row), &self.words, self.tell, keys, missing, hits, cost);
             self.n_hits += missing.without(hits.missing()).len();
             return;
         }
@@ -100,7 +106,7 @@ impl Subtable {
                 }
             });
             if let Some(slot) = found {
-                hits.put(packet, Hit { slot, n_probes });
+                hits.put(packet, Hit { slot, cost });
             }
         }
         self.n_hits += missing.without(hits.missing()).len();
@@ -275,7 +281,7 @@ fn compare_all(
     keys: &[Extracted],
     missing: Packets,
     hits: &mut Hits,
-    n_probes: u32,
+    cost: u32,
 ) -> usize {
     for packet in missing {
         let Some(key) = keys.get(packet) else { break };
@@ -287,7 +293,7 @@ fn compare_all(
         }
         match words.iter().zip(row).position(|(at, value)| differs(at, value)) {
             Some(other) => tell = other,
-            None => hits.put(packet, Hit { slot, n_probes }),
+            None => hits.put(packet, Hit { slot, cost }),
         }
     }
     tell

@@ -9,7 +9,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use crate::common::{CORE, DST, out};
 use datapath::{
-    Command, DpAction, Dpif, EmcConfig, Fate, LocalConfig, LocalDpif, Megaflow, PortNo,
+    Command, DpAction, Dpif, EmcConfig, Fate, LocalConfig, LocalDpif, Megaflow, PortNo, SmcEnable,
 };
 use flow::{Field, Flow, FlowMeta, Mask, extract};
 use packet::build::{Ipv4, ethernet, udp};
@@ -46,6 +46,43 @@ fn frame([dst, src, ip, eth]: Small) -> Vec<u8> {
     ethernet(DST, [2, 0, 0, 0, 0, eth], 0x0800, &datagram)
 }
 
+/// Where nothing is said the signature cache finds out by itself that it is of use, and is quiet where
+/// it is of none. Either way all frames go where they should.
+#[test]
+fn the_signature_cache_is_asked_where_packets_take_much_without_it() {
+    for (n_masks, is_of_use) in [(1, false), (20, true)] {
+        let mut dpif = with_caches(EmcConfig::OFF, SmcEnable::Auto);
+        let flow = |n: u32| {
+            let mut key = Flow::ZERO;
+            key.set_in_port(1);
+            key.set_eth_type(0x0800);
+            key.set_nw_src(n);
+            key.set_nw_dst(n % n_masks);
+            let mut mask = Mask::ZERO;
+            mask.set_exact(Field::Ipv4Src);
+            mask.set(Field::Ipv4Dst, u128::from(u32::MAX >> (n % n_masks)));
+            Arc::new(Megaflow::new(&key, mask, actions(Program::Output(2))))
+        };
+        let frames: Vec<_> = (0..100_u32)
+            .map(|n| {
+                let ip = Ipv4 { src: n, dst: n % n_masks, ..Ipv4::default() };
+                ethernet(DST, [2; 6], 0x0800, &udp(&ip.into(), 1, 2, b""))
+            })
+            .collect();
+        (0..100).for_each(|n| assert_eq!(dpif.flow_put(CORE, flow(n)), Ok(())));
+        for round in 0..400 {
+            dpif.receive_batch(PortNo(1), frames.iter().map(Vec::as_slice));
+            assert_eq!(dpif.take_transmitted().len(), frames.len());
+            dpif.set_now(Nanos::from_secs(round));
+        }
+        let counters = dpif.pmd().counters();
+        assert_eq!(counters.hits.get(), 40_000);
+        let hits = counters.smc_hits.get();
+        assert_eq!(hits > 20_000, is_of_use, "{hits} hits under {n_masks} masks");
+        assert_eq!(hits > 0, is_of_use);
+    }
+}
+
 fn megaflow(port: u32, recirc_id: u32, small: Small, program: Program) -> Arc<Megaflow> {
     let mut key = extract(&frame(small), &FlowMeta::of_port(port)).flow;
     key.set_recirc_id(recirc_id);
@@ -68,10 +105,10 @@ fn actions(program: Program) -> Arc<[DpAction]> {
 }
 
 fn with_emc(emc: EmcConfig) -> LocalDpif {
-    with_caches(emc, false)
+    with_caches(emc, SmcEnable::Off)
 }
 
-fn with_caches(emc: EmcConfig, smc_enable: bool) -> LocalDpif {
+fn with_caches(emc: EmcConfig, smc_enable: SmcEnable) -> LocalDpif {
     let mut dpif = LocalDpif::with(LocalConfig { emc, smc_enable, ..LocalConfig::default() });
     (1..=4).for_each(|port| dpif.add_port(PortNo(port)));
     dpif
@@ -156,7 +193,7 @@ fn take(dpif: &mut LocalDpif, puts: &mut Vec<Arc<Megaflow>>, step: &Step, second
     }
 }
 
-fn run(emc: EmcConfig, smc_enable: bool, steps: &[Step]) {
+fn run(emc: EmcConfig, smc_enable: SmcEnable, steps: &[Step]) {
     let mut with = (with_caches(emc, smc_enable), Vec::new());
     let mut without = (with_emc(EmcConfig::OFF), Vec::new());
     for (second, step) in (1..).zip(steps) {
@@ -213,17 +250,17 @@ proptest! {
 
     #[test]
     fn is_not_seen(emc in emc(), steps in vec(step(), 1..80)) {
-        run(emc, false, &steps);
+        run(emc, SmcEnable::Off, &steps);
     }
 
     #[test]
     fn the_signature_cache_is_not_seen(steps in vec(step(), 1..80)) {
-        run(EmcConfig::OFF, true, &steps);
+        run(EmcConfig::OFF, SmcEnable::On, &steps);
     }
 
     #[test]
     fn both_are_not_seen(emc in emc(), steps in vec(step(), 1..80)) {
-        run(emc, true, &steps);
+        run(emc, SmcEnable::On, &steps);
     }
 }
 
@@ -263,7 +300,7 @@ fn a_deleted_or_replaced_megaflow_is_not_used_after_its_fence() {
 
 #[test]
 fn the_signature_cache_knows_more_flows_than_sixteen_bits_count() {
-    let mut dpif = with_caches(EmcConfig::OFF, true);
+    let mut dpif = with_caches(EmcConfig::OFF, SmcEnable::On);
     // Two masks, so that the table takes two probes for every second megaflow.
     let flow = |n: u32| {
         let mut key = Flow::ZERO;

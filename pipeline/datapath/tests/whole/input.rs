@@ -6,7 +6,7 @@ use crate::common::{CORE, catch_all, for_udp, out, put, udp_frame, with_ports};
 use datapath::{
     Command, CoreId, DatapathConfig, DpAction, Dpif, DropReason, EmcConfig, Fate, HashAction,
     HashKind, LocalConfig, LocalDpif, MAX_DEPTH, Masked, Megaflow, PortNo, PutError, SetMeta,
-    TableLimits, UpcallReason,
+    SmcEnable, TableLimits, UpcallReason,
 };
 use flow::{Field, Flow, Mask};
 use packet::PoolConfig;
@@ -227,7 +227,7 @@ fn configuration_is_in_force_at_once() {
     configure(&mut dpif, "emc-insert-inv-prob", "0");
     assert_eq!(hits(&mut dpif), (2, 0));
     let mut config = DatapathConfig { emc_insert_inv_prob: 0, ..DatapathConfig::default() };
-    config.smc_enable = true;
+    config.smc_enable = SmcEnable::On;
     dpif.apply(Command::Configure(config));
     assert_eq!(hits(&mut dpif), (2, 2));
     configure(&mut dpif, "max-megaflows", "100");

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::common::{CORE, DST};
-use datapath::{Command, DatapathConfig, Dpif, LocalDpif, Megaflow, PortNo, census};
+use datapath::{Command, DatapathConfig, Dpif, LocalDpif, Megaflow, PortNo, SmcEnable, census};
 use flow::{Field, Flow, FlowMeta, Mask, extract};
 use packet::build::{Ipv4, ethernet, udp};
 use proptest::{collection::vec, prelude::*};
@@ -210,6 +210,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn smc_enable() -> impl Strategy<Value = SmcEnable> {
+    prop_oneof![Just(SmcEnable::Auto), Just(SmcEnable::On), Just(SmcEnable::Off)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 128,
@@ -220,7 +224,7 @@ proptest! {
     #[test]
     fn agrees_with_a_list(
         rules in vec(rule(), 0..8), steps in vec(step(), 1..60), max_subtables in 1_usize..6,
-        smc_enable: bool, emc_insert_inv_prob in 0_u32..3,
+        smc_enable in smc_enable(), emc_insert_inv_prob in 0_u32..3,
     ) {
         let config = DatapathConfig {
             max_subtables, smc_enable, emc_insert_inv_prob, ..DatapathConfig::default()

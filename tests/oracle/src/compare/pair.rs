@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use datapath::{
-    Accounting, Admit, CoreId, Dpif, DropReason, LocalConfig, LocalDpif, PortNo, Upcall,
+    Accounting, Admit, CoreId, Dpif, DropReason, LocalConfig, LocalDpif, PortNo, SmcEnable, Upcall,
     UpcallReason,
 };
 use flow::EtherAddr;
@@ -125,7 +125,7 @@ impl Pair {
         let mut dpif = LocalDpif::with(LocalConfig {
             limits: setup.limits,
             emc: setup.emc,
-            smc_enable: setup.has_smc,
+            smc_enable: if setup.has_smc { SmcEnable::On } else { SmcEnable::Auto },
             sample_one_in: setup.sample_one_in,
             ..LocalConfig::default()
         });
