@@ -25,6 +25,8 @@ pub enum DropReason {
     RxPortDown,
     /// The ingress port is not (or no longer) a port of this datapath.
     RxNoSuchPort,
+    /// The port receives more than its ingress policing allows.
+    RxPoliced,
 
     // Decided by the OpenFlow side.
     /// No rule matched, and the table-miss policy is to drop.
@@ -45,6 +47,10 @@ pub enum DropReason {
     MacOnInPort,
     /// The VLAN of the frame is not allowed on its ingress port.
     VlanNotAllowed,
+    /// The ingress port, or the only egress port, is there for a mirror alone.
+    MirrorPort,
+    /// Ingress and egress port are both protected: such ports do not reach each other.
+    ProtectedPort,
     /// Translation gave up: too many resubmits, too deep a stack, a bad field.
     TranslationError,
     /// A fragment where fragments are to be dropped (`frags=drop`).
@@ -103,12 +109,13 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::RxMalformed,
         Self::RxOversize,
         Self::RxNoBuffer,
         Self::RxPortDown,
         Self::RxNoSuchPort,
+        Self::RxPoliced,
         Self::NoRule,
         Self::ActionDrop,
         Self::GroupNoBucket,
@@ -118,6 +125,8 @@ impl DropReason {
         Self::BadSourceMac,
         Self::MacOnInPort,
         Self::VlanNotAllowed,
+        Self::MirrorPort,
+        Self::ProtectedPort,
         Self::TranslationError,
         Self::FragmentDropped,
         Self::TtlExceeded,
@@ -152,6 +161,7 @@ impl DropReason {
             Self::RxNoBuffer => "rx-no-buffer",
             Self::RxPortDown => "rx-port-down",
             Self::RxNoSuchPort => "rx-no-such-port",
+            Self::RxPoliced => "rx-policed",
             Self::NoRule => "no-rule",
             Self::ActionDrop => "action-drop",
             Self::GroupNoBucket => "group-no-bucket",
@@ -161,6 +171,8 @@ impl DropReason {
             Self::BadSourceMac => "bad-source-mac",
             Self::MacOnInPort => "mac-on-in-port",
             Self::VlanNotAllowed => "vlan-not-allowed",
+            Self::MirrorPort => "mirror-port",
+            Self::ProtectedPort => "protected-port",
             Self::TranslationError => "translation-error",
             Self::FragmentDropped => "fragment-dropped",
             Self::TtlExceeded => "ttl-exceeded",

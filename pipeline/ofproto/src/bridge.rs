@@ -28,6 +28,7 @@ use crate::intern::Interned;
 use crate::learn::Lessons;
 use crate::mac_learning::{self, MacTable};
 use crate::meter::{MeterNumbers, Meters};
+use crate::mirror::Mirrors;
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
 use crate::quota::FlowQuota;
@@ -36,6 +37,7 @@ use crate::revalidator::Revalidator;
 use crate::table::Tables;
 use crate::translate::Frozen;
 use crate::umap::Ukeys;
+use crate::vlan::{PortVlan, VlanSet};
 use crate::watch::Watched;
 use crate::wrong_flow::WrongFlows;
 use alloc::string::String;
@@ -152,6 +154,10 @@ pub struct BridgeState {
     pub macs: MacTable,
     /// Switches.
     pub options: Options,
+    /// Where copies of frames go.
+    pub mirrors: Mirrors,
+    /// VLANs in which nothing is learned.
+    pub flood_vlans: Option<VlanSet>,
     /// Who may have how many cached flows.
     pub quota: Arc<FlowQuota>,
     /// See [`BridgeConfig::origin`].
@@ -237,6 +243,8 @@ impl Bridge {
                 meters: Meters::default(),
                 macs: MacTable::new(config.mac_table_size, config.mac_max_age),
                 options,
+                mirrors: Mirrors::default(),
+                flood_vlans: None,
                 quota,
                 origin: config.origin,
                 frozen: Interned::new(MAX_INTERNED),
@@ -370,6 +378,32 @@ impl Bridge {
     pub fn set_hw_addr(&mut self, number: OfPort, hw_addr: EtherAddr) {
         let desc = self.state.write().ports.set_hw_addr(number, hw_addr).map(Port::desc);
         self.port_modified(desc);
+    }
+
+    /// Sets how a port carries VLANs. The stations that were learned on it are forgotten, because they
+    /// may be in other VLANs now.
+    pub fn set_port_vlan(&mut self, number: OfPort, vlan: PortVlan) {
+        let vlan = vlan.completed();
+        if self.state.ports.get(number).is_none_or(|port| *port.vlan() == vlan) {
+            return;
+        }
+        let mut state = self.state.write();
+        state.ports.set_vlan(number, vlan);
+        state.macs.flush_port(number);
+        let news = state.macs.take_news();
+        drop(state);
+        self.changes.hear(news);
+        self.changes.port_changed(number);
+    }
+
+    /// Sets the VLANs in which nothing is learned and everything is flooded (`flood_vlans`).
+    pub fn set_flood_vlans(&mut self, vlans: Option<VlanSet>) {
+        if self.state.flood_vlans == vlans {
+            return;
+        }
+        self.state.write().flood_vlans = vlans;
+        self.changes.everything_changed();
+        self.fdb_flush();
     }
 
     /// Shuts a port down, or opens it, as its configuration says: the same as a controller may.

@@ -26,6 +26,7 @@ mod judge;
 mod learn;
 pub mod mac_learning;
 pub mod meter;
+pub mod mirror;
 mod packet_in;
 mod packet_out;
 mod port;
@@ -46,6 +47,7 @@ pub mod translate;
 mod tunables;
 mod ukey;
 mod umap;
+pub mod vlan;
 mod watch;
 mod wrong_flow;
 

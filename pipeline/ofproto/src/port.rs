@@ -1,5 +1,6 @@
 //! The ports of a bridge: how OpenFlow sees them and where they are in the datapath.
 
+use crate::vlan::PortVlan;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use datapath::PortNo;
@@ -76,6 +77,7 @@ pub enum PortError {
 pub struct Port {
     spec: PortSpec,
     config: PortConfig,
+    vlan: PortVlan,
     added: Nanos,
 }
 
@@ -126,6 +128,12 @@ impl Port {
         } else {
             PortState::LIVE
         }
+    }
+
+    /// How it carries VLANs.
+    #[must_use]
+    pub fn vlan(&self) -> &PortVlan {
+        &self.vlan
     }
 
     /// Its link.
@@ -237,7 +245,8 @@ impl Ports {
             self.by_dp.insert(dp, spec.of);
         }
         let number = spec.of;
-        let port = Port { spec, config: PortConfig::empty(), added: now };
+        let (config, vlan) = (PortConfig::empty(), PortVlan::default());
+        let port = Port { spec, config, vlan, added: now };
         Ok(self.by_number.entry(number).or_insert(port))
     }
 
@@ -267,6 +276,14 @@ impl Ports {
         }
         port.spec.hw_addr = hw_addr;
         Some(port)
+    }
+
+    /// Sets how VLANs are carried; whether that changed anything.
+    pub(crate) fn set_vlan(&mut self, number: OfPort, vlan: PortVlan) -> bool {
+        let Some(port) = self.by_number.get_mut(&number) else { return false };
+        let is_new = port.vlan != vlan;
+        port.vlan = vlan;
+        is_new
     }
 
     /// Shuts the port down or opens it; the port if that changed anything.

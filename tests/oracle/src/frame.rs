@@ -129,9 +129,19 @@ impl Frame {
         self.tags[0].tci = (self.tags[0].tci & !mask | tci & mask) & !VLAN_PRESENT;
     }
 
-    /// Whether the outer tag only carries the priority zero.
-    pub(crate) fn has_empty_tag(&self) -> bool {
-        self.tags.first().is_some_and(|tag| tag.tci & !VLAN_PRESENT == 0)
+    /// The two outer tags.
+    pub(crate) fn outer_tags(&self) -> [Option<(u16, u16)>; 2] {
+        [0, 1].map(|n| self.tags.get(n).map(|tag| (tag.tpid, tag.tci & !VLAN_PRESENT)))
+    }
+
+    /// Puts others in place of the two outer tags.
+    pub(crate) fn set_outer_tags(&mut self, tags: &[(u16, u16)]) {
+        if tags == self.outer_tags().into_iter().flatten().collect::<Vec<_>>() {
+            return;
+        }
+        let behind = self.tags.len().min(2);
+        let new = tags.iter().map(|&(tpid, tci)| Tag { tpid, tci });
+        self.tags.splice(..behind, new);
     }
 
     /// Puts a label stack entry behind the tags. It is a copy of the outer one, or, if there is

@@ -10,6 +10,8 @@ mod meter;
 pub mod random;
 mod run;
 mod switch;
+mod vlan;
 
 pub use frame::Frame;
 pub use switch::{Oracle, Output, PacketIn, Port, Rule, TableMiss, Unsupported, Verdict};
+pub use vlan::PortVlan;

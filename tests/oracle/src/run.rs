@@ -1,6 +1,5 @@
 //! One packet on its way through the tables (OpenFlow 1.3.5 §5).
 
-use flow::proto::VLAN_PRESENT;
 use flow::{Field, Flow, FlowMeta, Segment};
 use openflow::{Action, Bucket, GroupType, OfPort, PacketInReason, Subfield};
 
@@ -8,6 +7,7 @@ use crate::Frame;
 use crate::action_set::ActionSet;
 use crate::meter::{Metered, remarked};
 use crate::switch::{Oracle, Output, PacketIn, TableMiss, Verdict};
+use crate::vlan::{self, PortVlan};
 
 /// Lookups that may be nested, as in Open vSwitch.
 const MAX_DEPTH: usize = 64;
@@ -426,7 +426,9 @@ impl<'a> Run<'a> {
         if self.is_dropped {
             return;
         }
-        match self.switch.port(port).filter(|port| !port.no_fwd) {
+        let from = self.switch.port(self.key_port()).is_some_and(|port| port.vlan.is_protected);
+        let may = |to: &&crate::Port| !to.no_fwd && !(from && to.vlan.is_protected);
+        match self.switch.port(port).filter(may) {
             None => {}
             Some(dark) if !dark.has_link => self.verdict.lost.push(port),
             Some(_) => self.verdict.outputs.push(Output { port, frame: self.frame.clone() }),
@@ -462,31 +464,32 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Forwards as a learning bridge does (ovs-facts B1 to B6); all ports are trunks of all VLANs.
+    /// Forwards as a learning bridge does (ovs-facts B1 to B6).
     fn normal(&mut self) {
         let key = self.key();
         let (src, dst) = (key.eth_src(), key.eth_dst());
+        let in_port = self.key_port();
+        let tags = Frame::parse(&self.frame).map_or([None; 2], |frame| frame.outer_tags());
+        let from = self.switch.port(in_port).map_or(PortVlan::TRUNK, |port| port.vlan);
+        let Some(inside) = vlan::come_in(&from, tags) else { return };
         if dst.0[..5] == RESERVED && dst.0[5] & 0xf0 == 0 {
             return;
         }
-        let in_port = self.key_port();
-        let vlan = key.vlan_tci() & !VLAN_PRESENT & 0x0fff;
         if !src.is_multicast() && self.switch.port(in_port).is_some() {
-            self.switch.learn(vlan, src.0, in_port);
+            self.switch.learn(inside.vlan, src.0, in_port);
         }
-        let whole = self.frame.clone();
-        self.edit(|frame| {
-            // Open vSwitch: a tag that says nothing (VLAN 0, priority 0) does not leave.
-            if frame.has_empty_tag() {
-                frame.pop_vlan();
-            }
+        let known = self.switch.station(inside.vlan, dst.0).filter(|_| !dst.is_multicast());
+        let all = self.switch.ports.iter().filter(|port| match known {
+            Some(known) => port.number == known,
+            None => !port.no_flood && vlan::is_member(&port.vlan, &inside),
         });
-        match self.switch.station(vlan, dst.0).filter(|_| !dst.is_multicast()) {
-            Some(port) if port == in_port => {}
-            Some(port) => self.send(port),
-            None => self.flood(|port| !port.no_flood),
+        let to: Vec<_> = all.filter(|port| port.number != in_port).copied().collect();
+        let whole = self.frame.clone();
+        for port in to {
+            self.edit(|frame| frame.set_outer_tags(&vlan::go_out(&port.vlan, &inside, tags[0])));
+            self.send(port.number);
+            self.frame.clone_from(&whole);
         }
-        self.frame = whole;
     }
 }
 

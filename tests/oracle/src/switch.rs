@@ -12,6 +12,7 @@ use sync::time::Nanos;
 use crate::Frame;
 use crate::meter::Meter;
 use crate::run::{Choices, Run};
+use crate::vlan::PortVlan;
 
 /// A port and its configuration (OpenFlow 1.3.5 §7.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Port {
     pub has_link: bool,
     /// Whether it is switched off.
     pub is_down: bool,
+    /// How it carries VLANs.
+    pub vlan: PortVlan,
 }
 
 impl Port {
@@ -44,6 +47,7 @@ impl Port {
             no_packet_in: false,
             has_link: true,
             is_down: false,
+            vlan: PortVlan::TRUNK,
         }
     }
 }

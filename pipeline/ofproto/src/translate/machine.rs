@@ -22,6 +22,7 @@ use crate::deps::Deps;
 use crate::group::Liveness;
 use crate::intern::Named;
 use crate::mac_learning::Station;
+use crate::mirror::MirrorSet;
 use crate::packet_in::PacketInSpec;
 use crate::rule::Rule;
 use crate::ukey::Credit;
@@ -74,6 +75,10 @@ pub(crate) struct Machine<'a> {
     /// The flow no longer tells the packet's network headers; see the module.
     pub(crate) is_stale: bool,
     pub(crate) has_output: bool,
+    /// Mirrors that had the packet.
+    pub(crate) mirrored: MirrorSet,
+    /// Bytes that the copy in hand has at most; 0 is all.
+    pub(crate) snaplen: u16,
     pub(crate) has_meter: bool,
     pub(crate) drop: Option<DropReason>,
     pub(crate) error: Option<TranslateError>,
@@ -118,6 +123,8 @@ impl<'a> Machine<'a> {
             liveness: Liveness::default(),
             is_stale: false,
             has_output: false,
+            mirrored: 0,
+            snaplen: 0,
             has_meter: false,
             drop: None,
             error: None,
@@ -132,6 +139,9 @@ impl<'a> Machine<'a> {
 
     pub(crate) fn run(mut self) -> TranslateOut {
         if self.may_receive() {
+            if !matches!(self.input.start, Start::Resume(_)) {
+                self.mirror_ingress();
+            }
             self.begin();
             while (self.error.is_none() || self.recover())
                 && let Some(step) = self.steps.pop()
@@ -204,6 +214,7 @@ impl<'a> Machine<'a> {
                 self.action_set = frozen.action_set.clone();
                 self.stack.clone_from(&frozen.stack);
                 self.hash = frozen.hash;
+                self.mirrored = frozen.mirrored;
                 self.packet_hash = frozen.hash;
                 self.origin = frozen.origin;
                 self.depth = frozen.depth;
@@ -381,6 +392,7 @@ impl<'a> Machine<'a> {
             action_set,
             stack,
             hash: self.packet_hash,
+            mirrored: self.mirrored,
             origin: self.origin,
             depth: self.depth,
             n_resubmits: self.n_resubmits,

@@ -32,6 +32,7 @@ mod learn;
 mod lookup;
 mod machine;
 mod meter;
+mod mirror;
 mod normal;
 mod output;
 mod report;

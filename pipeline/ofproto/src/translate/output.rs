@@ -6,6 +6,7 @@ use super::machine::Machine;
 use super::step::{Origin, Verdict};
 use crate::events::MissKind;
 use crate::packet_in::PacketInSpec;
+use crate::port::Port;
 use alloc::sync::Arc;
 use datapath::{DpAction, DropReason, UpcallAction};
 use openflow::{ControllerAction, OfPort, PacketInReason, PortConfig};
@@ -72,9 +73,26 @@ impl Machine<'_> {
             self.not_sent(DropReason::NoSuchPort, format_args!("nobody listens on this port"));
             return;
         };
+        if self.is_between_protected(port) {
+            let why = format_args!("Flow is between protected ports, skipping output.");
+            self.not_sent(DropReason::ProtectedPort, why);
+            return;
+        }
         self.commit();
+        if self.snaplen != 0 {
+            self.emit(DpAction::Truncate(self.snaplen.into()));
+        }
         self.emit(DpAction::Output(dp));
         self.has_output = true;
+        let selected = self.input.state.mirrors.of_destination(number);
+        self.mirror(number, selected);
+    }
+
+    /// Whether the packet would go from one protected port to another.
+    fn is_between_protected(&self, port: &Port) -> bool {
+        let in_port = OfPort(self.flow.in_port());
+        let from = || self.input.state.ports.get(in_port);
+        port.vlan().is_protected && from().is_some_and(|from| from.vlan().is_protected)
     }
 
     fn flood(&mut self, flood: Flood) {
@@ -87,11 +105,6 @@ impl Machine<'_> {
                 self.send(port.number());
             }
         }
-    }
-
-    /// Floods as normal forwarding does.
-    pub(crate) fn flood_normal(&mut self) {
-        self.flood(Flood::Floodable);
     }
 
     /// Sends a copy to controllers.

@@ -3,6 +3,7 @@
 use super::action_set::ActionSet;
 use super::group::Saved;
 use crate::group::Group;
+use crate::mirror::MirrorSet;
 use crate::rule::Rule;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -133,6 +134,8 @@ pub struct Frozen {
     pub(crate) n_recirculations: u8,
     /// What the packet's `dp_hash` is a hash of, if it has one.
     pub(crate) hash: Option<HashAction>,
+    /// Mirrors that had the packet.
+    pub(crate) mirrored: MirrorSet,
     /// Metadata, registers and OpenFlow ingress port.
     pub(crate) metadata: Flow,
 }

@@ -22,6 +22,7 @@ mod soundness;
 mod timeouts;
 mod tracing;
 mod unwildcarding;
+mod vlans;
 
 /// Where misses are answered in this run of the tests; `tests/inline.rs` is the other run.
 const MODE: lab::Mode = lab::Mode::Thread;

@@ -264,6 +264,7 @@ impl Act<'_> {
                 pair.oracle.add(rule).map_err(|error| error.to_string())?;
             }
             Change::Link(port, is_up) => pair.set_link(*port, *is_up),
+            Change::Vlan(port, vlan) => pair.set_vlan(*port, *vlan),
             Change::Configure(port, config) => configure(pair, *port, *config)?,
             Change::RemovePort(port) => pair.remove_port(*port),
             Change::AddPort(port) => pair.add_port(*port),

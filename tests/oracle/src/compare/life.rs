@@ -11,8 +11,9 @@ use openflow::{
 };
 use sync::time::Nanos;
 
-use crate::Rule;
 use crate::random::{Rng, RuleOptions, World};
+use crate::{PortVlan, Rule};
+use ofproto::vlan::{PriorityTags, VlanMode};
 
 /// Where misses are answered (ovs-facts D1, D2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) struct Setup {
     pub(super) flow_limit: usize,
     /// One in so many cache hits is translated again.
     pub(super) sample_one_in: u32,
+    /// Whether ports carry VLANs in all ways.
+    pub(super) vlans: bool,
 }
 
 /// A change that controllers, or whoever owns the ports, makes.
@@ -47,6 +50,8 @@ pub(super) enum Change {
     /// The port's link goes or comes.
     Link(OfPort, bool),
     Configure(OfPort, PortConfig),
+    /// The port carries VLANs otherwise.
+    Vlan(OfPort, PortVlan),
     RemovePort(OfPort),
     AddPort(OfPort),
     ForgetStations,
@@ -94,6 +99,8 @@ impl Life {
         let mut rng = Rng::new(seed);
         let setup = Setup::random(&mut rng);
         let mut world = World::new(setup.n_ports);
+        // The key shows two tags, so no rule may push a third.
+        world.has_double_tags = setup.vlans && !setup.options.resizes;
         if rng.one_in(3) {
             // Many addresses: many flows for one mask.
             world.ipv4.extend((0..60).map(|n| 0x0a00_0200 + n * 3));
@@ -111,6 +118,12 @@ impl Life {
             rng,
             next_cookie,
         };
+        if author.life.setup.vlans {
+            for port in author.world.ports.clone() {
+                let vlan = author.vlan();
+                author.life.ops.push(Op::Change(Change::Vlan(port, vlan)));
+            }
+        }
         let n_packets = author.rng.pick(&[200, 2_000, 20_000]);
         let mut n = 0;
         while n < n_packets {
@@ -156,6 +169,8 @@ impl Setup {
         if rng.one_in(4) {
             limits.masks_per_port = rng.pick(&[1, 2, 5]);
         }
+        let vlans = options.normal && rng.one_in(2);
+        options.resizes &= !(vlans && rng.one_in(2));
         // Stations are learned when the control core hears of them.
         let is_late = !options.normal && rng.one_in(2);
         let inline = Mode::Inline { ring: rng.pick(&[1, 8, 256]), is_late };
@@ -168,6 +183,7 @@ impl Setup {
             limits,
             flow_limit: if rng.one_in(4) { rng.pick(&[1, 3, 20]) } else { 200_000 },
             sample_one_in: rng.pick(&[0, 1, 7, 50]),
+            vlans,
         }
     }
 }
@@ -330,8 +346,37 @@ impl Author {
         Change::Add(Box::new(rule))
     }
 
+    /// Some way in which a port carries VLANs.
+    fn vlan(&mut self) -> PortVlan {
+        let rng = &mut self.rng;
+        let sets: [Option<&'static [u16]>; 5] =
+            [None, Some(&[0, 10]), Some(&[10, 20]), Some(&[20, 4094]), Some(&[])];
+        PortVlan {
+            mode: rng.pick(&[
+                VlanMode::Access,
+                VlanMode::Trunk,
+                VlanMode::NativeTagged,
+                VlanMode::NativeUntagged,
+                VlanMode::Dot1qTunnel,
+            ]),
+            tag: rng.pick(&[0, 10, 10, 20, 4094]),
+            trunks: rng.pick(&sets),
+            cvlans: rng.pick(&sets),
+            priority_tags: rng.pick(&[
+                PriorityTags::Never,
+                PriorityTags::Never,
+                PriorityTags::IfNonzero,
+                PriorityTags::Always,
+            ]),
+            is_protected: rng.one_in(6),
+        }
+    }
+
     fn port_change(&mut self) -> Change {
         let port = self.world.port(&mut self.rng);
+        if self.life.setup.vlans && self.rng.one_in(3) {
+            return Change::Vlan(port, self.vlan());
+        }
         match self.rng.below(8) {
             0 => Change::Link(port, false),
             1 | 2 => Change::Link(port, true),

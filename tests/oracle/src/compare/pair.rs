@@ -15,6 +15,7 @@ use openflow::{FlowMod, GroupMod, MeterMod, OfPort, PacketInReason, PacketOut, V
 use sync::time::Nanos;
 
 use super::life::{Mode, Setup};
+use crate::PortVlan;
 use crate::{Oracle, Verdict};
 
 /// Datapath numbers differ from OpenFlow's by this much.
@@ -205,6 +206,19 @@ impl Pair {
         }
         if !is_up && self.oracle.port(port).is_some() {
             self.dark.push((port, self.n_lost(port)));
+            self.oracle.forget_port(port);
+        }
+        self.changed();
+    }
+
+    pub(super) fn set_vlan(&mut self, port: OfPort, vlan: PortVlan) {
+        self.advance();
+        self.bridge.set_port_vlan(port, vlan.to_real());
+        let known = self.oracle.ports.iter_mut().find(|known| known.number == port);
+        let Some(known) = known.filter(|known| known.vlan != vlan) else { return };
+        let is_other = known.vlan.to_real().completed() != vlan.to_real().completed();
+        known.vlan = vlan;
+        if is_other {
             self.oracle.forget_port(port);
         }
         self.changed();

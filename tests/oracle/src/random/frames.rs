@@ -60,6 +60,12 @@ impl World {
         if rng.one_in(3) {
             let priority = (rng.below(8) as u16) << 13;
             frame = build::vlan(ethertype::VLAN, rng.pick(&self.vlans) | priority, &frame);
+            if self.has_double_tags && rng.one_in(3) {
+                let id = if rng.one_in(3) { 0 } else { rng.pick(&self.vlans) };
+                let priority = if rng.one_in(2) { 0 } else { priority };
+                let tpid = if rng.one_in(2) { ethertype::VLAN } else { ethertype::QINQ };
+                frame = build::vlan(tpid, id | priority, &frame);
+            }
         }
         frame
     }

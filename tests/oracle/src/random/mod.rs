@@ -61,6 +61,8 @@ pub struct World {
     pub ipv6: Vec<u128>,
     /// VLAN ids.
     pub vlans: Vec<u16>,
+    /// Whether some frames have two tags.
+    pub has_double_tags: bool,
     /// Transport ports.
     pub tp_ports: Vec<u16>,
     /// MPLS labels.
@@ -89,6 +91,7 @@ impl World {
                 0xfd00 << 112 | 7,
             ],
             vlans: vec![10, 20, 4094],
+            has_double_tags: false,
             tp_ports: vec![53, 80, 443, 8080, 50000],
             labels: vec![16, 17, 1000],
         }
