@@ -1,5 +1,6 @@
 //! The commands of `ovs-appctl`, under Open vSwitch's names and in its formats.
 
+mod fdb;
 mod pmd;
 mod revalidator;
 
@@ -77,8 +78,12 @@ const COMMANDS: &[Command] = &[
         run: pmd::subtable_show,
     },
     Command { name: "exit", usage: "[--cleanup]", n_params: 0..=1, run: exit },
-    Command { name: "fdb/flush", usage: "[bridge]", n_params: 0..=1, run: fdb_flush },
-    Command { name: "fdb/show", usage: "bridge", n_params: 0..=1, run: fdb_show },
+    Command { name: "fdb/add", usage: "bridge port vlan mac", n_params: 4..=4, run: fdb::add },
+    Command { name: "fdb/del", usage: "bridge vlan mac", n_params: 3..=3, run: fdb::del },
+    Command { name: "fdb/flush", usage: "[bridge]", n_params: 0..=1, run: fdb::flush },
+    Command { name: "fdb/show", usage: "bridge", n_params: 0..=1, run: fdb::show },
+    Command { name: "fdb/stats-clear", usage: "[bridge]", n_params: 0..=1, run: fdb::stats_clear },
+    Command { name: "fdb/stats-show", usage: "bridge", n_params: 0..=1, run: fdb::stats_show },
     Command { name: "list-commands", usage: "", n_params: 0..=0, run: list_commands },
     Command { name: "memory/show", usage: "", n_params: 0..=0, run: memory_show },
     Command { name: "ofproto/list", usage: "", n_params: 0..=0, run: ofproto_list },
@@ -172,23 +177,6 @@ fn bridge<'a>(control: &'a mut Control, name: Option<&String>) -> Result<&'a mut
 
 fn ofproto_list(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     Ok(control.bridges.iter().map(|member| format!("{}\n", member.bridge.name())).collect())
-}
-
-fn fdb_show(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
-    Ok(bridge(control, params.first())?.fdb_show(now))
-}
-
-fn fdb_flush(control: &mut Control, params: &[String], now: Nanos) -> Outcome {
-    let flush = |bridge: &mut Bridge| {
-        // Else packets from before the flush, counted after it, would teach their addresses anew.
-        bridge.credit_cached(now);
-        bridge.fdb_flush();
-    };
-    match params.first() {
-        Some(name) => flush(bridge(control, Some(name))?),
-        None => control.bridges.iter_mut().for_each(|member| flush(&mut member.bridge)),
-    }
-    Ok("table successfully flushed\n".to_string())
 }
 
 fn trace(control: &mut Control, params: &[String], _: Nanos) -> Outcome {

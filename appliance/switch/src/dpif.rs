@@ -13,10 +13,11 @@ mod reading;
 
 use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
-use crate::rings::{CONCLUSION_RING, Order, PortQueues, Sender, TxRoute};
+use crate::policing::Policing;
+use crate::rings::{Binding, BoundWay, CONCLUSION_RING, Order, PortQueues, Sender, TxRoute};
 use crate::upcalls::{UpcallConfig, UpcallCounters, UpcallStats};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{
@@ -63,6 +64,12 @@ pub struct RingDpif {
     /// Where readings of the cores begin, and since when.
     base: (Vec<Reading>, Nanos),
     config: DatapathConfig,
+    /// Ports whose devices have no link.
+    dark: BTreeSet<PortNo>,
+    /// What ports may receive, where that is limited.
+    policing: BTreeMap<PortNo, Policing>,
+    /// What ports counted that are no more.
+    gone: PortStats,
     fences: u64,
     now: Nanos,
 }
@@ -86,6 +93,9 @@ impl RingDpif {
             rx_queues: Vec::new(),
             base: (Vec::new(), Nanos::ZERO),
             config: DatapathConfig::default(),
+            dark: BTreeSet::new(),
+            policing: BTreeMap::new(),
+            gone: PortStats::default(),
             fences: 0,
             now: Nanos::ZERO,
         }
@@ -113,6 +123,7 @@ impl RingDpif {
     /// each; cores without one send by way of the first pair's core.
     pub(crate) fn add_port(&mut self, port: PortNo, queues: Vec<(usize, netdev::QueuePair)>) {
         let home = queues.first().map_or(0, |&(core, _)| core);
+        let n_queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
         let n = self.links.len();
         let counters =
             self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
@@ -123,13 +134,15 @@ impl RingDpif {
                 *slot = Some(pair);
             }
         }
+        let policing = self.policing.get(&port).copied().unwrap_or_default();
         for ((link, counters), pair) in self.links.iter_mut().zip(counters.iter()).zip(pairs) {
             let (rx, tx) = match pair {
                 Some(pair) => (Some(pair.rx), TxRoute::Queue(pair.tx)),
                 None => (None, TxRoute::Core(home)),
             };
             let Counts { frames: counters, upcalls } = counters.clone();
-            let queues = PortQueues { port, counters, upcalls, rx, tx };
+            let policing = (policing, n_queues);
+            let queues = PortQueues { port, counters, upcalls, rx, tx, policing };
             link.orders.send(Order::TakePort(Box::new(queues)));
         }
         if let Some(Counts { frames, upcalls }) = counters.last().cloned() {
@@ -137,17 +150,48 @@ impl RingDpif {
         }
     }
 
-    /// From now on frames may come from the port and go there; they are the bridge's. Its queues may
-    /// come before or later.
-    pub(crate) fn bind(&mut self, port: PortNo, to: BridgeId) {
+    /// From now on frames may come from the port and go there; they are the bridge's. The queues of its
+    /// device may come before or later; with a `peer` it is one end of a cable instead.
+    pub(crate) fn bind(&mut self, port: PortNo, bridge: BridgeId, peer: Option<PortNo>) {
         let n = self.links.len();
-        let counters =
+        let counts =
             self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
-        for (link, Counts { frames, .. }) in self.links.iter_mut().zip(counters.iter()) {
-            link.orders.send(Order::Bind(port, to, frames.clone()));
+        let has_link = !self.dark.contains(&port);
+        let way = |upcalls: &Arc<UpcallCounters>| match peer {
+            Some(peer) => BoundWay::Cable { peer, upcalls: upcalls.clone() },
+            None => BoundWay::Device { has_link },
+        };
+        for (link, Counts { frames, upcalls }) in self.links.iter_mut().zip(counts.iter()) {
+            let counters = frames.clone();
+            let binding = Binding { port, bridge, counters, way: way(upcalls) };
+            link.orders.send(Order::Bind(Box::new(binding)));
         }
-        if let Some(Counts { frames, .. }) = counters.last().cloned() {
+        if let Some(Counts { frames, upcalls }) = counts.last().cloned() {
+            let way = way(&upcalls).command(port);
+            self.outlet.upcalls().add_port(port, upcalls);
             self.own.apply(Command::AddPort(port, frames), self.now, &mut self.outlet);
+            self.own.apply(way, self.now, &mut self.outlet);
+        }
+    }
+
+    /// Limits what a port may receive.
+    pub(crate) fn police(&mut self, port: PortNo, policing: Policing) {
+        self.policing.insert(port, policing);
+        let n_queues = self.n_queues(port);
+        for link in &mut self.links {
+            link.orders.send(Order::Police(port, (policing, n_queues)));
+        }
+    }
+
+    fn n_queues(&self, port: PortNo) -> u32 {
+        let n = self.rx_queues.iter().filter(|(other, ..)| *other == port).count();
+        u32::try_from(n).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps what a port has counted that will not come again, and forgets its number.
+    pub(crate) fn forget_port(&mut self, port: PortNo) {
+        for Counts { frames, .. } in self.ports.remove(&port).into_iter().flatten() {
+            self.gone.add(&frames.read());
         }
     }
 
@@ -187,6 +231,10 @@ impl RingDpif {
 
     /// Tells every core whether the port's device has a link.
     pub(crate) fn set_link(&mut self, port: PortNo, has_link: bool) {
+        match has_link {
+            true => self.dark.remove(&port),
+            false => self.dark.insert(port),
+        };
         let set = || Command::SetLink { port, has_link };
         self.broadcast(set);
         self.own.apply(set(), self.now, &mut self.outlet);
@@ -230,6 +278,7 @@ impl RingDpif {
         for &port in self.ports.keys() {
             sums.add_port(&self.port_stats(port));
         }
+        sums.add_port(&self.gone);
         sums
     }
 

@@ -17,6 +17,7 @@ mod dpif;
 pub mod mgmt;
 mod outlet;
 mod pmd;
+mod policing;
 mod ports;
 mod reconfigure;
 mod rings;

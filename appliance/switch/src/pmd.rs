@@ -16,7 +16,8 @@
 
 use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
-use crate::rings::{FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
+use crate::policing::Policer;
+use crate::rings::{Binding, BoundWay, FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
 use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -64,6 +65,7 @@ struct Ingress {
     /// The queue's own counts when they were last carried over to the port's.
     seen: RxStats,
     dead: bool,
+    policer: Option<Policer>,
 }
 
 impl Pmd {
@@ -135,6 +137,10 @@ impl Pmd {
             }
             if !self.batch.is_empty() {
                 worked = true;
+                if let Some(policer) = &mut ingress.policer {
+                    let cache = self.outlet.cache();
+                    policer.police(&mut self.batch, now, &ingress.counters, cache);
+                }
                 if let Some(began) = began {
                     let spent = self.outlet.cycles().wrapping_sub(began);
                     self.outlet.core().cycles.spend(Stage::Rx, spent);
@@ -227,10 +233,10 @@ impl Pmd {
                 }
                 Order::AddBridge(id, translator) => self.translators.add(id, *translator),
                 Order::RemoveBridge(id) => self.translators.remove(id),
-                Order::Bind(port, id, counters) => {
-                    self.translators.bind(port, Some(id));
-                    let add = datapath::Command::AddPort(port, counters);
-                    self.datapath.apply(add, now, &mut self.outlet);
+                Order::Bind(binding) => self.bind(*binding, now),
+                Order::Police(port, policing) => {
+                    let of_port = self.ingress.iter_mut().filter(|k| k.port == port);
+                    of_port.for_each(|k| k.policer = Policer::new(policing.0, policing.1));
                 }
                 Order::Unbind(port) => {
                     self.translators.bind(port, None);
@@ -242,13 +248,25 @@ impl Pmd {
         true
     }
 
+    fn bind(&mut self, binding: Binding, now: Nanos) {
+        let Binding { port, bridge, counters, way } = binding;
+        self.translators.bind(port, Some(bridge));
+        self.datapath.apply(datapath::Command::AddPort(port, counters), now, &mut self.outlet);
+        self.budget.add_port(port);
+        if let BoundWay::Cable { upcalls, .. } = &way {
+            self.outlet.upcalls().add_port(port, upcalls.clone());
+        }
+        self.datapath.apply(way.command(port), now, &mut self.outlet);
+    }
+
     fn take_port(&mut self, queues: PortQueues) {
-        let PortQueues { port, counters, upcalls, rx, tx } = queues;
+        let PortQueues { port, counters, upcalls, rx, tx, policing: (policing, n_queues) } = queues;
+        let policer = Policer::new(policing, n_queues);
         self.outlet.add_port(port, counters.clone(), upcalls, tx);
         self.budget.add_port(port);
         if let Some(queue) = rx {
             let seen = RxStats::default();
-            self.ingress.push(Ingress { port, queue, counters, seen, dead: false });
+            self.ingress.push(Ingress { port, queue, counters, seen, dead: false, policer });
             self.budget.set_ports(self.n_ports());
         }
     }

@@ -12,6 +12,7 @@
 //! drops frames, each under its reason; orders and reports are never lost: they wait with the sender.
 
 use crate::bridges::BridgeId;
+use crate::policing::Policing;
 use crate::upcalls::{UpcallConfig, UpcallCounters};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -51,7 +52,9 @@ pub(crate) enum Order {
     /// A bridge is gone.
     RemoveBridge(BridgeId),
     /// From now on the port belongs to this bridge: frames may come from it and go there.
-    Bind(PortNo, BridgeId, Arc<PortCounters>),
+    Bind(Box<Binding>),
+    /// What the port may receive from now on, and how many queues share that.
+    Police(PortNo, (Policing, u32)),
     /// The port belongs to no bridge: its megaflows go, and frames that come from it are dropped.
     Unbind(PortNo),
 }
@@ -64,6 +67,36 @@ pub(crate) struct PortQueues {
     pub(crate) upcalls: Arc<UpcallCounters>,
     pub(crate) rx: Option<Box<dyn RxQueue>>,
     pub(crate) tx: TxRoute,
+    /// What the port may receive, and how many queues share that.
+    pub(crate) policing: (Policing, u32),
+}
+
+/// A port that comes to a bridge, as a core sees it.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    pub(crate) port: PortNo,
+    pub(crate) bridge: BridgeId,
+    pub(crate) counters: Arc<PortCounters>,
+    pub(crate) way: BoundWay,
+}
+
+/// What is behind a port that is bound.
+#[derive(Debug)]
+pub(crate) enum BoundWay {
+    /// A device, with a link or without.
+    Device { has_link: bool },
+    /// The other end of a cable.
+    Cable { peer: PortNo, upcalls: Arc<UpcallCounters> },
+}
+
+impl BoundWay {
+    /// What it means for the datapath, behind the command that adds the port.
+    pub(crate) fn command(&self, port: PortNo) -> Command {
+        match *self {
+            Self::Device { has_link } => Command::SetLink { port, has_link },
+            Self::Cable { peer, .. } => Command::Plug { port, peer },
+        }
+    }
 }
 
 /// How frames for a port leave this core.

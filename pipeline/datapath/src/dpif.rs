@@ -123,6 +123,13 @@ pub enum Command {
         /// Whether there is a link.
         has_link: bool,
     },
+    /// From now on the port is one end of a cable: what would leave by it comes in by the other.
+    Plug {
+        /// Which port.
+        port: PortNo,
+        /// The other end.
+        peer: PortNo,
+    },
     /// See [`Dpif::flow_put`].
     FlowPut(Arc<Megaflow>),
     /// See [`Dpif::flow_modify`].

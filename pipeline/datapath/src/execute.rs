@@ -143,6 +143,9 @@ impl<O: Output> Executor<'_, O> {
     ) {
         let (counters, reason) = match self.ports.get(port) {
             Some(Port { has_link: true, .. }) => return self.send(group, is_last, port, max_len),
+            Some(Port { peer: Some(peer), .. }) => {
+                return self.pass_through(group, is_last, (port, *peer), max_len);
+            }
             Some(dark) => (&*dark.counters, DropReason::TxPortDown),
             None => (self.port_counters, DropReason::NoSuchPort),
         };
@@ -219,7 +222,7 @@ impl<O: Output> Executor<'_, O> {
         }
     }
 
-    fn copies(&mut self, group: &Batch) -> Batch {
+    pub(crate) fn copies(&mut self, group: &Batch) -> Batch {
         // As many as in the group at most: there is room.
         group.iter().filter_map(|packet| self.copy(packet)).collect()
     }

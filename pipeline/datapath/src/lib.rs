@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod accounting;
 pub mod action;
+mod cable;
 pub mod census;
 mod config;
 mod dpif;
@@ -38,6 +39,7 @@ pub use action::{
     PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts,
     SlowPath,
 };
+pub use cable::MAX_CABLES;
 pub use config::{ConfigError, DatapathConfig};
 pub use dpif::{Command, Dpif, Execute};
 pub use drop_reason::{DropCounters, DropReason, Drops};

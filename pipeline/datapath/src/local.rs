@@ -139,6 +139,13 @@ impl LocalDpif {
         self.apply(Command::SetLink { port, has_link });
     }
 
+    /// Puts a cable between two ports.
+    pub fn plug(&mut self, one: PortNo, other: PortNo) {
+        for (port, peer) in [(one, other), (other, one)] {
+            self.apply(Command::Plug { port, peer });
+        }
+    }
+
     /// From now on the port's transmit ring takes frames (`false`), or is full (`true`).
     pub fn set_tx_full(&mut self, port: PortNo, is_full: bool) {
         for open in &mut self.surroundings.ports {

@@ -133,6 +133,7 @@ impl PmdDatapath {
             Command::AddPort(port, counters) => self.add_port(port, counters),
             Command::RemovePort(port) => self.remove_port(port),
             Command::SetLink { port, has_link } => self.set_link(port, has_link),
+            Command::Plug { port, peer } => self.plug(port, peer),
             // The megaflow's fate tells who asked.
             Command::FlowPut(megaflow) => drop(self.put(megaflow)),
             Command::FlowModify(ufid, actions) => self.modify(ufid, actions),
@@ -166,6 +167,14 @@ impl PmdDatapath {
     fn set_link(&mut self, port: PortNo, has_link: bool) {
         let known = self.ports.get_mut(port);
         let is_known = known.map(|known| known.has_link = has_link).is_some();
+        self.count_stale(is_known);
+    }
+
+    /// From now on the port is one end of a cable.
+    fn plug(&mut self, port: PortNo, peer: PortNo) {
+        let known = self.ports.get_mut(port);
+        let is_known =
+            known.map(|known| (known.has_link, known.peer) = (false, Some(peer))).is_some();
         self.count_stale(is_known);
     }
 
@@ -365,8 +374,10 @@ pub(crate) struct Ports(Vec<Option<Port>>);
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) counters: Arc<PortCounters>,
-    /// Whether what leaves by it arrives somewhere.
+    /// Whether what leaves by it arrives somewhere outside.
     pub(crate) has_link: bool,
+    /// The other end, where it is one end of a cable; such a port has no link.
+    pub(crate) peer: Option<PortNo>,
     /// Megaflows of packets that come from it.
     pub(crate) table: PortTable,
 }
@@ -421,7 +432,7 @@ impl Ports {
         }
         if let Some(place) = self.0.get_mut(index) {
             let table = place.take().map(|old| old.table).unwrap_or_default();
-            *place = Some(Port { counters, has_link: true, table });
+            *place = Some(Port { counters, has_link: true, peer: None, table });
         }
         true
     }

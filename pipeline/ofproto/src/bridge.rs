@@ -26,7 +26,7 @@ use crate::group::Groups;
 use crate::inline::Conclusions;
 use crate::intern::Interned;
 use crate::learn::Lessons;
-use crate::mac_learning::{self, MacTable};
+use crate::mac_learning::{self, MacTable, Station};
 use crate::meter::{MeterNumbers, Meters};
 use crate::mirror::Mirrors;
 use crate::packet_in::PacketInSpec;
@@ -480,6 +480,66 @@ impl Bridge {
     #[must_use]
     pub fn fdb_show(&self, now: Nanos) -> String {
         self.state.macs.show(now)
+    }
+
+    /// Puts a station on a port for good (`fdb/add`); the port where it was put before, if that was
+    /// another one.
+    ///
+    /// # Errors
+    /// There is no such port, or there are too many such stations.
+    pub fn fdb_add(
+        &mut self,
+        station: Station,
+        port: OfPort,
+    ) -> Result<Option<OfPort>, OfErrorKind> {
+        if self.state.ports.get(port).is_none() {
+            return Err(OfErrorKind::RequestBadPort);
+        }
+        let mut state = self.state.write();
+        let before = state.macs.put(station, port);
+        let news = state.macs.take_news();
+        drop(state);
+        self.changes.hear(news);
+        before.ok_or(OfErrorKind::FlowModTableFull)
+    }
+
+    /// Takes away a station that was put on a port; `false` if it was not.
+    pub fn fdb_del(&mut self, station: Station) -> bool {
+        let mut state = self.state.write();
+        let was_there = state.macs.take_away(station);
+        let news = state.macs.take_news();
+        drop(state);
+        self.changes.hear(news);
+        was_there
+    }
+
+    /// What the MAC table has counted, as `ovs-appctl fdb/stats-show` prints it.
+    #[must_use]
+    pub fn fdb_stats_show(&self) -> String {
+        let macs = &self.state.macs;
+        let stats = macs.stats();
+        let n_static = macs.statics().count();
+        alloc::format!(
+            "Statistics for bridge \"{}\":\n  \
+             Current/maximum MAC entries in the table: {}/{}\n  \
+             Current static MAC entries in the table : {n_static}\n  \
+             Total number of learned MAC entries     : {}\n  \
+             Total number of expired MAC entries     : {}\n  \
+             Total number of evicted MAC entries     : {}\n  \
+             Total number of port moved MAC entries  : {}\n",
+            self.name(),
+            macs.len() + n_static,
+            macs.capacity(),
+            stats.learned,
+            stats.expired,
+            stats.evicted,
+            stats.moved
+        )
+    }
+
+    /// Lets what the MAC table counts begin anew.
+    pub fn fdb_stats_clear(&mut self) {
+        self.state.write().macs.clear_stats();
     }
 
     /// Forgets all learned addresses.

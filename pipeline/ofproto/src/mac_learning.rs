@@ -31,6 +31,7 @@
 
 mod reserved;
 mod show;
+mod statics;
 
 pub use reserved::is_reserved;
 
@@ -86,7 +87,7 @@ pub enum Learned {
     Refreshed,
     /// It is new, or moved here from another port: conclusions drawn from the table may be stale.
     Changed,
-    /// Nothing: it is a group address, or younger knowledge contradicts.
+    /// Nothing: it is a group address or was put somewhere, or younger knowledge contradicts.
     Refused,
 }
 
@@ -134,6 +135,8 @@ pub struct MacTable {
     by_use: BTreeMap<Place, Station>,
     /// The places of each port's entries; a port without entries has none.
     by_port: BTreeMap<OfPort, BTreeSet<Place>>,
+    /// Stations that somebody has put where they are; no frame moves them.
+    statics: BTreeMap<Station, OfPort>,
     tick: u64,
     capacity: usize,
     max_age: Nanos,
@@ -150,6 +153,7 @@ impl MacTable {
             entries: BTreeMap::new(),
             by_use: BTreeMap::new(),
             by_port: BTreeMap::new(),
+            statics: BTreeMap::new(),
             tick: 0,
             capacity: capacity.max(MIN_CAPACITY),
             max_age: max_age.clamp(AGE_RANGE.0, AGE_RANGE.1),
@@ -176,13 +180,17 @@ impl MacTable {
     /// The port on which `station` was last seen.
     #[must_use]
     pub fn lookup(&self, station: Station) -> Option<OfPort> {
-        self.entries.get(&station).map(|entry| entry.port)
+        let learned = || self.entries.get(&station).map(|entry| entry.port);
+        self.statics.get(&station).copied().or_else(learned)
     }
 
     /// Notes that a frame came from `station`, if that is known to be on `port`; `false` if it is not,
     /// and there is something to [`learn`](Self::learn). By the control core alone.
     #[must_use]
     pub fn refresh(&self, station: Station, port: OfPort, now: Nanos) -> bool {
+        if self.statics.contains_key(&station) {
+            return true;
+        }
         let entry = self.entries.get(&station).filter(|entry| entry.port == port);
         if let Some(entry) = entry {
             entry.used.set(entry.used.get().max(now.0));
@@ -192,7 +200,7 @@ impl MacTable {
 
     /// Notes that a frame from `station` came in on `port`.
     pub fn learn(&mut self, station: Station, port: OfPort, now: Nanos) -> Learned {
-        if station.mac.is_multicast() {
+        if station.mac.is_multicast() || self.statics.contains_key(&station) {
             return Learned::Refused;
         }
         let mut used = now;
@@ -277,8 +285,9 @@ impl MacTable {
 
     /// Forgets what was learned on `port`; returns whether there was anything.
     pub fn flush_port(&mut self, port: OfPort) -> bool {
+        let any = self.remove_statics_of(port);
         let Some(places) = self.by_port.remove(&port) else {
-            return false;
+            return any;
         };
         for place in places {
             if let Some(station) = self.by_use.remove(&place) {

@@ -41,5 +41,7 @@ mod timeouts;
 mod tracing;
 #[path = "bridge/unwildcarding.rs"]
 mod unwildcarding;
+#[path = "bridge/vlans.rs"]
+mod vlans;
 
 const MODE: lab::Mode = lab::Mode::Inline;

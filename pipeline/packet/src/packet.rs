@@ -41,8 +41,8 @@ pub struct PacketMeta {
     pub recirc_id: u32,
     /// Hash computed by a hash action, matchable as `dp_hash`.
     pub dp_hash: u32,
-    /// Hash of the flow, computed once on entry and reused; 0 when not known.
-    pub rss_hash: u32,
+    /// How many cables between bridges it went through.
+    pub n_cables: u32,
     /// `pkt_mark`.
     pub pkt_mark: u32,
     /// `skb_priority`: the output queue.

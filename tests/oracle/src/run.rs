@@ -427,7 +427,7 @@ impl<'a> Run<'a> {
             return;
         }
         let from = self.switch.port(self.key_port()).is_some_and(|port| port.vlan.is_protected);
-        let may = |to: &&crate::Port| !to.no_fwd && !(from && to.vlan.is_protected);
+        let may = |to: &&crate::Port| !(to.no_fwd || from && to.vlan.is_protected);
         match self.switch.port(port).filter(may) {
             None => {}
             Some(dark) if !dark.has_link => self.verdict.lost.push(port),

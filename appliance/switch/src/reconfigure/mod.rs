@@ -18,6 +18,7 @@
 mod bridges;
 mod ports;
 mod status;
+mod translation;
 
 use crate::assemble::PortParts;
 use crate::bridges::BridgeId;
@@ -44,6 +45,12 @@ pub(crate) struct Intent {
     errors: BTreeMap<String, String>,
     /// Interfaces that are, by name.
     attached: BTreeMap<String, Attachment>,
+    /// Mirrors that are not there: bridge and name, and reason.
+    mirror_errors: BTreeMap<(String, String), String>,
+    /// The ends of cables: their numbers in the datapath, and those of their peers.
+    cables: BTreeMap<String, (PortNo, PortNo)>,
+    /// Numbers of interfaces that leave to come back as something else.
+    numbers: BTreeMap<String, (BridgeId, OfPort)>,
     /// Datapath numbers that are not to be used yet.
     leaving: Vec<Leaving>,
     /// Whether something waits for one of those.
@@ -106,7 +113,13 @@ impl Control {
     /// Goes on with what could not be done at once.
     pub(crate) fn settle(&mut self, now: Nanos) {
         let mut leaving = core::mem::take(&mut self.intent.leaving);
-        leaving.retain(|leaving| !leaving.marks.iter().all(|mark| self.has_passed(*mark)));
+        leaving.retain(|leaving| {
+            let is_gone = leaving.marks.iter().all(|mark| self.has_passed(*mark));
+            if is_gone && self.ports.get(leaving.port).is_none() {
+                self.dpif.forget_port(leaving.port);
+            }
+            !is_gone
+        });
         self.intent.leaving = leaving;
         if self.intent.is_blocked && self.intent.leaving.is_empty() {
             self.converge(now);
@@ -122,13 +135,18 @@ impl Control {
         self.intent.is_blocked = false;
         self.intent.errors.clear();
         self.intent.bridge_errors.clear();
-        self.detach_unwanted(&wanted, now);
+        self.intent.mirror_errors.clear();
+        self.lay_cables(&wanted);
+        self.detach_unwanted(&wanted);
         self.remove_bridges(&wanted);
         for bridge in &wanted.bridges {
             self.make_bridge(bridge, now);
         }
         for bridge in &wanted.bridges {
             self.attach_wanted(bridge, now);
+        }
+        for bridge in &wanted.bridges {
+            self.set_mirrors(bridge);
         }
         self.intent.wanted = wanted;
         let members = self.bridges.iter();

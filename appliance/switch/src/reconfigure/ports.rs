@@ -1,7 +1,9 @@
 //! Interfaces come to bridges and leave them.
 
+use super::translation::port_vlan;
 use super::{Control, Leaving, Mark};
 use crate::bridges::BridgeId;
+use crate::policing::Policing;
 use agent::bridge_config::{BridgeWanted, InterfaceKind, InterfaceWanted, PortWanted, Wanted};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -17,27 +19,34 @@ const VIRTUAL_MTU: u16 = 1500;
 
 /// An interface that is in a bridge.
 #[derive(Clone, Debug)]
-pub(super) struct Attachment {
+pub(crate) struct Attachment {
     pub(super) bridge: BridgeId,
     pub(super) of: OfPort,
     pub(super) dp: Option<PortNo>,
     pub(super) place: Place,
     /// What the configuration says about its being shut down.
     is_admin_down: bool,
+    policing: Policing,
 }
 
 /// What an interface is, as far as it is known to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
+    /// A device.
     Nic(PortNo),
+    /// Nobody listens behind it.
     Internal,
+    /// One end of a cable: its number in the datapath, and that of the other.
+    Cable(PortNo, PortNo),
+    /// One end of a cable whose other end is not there.
+    Loose,
 }
 
 impl Place {
     fn dp(self) -> Option<PortNo> {
         match self {
-            Self::Nic(dp) => Some(dp),
-            Self::Internal => None,
+            Self::Nic(dp) | Self::Cable(dp, _) => Some(dp),
+            Self::Internal | Self::Loose => None,
         }
     }
 }
@@ -55,7 +64,7 @@ pub(super) fn interfaces(
 
 impl Control {
     /// Takes from their bridges the interfaces that are not wanted, or not as they are.
-    pub(super) fn detach_unwanted(&mut self, wanted: &Wanted, now: Nanos) {
+    pub(super) fn detach_unwanted(&mut self, wanted: &Wanted) {
         let mut by_name: BTreeMap<&str, (&str, &InterfaceWanted)> = BTreeMap::new();
         for bridge in &wanted.bridges {
             for (_, interface) in interfaces(bridge) {
@@ -75,8 +84,16 @@ impl Control {
                 going.push(name.clone());
             }
         }
+        self.intent.numbers.clear();
         for name in going {
-            self.detach(&name, now);
+            // One that comes back as something else keeps its number.
+            if let Some(attachment) = self.intent.attached.get(&name)
+                && by_name.contains_key(name.as_str())
+            {
+                let number = (attachment.bridge, attachment.of);
+                self.intent.numbers.insert(name.clone(), number);
+            }
+            self.detach(&name);
         }
     }
 
@@ -90,10 +107,13 @@ impl Control {
         member.is_some_and(|member| member.bridge.state().ports.get(number).is_some())
     }
 
-    fn detach(&mut self, name: &str, _now: Nanos) {
+    fn detach(&mut self, name: &str) {
         let Some(attachment) = self.intent.attached.remove(name) else { return };
-        let Attachment { bridge, of, dp, .. } = attachment;
+        let Attachment { bridge, of, dp, policing, .. } = attachment;
         if let Some(dp) = dp {
+            if policing != Policing::default() {
+                self.dpif.police(dp, Policing::default());
+            }
             self.dpif.unbind(dp);
             self.bridges.bind(dp, None);
         }
@@ -119,6 +139,14 @@ impl Control {
                 self.intent.errors.insert(interface.name.clone(), why);
             }
         }
+        let is_local = |port: &&PortWanted| {
+            port.interfaces.first().is_some_and(|interface| interface.name == wanted.name)
+        };
+        if let Some(port) = wanted.ports.iter().find(is_local)
+            && let Some(member) = self.bridges.get_mut(id)
+        {
+            member.bridge.set_port_vlan(OfPort::LOCAL, port_vlan(port));
+        }
         for port in &wanted.ports {
             for bonded in port.interfaces.iter().skip(1) {
                 let why = "bonds are not built in: the port uses its first interface".to_string();
@@ -130,7 +158,7 @@ impl Control {
     fn attach(
         &mut self,
         id: BridgeId,
-        _port: &PortWanted,
+        port: &PortWanted,
         wanted: &InterfaceWanted,
         asked: &BTreeSet<u32>,
         now: Nanos,
@@ -140,12 +168,15 @@ impl Control {
             Some(attachment) if attachment.bridge != id => {
                 return Err("another bridge has an interface of this name".to_string());
             }
-            Some(_) => return self.bring_in_line(wanted),
+            Some(_) => {
+                self.bring_in_line(port, wanted);
+                return Ok(());
+            }
             None => {}
         }
         let taken = self.intent.attached.values().any(|other| match place {
             Place::Nic(_) => other.place == place,
-            Place::Internal => false,
+            Place::Internal | Place::Cable(..) | Place::Loose => false,
         });
         if taken {
             return Err("another interface has this device".to_string());
@@ -161,11 +192,14 @@ impl Control {
         let requested = wanted.ofport_request.map(|n| OfPort(n.into())).filter(is_free);
         let is_asked = |number: u32| asked.contains(&number);
         let before = wanted.ofport_before.map(|n| OfPort(n.into())).filter(is_free);
-        let before = before.filter(|number| !is_asked(number.0));
+        let own = self.intent.numbers.get(&wanted.name);
+        let own = own.filter(|(of, _)| *of == id).map(|(_, number)| *number).filter(is_free);
+        let before = own.or(before).filter(|number| !is_asked(number.0));
         let of = requested.or(before).or_else(|| member.free_number(is_asked));
         let of = of.ok_or("the bridge has no number left")?;
         self.add_attachment(id, place, of, wanted, now)?;
-        self.bring_in_line(wanted)
+        self.bring_in_line(port, wanted);
+        Ok(())
     }
 
     /// As [`Self::attach`], for a NIC that is there from the beginning.
@@ -195,36 +229,98 @@ impl Control {
         let spec = PortSpec { dp, of, name: wanted.name.clone(), hw_addr, mtu, link };
         member.bridge.add_port(spec, now).map_err(refusal)?;
         if let Some(dp) = dp {
-            self.dpif.bind(dp, bridge);
+            let peer = match place {
+                Place::Cable(_, peer) => Some(peer),
+                Place::Nic(_) | Place::Internal | Place::Loose => None,
+            };
+            self.dpif.bind(dp, bridge, peer);
             self.bridges.bind(dp, Some(bridge));
         }
-        let attachment = Attachment { bridge, of, dp, place, is_admin_down: false };
+        let attachment = Attachment {
+            bridge,
+            of,
+            dp,
+            place,
+            is_admin_down: false,
+            policing: Policing::default(),
+        };
         self.intent.attached.insert(wanted.name.clone(), attachment);
         Ok(())
     }
 
     /// Gives an interface that is there its settings.
-    fn bring_in_line(&mut self, wanted: &InterfaceWanted) -> Result<(), String> {
-        let Some(attachment) = self.intent.attached.get_mut(&wanted.name) else { return Ok(()) };
-        let Some(member) = self.bridges.get_mut(attachment.bridge) else { return Ok(()) };
+    fn bring_in_line(&mut self, port: &PortWanted, wanted: &InterfaceWanted) {
+        let Some(attachment) = self.intent.attached.get_mut(&wanted.name) else { return };
+        let Some(member) = self.bridges.get_mut(attachment.bridge) else { return };
+        member.bridge.set_port_vlan(attachment.of, port_vlan(port));
         // What a controller did by a port-mod stands until the configuration says something new.
         if attachment.is_admin_down != wanted.is_admin_down {
             attachment.is_admin_down = wanted.is_admin_down;
             member.bridge.set_admin_down(attachment.of, wanted.is_admin_down);
         }
-        if attachment.place == Place::Internal
-            && let Some(mac) = wanted.mac
+        if let (Place::Internal | Place::Cable(..) | Place::Loose, Some(mac)) =
+            (attachment.place, wanted.mac)
         {
             member.bridge.set_hw_addr(attachment.of, EtherAddr(mac));
         }
-        Ok(())
+        let policing = Policing {
+            rate_kbps: wanted.ingress_policing_rate_kbps,
+            burst_kbit: wanted.ingress_policing_burst_kb,
+        };
+        if let Place::Nic(port) = attachment.place
+            && attachment.policing != policing
+        {
+            attachment.policing = policing;
+            self.dpif.police(port, policing);
+        }
+    }
+
+    /// Gives each cable that is wanted and whose ends want each other its two numbers in the datapath:
+    /// those that it has, or free ones.
+    pub(super) fn lay_cables(&mut self, wanted: &Wanted) {
+        let all = wanted.bridges.iter().flat_map(interfaces).map(|(_, interface)| interface);
+        let peers: BTreeMap<&str, &str> = all
+            .filter_map(|interface| match &interface.kind {
+                InterfaceKind::Patch { peer } => Some((interface.name.as_str(), peer.as_str())),
+                _ => None,
+            })
+            .collect();
+        let is_paired = |name: &str, peer: &str| name != peer && peers.get(peer) == Some(&name);
+        let cables = &mut self.intent.cables;
+        // A number stays with its end as long as the two want each other.
+        let before = core::mem::take(cables);
+        for (&name, &peer) in peers.iter().filter(|(name, peer)| is_paired(name, peer)) {
+            if let (Some((own, far)), Some((far_own, _))) = (before.get(name), before.get(peer))
+                && far == far_own
+            {
+                cables.insert(name.to_string(), (*own, *far));
+            }
+        }
+        let mut taken: BTreeSet<PortNo> = cables.values().map(|(own, _)| *own).collect();
+        taken.extend(before.values().map(|(own, _)| *own));
+        taken.extend(self.intent.leaving.iter().map(|leaving| leaving.port));
+        let first = self.ports.iter().count();
+        let numbers =
+            (first..=PortNo::MAX.0 as usize).skip(1).filter_map(|n| u32::try_from(n).ok());
+        let mut free = numbers.map(PortNo).filter(|number| !taken.contains(number));
+        for (&name, &peer) in peers.iter().filter(|(name, peer)| is_paired(name, peer)) {
+            if cables.contains_key(name) {
+                continue;
+            }
+            let (Some(own), Some(far)) = (free.next(), free.next()) else { return };
+            cables.insert(name.to_string(), (own, far));
+            cables.insert(peer.to_string(), (far, own));
+        }
     }
 
     /// The device that an interface means.
     fn place_of(&self, wanted: &InterfaceWanted) -> Result<Place, String> {
         let device = match &wanted.kind {
             InterfaceKind::Internal => return Ok(Place::Internal),
-            InterfaceKind::Patch { .. } => return Err("patch ports are not built in".to_string()),
+            InterfaceKind::Patch { .. } => {
+                let ends = self.intent.cables.get(&wanted.name);
+                return Ok(ends.map_or(Place::Loose, |(own, far)| Place::Cable(*own, *far)));
+            }
             InterfaceKind::Unsupported(kind) => {
                 return Err(format!("{kind}: unknown interface type"));
             }
@@ -265,7 +361,11 @@ impl Control {
                 }
                 None => (EtherAddr([0; 6]), VIRTUAL_MTU, Link::DOWN),
             },
-            Place::Internal => {
+            Place::Cable(..) => {
+                let mac = EtherAddr(wanted.mac.unwrap_or(self.made_up_mac(&wanted.name)));
+                (mac, VIRTUAL_MTU, Link::UP)
+            }
+            Place::Internal | Place::Loose => {
                 let mac = EtherAddr(wanted.mac.unwrap_or(self.made_up_mac(&wanted.name)));
                 (mac, VIRTUAL_MTU, Link::DOWN)
             }

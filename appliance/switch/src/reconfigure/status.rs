@@ -3,7 +3,7 @@
 use crate::bridges::Member;
 use crate::control::Control;
 use agent::bridge_config::{
-    Applied, BridgeApplied, BridgeWanted, ControllerApplied, InterfaceApplied,
+    Applied, BridgeApplied, BridgeWanted, ControllerApplied, InterfaceApplied, MirrorApplied,
 };
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -32,6 +32,13 @@ fn bridge(control: &Control, wanted: &BridgeWanted) -> BridgeApplied {
     interfaces.extend(names.map(|name| interface(control, member, name)));
     applied.interfaces = interfaces;
     applied.controllers = controllers(member, wanted);
+    let mirrors = wanted.mirrors.iter().map(|mirror| {
+        let key = (wanted.name.clone(), mirror.name.clone());
+        let error = control.intent.mirror_errors.get(&key).cloned();
+        let (tx_packets, tx_bytes) = member.bridge.mirror_stats(&mirror.name).unwrap_or((0, 0));
+        MirrorApplied { name: mirror.name.clone(), tx_packets, tx_bytes, error }
+    });
+    applied.mirrors = mirrors.collect();
     applied
 }
 

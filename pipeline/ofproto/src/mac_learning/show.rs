@@ -1,8 +1,8 @@
 //! The MAC table as text.
 
-use super::MacTable;
+use super::{MacTable, Station};
 use alloc::string::String;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use openflow::OfPort;
 use sync::time::Nanos;
 
@@ -11,16 +11,19 @@ impl MacTable {
     #[must_use]
     pub fn show(&self, now: Nanos) -> String {
         let mut text = String::from(" port  VLAN  MAC                Age\n");
-        for (station, port, used) in self.iter() {
-            let mut port_text = String::new();
-            // Writing to a string cannot fail.
-            let _ = if port == OfPort::LOCAL {
-                port_text.write_str("LOCAL")
-            } else {
-                write!(port_text, "{}", port.0)
+        let mut line = |station: Station, port: OfPort, age: &dyn fmt::Display| {
+            let port: &dyn fmt::Display = match port {
+                OfPort::LOCAL => &"LOCAL",
+                _ => &port.0,
             };
-            let age = (now - used).as_secs();
-            let _ = writeln!(text, "{port_text:>5}  {:4}  {}  {age:3}", station.vlan, station.mac);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{port:>5}  {:4}  {}  {age:>3}", station.vlan, station.mac);
+        };
+        for (station, port) in self.statics() {
+            line(station, port, &"static");
+        }
+        for (station, port, used) in self.iter() {
+            line(station, port, &(now - used).as_secs());
         }
         text
     }

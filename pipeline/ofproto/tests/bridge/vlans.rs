@@ -1,10 +1,12 @@
 //! VLAN modes of ports and mirrors: what Open vSwitch does, and that caches know what it depends on.
 
-use crate::lab::{Lab, output};
+use crate::lab::{Lab, ether, output};
 use datapath::DropReason;
+use ofproto::mac_learning::Station;
 use ofproto::mirror::{MirrorConfig, MirrorOutput, Selected};
 use ofproto::vlan::{PortVlan, PriorityTags, VlanMode};
 use openflow::OfPort;
+use sync::time::Nanos;
 
 /// A tag: type, VLAN, priority.
 type Tag = (u16, u16, u16);
@@ -170,7 +172,11 @@ fn mirror(name: &str, output: MirrorOutput) -> MirrorConfig {
 
 /// The ports that a frame leaves by, in order.
 fn ports_of(lab: &mut Lab, port: u32) -> Vec<u32> {
-    let mut ports = lab.ports(port, &frame(&[]));
+    ports_of_frame(lab, port, &frame(&[]))
+}
+
+fn ports_of_frame(lab: &mut Lab, port: u32, frame: &[u8]) -> Vec<u32> {
+    let mut ports = lab.ports(port, frame);
     ports.sort_unstable();
     ports
 }
@@ -244,4 +250,27 @@ fn mirrors_of_mirrors_end() {
     let both = |name, to| MirrorConfig { sources: all(), destinations: all(), ..mirror(name, to) };
     lab.bridge.set_mirrors(vec![both("a", a), both("b", b), both("c", a)]);
     assert_eq!(ports_of(&mut lab, 1), [2, 3, 4]);
+}
+
+#[test]
+fn a_station_that_was_put_stays_until_its_port_goes() {
+    let mut lab = Lab::standalone(3);
+    let station = Station { vlan: 0, mac: flow::EtherAddr([2, 0, 0, 0, 0, 1]) };
+    assert_eq!(lab.bridge.fdb_add(station, OfPort(3)), Ok(None));
+    assert!(lab.bridge.fdb_add(station, OfPort(9)).is_err(), "no such port");
+    // It speaks elsewhere, ages and is flushed: nothing moves it.
+    assert_eq!(ports_of_frame(&mut lab, 1, &ether(1, 2)), [2, 3]);
+    lab.bridge.fdb_flush();
+    lab.advance(Nanos::from_secs(4000));
+    assert_eq!(lab.ports(2, &ether(2, 1)), [3]);
+    let shown = lab.bridge.fdb_show(lab.now);
+    assert!(shown.contains("    3     0  02:00:00:00:00:01  static\n"), "{shown}");
+    assert_eq!(lab.bridge.fdb_add(station, OfPort(1)), Ok(Some(OfPort(3))), "put elsewhere");
+    assert_eq!(lab.ports(2, &ether(2, 1)), [1]);
+    assert!(lab.bridge.fdb_stats_show().contains("Current static MAC entries in the table : 1"));
+    assert!(lab.bridge.fdb_del(station) && !lab.bridge.fdb_del(station));
+    assert_eq!(ports_of_frame(&mut lab, 2, &ether(2, 1)), [1, 3]);
+    lab.bridge.fdb_add(station, OfPort(3)).unwrap();
+    lab.bridge.remove_port(OfPort(3));
+    assert!(!lab.bridge.fdb_show(lab.now).contains("static"));
 }
