@@ -158,6 +158,10 @@ pub(crate) fn tags_of(flow: &Flow) -> Tags {
 pub(crate) fn put(flow: &mut Flow, tags: &Tags, priority_tags: PriorityTags) {
     let [outer, inner] = tags;
     let is_wanted = priority_tags == PriorityTags::Always && outer.tpid != 0;
+    let is_empty = outer.is_there && outer.vid | outer.pcp == 0 && !is_wanted;
+    if *tags == tags_of(flow) && !is_empty {
+        return;
+    }
     let tci = |tag: &Tag| tag.vid | tag.pcp | VLAN_PRESENT;
     let tpid = |tag: &Tag| if tag.tpid == 0 { eth_type::VLAN } else { tag.tpid };
     while flow.has_vlan() {

@@ -190,15 +190,18 @@ fn a_mirror_copies_what_comes_in_and_what_leaves() {
     let mut lab = Lab::standalone(4);
     let to = MirrorOutput::Port(OfPort(4));
     lab.bridge.set_mirrors(vec![MirrorConfig { sources: these(&[1]), ..mirror("m", to) }]);
+    lab.settle();
     assert_eq!(ports_of(&mut lab, 1), [2, 3, 4]);
     assert_eq!(lab.ports(2, &frame(&[])), [1, 3], "port 4 is the mirror's alone");
     assert_eq!(lab.ports(4, &frame(&[])), [], "so is what it receives");
     assert_eq!(lab.drops(DropReason::MirrorPort), 1);
     lab.bridge.set_mirrors(vec![MirrorConfig { destinations: these(&[2, 3]), ..mirror("m", to) }]);
+    lab.settle();
     // Once, however often it is selected.
     assert_eq!(ports_of(&mut lab, 1), [2, 3, 4]);
     assert_eq!(ports_of(&mut lab, 2), [1, 3, 4]);
     lab.bridge.set_mirrors(Vec::new());
+    lab.settle();
     assert_eq!(lab.ports(1, &frame(&[])), [2, 3, 4], "an ordinary port again");
 }
 
@@ -208,6 +211,7 @@ fn mirrored_packets_are_counted_from_the_cache_too() {
     let to = MirrorOutput::Port(OfPort(3));
     let sources = Selected::All;
     lab.bridge.set_mirrors(vec![MirrorConfig { sources, snaplen: 20, ..mirror("m", to) }]);
+    lab.settle();
     for _ in 0..5 {
         let lens: Vec<_> =
             lab.send(1, &frame(&[])).iter().map(|(port, frame)| (*port, frame.len())).collect();
@@ -232,6 +236,7 @@ fn a_mirror_selects_by_vlan_and_may_send_to_one() {
         ..mirror("span", MirrorOutput::Vlan(99))
     };
     lab.bridge.set_mirrors(vec![span]);
+    lab.settle();
     let tagged = |vlan| vec![(0x8100, vlan, 0)];
     assert_eq!(
         sent(&mut lab, 1, &frame(&[])),
@@ -249,6 +254,7 @@ fn mirrors_of_mirrors_end() {
     let all = || Selected::All;
     let both = |name, to| MirrorConfig { sources: all(), destinations: all(), ..mirror(name, to) };
     lab.bridge.set_mirrors(vec![both("a", a), both("b", b), both("c", a)]);
+    lab.settle();
     assert_eq!(ports_of(&mut lab, 1), [2, 3, 4]);
 }
 
@@ -266,9 +272,11 @@ fn a_station_that_was_put_stays_until_its_port_goes() {
     let shown = lab.bridge.fdb_show(lab.now);
     assert!(shown.contains("    3     0  02:00:00:00:00:01  static\n"), "{shown}");
     assert_eq!(lab.bridge.fdb_add(station, OfPort(1)), Ok(Some(OfPort(3))), "put elsewhere");
+    lab.settle();
     assert_eq!(lab.ports(2, &ether(2, 1)), [1]);
     assert!(lab.bridge.fdb_stats_show().contains("Current static MAC entries in the table : 1"));
     assert!(lab.bridge.fdb_del(station) && !lab.bridge.fdb_del(station));
+    lab.settle();
     assert_eq!(ports_of_frame(&mut lab, 2, &ether(2, 1)), [1, 3]);
     lab.bridge.fdb_add(station, OfPort(3)).unwrap();
     lab.bridge.remove_port(OfPort(3));
