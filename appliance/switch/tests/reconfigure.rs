@@ -289,7 +289,7 @@ fn vlans_mirrors_and_policing_follow_the_configuration() {
     bench.become_(vec![bridge("br0", ports)]);
     let n: usize = (0..40).map(|_| bench.send(1, &frame(1, 9)).len()).sum();
     let fit = 8_000 / (8 * frame(1, 9).len());
-    assert!(n % 3 == 0 && (fit..=fit + 1).contains(&(n / 3)), "{n} of {fit}");
+    assert!(n.is_multiple_of(3) && (fit..=fit + 1).contains(&(n / 3)), "{n} of {fit}");
     assert_eq!(bench.drops(1, DropReason::RxPoliced), 40 - n as u64 / 3);
 }
 
