@@ -332,7 +332,7 @@ impl Agent {
             match effect {
                 Effect::None => {}
                 Effect::Demote => demote_others(k, connections, shared),
-                Effect::Forward(request) => events::forward(k, connections, xid, &request),
+                Effect::Forward(request) => events::forward(Some(k), connections, xid, &request),
             }
             if ends_turn {
                 break;
@@ -344,12 +344,18 @@ impl Agent {
     /// Notes what became of bundles that were carried out.
     fn end_commits(&mut self, bridge: &mut Bridge) {
         while let Some((id, outcome)) = bridge.take_bundle_outcome() {
-            let waits = |connection: &&mut Connection| matches!(&connection.waiting, Waiting::Commit(commit) if commit.id == id);
-            let Some(connection) = self.connections.iter_mut().find(waits) else {
+            let waits = |connection: &Connection| matches!(&connection.waiting, Waiting::Commit(commit) if commit.id == id);
+            let waiting = self.connections.iter().position(waits);
+            if let BundleOutcome::Done { forwards, .. } = &outcome {
+                for request in forwards {
+                    events::forward(waiting, &mut self.connections, 0, request);
+                }
+            }
+            let Some(connection) = waiting.and_then(|k| self.connections.get_mut(k)) else {
                 continue;
             };
             match outcome {
-                BundleOutcome::Done(ticket) => {
+                BundleOutcome::Done { ticket, .. } => {
                     if let Waiting::Commit(commit) = &mut connection.waiting {
                         commit.in_force = Some(ticket);
                     }
@@ -451,12 +457,14 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bo
     true
 }
 
-/// Whether the next message may be one that changes rules: a flow-mod, a group-mod or a vendor's.
+/// Whether the next message may be one that changes rules: a flow-mod, a group-mod, a meter-mod or a
+/// vendor's.
 fn may_change_tables(connection: &Connection) -> bool {
     const VENDOR: u8 = 4;
     const FLOW_MOD: u8 = 14;
     const GROUP_MOD: u8 = 15;
-    matches!(connection.next_kind(), Some(VENDOR | FLOW_MOD | GROUP_MOD))
+    const METER_MOD: u8 = 29;
+    matches!(connection.next_kind(), Some(VENDOR | FLOW_MOD | GROUP_MOD | METER_MOD))
 }
 
 /// There is one primary (§6.3.4): the others become secondary, and are told if they want to be.

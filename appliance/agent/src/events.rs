@@ -81,15 +81,20 @@ fn packet_in(connection: &mut Connection, event: &PacketInEvent) {
     tell(connection, &Message::PacketIn(message.into()));
 }
 
-/// Forwards a request of connection `from` to those that want to hear of its kind (1.4.1 §7.4.6).
-pub(crate) fn forward(from: usize, connections: &mut [Connection], xid: u32, request: &Message) {
+/// Forwards a request of connection `from`, if it is still there, to those that want to hear of its kind (1.4.1 §7.4.6).
+pub(crate) fn forward(
+    from: Option<usize>,
+    connections: &mut [Connection],
+    xid: u32,
+    request: &Message,
+) {
     let bit = match request {
         Message::GroupMod(_) => 1 << 0,
         Message::MeterMod(_) => 1 << 1,
         _ => return,
     };
     for (k, connection) in connections.iter_mut().enumerate() {
-        if k == from || connection.async_masks().request_forward & bit == 0 {
+        if Some(k) == from || connection.async_masks().request_forward & bit == 0 {
             continue;
         }
         let mut bytes = Vec::new();

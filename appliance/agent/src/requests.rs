@@ -7,7 +7,7 @@ use crate::multipart;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use datapath::Dpif;
-use ofproto::{Bridge, Fragments};
+use ofproto::{Bridge, Bundle, Fragments};
 use openflow::{
     AsyncConfig, AsyncMasks, BundleMessage, Capabilities, ControllerRole, FeaturesReply,
     FlowModCommand, GroupModCommand, Message, MeterModCommand, OfErrorKind, Origin,
@@ -50,8 +50,16 @@ pub(crate) fn handle(
     };
     connection.ends_turn = looks_at_all(&message);
     if let Message::Bundle(message) = message {
-        if let Err(kind) = bundle(header.xid, message, bytes, connection, shared, bridge, now) {
-            connection.refuse(kind, bytes);
+        let step = bundle(header.xid, message, bytes, connection, shared, now);
+        match step {
+            Ok(Some((bundle, reply))) => {
+                let id = bridge.commit_bundle(bundle, dpif, now);
+                let request = bytes.to_vec();
+                let commit = Commit { id, in_force: None, reply, request };
+                connection.waiting = Waiting::Commit(Box::new(commit));
+            }
+            Ok(None) => {}
+            Err(kind) => connection.refuse(kind, bytes),
         }
         return Effect::None;
     }
@@ -282,18 +290,18 @@ fn role(
     Ok(if is_primary { Effect::Demote } else { Effect::None })
 }
 
-/// Does what a bundle message asks for (1.4.1 §7.3.9).
+/// Does what a bundle message asks for (1.4.1 §7.3.9); the bundle that is to be committed, and the
+/// answer for then.
 fn bundle(
     xid: u32,
     message: BundleMessage,
     bytes: &[u8],
     connection: &mut Connection,
     shared: &mut Shared,
-    bridge: &mut Bridge,
     now: Nanos,
-) -> Result<(), OfErrorKind> {
+) -> Result<Option<(Bundle, Message)>, OfErrorKind> {
     let Some(dialect) = connection.dialect else {
-        return Ok(());
+        return Ok(None);
     };
     if connection.role == ControllerRole::Secondary {
         return Err(OfErrorKind::RequestIsSecondary);
@@ -302,14 +310,9 @@ fn bundle(
     match connection.bundles.handle(message, bytes, dialect, n_bytes, now)? {
         Step::Nothing => {}
         Step::Reply(reply) => connection.say(xid, &reply),
-        Step::Commit(bundle, reply) => {
-            let id = bridge.commit_bundle(bundle);
-            let request = bytes.to_vec();
-            let commit = Commit { id, in_force: None, reply, request };
-            connection.waiting = Waiting::Commit(Box::new(commit));
-        }
+        Step::Commit(bundle, reply) => return Ok(Some((bundle, reply))),
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The configuration in what a version knows of it: 1.3 has no bits for the reasons of 1.4.

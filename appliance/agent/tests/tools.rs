@@ -265,6 +265,44 @@ fn bundles_are_carried_out_whole_or_not_at_all() {
 }
 
 #[test]
+fn groups_are_bundled_with_the_rules_that_use_them() {
+    if !has_tool() {
+        return;
+    }
+    let path = |name: &str, text: &str| {
+        let path = std::env::temp_dir().join(format!("uniswitch-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("a temporary file");
+        path.to_str().expect("a path").to_owned()
+    };
+    let groups = path("groups", "group_id=1,type=indirect,bucket=actions=2\ngroup_id=2,type=all\n");
+    let mixed = "group add group_id=3,type=select,bucket=weight=1,actions=1\n\
+                 flow add priority=5,in_port=1,actions=group:3\n\
+                 group insert_bucket group_id=3,command_bucket_id=last,bucket=bucket_id:9,actions=2\n\
+                 group modify group_id=1,type=indirect,bucket=actions=1\n\
+                 packet-out in_port=controller packet=ffffffffffff02000000000108060001 actions=1\n";
+    let good = path("mixed", mixed);
+    let bad = path("mixed-bad", &format!("group delete group_id=1\n{mixed}"));
+    for version in ["OpenFlow13", "OpenFlow14", "OpenFlow15"] {
+        let mut switch = Switch::start();
+        switch.ok(version, &["--bundle", "add-groups", "BR", &groups]);
+        assert!(switch.ok(version, &["dump-groups", "BR"]).contains("group_id=2,type=all"));
+        let (text, _) = switch.run(version, &["bundle", "BR", &bad]);
+        if version == "OpenFlow15" {
+            assert!(text.contains("OFPGMFC_UNKNOWN_GROUP"), "{version}: {text}");
+            assert!(switch.ok(version, &["dump-aggregate", "BR"]).contains("flow_count=0"));
+            assert!(!switch.ok(version, &["dump-groups", "BR"]).contains("group_id=3"));
+            switch.ok(version, &["bundle", "BR", &good]);
+            let groups = switch.ok(version, &["dump-groups", "BR"]);
+            assert!(groups.contains("bucket=bucket_id:9,"), "{version}: {groups}");
+            assert!(switch.ok(version, &["dump-flows", "BR"]).contains("actions=group:3"));
+        }
+    }
+    for path in [groups, good, bad] {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+#[test]
 fn a_monitor_is_told_of_each_change() {
     if !has_tool() {
         return;

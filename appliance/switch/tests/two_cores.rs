@@ -175,7 +175,8 @@ fn run(mode: UpcallMode) {
             bundle.add(&bytes).unwrap();
         }
         run.settled = None;
-        run.control.configure(|bridge, _| bridge.commit_bundle(bundle));
+        let now = run.now();
+        run.control.configure(|bridge, dpif| bridge.commit_bundle(bundle, dpif, now));
         let outcome = loop {
             run.step();
             let outcome = run.control.configure(|bridge, _| bridge.take_bundle_outcome());
@@ -183,7 +184,7 @@ fn run(mode: UpcallMode) {
                 break outcome;
             }
         };
-        assert!(matches!(outcome, BundleOutcome::Done(_)), "{outcome:?}");
+        assert!(matches!(outcome, BundleOutcome::Done { .. }), "{outcome:?}");
         if n % 3 == 0 {
             let ticket = run.control.configure(|bridge, _| bridge.sync_point());
             while !run.control.configure(|bridge, _| bridge.reached(ticket)) {

@@ -2,10 +2,10 @@
 //! extension 230 of 1.3).
 //!
 //! # What
-//! A controller collects flow-mods, port-mods and packet-outs in a [`Bundle`] and commits it. The
-//! requests are prepared in their order, unseen, as one change of the tables ([`crate::change`]). If
-//! one is refused, all before it are taken back and nothing is left: no rule, no statistics, no
-//! timeout, no report, no number. Otherwise tables and ports flip at one instant, under the write guard
+//! A controller collects flow-mods, group-mods, meter-mods, port-mods and packet-outs in a [`Bundle`]
+//! and commits it. The requests are prepared in their order, unseen, as one change of the tables
+//! ([`crate::change`]); groups and meters are prepared on a copy of their lists. If one is refused, all before it are taken back and nothing is left: no rule, no statistics, no
+//! timeout, no report, no number. Otherwise tables, groups, meters and ports flip at one instant, under the write guard
 //! of the state; then the packets are sent through what is in force from then on.
 //!
 //! # In slices
@@ -21,13 +21,16 @@
 use crate::bridge::Bridge;
 use crate::change::Change;
 use crate::changes::SyncTicket;
-use crate::check::check_packet_out;
+use crate::check::{Known, check_packet_out};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use datapath::Dpif;
 use flow::{FlowMeta, extract};
-use openflow::{Dialect, HEADER_BYTES, Message, OfErrorKind, PacketOut, PortMod, PortReason};
+use openflow::{
+    Dialect, HEADER_BYTES, Message, MeterConfig, MeterModCommand, OfErrorKind, PacketOut, PortMod,
+    PortReason,
+};
 use sync::time::Nanos;
 
 /// Steps of a bundle in one call of [`Bridge::run`].
@@ -40,13 +43,15 @@ pub const MAX_BUNDLED: usize = 2_000_000;
 pub struct Bundle {
     dialect: Dialect,
     messages: VecDeque<Box<[u8]>>,
+    /// The meters that its requests set, in their order.
+    meters: Vec<MeterConfig>,
 }
 
 impl Bundle {
     /// An empty bundle of a connection that speaks `dialect`.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, messages: VecDeque::new() }
+        Self { dialect, messages: VecDeque::new(), meters: Vec::new() }
     }
 
     /// Adds a request: a whole message with its header.
@@ -61,13 +66,23 @@ impl Bundle {
             return Err(OfErrorKind::BundleMsgBadLen);
         }
         match self.dialect.decode(message) {
-            Ok((_, Message::FlowMod(_) | Message::PortMod(_) | Message::PacketOut(_))) => {
-                self.messages.push_back(message.into());
-                Ok(())
+            Ok((_, Message::MeterMod(meter_mod))) => {
+                if meter_mod.command != MeterModCommand::Delete {
+                    self.meters.push(meter_mod.config);
+                }
             }
-            Ok(_) => Err(OfErrorKind::BundleMsgUnsup),
-            Err(error) => Err(error.error.kind),
+            Ok((
+                _,
+                Message::FlowMod(_)
+                | Message::GroupMod(_)
+                | Message::PortMod(_)
+                | Message::PacketOut(_),
+            )) => {}
+            Ok(_) => return Err(OfErrorKind::BundleMsgUnsup),
+            Err(error) => return Err(error.error.kind),
         }
+        self.messages.push_back(message.into());
+        Ok(())
     }
 
     /// How many requests it has.
@@ -90,9 +105,14 @@ pub struct BundleId(u64);
 /// What became of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BundleOutcome {
-    /// It is in the tables. It is in force in all caches, and its commit to be confirmed, when this
-    /// ticket is reached ([`Bridge::reached`]).
-    Done(SyncTicket),
+    /// It is in the tables.
+    Done {
+        /// It is in force in all caches, and its commit to be confirmed, when this ticket is reached
+        /// ([`Bridge::reached`]).
+        ticket: SyncTicket,
+        /// Its group-mods and meter-mods, of which other controllers may want to hear.
+        forwards: Vec<Message>,
+    },
     /// A request was refused, and nothing has changed.
     Refused {
         /// Why.
@@ -120,6 +140,9 @@ struct Underway {
     id: BundleId,
     bundle: Bundle,
     change: Change,
+    /// What became of the meters that were made for it and are not placed yet.
+    reserved: VecDeque<Result<u32, OfErrorKind>>,
+    forwards: Vec<Message>,
     ports: Vec<PortMod>,
     packets: VecDeque<PacketOut>,
     phase: Phase,
@@ -128,7 +151,7 @@ struct Underway {
 /// The bundles that are being carried out, and what became of those that were.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
-    waiting: VecDeque<(BundleId, Bundle)>,
+    waiting: VecDeque<Box<Underway>>,
     underway: Option<Box<Underway>>,
     /// Bundles that are in the tables and have packets to send.
     sending: VecDeque<Box<Underway>>,
@@ -150,10 +173,21 @@ impl Bundles {
 
 impl Bridge {
     /// Has a bundle carried out by the next calls of [`Bridge::run`], after those committed before.
-    pub fn commit_bundle(&mut self, bundle: Bundle) -> BundleId {
+    pub fn commit_bundle(&mut self, bundle: Bundle, dpif: &mut dyn Dpif, now: Nanos) -> BundleId {
         self.bundles.n_committed += 1;
         let id = BundleId(self.bundles.n_committed);
-        self.bundles.waiting.push_back((id, bundle));
+        let configs = bundle.meters.iter();
+        let reserved = configs.map(|config| self.reserve_meter(config, dpif, now)).collect();
+        self.bundles.waiting.push_back(Box::new(Underway {
+            id,
+            bundle,
+            change: self.begin_change(),
+            reserved,
+            forwards: Vec::new(),
+            ports: Vec::new(),
+            packets: VecDeque::new(),
+            phase: Phase::Preparing,
+        }));
         id
     }
 
@@ -218,15 +252,9 @@ impl Bridge {
         if let Some(underway) = self.bundles.underway.take() {
             return Some(underway);
         }
-        let (id, bundle) = self.bundles.waiting.pop_front()?;
-        Some(Box::new(Underway {
-            id,
-            bundle,
-            change: self.begin_change(),
-            ports: Vec::new(),
-            packets: VecDeque::new(),
-            phase: Phase::Preparing,
-        }))
+        let mut underway = self.bundles.waiting.pop_front()?;
+        underway.change = self.begin_change();
+        Some(underway)
     }
 
     /// Returns whether the tables are done with the bundle.
@@ -273,6 +301,19 @@ impl Bridge {
             Message::FlowMod(flow_mod) => {
                 self.stage_flow_mod(&mut underway.change, &flow_mod, dialect.version, now)
             }
+            Message::GroupMod(group_mod) => {
+                let change = &mut underway.change;
+                self.stage_group_mod(change, &group_mod, dialect.version, now)?;
+                underway.forwards.push(Message::GroupMod(group_mod));
+                Ok(())
+            }
+            Message::MeterMod(meter_mod) => {
+                let is_set = meter_mod.command != MeterModCommand::Delete;
+                let reserved = if is_set { underway.reserved.pop_front() } else { None };
+                self.stage_meter_mod(&mut underway.change, &meter_mod, reserved, now)?;
+                underway.forwards.push(Message::MeterMod(meter_mod));
+                Ok(())
+            }
             Message::PortMod(change) => {
                 self.state.ports.check_modify(&change)?;
                 underway.ports.push(change);
@@ -286,7 +327,8 @@ impl Bridge {
                     return Err(OfErrorKind::RequestBadPort);
                 }
                 let flow = extract(&packet_out.data, &FlowMeta::of_port(0)).flow;
-                check_packet_out(&packet_out.actions, &flow, dialect.version, &self.state)?;
+                let known = Known::after(&underway.change, &self.state);
+                check_packet_out(&packet_out.actions, &flow, dialect.version, known)?;
                 underway.packets.push_back(packet_out);
                 Ok(())
             }
@@ -298,6 +340,7 @@ impl Bridge {
     fn flip_bundle(&mut self, underway: &mut Underway) -> SyncTicket {
         let mut state = self.state.write();
         state.tables.version = underway.change.version();
+        Self::show_objects(&mut underway.change, &mut state);
         let mut changed = Vec::new();
         for change in &underway.ports {
             // A port that is gone since the check needs no change.
@@ -307,6 +350,7 @@ impl Bridge {
         }
         drop(state);
         self.note_change(&underway.change);
+        self.note_objects(&mut underway.change);
         for (number, desc) in changed {
             self.changes.port_changed(number);
             self.port_status(PortReason::Modify, desc);
@@ -315,9 +359,14 @@ impl Bridge {
     }
 
     fn end_bundle(&mut self, underway: Underway) {
+        let left: Vec<u32> = underway.reserved.iter().copied().filter_map(Result::ok).collect();
+        self.give_back_meters(&left);
+        let forwards = underway.forwards;
         let outcome = match underway.phase {
             Phase::Undoing { error, message } => BundleOutcome::Refused { error, message },
-            Phase::Settling(ticket) | Phase::Sending(ticket) => BundleOutcome::Done(ticket),
+            Phase::Settling(ticket) | Phase::Sending(ticket) => {
+                BundleOutcome::Done { ticket, forwards }
+            }
             Phase::Preparing => return,
         };
         self.bundles.outcomes.push_back((underway.id, outcome));

@@ -17,8 +17,11 @@
 //! A step is 24 bytes. A flip is O(1) but for what the log of changes wants to know of each rule; a
 //! change of more than [`MAX_NOTED`] rules concerns every cached conclusion instead.
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, BridgeState};
+use crate::group::{Group, Groups};
+use crate::meter::{Meter, Meters};
 use crate::rule::Rule;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Clause, Version};
@@ -58,9 +61,29 @@ pub(crate) struct Change {
     tables: [u64; 4],
     /// Whether it has parts of conjunctive matches, which matter to flows that they do not end at.
     has_parts: bool,
+    objects: Option<Box<Objects>>,
+}
+
+/// Groups and meters as they will be, where a change is about them too. What has no versions takes
+/// the place of what was there.
+#[derive(Debug)]
+struct Objects {
+    groups: Groups,
+    meters: Meters,
+    changed_groups: Vec<u32>,
+    changed_meters: Vec<u32>,
+    /// Meters of the datapath that the change made.
+    fresh: Vec<u32>,
+    /// Those to which nothing leads after it.
+    unused: Vec<u32>,
 }
 
 impl Change {
+    /// Groups and meters as they will be, if the change is about them.
+    pub(crate) fn objects(&self) -> Option<(&Groups, &Meters)> {
+        self.objects.as_ref().map(|objects| (&objects.groups, &objects.meters))
+    }
+
     /// The version in which it happens: what its own lookups ask for.
     pub(crate) fn version(&self) -> Version {
         self.version
@@ -102,7 +125,70 @@ impl Bridge {
             n_settled: 0,
             tables: [0; 4],
             has_parts: false,
+            objects: None,
         }
+    }
+
+    /// Groups and meters as they are, to be changed. This costs a copy of both lists, once.
+    fn objects_of<'a>(&self, change: &'a mut Change) -> &'a mut Objects {
+        change.objects.get_or_insert_with(|| {
+            Box::new(Objects {
+                groups: self.state.groups.clone(),
+                meters: self.state.meters.clone(),
+                changed_groups: Vec::new(),
+                changed_meters: Vec::new(),
+                fresh: Vec::new(),
+                unused: Vec::new(),
+            })
+        })
+    }
+
+    /// Puts a group in its place.
+    pub(crate) fn stage_group(&self, change: &mut Change, group: Group) {
+        let objects = self.objects_of(change);
+        objects.changed_groups.push(group.id);
+        objects.groups.put(Arc::new(group));
+    }
+
+    /// Takes groups out.
+    pub(crate) fn stage_group_removal(&self, change: &mut Change, ids: &[u32]) {
+        let objects = self.objects_of(change);
+        for id in ids {
+            objects.groups.remove(*id);
+        }
+        objects.changed_groups.extend(ids);
+    }
+
+    /// Puts a meter in its place, or takes it out.
+    pub(crate) fn stage_meter(&self, change: &mut Change, id: u32, meter: Option<Meter>) {
+        let objects = self.objects_of(change);
+        objects.changed_meters.push(id);
+        objects.fresh.extend(meter.as_ref().map(|meter| meter.dp));
+        let old = match meter {
+            Some(meter) => objects.meters.put(id, meter),
+            None => objects.meters.remove(id),
+        };
+        objects.unused.extend(old.map(|old| old.dp));
+    }
+
+    /// Makes groups and meters what a change wants, at the instant of its flip.
+    pub(crate) fn show_objects(change: &mut Change, state: &mut BridgeState) {
+        if let Some(objects) = &mut change.objects {
+            core::mem::swap(&mut state.groups, &mut objects.groups);
+            core::mem::swap(&mut state.meters, &mut objects.meters);
+        }
+    }
+
+    /// Tells the log of changes of them, once they are visible.
+    pub(crate) fn note_objects(&mut self, change: &mut Change) {
+        let Some(objects) = change.objects.take() else { return };
+        for id in objects.changed_groups {
+            self.changes.group_changed(id);
+        }
+        for id in objects.changed_meters {
+            self.changes.meter_changed(id);
+        }
+        self.give_back_meters(&objects.unused);
     }
 
     /// Puts a rule in its table, in place of the same one if there is one.
@@ -226,7 +312,7 @@ impl Bridge {
     pub(crate) fn roll_back(&mut self, change: &mut Change, budget: &mut usize) -> bool {
         while *budget > 0 {
             let Some(step) = change.steps.pop() else {
-                self.rule_seq = change.first_seq;
+                self.forget_change(change);
                 return true;
             };
             *budget -= 1;
@@ -245,9 +331,18 @@ impl Bridge {
                 }
             }
         }
-        change.steps.is_empty() && {
-            self.rule_seq = change.first_seq;
-            true
+        let is_done = change.steps.is_empty();
+        if is_done {
+            self.forget_change(change);
+        }
+        is_done
+    }
+
+    /// Nothing is left of a change but its groups and meters, which nobody saw.
+    fn forget_change(&mut self, change: &mut Change) {
+        self.rule_seq = change.first_seq;
+        if let Some(objects) = change.objects.take() {
+            self.give_back_meters(&objects.fresh);
         }
     }
 

@@ -7,16 +7,43 @@
 //! that is an inconsistent match.
 
 use crate::bridge::BridgeState;
+use crate::change::Change;
+use crate::group::Groups;
+use crate::meter::Meters;
 use flow::proto::{VLAN_PRESENT, eth_type};
 use flow::{Field, Flow, Prereq};
 use openflow::{Action, FlowMod, OfErrorKind, OfPort, Subfield, Version};
+
+/// What instructions can name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) groups: &'a Groups,
+    pub(crate) meters: &'a Meters,
+    n_tables: u8,
+}
+
+impl<'a> Known<'a> {
+    /// What there is.
+    pub(crate) fn now(state: &'a BridgeState) -> Self {
+        let n_tables = state.tables.n_tables();
+        Self { groups: &state.groups, meters: &state.meters, n_tables }
+    }
+
+    /// What there will be with a change.
+    pub(crate) fn after(change: &'a Change, state: &'a BridgeState) -> Self {
+        match change.objects() {
+            Some((groups, meters)) => Self { groups, meters, ..Self::now(state) },
+            None => Self::now(state),
+        }
+    }
+}
 
 /// Checks the instructions of a flow-mod for table `table_id`.
 pub(crate) fn check_instructions(
     flow_mod: &FlowMod,
     table_id: u8,
     version: Version,
-    state: &BridgeState,
+    state: Known<'_>,
 ) -> Result<(), OfErrorKind> {
     let instructions = &flow_mod.instructions;
     if instructions.meter.is_some_and(|meter| state.meters.get(meter).is_none()) {
@@ -32,7 +59,7 @@ pub(crate) fn check_instructions(
         checker.structure(action)?;
     }
     match instructions.goto_table {
-        Some(next) if next <= table_id || next >= state.tables.n_tables() => {
+        Some(next) if next <= table_id || next >= state.n_tables => {
             Err(OfErrorKind::InstructionBadTableId)
         }
         _ => Ok(()),
@@ -44,7 +71,7 @@ pub(crate) fn check_packet_out(
     actions: &[Action],
     flow: &Flow,
     version: Version,
-    state: &BridgeState,
+    state: Known<'_>,
 ) -> Result<(), OfErrorKind> {
     Checker { flow: *flow, version, state }.list(actions)
 }
@@ -54,7 +81,7 @@ pub(crate) fn check_packet_out(
 pub(crate) fn check_bucket(
     actions: &[Action],
     version: Version,
-    state: &BridgeState,
+    state: Known<'_>,
 ) -> Result<(), OfErrorKind> {
     let checker = Checker { flow: Flow::ZERO, version, state };
     actions.iter().try_for_each(|action| match action {
@@ -68,7 +95,7 @@ struct Checker<'a> {
     /// What is known of the packet at this point of the list.
     flow: Flow,
     version: Version,
-    state: &'a BridgeState,
+    state: Known<'a>,
 }
 
 impl Checker<'_> {

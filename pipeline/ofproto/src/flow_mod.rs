@@ -12,7 +12,7 @@
 
 use crate::bridge::Bridge;
 use crate::change::{Change, Use};
-use crate::check::check_instructions;
+use crate::check::{Known, check_instructions};
 use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -84,7 +84,7 @@ impl Bridge {
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
         let table_id = if flow_mod.table_id == TABLE_ALL { 0 } else { flow_mod.table_id };
-        check_instructions(flow_mod, table_id, version, &self.state)?;
+        check_instructions(flow_mod, table_id, version, Known::after(change, &self.state))?;
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let priority = Priority::from(flow_mod.priority);
@@ -138,7 +138,7 @@ impl Bridge {
         }
         for table_id in self.state.tables.named(flow_mod.table_id) {
             if chosen.iter().any(|rule| rule.table_id == table_id) {
-                check_instructions(flow_mod, table_id, version, &self.state)?;
+                check_instructions(flow_mod, table_id, version, Known::after(change, &self.state))?;
             }
         }
         // A modify of 1.1 has a cookie for what it may add; what it finds keeps its own (1.1 §4.6).

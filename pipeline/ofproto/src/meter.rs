@@ -15,7 +15,9 @@
 //! could limit (upcalls have budgets of their own).
 
 use crate::bridge::Bridge;
+use crate::change::Change;
 use crate::changes::SyncTicket;
+use crate::check::Known;
 use crate::rule::Rule;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -46,7 +48,7 @@ impl Meter {
 }
 
 /// The meters of a bridge.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Meters {
     by_id: BTreeMap<u32, Meter>,
 }
@@ -73,6 +75,16 @@ impl Meters {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// Puts a meter in its place; the one that was there.
+    pub(crate) fn put(&mut self, id: u32, meter: Meter) -> Option<Meter> {
+        self.by_id.insert(id, meter)
+    }
+
+    /// Takes a meter out.
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Meter> {
+        self.by_id.remove(&id)
     }
 }
 
@@ -121,10 +133,7 @@ impl Bridge {
             self.delete_meters(id, now);
             return Ok(());
         }
-        let is_number = (1..=METER_MAX).contains(&id);
-        if !is_number && !matches!(id, METER_SLOWPATH | METER_CONTROLLER) {
-            return Err(OfErrorKind::MeterModInvalidMeter);
-        }
+        check_number(id)?;
         let in_datapath = datapath_config(config)?;
         let old = self.state.meters.get(id).map(|meter| (meter.dp, meter.created));
         let (dp, created) = match (meter_mod.command, old) {
@@ -143,9 +152,86 @@ impl Bridge {
             return Err(OfErrorKind::MeterModOutOfMeters);
         }
         let meter = Meter { config: config.clone(), created, dp };
-        self.state.write().meters.by_id.insert(id, meter);
+        self.state.write().meters.put(id, meter);
         self.changes.meter_changed(id);
         Ok(())
+    }
+
+    /// Makes a meter of the datapath, to which nothing leads yet, for a meter-mod that waits in a bundle.
+    pub(crate) fn reserve_meter(
+        &mut self,
+        config: &MeterConfig,
+        dpif: &mut dyn Dpif,
+        now: Nanos,
+    ) -> Result<u32, OfErrorKind> {
+        let in_datapath = datapath_config(config)?;
+        let dp = self.meter_numbers.take(dpif).ok_or(OfErrorKind::MeterModOutOfMeters)?;
+        if dpif.meter_set(dp, &in_datapath, now).is_err() {
+            self.meter_numbers.free.insert(dp);
+            return Err(OfErrorKind::MeterModOutOfMeters);
+        }
+        Ok(dp)
+    }
+
+    /// Executes a meter-mod as part of a change. `reserved` is what [`Self::reserve_meter`] said of it,
+    /// if it is one that sets a meter. A modified meter is another one in the datapath, so that old
+    /// rules meet the old one and new rules the new one.
+    ///
+    /// # Errors
+    /// The reason to refuse it; the change is to be taken back then.
+    pub(crate) fn stage_meter_mod(
+        &mut self,
+        change: &mut Change,
+        meter_mod: &MeterMod,
+        reserved: Option<Result<u32, OfErrorKind>>,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        let config = &meter_mod.config;
+        let id = config.meter_id;
+        let known = Known::after(change, &self.state);
+        let old = known.meters.get(id).map(|meter| meter.created);
+        if meter_mod.command == MeterModCommand::Delete {
+            let doomed: Vec<u32> = match id {
+                METER_ALL => known.meters.iter().map(|(id, _)| id).collect(),
+                _ => old.map(|_| id).into_iter().collect(),
+            };
+            let is_doomed = |meter: u32| id == METER_ALL || meter == id;
+            let uses = |rule: &Rule| !doomed.is_empty() && meters_of(rule).any(is_doomed);
+            for rule in self.state.tables.collect_at(TABLE_ALL, change.version(), uses) {
+                self.take_out(change, &rule, FlowRemovedReason::MeterDelete);
+            }
+            for id in doomed {
+                self.stage_meter(change, id, None);
+            }
+            return Ok(());
+        }
+        check_number(id)?;
+        let dp = reserved.unwrap_or(Err(OfErrorKind::MeterModOutOfMeters))?;
+        let created = match (meter_mod.command, old) {
+            (MeterModCommand::Add, None) => Ok(now),
+            (MeterModCommand::Add, Some(_)) => Err(OfErrorKind::MeterModExists),
+            (_, None) => Err(OfErrorKind::MeterModUnknownMeter),
+            (_, Some(created)) => Ok(created),
+        };
+        match created {
+            Ok(created) => {
+                let meter = Meter { config: config.clone(), created, dp };
+                self.stage_meter(change, id, Some(meter));
+                Ok(())
+            }
+            Err(error) => {
+                self.give_back_meters(&[dp]);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives meters of the datapath back as soon as no conclusion names them.
+    pub(crate) fn give_back_meters(&mut self, dps: &[u32]) {
+        if !dps.is_empty() {
+            let ticket = self.sync_point();
+            self.meter_numbers.going.extend(dps.iter().map(|dp| (ticket, *dp)));
+        }
     }
 
     /// Deletes a meter, or all, with the rules that use them.
@@ -159,7 +245,7 @@ impl Bridge {
         let ids: Vec<u32> =
             self.state.meters.iter().map(|(id, _)| id).filter(|id| doomed(*id)).collect();
         for id in ids {
-            let meter = self.state.write().meters.by_id.remove(&id);
+            let meter = self.state.write().meters.remove(id);
             self.changes.meter_changed(id);
             if let Some(meter) = meter {
                 self.meter_numbers.going.push_back((self.sync_point(), meter.dp));
@@ -256,6 +342,14 @@ fn meters_of(rule: &Rule) -> impl Iterator<Item = u32> {
         _ => None,
     };
     meter.iter().copied().chain(apply.iter().chain(write).filter_map(meters))
+}
+
+/// Numbers that a controller can give to a meter, and the virtual ones.
+fn check_number(id: u32) -> Result<(), OfErrorKind> {
+    match id {
+        1..=METER_MAX | METER_SLOWPATH | METER_CONTROLLER => Ok(()),
+        _ => Err(OfErrorKind::MeterModInvalidMeter),
+    }
 }
 
 /// A configuration in the datapath's terms.

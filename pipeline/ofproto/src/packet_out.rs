@@ -1,7 +1,7 @@
 //! Packet-out: a controller's own packet (OpenFlow 1.0.1 §5.3.6, 1.3.5 §7.3.7).
 
 use crate::bridge::Bridge;
-use crate::check::check_packet_out;
+use crate::check::{Known, check_packet_out};
 use crate::handler::Seen;
 use crate::translate::{Start, TranslateIn, translate};
 use datapath::Dpif;
@@ -41,7 +41,7 @@ impl Bridge {
                 flow.set_word(word, kept | metadata.flow().word(word));
             }
         }
-        check_packet_out(&packet_out.actions, &flow, version, &self.state)?;
+        check_packet_out(&packet_out.actions, &flow, version, Known::now(&self.state))?;
         let out = translate(&TranslateIn {
             state: &self.state,
             flow: &flow,

@@ -9,7 +9,8 @@
 
 use super::{Group, groups_in};
 use crate::bridge::Bridge;
-use crate::check::check_bucket;
+use crate::change::Change;
+use crate::check::{Known, check_bucket};
 use crate::rule::Rule;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -19,6 +20,14 @@ use openflow::{
     GroupModCommand, GroupType, OfErrorKind, TABLE_ALL, Version,
 };
 use sync::time::Nanos;
+
+/// What a group-mod comes to.
+enum Effect {
+    /// This group in its place.
+    Put(Group),
+    /// These go.
+    Delete(Vec<u32>),
+}
 
 impl Bridge {
     /// Executes a group-mod of a peer that speaks `version`.
@@ -33,106 +42,142 @@ impl Bridge {
     ) -> Result<(), OfErrorKind> {
         // What a bundle prepares counts on the groups that there are.
         self.finish_bundles(now);
-        let old = self.state.groups.get(group_mod.group_id).cloned();
-        match (group_mod.command, old) {
-            (GroupModCommand::Delete, _) => {
-                self.delete_groups(group_mod.group_id, now);
-                Ok(())
+        match effect(group_mod, Known::now(&self.state), version, now)? {
+            Effect::Put(group) => {
+                let id = group.id;
+                let group = Arc::new(group);
+                let old = self.state.write().groups.put(group);
+                drop(old);
+                self.changes.group_changed(id);
             }
-            (GroupModCommand::Add, Some(_)) => Err(OfErrorKind::GroupModExists),
-            (GroupModCommand::Add | GroupModCommand::AddOrModify, None) => {
-                let group = self.make_group(group_mod, version, now)?;
-                self.put_group(group)
-            }
-            (_, None) => Err(OfErrorKind::GroupModUnknownGroup),
-            (GroupModCommand::Modify | GroupModCommand::AddOrModify, Some(old)) => {
-                let mut group = self.make_group(group_mod, version, now)?;
-                group.created = old.created;
-                group.counts = Arc::clone(&old.counts);
-                self.put_group(group)
-            }
-            (GroupModCommand::InsertBucket | GroupModCommand::RemoveBucket, Some(old)) => {
-                self.change_buckets(group_mod, &old, version)
+            Effect::Delete(ids) => {
+                let mut change = self.begin_change();
+                self.take_out_users(&mut change, group_mod.group_id, !ids.is_empty());
+                self.commit(change, now);
+                for id in ids {
+                    let old = self.state.write().groups.remove(id);
+                    drop(old);
+                    self.changes.group_changed(id);
+                }
             }
         }
-    }
-
-    /// The group that a message describes.
-    fn make_group(
-        &self,
-        group_mod: &GroupMod,
-        version: Version,
-        now: Nanos,
-    ) -> Result<Group, OfErrorKind> {
-        let GroupMod { group_id, group_type, selection, buckets, .. } = group_mod;
-        if *group_id > openflow::GROUP_MAX {
-            return Err(OfErrorKind::GroupModInvalidGroup);
-        }
-        group_type.check_buckets(buckets)?;
-        for bucket in buckets {
-            check_bucket(&bucket.actions, version, &self.state)?;
-        }
-        Group::new(*group_id, *group_type, selection.clone(), buckets.clone(), now)
-    }
-
-    /// Puts a group in its place.
-    fn put_group(&mut self, group: Group) -> Result<(), OfErrorKind> {
-        self.state.groups.check(&group)?;
-        let id = group.id;
-        let group = Arc::new(group);
-        let old = self.state.write().groups.put(group);
-        drop(old);
-        self.changes.group_changed(id);
         Ok(())
     }
 
-    /// Inserts or removes buckets. Type and selection stay, and so do the counters of the buckets
-    /// that stay.
-    fn change_buckets(
+    /// Executes a group-mod as part of a change.
+    ///
+    /// # Errors
+    /// The reason to refuse it; the change is to be taken back then.
+    pub(crate) fn stage_group_mod(
         &mut self,
+        change: &mut Change,
         group_mod: &GroupMod,
-        old: &Group,
         version: Version,
+        now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        let buckets = if group_mod.command == GroupModCommand::InsertBucket {
-            for bucket in &group_mod.buckets {
-                check_bucket(&bucket.actions, version, &self.state)?;
-            }
-            with_inserted(old, &group_mod.buckets, group_mod.command_bucket_id)?
-        } else {
-            without(old, group_mod.command_bucket_id)?
-        };
-        old.group_type.check_buckets(&buckets)?;
-        let mut group =
-            Group::new(old.id, old.group_type, old.selection.clone(), buckets, old.created)?;
-        group.counts = Arc::clone(&old.counts);
-        for bucket in &mut group.buckets {
-            let id = bucket.desc.bucket_id;
-            if let Some(old) = old.buckets.iter().find(|old| old.desc.bucket_id == id) {
-                bucket.counts = Arc::clone(&old.counts);
+        match effect(group_mod, Known::after(change, &self.state), version, now)? {
+            Effect::Put(group) => self.stage_group(change, group),
+            Effect::Delete(ids) => {
+                self.take_out_users(change, group_mod.group_id, !ids.is_empty());
+                self.stage_group_removal(change, &ids);
             }
         }
-        self.put_group(group)
+        Ok(())
     }
 
-    /// Deletes a group, or all, with the rules that use them.
-    fn delete_groups(&mut self, id: u32, now: Nanos) {
-        let doomed = |group: u32| id == GROUP_ALL || group == id;
-        if id != GROUP_ALL && self.state.groups.get(id).is_none() {
+    /// Takes out the rules that use a group, or any.
+    fn take_out_users(&mut self, change: &mut Change, id: u32, has_group: bool) {
+        if !has_group {
             return;
         }
-        let rules = self.state.tables.collect(TABLE_ALL, |rule| groups_of(rule).any(doomed));
-        self.remove_rules(&rules, FlowRemovedReason::GroupDelete, now);
-        let ids: Vec<u32> = match id {
-            GROUP_ALL => self.state.groups.iter().map(|group| group.id).collect(),
-            _ => [id].into(),
-        };
-        for id in ids {
-            let old = self.state.write().groups.remove(id);
-            drop(old);
-            self.changes.group_changed(id);
+        let is_doomed = |group: u32| id == GROUP_ALL || group == id;
+        let uses = |rule: &Rule| groups_of(rule).any(is_doomed);
+        for rule in self.state.tables.collect_at(TABLE_ALL, change.version(), uses) {
+            self.take_out(change, &rule, FlowRemovedReason::GroupDelete);
         }
     }
+}
+
+/// What a group-mod comes to, among what there is.
+fn effect(
+    group_mod: &GroupMod,
+    known: Known<'_>,
+    version: Version,
+    now: Nanos,
+) -> Result<Effect, OfErrorKind> {
+    let old = known.groups.get(group_mod.group_id);
+    let group = match (group_mod.command, old) {
+        (GroupModCommand::Delete, _) => {
+            let ids = match group_mod.group_id {
+                GROUP_ALL => known.groups.iter().map(|group| group.id).collect(),
+                id => old.map(|_| id).into_iter().collect(),
+            };
+            return Ok(Effect::Delete(ids));
+        }
+        (GroupModCommand::Add, Some(_)) => return Err(OfErrorKind::GroupModExists),
+        (GroupModCommand::Add | GroupModCommand::AddOrModify, None) => {
+            make_group(group_mod, known, version, now)?
+        }
+        (_, None) => return Err(OfErrorKind::GroupModUnknownGroup),
+        (GroupModCommand::Modify | GroupModCommand::AddOrModify, Some(old)) => {
+            let mut group = make_group(group_mod, known, version, now)?;
+            group.created = old.created;
+            group.counts = Arc::clone(&old.counts);
+            group
+        }
+        (GroupModCommand::InsertBucket | GroupModCommand::RemoveBucket, Some(old)) => {
+            change_buckets(group_mod, old, known, version)?
+        }
+    };
+    known.groups.check(&group)?;
+    Ok(Effect::Put(group))
+}
+
+/// The group that a message describes.
+fn make_group(
+    group_mod: &GroupMod,
+    known: Known<'_>,
+    version: Version,
+    now: Nanos,
+) -> Result<Group, OfErrorKind> {
+    let GroupMod { group_id, group_type, selection, buckets, .. } = group_mod;
+    if *group_id > openflow::GROUP_MAX {
+        return Err(OfErrorKind::GroupModInvalidGroup);
+    }
+    group_type.check_buckets(buckets)?;
+    for bucket in buckets {
+        check_bucket(&bucket.actions, version, known)?;
+    }
+    Group::new(*group_id, *group_type, selection.clone(), buckets.clone(), now)
+}
+
+/// Inserts or removes buckets. Type and selection stay, and so do the counters of the buckets that
+/// stay.
+fn change_buckets(
+    group_mod: &GroupMod,
+    old: &Group,
+    known: Known<'_>,
+    version: Version,
+) -> Result<Group, OfErrorKind> {
+    let buckets = if group_mod.command == GroupModCommand::InsertBucket {
+        for bucket in &group_mod.buckets {
+            check_bucket(&bucket.actions, version, known)?;
+        }
+        with_inserted(old, &group_mod.buckets, group_mod.command_bucket_id)?
+    } else {
+        without(old, group_mod.command_bucket_id)?
+    };
+    old.group_type.check_buckets(&buckets)?;
+    let mut group =
+        Group::new(old.id, old.group_type, old.selection.clone(), buckets, old.created)?;
+    group.counts = Arc::clone(&old.counts);
+    for bucket in &mut group.buckets {
+        let id = bucket.desc.bucket_id;
+        if let Some(old) = old.buckets.iter().find(|old| old.desc.bucket_id == id) {
+            bucket.counts = Arc::clone(&old.counts);
+        }
+    }
+    Ok(group)
 }
 
 /// The groups that a rule uses.

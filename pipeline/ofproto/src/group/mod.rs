@@ -184,7 +184,7 @@ pub(crate) fn groups_in(actions: &[Action]) -> Vec<u32> {
 }
 
 /// The groups of a bridge.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Groups {
     by_id: BTreeMap<u32, Arc<Group>>,
     n_buckets: usize,

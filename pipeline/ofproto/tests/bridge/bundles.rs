@@ -63,14 +63,14 @@ fn requests_take_effect_together() {
     lab.rule(1, "", vec![output(2)]);
     let wanted = FlowMod { flags: FlowModFlags::SEND_FLOW_REM, ..rule(0, 2, "in_port=1", vec![]) };
     lab.flow_mod(&wanted).unwrap();
-    let id = lab.bridge.commit_bundle(bundle(&flow_mods(&[
+    let id = lab.commit(bundle(&flow_mods(&[
         change(FlowModCommand::Delete, ""),
         rule(0, 5, "in_port=1", vec![output(3)]),
         rule(0, 5, "in_port=1", vec![output(2), output(3)]),
     ])));
     assert!(lab.bridge.is_committing());
     assert_eq!(lab.rules().len(), 2, "nothing is seen before the bridge runs");
-    let BundleOutcome::Done(ticket) = finish(&mut lab, id) else { panic!("refused") };
+    let BundleOutcome::Done { ticket, .. } = finish(&mut lab, id) else { panic!("refused") };
     lab.settle();
     assert!(lab.bridge.reached(ticket));
     assert_eq!(lab.ports(1, &ether(1, 2)), [2, 3]);
@@ -102,7 +102,7 @@ fn a_refused_bundle_leaves_no_trace() {
         bad.clone(),
         rule(0, 7, "", vec![]),
     ]);
-    let id = lab.bridge.commit_bundle(bundle(&messages));
+    let id = lab.commit(bundle(&messages));
     let outcome = finish(&mut lab, id);
     let message = bytes(&Message::FlowMod(Box::new(bad))).into();
     assert_eq!(outcome, BundleOutcome::Refused { error: OfErrorKind::ActionBadOutGroup, message });
@@ -136,7 +136,7 @@ fn no_packet_sees_a_mixture() {
     lab.settle();
     let mut requests = vec![FlowMod { table_id: 1, ..change(FlowModCommand::Delete, "") }];
     requests.extend(both(2, 3));
-    let id = lab.bridge.commit_bundle(bundle(&flow_mods(&requests)));
+    let id = lab.commit(bundle(&flow_mods(&requests)));
     let mut n_calls = 0;
     let mut flipped_at = None;
     let outcome = loop {
@@ -155,7 +155,7 @@ fn no_packet_sees_a_mixture() {
             break outcome;
         }
     };
-    let BundleOutcome::Done(ticket) = outcome else { panic!("refused") };
+    let BundleOutcome::Done { ticket, .. } = outcome else { panic!("refused") };
     assert!(n_calls > 10, "it was done in slices");
     assert!(flipped_at.is_some());
     while !lab.bridge.reached(ticket) {
@@ -172,13 +172,13 @@ fn others_have_the_bundle_finished_first() {
     let mut lab = Lab::secure(2);
     let many: Vec<FlowMod> =
         (0..1000).map(|vlan| rule(0, 5, &format!("dl_vlan={vlan}"), vec![output(1)])).collect();
-    let id = lab.bridge.commit_bundle(bundle(&flow_mods(&many)));
+    let id = lab.commit(bundle(&flow_mods(&many)));
     lab.bridge.run(&mut lab.dpif, lab.now);
     assert!(lab.bridge.is_committing());
     lab.flow_mod(&change(FlowModCommand::Delete, "dl_vlan=7")).unwrap();
     assert!(!lab.bridge.is_committing());
     assert_eq!(lab.rules().len(), 999);
-    assert!(matches!(finish(&mut lab, id), BundleOutcome::Done(_)));
+    assert!(matches!(finish(&mut lab, id), BundleOutcome::Done { .. }));
 }
 
 #[test]
@@ -201,8 +201,8 @@ fn ports_and_packets_go_with_the_rules() {
     };
     let mut messages = vec![Message::PortMod(no_flood), Message::PacketOut(packet_out.clone())];
     messages.extend(flow_mods(&[rule(0, 1, "", vec![output(1), output(2)])]));
-    let id = lab.bridge.commit_bundle(bundle(&messages));
-    assert!(matches!(finish(&mut lab, id), BundleOutcome::Done(_)));
+    let id = lab.commit(bundle(&messages));
+    assert!(matches!(finish(&mut lab, id), BundleOutcome::Done { .. }));
     let sent: Vec<u32> = lab.sent().into_iter().map(|(port, _)| port).collect();
     assert_eq!(sent, [2], "by the new rules, and port 1 forwards nothing");
 
@@ -212,7 +212,7 @@ fn ports_and_packets_go_with_the_rules() {
     let back = PortMod { config: PortConfig::empty(), ..no_flood };
     let messages =
         [Message::PortMod(back), Message::PacketOut(packet_out), Message::PortMod(nowhere)];
-    let id = lab.bridge.commit_bundle(bundle(&messages));
+    let id = lab.commit(bundle(&messages));
     let outcome = finish(&mut lab, id);
     assert!(matches!(outcome, BundleOutcome::Refused { error: OfErrorKind::PortModBadPort, .. }));
     assert!(lab.sent().is_empty());
@@ -271,11 +271,11 @@ proptest! {
         bundled.advance(Nanos::from_millis(300));
         single.advance(Nanos::from_millis(300));
         let before = snapshot(&mut bundled);
-        let id = bundled.bridge.commit_bundle(bundle(&flow_mods(&then)));
+        let id = bundled.commit(bundle(&flow_mods(&then)));
         let outcome = finish(&mut bundled, id);
         let refused = then.iter().find_map(|flow_mod| single.flow_mod(flow_mod).err());
         match (outcome, refused) {
-            (BundleOutcome::Done(_), None) => {
+            (BundleOutcome::Done { .. }, None) => {
                 bundled.settle();
                 single.settle();
                 prop_assert_eq!(snapshot(&mut bundled), snapshot(&mut single));

@@ -85,6 +85,10 @@ impl Lab {
     }
 
     /// Adds a rule to table 0.
+    pub(crate) fn commit(&mut self, bundle: ofproto::Bundle) -> ofproto::BundleId {
+        self.bridge.commit_bundle(bundle, &mut self.dpif, self.now)
+    }
+
     pub(crate) fn rule(&mut self, priority: u16, match_: &str, actions: Vec<Action>) {
         self.rule_in(0, priority, match_, Instructions::apply(actions));
     }

@@ -1,6 +1,7 @@
 //! A whole bridge over a real datapath of one core, with made-up time.
 
 mod actions;
+mod bundled_objects;
 mod bundles;
 mod caching;
 mod conjunctions;
