@@ -111,6 +111,9 @@ pub(crate) struct RunArgs {
     /// more.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) other_config: Vec<(String, String)>,
+    /// OpenFlow versions that may be spoken, such as OpenFlow10,OpenFlow13 [default: all].
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = protocol)]
+    pub(crate) protocols: Vec<String>,
     /// Translate one in N cache hits again and compare; 0 for never.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) self_check: u32,
@@ -119,6 +122,15 @@ pub(crate) struct RunArgs {
 fn setting(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("expected KEY=VALUE, such as max-idle=20000")?;
     Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
+fn protocol(text: &str) -> Result<String, String> {
+    match text {
+        "OpenFlow10" | "OpenFlow11" | "OpenFlow12" | "OpenFlow13" | "OpenFlow14" | "OpenFlow15" => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected OpenFlow10 to OpenFlow15".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

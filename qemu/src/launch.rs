@@ -100,7 +100,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         }),
         ports: plan.seeds.clone(),
         self_check_one_in: args.self_check,
-        other_config: args.other_config.clone(),
+        other_config: other_config(args),
         log: args.log.into(),
         on_panic: OnPanic::PowerOff,
         ..BootConfig::default()
@@ -277,4 +277,11 @@ impl StateDir {
             Self::Kept(path) => path,
         }
     }
+}
+
+/// The settings of the image by their names; the versions of OpenFlow are one of them.
+fn other_config(args: &crate::cli::Cli) -> Vec<(String, String)> {
+    let protocols =
+        (!args.protocols.is_empty()).then(|| ("protocols".to_owned(), args.protocols.join(",")));
+    args.other_config.iter().cloned().chain(protocols).collect()
 }

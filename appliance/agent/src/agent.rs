@@ -41,8 +41,22 @@ pub struct AgentConfig {
     pub inactivity_probe: Nanos,
     /// Longest wait between two attempts to connect.
     pub max_backoff: Nanos,
+    /// How many packet-ins each connection gets; all of them without it.
+    pub packet_in_limit: Option<PacketInLimit>,
+    /// Bytes of messages in the bundles of all connections.
+    pub max_bundled_bytes: usize,
     /// What a description request is answered with.
     pub description: SwitchDesc,
+}
+
+/// A bound on packet-ins (`controller_rate_limit`, `controller_burst_limit`). What exceeds it is lost and
+/// counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketInLimit {
+    /// Packet-ins a second.
+    pub per_second: u32,
+    /// Packet-ins at once after a pause.
+    pub burst: u32,
 }
 
 impl Default for AgentConfig {
@@ -52,6 +66,8 @@ impl Default for AgentConfig {
             versions: Version::ALL.iter().fold(0, |bitmap, version| bitmap | version.bit()),
             inactivity_probe: Nanos::from_secs(5),
             max_backoff: Nanos::from_secs(8),
+            packet_in_limit: None,
+            max_bundled_bytes: 64 * 1024 * 1024,
             description: SwitchDesc {
                 manufacturer: "Uniswitch".into(),
                 hardware: "virtio".into(),
@@ -216,7 +232,7 @@ impl Agent {
 
     /// A bounded piece of work; true when there was any.
     pub fn poll(&mut self, now: Nanos, bridge: &mut Bridge, dpif: &mut dyn Dpif) -> bool {
-        let mut worked = events::deliver(&mut self.connections, bridge);
+        let mut worked = events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
         worked |= monitor::deliver(&mut self.connections, bridge, None, now);
         self.end_commits(bridge);
         let n = self.connections.len();
@@ -224,7 +240,7 @@ impl Agent {
             worked |= self.take_turn((self.turn + k) % n, now, bridge, dpif);
         }
         self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
-        worked |= events::deliver(&mut self.connections, bridge);
+        worked |= events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
         for connection in &mut self.connections {
             connection.probe(self.shared.config.inactivity_probe, now);
             let late = connection.bundles.expire(&mut self.shared.n_bundled_bytes, now);

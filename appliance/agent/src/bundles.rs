@@ -10,7 +10,8 @@
 //! is wrong with a message that is added is refused and leaves the bundle as it was.
 //!
 //! # Bounds
-//! A connection has [`MAX_OPEN`] bundles, all connections together [`MAX_BYTES`] of messages in them. A
+//! A connection has [`MAX_OPEN`] bundles, all connections together `AgentConfig::max_bundled_bytes` of
+//! messages in them: by default 64 MiB, room for some 600,000 flow-mods. A
 //! bundle with which nothing happens for [`TIMEOUT`] is given up, as in Open vSwitch.
 
 use alloc::vec::Vec;
@@ -23,8 +24,6 @@ use sync::time::Nanos;
 
 /// Bundles of one connection.
 const MAX_OPEN: usize = 16;
-/// Messages in the bundles of all connections: room for some 600,000 flow-mods.
-const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long a bundle waits for its next message.
 const TIMEOUT: Nanos = Nanos::from_secs(10);
 /// Flags that can be done: both what `OFPBF_ATOMIC` and what `OFPBF_ORDERED` ask for is always done.
@@ -58,13 +57,15 @@ pub(crate) enum Step {
 }
 
 impl Bundles {
-    /// Does what a message says. `n_bytes` counts the bytes in the bundles of all connections.
+    /// Does what a message says. `n_bytes` counts the bytes in the bundles of all connections, of which
+    /// there may be `max_bytes`.
     pub(crate) fn handle(
         &mut self,
         message: BundleMessage,
         bytes: &[u8],
         dialect: Dialect,
         n_bytes: &mut usize,
+        max_bytes: usize,
         now: Nanos,
     ) -> Result<Step, OfErrorKind> {
         match message {
@@ -115,7 +116,7 @@ impl Bundles {
                     return Err(OfErrorKind::BundleClosed);
                 }
                 let message = inner(&message, bytes, dialect.version)?;
-                if *n_bytes + message.len() > MAX_BYTES {
+                if *n_bytes + message.len() > max_bytes {
                     return Err(OfErrorKind::BundleMsgTooMany);
                 }
                 open.bundle.add(message)?;

@@ -1,6 +1,7 @@
 //! One OpenFlow connection: framing, handshake, liveness, and what it asked to hear.
 
 use crate::bundles::Bundles;
+use crate::events::PacketInBucket;
 use crate::monitor::Watch;
 use crate::multipart::LongReply;
 use crate::outbox::Outbox;
@@ -77,7 +78,8 @@ pub(crate) struct Connection {
     pub(crate) watch: Watch,
     /// The last request was a long piece of work: the others have their turn.
     pub(crate) ends_turn: bool,
-    /// Asynchronous messages lost because the peer does not read.
+    pub(crate) packet_ins: PacketInBucket,
+    /// Asynchronous messages lost because the peer does not read, or had its share of packet-ins.
     pub(crate) n_lost: u64,
     /// The reason to end the connection, once there is one; said to the log by the agent.
     pub(crate) ending: Option<&'static str>,
@@ -112,6 +114,7 @@ impl Connection {
             bundles: Bundles::default(),
             watch: Watch::default(),
             ends_turn: false,
+            packet_ins: PacketInBucket::full(now),
             n_lost: 0,
             ending: None,
             closing: Closing::No,
@@ -199,9 +202,14 @@ impl Connection {
         if version.is_none() {
             let ours = Version::ALL.into_iter().rev().find(|v| v.bit() & versions != 0);
             let theirs = Version::from_wire(header_version).or(ours).unwrap_or(Version::V10);
-            let text = alloc::format!(
-                "We support versions {versions:#x} (bitmap), you ask for {header_version:#04x}."
-            );
+            // Without a bitmap a peer speaks all versions up to that of its header.
+            let peers = bitmap.unwrap_or_else(|| {
+                let upto = u32::from(header_version).min(30);
+                (2 << upto) - 2
+            });
+            let (ours, peers) = (Version::describe(versions), Version::describe(peers));
+            let text =
+                alloc::format!("We support {ours}, you support {peers}, no common versions.");
             let error = OfError { kind: OfErrorKind::HelloIncompatible, data: text.into_bytes() };
             self.say_in(Dialect::plain(theirs), 0, &Message::Error(error));
             self.ending = Some("no common OpenFlow version");

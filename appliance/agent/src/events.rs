@@ -1,16 +1,23 @@
 //! What nobody asked for: packet-ins, removed rules, port changes, each to the connections that
 //! want it in their role (OpenFlow 1.3.5 §6.1.1, §7.3.10).
 
+use crate::PacketInLimit;
 use crate::connection::Connection;
 use alloc::vec::Vec;
 use ofproto::{Bridge, BridgeEvent, MissKind, PacketInEvent};
 use openflow::{Message, PacketInReason, RequestForward, Version};
+use sync::time::Nanos;
 
 /// Events dealt with in one call: what one poll may add to the outboxes.
 const PER_CALL: usize = 256;
 
 /// Carries events of the bridge to the connections; true when there was any.
-pub(crate) fn deliver(connections: &mut [Connection], bridge: &mut Bridge) -> bool {
+pub(crate) fn deliver(
+    connections: &mut [Connection],
+    bridge: &mut Bridge,
+    limit: Option<PacketInLimit>,
+    now: Nanos,
+) -> bool {
     for n in 0..PER_CALL {
         let Some(event) = bridge.take_event() else {
             return n > 0;
@@ -18,7 +25,7 @@ pub(crate) fn deliver(connections: &mut [Connection], bridge: &mut Bridge) -> bo
         match event {
             BridgeEvent::PacketIn(event) => {
                 for connection in connections.iter_mut() {
-                    packet_in(connection, &event);
+                    packet_in(connection, &event, limit, now);
                 }
             }
             BridgeEvent::FlowRemoved(removed) => {
@@ -39,13 +46,57 @@ pub(crate) fn deliver(connections: &mut [Connection], bridge: &mut Bridge) -> bo
                     }
                 }
             }
+            BridgeEvent::TableStatus(status) => {
+                let bit = 1 << status.reason as u8;
+                let message = Message::TableStatus(status);
+                for connection in connections.iter_mut() {
+                    let has_it = connection.version() >= Some(Version::V14);
+                    if has_it && connection.async_masks().table_status & bit != 0 {
+                        tell(connection, &message);
+                    }
+                }
+            }
         }
     }
     true
 }
 
+/// What a connection may still have of packet-ins, in packets times nanoseconds of a second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketInBucket {
+    tokens: u128,
+    filled: Nanos,
+}
+
+/// What a packet-in takes.
+const TOKENS_PER_PACKET: u128 = 1_000_000_000;
+
+impl PacketInBucket {
+    /// A full one.
+    pub(crate) fn full(now: Nanos) -> Self {
+        Self { tokens: u128::MAX, filled: now }
+    }
+
+    /// Whether another packet-in may go.
+    fn take(&mut self, limit: PacketInLimit, now: Nanos) -> bool {
+        let elapsed = u128::from(now.saturating_sub(self.filled).0);
+        let most = u128::from(limit.burst) * TOKENS_PER_PACKET;
+        let gained = elapsed * u128::from(limit.per_second);
+        self.tokens = self.tokens.saturating_add(gained).min(most);
+        self.filled = now;
+        let left = self.tokens.checked_sub(TOKENS_PER_PACKET);
+        self.tokens = left.unwrap_or(self.tokens);
+        left.is_some()
+    }
+}
+
 /// The packet-in as this connection should see it, if it should.
-fn packet_in(connection: &mut Connection, event: &PacketInEvent) {
+fn packet_in(
+    connection: &mut Connection,
+    event: &PacketInEvent,
+    limit: Option<PacketInLimit>,
+    now: Nanos,
+) {
     let Some(version) = connection.version() else {
         return;
     };
@@ -67,6 +118,12 @@ fn packet_in(connection: &mut Connection, event: &PacketInEvent) {
     };
     let wanted = connection.async_masks().packet_in & (1 << reason as u8) != 0;
     if !wanted || connection.controller_id != event.controller_id {
+        return;
+    }
+    if let Some(limit) = limit
+        && !connection.packet_ins.take(limit, now)
+    {
+        connection.n_lost += 1;
         return;
     }
     let mut message = event.packet_in.clone();
@@ -114,4 +171,24 @@ fn tell(connection: &mut Connection, message: &Message) {
         return;
     }
     connection.say(0, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packet_ins_come_at_their_rate_and_in_their_burst() {
+        let limit = PacketInLimit { per_second: 100, burst: 25 };
+        let mut bucket = PacketInBucket::full(Nanos::ZERO);
+        let passing = |bucket: &mut PacketInBucket, now: Nanos, n: u32| {
+            (0..n).filter(|_| bucket.take(limit, now)).count()
+        };
+        assert_eq!(passing(&mut bucket, Nanos::ZERO, 1000), 25);
+        assert_eq!(passing(&mut bucket, Nanos::from_millis(9), 10), 0);
+        assert_eq!(passing(&mut bucket, Nanos::from_millis(10), 10), 1);
+        assert_eq!(passing(&mut bucket, Nanos::from_millis(110), 1000), 10);
+        assert_eq!(passing(&mut bucket, Nanos::from_secs(3600), 1000), 25);
+        assert_eq!(passing(&mut bucket, Nanos::MAX, 1000), 25, "no clock is too late");
+    }
 }

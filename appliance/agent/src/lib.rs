@@ -20,7 +20,7 @@ mod role;
 mod table_features;
 pub mod unixctl;
 
-pub use agent::{Agent, AgentConfig, ControllerView, NetRequest};
+pub use agent::{Agent, AgentConfig, ControllerView, NetRequest, PacketInLimit};
 pub use outbox::Outbox;
 pub use remote::{Remote, RemoteState};
 

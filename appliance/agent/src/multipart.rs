@@ -14,8 +14,8 @@ use datapath::Dpif;
 use ofproto::{Bridge, Rule};
 use openflow::{
     GroupDesc, GroupStats, Message, MeterConfig, MeterStats, MultipartBody, MultipartItem,
-    MultipartKind, MultipartReply, MultipartRequest, MultipartWriter, OfErrorKind, OfPort,
-    TableMod, Version, bundle_flags,
+    MultipartKind, MultipartReply, MultipartRequest, MultipartWriter, OfErrorKind, OfPort, Version,
+    bundle_flags,
 };
 use sync::time::Nanos;
 
@@ -174,11 +174,7 @@ pub(crate) fn answer(
             }
             MultipartBody::Table(tables)
         }
-        MultipartRequest::TableDesc => {
-            let ids = 0..bridge.state().tables.n_tables();
-            let desc = |table_id| TableMod { table_id, ..TableMod::default() };
-            MultipartBody::TableDesc(ids.map(desc).collect())
-        }
+        MultipartRequest::TableDesc => MultipartBody::TableDesc(bridge.table_descs()),
         MultipartRequest::Port(port) => MultipartBody::Port(bridge.port_stats(port, dpif, now)?),
         MultipartRequest::PortDesc(OfPort::ANY) => {
             MultipartBody::PortDesc(bridge.ports().map(|port| port.desc()).collect())

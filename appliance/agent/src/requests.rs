@@ -118,7 +118,7 @@ fn act(
         Message::PacketOut(packet_out) => bridge.packet_out(&packet_out, version, dpif, now)?,
         Message::NxResume(packet) => bridge.resume(&packet, dpif, now)?,
         Message::PortMod(port_mod) => bridge.port_mod(&port_mod)?,
-        Message::TableMod(table_mod) => bridge.table_mod(&table_mod, version)?,
+        Message::TableMod(table_mod) => bridge.table_mod(&table_mod, version, now)?,
         Message::GroupMod(group_mod) => {
             bridge.group_mod(&group_mod, version, now)?;
             return Ok(Effect::Forward(Message::GroupMod(group_mod)));
@@ -306,8 +306,9 @@ fn bundle(
     if connection.role == ControllerRole::Secondary {
         return Err(OfErrorKind::RequestIsSecondary);
     }
+    let max_bytes = shared.config.max_bundled_bytes;
     let n_bytes = &mut shared.n_bundled_bytes;
-    match connection.bundles.handle(message, bytes, dialect, n_bytes, now)? {
+    match connection.bundles.handle(message, bytes, dialect, n_bytes, max_bytes, now)? {
         Step::Nothing => {}
         Step::Reply(reply) => connection.say(xid, &reply),
         Step::Commit(bundle, reply) => return Ok(Some((bundle, reply))),

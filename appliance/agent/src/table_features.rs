@@ -17,6 +17,8 @@ const GOTO_TABLE: u16 = 1;
 /// Actions (§7.2.5): output; TTL of MPLS set and decremented; VLAN and MPLS pushed and popped;
 /// set-queue; group; IP TTL set and decremented; set-field.
 const ACTIONS: [u16; 12] = [0, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25];
+/// `OFPTFF_INGRESS_TABLE`: what every table is (1.5.1 §7.3.5.18).
+const INGRESS_TABLE: u32 = 1;
 /// `oxm_class` of fields whose header goes on for another word; the lists here have no room for it.
 const EXPERIMENTER_CLASS: u16 = 0xffff;
 
@@ -26,6 +28,7 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
     let wildcards = fields(version, |_| true, false);
     let settable = fields(version, |field| field.spec().writable, false);
     let last = tables.n_tables().saturating_sub(1);
+    let abilities = (TableConfig::EVICTION | TableConfig::VACANCY_EVENTS).bits();
     let is_action = version >= Version::V15;
     let meter_instruction = (!is_action).then_some(METER);
     let actions: Vec<u16> = ACTIONS.into_iter().chain(is_action.then_some(METER_ACTION)).collect();
@@ -50,12 +53,12 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
         TableFeatures {
             table_id: id,
             // As Open vSwitch: tables have no names until somebody names them.
-            name: String::new(),
+            name: String::from(table.name()),
             command: 0,
-            features: 0,
+            features: if version >= Version::V15 { INGRESS_TABLE } else { 0 },
             metadata_match: u64::MAX,
             metadata_write: u64::MAX,
-            config: 0,
+            config: if version >= Version::V14 { abilities } else { 0 },
             max_entries: u32::try_from(table.max_rules()).unwrap_or(u32::MAX),
             properties,
         }

@@ -49,11 +49,16 @@ fn versions_are_negotiated_and_strangers_are_refused() {
                 let kinds: Vec<_> = heard
                     .iter()
                     .filter_map(|(_, message)| match message {
-                        Message::Error(error) => Some(error.kind),
+                        Message::Error(error) => Some((error.kind, error.data.clone())),
                         _ => None,
                     })
                     .collect();
-                assert_eq!(kinds, [OfErrorKind::HelloIncompatible], "{bitmap:?} {header}");
+                let [(OfErrorKind::HelloIncompatible, text)] = &kinds[..] else {
+                    panic!("{bitmap:?} {header}: {kinds:?}");
+                };
+                let text = String::from_utf8_lossy(text);
+                assert!(text.starts_with("We support ver"), "{text}");
+                assert!(text.ends_with(", no common versions."), "{text}");
                 assert_eq!(stage.agent.next_request(), Some(NetRequest::Close(conn)));
             }
         }

@@ -6,10 +6,11 @@ use crate::database::{DatabaseParts, SeedBridge, SeedPort, Seeding};
 use crate::mgmt;
 use crate::settings::Settings;
 use agent::AgentConfig;
+use agent::bridge_config::Version;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -144,7 +145,9 @@ fn seeding(config: &BootConfig, ports: &[PortParts]) -> Seeding {
     if config.self_check_one_in != default.self_check_one_in {
         other_config.insert("self-check".into(), config.self_check_one_in.to_string());
     }
+    let protocols = other_config.remove(PROTOCOLS).filter(|names| protocols(names).is_some());
     let bridge = SeedBridge {
+        protocols: protocols.iter().flat_map(|names| names.split(',')).map(String::from).collect(),
         name: config.bridge.clone(),
         fail_mode: (config.fail_mode == FailMode::Secure).then_some("secure"),
         controllers: config.controllers.iter().map(ToString::to_string).collect(),
@@ -154,12 +157,15 @@ fn seeding(config: &BootConfig, ports: &[PortParts]) -> Seeding {
     Seeding { bridges: vec![bridge], other_config }
 }
 
+/// `protocols`: the OpenFlow versions that may be spoken, by their names.
+const PROTOCOLS: &str = "protocols";
+
 /// The settings that the configuration names, over those that it has fields for. What does not fit
 /// is told of and left at its default: a switch that boots can be corrected.
 fn settings(config: &BootConfig, bridge: BridgeConfig) -> Settings {
     let self_check_one_in = config.self_check_one_in;
     let mut settings = Settings { bridge, self_check_one_in, ..Settings::default() };
-    for (key, value) in &config.other_config {
+    for (key, value) in config.other_config.iter().filter(|(key, _)| key != PROTOCOLS) {
         if let Err(problem) = settings.set(key, value) {
             log::error!("other_config: {problem}; the default stays");
         }
@@ -170,7 +176,22 @@ fn settings(config: &BootConfig, bridge: BridgeConfig) -> Settings {
 fn agent(config: &BootConfig) -> AgentConfig {
     let targets = config.controllers.iter();
     let controllers = targets.map(|target| SocketAddr::new(target.address, target.port)).collect();
-    AgentConfig { controllers, ..AgentConfig::default() }
+    let mut agent = AgentConfig { controllers, ..AgentConfig::default() };
+    if let Some((_, names)) = config.other_config.iter().find(|(key, _)| key == PROTOCOLS) {
+        match protocols(names) {
+            Some(versions) => agent.versions = versions,
+            None => log::error!(
+                "other_config: protocols={names}: expected OpenFlow10 to OpenFlow15, with commas; all are spoken"
+            ),
+        }
+    }
+    agent
+}
+
+/// The bitmap of the versions that Open vSwitch calls so.
+fn protocols(names: &str) -> Option<u32> {
+    let versions = names.split(',').map(Version::from_name);
+    versions.try_fold(0, |bits, version| Some(bits | version?.bit()))
 }
 
 /// Takes the NIC that `wanted` names.
@@ -312,6 +333,21 @@ mod tests {
         assert_eq!(parts.upcalls.mode, crate::UpcallMode::Thread);
         assert_eq!(parts.datapath.smc_enable, datapath::SmcEnable::On);
         assert_eq!(parts.self_check_one_in, 7);
+    }
+
+    #[test]
+    fn protocols_are_the_versions_that_the_agent_speaks() {
+        let versions = |names: &str| {
+            let pair = (String::from("protocols"), String::from(names));
+            let config = BootConfig { other_config: alloc::vec![pair], ..BootConfig::default() };
+            SwitchParts::from_seed(&config, machine(2)).expect("NICs").agent.versions
+        };
+        let all = AgentConfig::default().versions;
+        assert_eq!(versions("OpenFlow10,OpenFlow13"), Version::V10.bit() | Version::V13.bit());
+        assert_eq!(versions("OpenFlow15"), Version::V15.bit());
+        for wrong in ["OpenFlow16", "OpenFlow13,", "1.3", "OpenFlow1255"] {
+            assert_eq!(versions(wrong), all, "{wrong}");
+        }
     }
 
     #[test]

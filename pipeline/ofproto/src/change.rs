@@ -210,6 +210,10 @@ impl Bridge {
         if rule.is_hidden() && old.is_none() {
             table.n_hidden += 1;
         }
+        if let Some(evictable) = &mut table.evictable {
+            old.iter().for_each(|old| evictable.remove(old));
+            evictable.insert(&rule);
+        }
         drop(state);
         change.has_parts |= old.as_ref().is_some_and(|old| old.is_part());
         change.note(&Arc::clone(&rule), Step::Put { rule, old, used });
@@ -230,6 +234,9 @@ impl Bridge {
             return;
         }
         table.n_hidden -= usize::from(rule.is_hidden());
+        if let Some(evictable) = &mut table.evictable {
+            evictable.remove(rule);
+        }
         drop(state);
         change.note(rule, Step::TakeOut { rule: Arc::clone(rule), reason });
     }
@@ -296,6 +303,9 @@ impl Bridge {
             }
         }
         for id in change.table_ids() {
+            self.check_vacancy(id);
+        }
+        for id in change.table_ids() {
             let needs_purge = self.state.tables.get(id).is_some_and(|t| t.rules.n_removed() > 0);
             if needs_purge && let Some(table) = self.state.write().tables.get_mut(id) {
                 *budget -= table.rules.purge(change.version, *budget).min(*budget);
@@ -324,10 +334,17 @@ impl Bridge {
                     let match_ = rule.match_.expand();
                     table.rules.take_back_add(&match_, rule.priority, old.is_some());
                     table.n_hidden -= usize::from(rule.is_hidden() && old.is_none());
+                    if let Some(evictable) = &mut table.evictable {
+                        evictable.remove(rule);
+                        old.iter().for_each(|old| evictable.insert(old));
+                    }
                 }
                 Step::TakeOut { rule, .. } => {
                     table.rules.take_back_removal();
                     table.n_hidden += usize::from(rule.is_hidden());
+                    if let Some(evictable) = &mut table.evictable {
+                        evictable.insert(rule);
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What the bridge tells the agent, in a bounded queue.
 
 use alloc::collections::VecDeque;
-use openflow::{FlowRemoved, PacketIn, PortStatus};
+use openflow::{FlowRemoved, PacketIn, PortStatus, TableStatus};
 
 /// How a packet-in came about, which decides who gets it and what reason it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub enum BridgeEvent {
     FlowRemoved(FlowRemoved),
     /// A port came, went or changed.
     PortStatus(PortStatus),
+    /// A table has become full, or no longer is.
+    TableStatus(TableStatus),
 }
 
 /// The queue of events.

@@ -97,7 +97,7 @@ impl Bridge {
                 return Err(OfErrorKind::FlowModOverlap);
             }
             if table.n_rules() >= table.max_rules {
-                return Err(OfErrorKind::FlowModTableFull);
+                self.make_room(change, table_id)?;
             }
         }
         let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);

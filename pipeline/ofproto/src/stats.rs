@@ -61,7 +61,7 @@ impl Bridge {
         let stats = tables.map(|(id, table)| TableStats {
             table_id: id,
             // As Open vSwitch: tables have no names until somebody names them.
-            name: String::new(),
+            name: String::from(table.name()),
             wildcards: OFPFW10_ALL,
             abilities: TableAbilities::default(),
             max_entries: u32::try_from(table.max_rules).unwrap_or(u32::MAX),

@@ -5,8 +5,10 @@
 //! wants, so it sees all of a change or nothing. All lookups of a bridge ask for the version that
 //! the last finished change made; therefore rules removed in it can be forgotten at once.
 
+use crate::eviction::Evictable;
 use crate::rule::Rule;
-use crate::table_mod::TableMiss;
+use crate::table_mod::{TableMiss, TableSettings, VacancyWatch};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,6 +26,16 @@ pub struct Table {
     pub(crate) max_rules: usize,
     /// What to do with a packet that no rule matches.
     pub(crate) miss: TableMiss,
+    /// What is configured of it.
+    pub(crate) settings: TableSettings,
+    /// Whether a controller has it evict rules where there is no room.
+    pub(crate) evicts: bool,
+    /// The rules that can be evicted, if it evicts any.
+    pub(crate) evictable: Option<Box<Evictable>>,
+    /// The thresholds of vacancy events that were set last, in per cent.
+    pub(crate) thresholds: (u8, u8),
+    /// What of them is told, if it is.
+    pub(crate) watch: Option<VacancyWatch>,
     /// Packets looked up here.
     pub(crate) n_lookups: Counter,
     /// Those that found a rule.
@@ -41,6 +53,12 @@ impl Table {
     #[must_use]
     pub fn max_rules(&self) -> usize {
         self.max_rules
+    }
+
+    /// Its name; empty if it has none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.name
     }
 
     /// Packets looked up, and those of them that matched.
@@ -85,6 +103,11 @@ impl Tables {
             n_hidden: 0,
             max_rules: MAX_RULES,
             miss: TableMiss::Default,
+            settings: TableSettings::default(),
+            evicts: false,
+            evictable: None,
+            thresholds: (0, 0),
+            watch: None,
             n_lookups: Counter::new(),
             n_matched: Counter::new(),
         };

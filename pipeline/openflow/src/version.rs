@@ -1,5 +1,8 @@
 //! OpenFlow versions.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// A version of the protocol, ordered by age.
@@ -41,6 +44,30 @@ impl Version {
     #[must_use]
     pub const fn bit(self) -> u32 {
         1 << self.wire()
+    }
+
+    /// The version that Open vSwitch calls so: `OpenFlow10` to `OpenFlow15`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Version> {
+        let minor: u8 = name.strip_prefix("OpenFlow1")?.parse().ok()?;
+        Self::from_wire(minor.checked_add(1)?)
+    }
+
+    /// Versions as an error message names them.
+    #[must_use]
+    pub fn describe(bitmap: u32) -> String {
+        let n_bits = bitmap.count_ones();
+        let Some(highest) = bitmap.checked_ilog2() else { return String::from("no versions") };
+        let below = (bitmap >> 1).wrapping_add(1);
+        if n_bits == 1 {
+            return format!("version {highest:#04x}");
+        }
+        if below.is_power_of_two() {
+            return format!("version {highest:#04x} and earlier");
+        }
+        let bits = (0..u32::BITS).filter(|bit| bitmap & 1 << bit != 0);
+        let numbers: Vec<String> = bits.map(|bit| format!("{bit:#04x}")).collect();
+        format!("versions {}", numbers.join(", "))
     }
 
     /// The version that two peers use (1.3.5 §6.3.1): the highest in both bitmaps when the peer

@@ -76,5 +76,14 @@ pub(crate) fn words(event: &BridgeEvent) -> Vec<String> {
             words.extend(state.iter_names().map(|(name, _)| format!("state={name}")));
             words
         }
+        BridgeEvent::TableStatus(status) => {
+            let vacancy = status.table.vacancy.unwrap_or_default();
+            vec![
+                "table-status".to_owned(),
+                format!("reason={:?}", status.reason),
+                format!("table={}", status.table.table_id),
+                format!("vacancy={}", vacancy.current),
+            ]
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct SeedBridge {
     pub name: String,
     /// `fail_mode`, if it is to be said.
     pub fail_mode: Option<&'static str>,
+    /// `protocols`, by names.
+    pub protocols: Vec<String>,
     /// `controller`, by targets.
     pub controllers: Vec<String>,
     /// `other_config`.
@@ -92,6 +94,7 @@ impl SeedBridge {
             "ports": ["set", ports],
             "controller": ["set", controllers],
             "fail_mode": fail_mode,
+            "protocols": ["set", self.protocols],
             "other_config": map(&self.other_config),
         });
         insert("Bridge", format!("b{number}"), row)

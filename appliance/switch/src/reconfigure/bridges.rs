@@ -3,12 +3,12 @@
 use super::Control;
 use crate::bridges::{BridgeId, Bridges, MAX_BRIDGES, Member};
 use agent::bridge_config::{BridgeWanted, ControllerWay, FailMode, Wanted};
-use agent::{Agent, AgentConfig};
+use agent::{Agent, AgentConfig, PacketInLimit};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use flow::EtherAddr;
-use ofproto::{Bridge, BridgeConfig, Link, OfPort, PortSpec, Tunable};
+use ofproto::{Bridge, BridgeConfig, Link, OfPort, PortSpec, TableSettings, Tunable};
 use sync::time::Nanos;
 
 impl Control {
@@ -111,6 +111,9 @@ impl Control {
                 log::error!("{}: {}={value}: {why}", wanted.name, tunable.name());
             }
         }
+        for id in 0..bridge.state().tables.n_tables() {
+            bridge.configure_table(id, table_settings(wanted, id), now);
+        }
         let ways = wanted.controllers.iter().map(|controller| controller.way);
         *listen = ways
             .filter_map(|way| match way {
@@ -183,6 +186,24 @@ fn fail_mode(wanted: FailMode) -> ofproto::FailMode {
     }
 }
 
+/// What is wanted of a flow table. A field to group by that is none is passed over.
+fn table_settings(wanted: &BridgeWanted, id: u8) -> TableSettings {
+    let Some(table) = wanted.flow_tables.get(&id) else { return TableSettings::default() };
+    let part = |text: &String| {
+        let part = TableSettings::parse_field(text);
+        if part.is_none() {
+            log::error!("{}: table {id}: groups: {text} is no field", wanted.name);
+        }
+        part
+    };
+    TableSettings {
+        name: table.name.clone().unwrap_or_default(),
+        flow_limit: table.flow_limit,
+        evicts: table.evicts,
+        eviction_fields: table.groups.iter().filter_map(part).collect(),
+    }
+}
+
 /// How a bridge's agent is to behave.
 fn agent_config(template: &AgentConfig, wanted: &BridgeWanted) -> AgentConfig {
     let mut config = AgentConfig { controllers: Vec::new(), ..template.clone() };
@@ -198,6 +219,11 @@ fn agent_config(template: &AgentConfig, wanted: &BridgeWanted) -> AgentConfig {
         }
         if let Some(backoff) = controller.max_backoff_ms {
             config.max_backoff = Nanos::from_millis(backoff.max(1000).into());
+        }
+        if let Some(per_second) = controller.controller_rate_limit.filter(|rate| *rate > 0) {
+            let burst = controller.controller_burst_limit.filter(|burst| *burst > 0);
+            let burst = burst.unwrap_or(per_second / 4).max(1);
+            config.packet_in_limit = Some(PacketInLimit { per_second, burst });
         }
         if let ControllerWay::Connect(target) = controller.way {
             config.controllers.push(target);

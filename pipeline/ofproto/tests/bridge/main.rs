@@ -8,6 +8,7 @@ mod conjunctions;
 mod explosion;
 mod flow_mods;
 mod frames;
+mod full_tables;
 mod incremental;
 mod inline;
 mod lab;

@@ -28,7 +28,7 @@ pub use error::{TextError, TextProblem};
 pub use format::{ActionsText, FlowStatsText, InstructionsText};
 pub use group::{GroupText, parse_group};
 pub use meter::parse_meter;
-pub use parse_action::{parse_actions, parse_instructions};
+pub use parse_action::{parse_actions, parse_instructions, subfield as parse_subfield};
 pub use parse_flow::{parse_flow, parse_flow_line, parse_flow_with};
 
 /// A number as `ovs-ofctl` reads it: decimal, or hexadecimal after `0x`.

@@ -322,8 +322,11 @@ fn value_text(dst: Subfield) -> &'static str {
     dst.field.name()
 }
 
-/// `NXM_NX_REG0[0..15]`, `reg0[3]`, `reg0[]`, `reg0`.
-pub(super) fn subfield(text: &str) -> Result<Subfield> {
+/// Reads the name of a field or of a part of it: `NXM_NX_REG0[0..15]`, `reg0[3]`, `reg0[]`, `reg0`.
+///
+/// # Errors
+/// No such field, or no such part of it.
+pub fn subfield(text: &str) -> Result<Subfield> {
     let fail = || TextError::new(TextProblem::BadSubfield, text);
     let Some((name, bits)) = text.split_once('[') else {
         return field_named(text).map(Subfield::whole);
