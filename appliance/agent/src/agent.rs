@@ -232,7 +232,8 @@ impl Agent {
 
     /// A bounded piece of work; true when there was any.
     pub fn poll(&mut self, now: Nanos, bridge: &mut Bridge, dpif: &mut dyn Dpif) -> bool {
-        let mut worked = events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
+        let mut worked =
+            events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
         worked |= monitor::deliver(&mut self.connections, bridge, None, now);
         self.end_commits(bridge);
         let n = self.connections.len();
@@ -240,7 +241,8 @@ impl Agent {
             worked |= self.take_turn((self.turn + k) % n, now, bridge, dpif);
         }
         self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
-        worked |= events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
+        worked |=
+            events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
         for connection in &mut self.connections {
             connection.probe(self.shared.config.inactivity_probe, now);
             let late = connection.bundles.expire(&mut self.shared.n_bundled_bytes, now);

@@ -190,7 +190,7 @@ fn agent(config: &BootConfig) -> AgentConfig {
 
 /// The bitmap of the versions that Open vSwitch calls so.
 fn protocols(names: &str) -> Option<u32> {
-    let versions = names.split(',').map(Version::from_name);
+    let mut versions = names.split(',').map(Version::from_name);
     versions.try_fold(0, |bits, version| Some(bits | version?.bit()))
 }
 

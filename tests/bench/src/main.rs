@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod control;
+mod daemon;
 mod machine;
 mod rate;
 mod report;
@@ -38,6 +40,8 @@ struct Options {
 enum Comparison {
     /// Cycles per packet beside Open vSwitch with DPDK, natively on this machine.
     VersusOvs(versus::Options),
+    /// Flow-mods, bundles, dumps and echoes beside `ovs-vswitchd`, natively on this machine.
+    Control(control::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -59,8 +63,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    if let Some(Comparison::VersusOvs(options)) = &options.comparison {
-        return versus::run(options);
+    match &options.comparison {
+        Some(Comparison::VersusOvs(options)) => return versus::run(options),
+        Some(Comparison::Control(options)) => return control::run(options),
+        None => {}
     }
     let wants = |case| options.cases.is_empty() || options.cases.contains(&case);
     let machine = Machine::prepare()?;

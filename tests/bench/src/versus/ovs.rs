@@ -3,20 +3,18 @@
 
 use super::case::{Cache, Case};
 use super::{CONTROL_CORE, Measured, POLLING_CORE, cpu_time};
+use crate::daemon::{Killed, SCHEMA, run, wait_for};
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const DAEMON: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
-const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// What the distribution calls the packages that have the daemon and the ports in memory.
 const PACKAGES: [&str; 3] = ["openvswitch-switch-dpdk", "librte-net-pcap23", "librte-net-null23"];
-/// Until a daemon answers.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running Open vSwitch. Its processes end with it.
 #[derive(Debug)]
@@ -184,37 +182,4 @@ impl Ovs {
     fn appctl(&self, words: &[&str]) -> Result<String> {
         run(Command::new("ovs-appctl").arg("-t").arg(self.dir.join("ovs.ctl")).args(words))
     }
-}
-
-/// A child that ends when it is dropped.
-#[derive(Debug)]
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a command to its end and gives what it printed.
-fn run(command: &mut Command) -> Result<String> {
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|why| format!("{command:?}: {why}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{command:?}: {} {said}", output.status).into());
-    }
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-fn wait_for(path: &Path) -> Result<()> {
-    let begun = Instant::now();
-    while !path.exists() {
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("{} does not appear", path.display()).into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
