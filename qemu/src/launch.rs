@@ -280,7 +280,7 @@ impl StateDir {
 }
 
 /// The settings of the image by their names; the versions of OpenFlow are one of them.
-fn other_config(args: &crate::cli::Cli) -> Vec<(String, String)> {
+fn other_config(args: &crate::cli::RunArgs) -> Vec<(String, String)> {
     let protocols =
         (!args.protocols.is_empty()).then(|| ("protocols".to_owned(), args.protocols.join(",")));
     args.other_config.iter().cloned().chain(protocols).collect()
