@@ -240,6 +240,11 @@ impl Control {
         self.dpif.port_stats(port)
     }
 
+    /// What the tables of all cores have found.
+    pub fn hits(&self) -> crate::dpif::Hits {
+        self.dpif.hits()
+    }
+
     /// What became of the upcalls of a port, over all cores.
     pub fn upcall_stats(&self, port: datapath::PortNo) -> UpcallStats {
         self.dpif.upcall_stats(port)

@@ -31,7 +31,7 @@ pub use assemble::{PortParts, Switch, SwitchParts};
 pub use channel::ByteChannel;
 pub use control::Control;
 pub use database::{DatabaseParts, Disk, SeedBridge, SeedPort, Seeding};
-pub use dpif::RingDpif;
+pub use dpif::{Hits, RingDpif};
 pub use outlet::FirstForward;
 pub use pmd::Pmd;
 pub use seeded::{Machine, NoSuchNic};
