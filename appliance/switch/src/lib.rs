@@ -34,5 +34,5 @@ pub use database::{DatabaseParts, Disk, SeedBridge, SeedPort, Seeding};
 pub use dpif::{Hits, RingDpif};
 pub use outlet::FirstForward;
 pub use pmd::Pmd;
-pub use seeded::{Machine, NoSuchNic};
+pub use seeded::{Machine, SeedRefused};
 pub use upcalls::{UpcallConfig, UpcallConfigError, UpcallMode, UpcallStats};

@@ -226,3 +226,21 @@ fn untouched_ports_lose_nothing() {
     });
     bench.shutdown();
 }
+
+#[test]
+fn statements_are_a_seed() {
+    let statements = "add-br sw -- add-port sw p2 tag=7 -- set Interface p2 ofport_request=4 \
+                      -- set-fail-mode sw secure -- set open . other_config:max-idle=20000";
+    let bench = Bench::boot(Config::new(2).seed(|seed| seed.vsctl = statements.into()));
+    prints(
+        &bench,
+        &[
+            ("list-br", "sw"),
+            ("list-ports sw", "p2"),
+            ("get Interface p2 ofport", "4"),
+            ("get Port p2 tag", "7"),
+            ("get-fail-mode sw", "secure"),
+        ],
+    );
+    bench.shutdown();
+}

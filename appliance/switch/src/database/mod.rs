@@ -17,8 +17,10 @@ mod reconcile;
 mod seeding;
 mod status;
 mod view;
+mod vsctl;
 
 pub use seeding::{SeedBridge, SeedPort, Seeding};
+pub(crate) use vsctl::parse as parse_vsctl;
 
 use crate::mgmt::{Management, SocketId};
 use alloc::boxed::Box;
