@@ -37,7 +37,7 @@ use core::fmt;
 use flow::{Flow, Match};
 use openflow::{
     Action, FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, Instructions, Learn,
-    LearnSource, LearnTarget, OfPort,
+    LearnSource, LearnTarget, OfPort, Subfield,
 };
 use sync::time::Nanos;
 
@@ -80,7 +80,12 @@ impl Learned {
             match spec.dst {
                 LearnTarget::Match(dst) => {
                     let (old, old_mask) = match_.get(dst.field);
-                    let value = dst.put(old, value);
+                    let value = match (dst.put(old, value), u16::try_from(value)) {
+                        (_, Ok(port)) if dst == Subfield::SHORT_IN_PORT => {
+                            OfPort::from_u16(port).0.into()
+                        }
+                        (value, _) => value,
+                    };
                     match_.set(dst.field, value, old_mask | dst.mask());
                 }
                 LearnTarget::Load(dst) => {

@@ -33,8 +33,6 @@ mod pausing;
 mod ports;
 #[path = "bridge/selecting.rs"]
 mod selecting;
-#[path = "bridge/shortage.rs"]
-mod shortage;
 #[path = "bridge/soundness.rs"]
 mod soundness;
 #[path = "bridge/timeouts.rs"]

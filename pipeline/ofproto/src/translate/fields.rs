@@ -6,7 +6,10 @@ use crate::events::MissKind;
 use datapath::DropReason;
 use flow::proto::{VLAN_PRESENT, VLAN_VID_MASK};
 use flow::{Field, Prereq};
-use openflow::{ControllerAction, PacketInReason, Subfield};
+use openflow::{ControllerAction, OfPort, PacketInReason, Subfield};
+
+/// The bits of a port number that Nicira's fields have.
+const SHORT_PORT: u128 = 0xffff;
 
 impl Machine<'_> {
     /// Writes the bits of `mask` in a field, if the packet has it (OpenFlow 1.3.5 §7.2.5).
@@ -18,8 +21,15 @@ impl Machine<'_> {
         let mask = if field == Field::VlanVid { mask & u128::from(VLAN_VID_MASK) } else { mask };
         self.mask.add(field, mask);
         self.flow.set_masked(field, value, mask);
-        if field == Field::VlanTci {
-            self.settle_tag();
+        match field {
+            Field::VlanTci => self.settle_tag(),
+            // Nicira's port numbers have 16 bits.
+            Field::InPort if mask <= SHORT_PORT => {
+                let [.., high, low] = self.flow.in_port().to_be_bytes();
+                let port = OfPort::from_u16(u16::from_be_bytes([high, low]));
+                self.flow.set_in_port(port.0);
+            }
+            _ => {}
         }
     }
 

@@ -175,6 +175,8 @@ impl Machine<'_> {
     /// fields, stack and action set come back.
     pub(crate) fn run_clone(&mut self, list: Arc<[Action]>) {
         self.save(Some((self.action_set.clone(), self.stack.clone())));
+        // The copy's way ends here, so what was written so far is done to it, as in Open vSwitch.
+        self.steps.push(Step::ActionSet);
         self.steps.push(Step::Actions { list: List::Own(list), next: 0 });
     }
 

@@ -20,7 +20,6 @@ mod ports;
 mod rings;
 mod rounds;
 mod selecting;
-mod shortage;
 mod soundness;
 mod timeouts;
 mod tracing;

@@ -46,12 +46,20 @@ pub fn check_instructions(
     let mut packet = *match_.flow();
     check_list(&instructions.apply, &mut packet, context)?;
     // An action set runs at the end of the pipeline, on a packet that later tables may have changed:
-    // its prerequisites are checked against what is known here, as Open vSwitch does.
+    // its prerequisites are checked against what is known here, behind the rule's own list, as Open
+    // vSwitch does.
     if !instructions.write.iter().all(may_be_in_set) {
         return Err(OfErrorKind::ActionBadType);
     }
-    let mut packet = *match_.flow();
-    check_list(&instructions.write, &mut packet, context)
+    for action in &instructions.write {
+        match check_action(action, &packet, context) {
+            // Only what names its field must fit: a TTL may be decremented where there is one.
+            Err(OfErrorKind::ActionMatchInconsistent) if action.written().is_none() => {}
+            result => result?,
+        }
+        follow(action, &mut packet);
+    }
+    Ok(())
 }
 
 /// Checks a list of actions for packets of `match_` (or for one packet, by a match on all of it).

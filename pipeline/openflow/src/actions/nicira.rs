@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use flow::Field;
-
 use crate::{DEFAULT_PRIORITY, OfPort, Subfield};
 
 /// Makes a rule out of the packet (Nicira `LEARN`, `LEARN2`).
@@ -216,7 +214,7 @@ impl LearnSpec {
         match (self.src, self.dst) {
             (_, LearnTarget::Match(dst) | LearnTarget::Load(dst)) => dst.n_bits,
             (LearnSource::Field(src), LearnTarget::Output) => src.n_bits,
-            (LearnSource::Immediate(_), LearnTarget::Output) => Field::InPort.spec().n_bits,
+            (LearnSource::Immediate(_), LearnTarget::Output) => Subfield::SHORT_IN_PORT.n_bits,
         }
     }
 }

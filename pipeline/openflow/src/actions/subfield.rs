@@ -13,7 +13,14 @@ pub struct Subfield {
     pub n_bits: u8,
 }
 
+/// Bits of `NXM_OF_IN_PORT`.
+const SHORT_PORT_BITS: u8 = 16;
+
 impl Subfield {
+    /// Nicira's ingress port, all of it.
+    pub const SHORT_IN_PORT: Subfield =
+        Subfield { field: Field::InPort, offset: 0, n_bits: SHORT_PORT_BITS };
+
     /// The whole field.
     #[must_use]
     pub fn whole(field: Field) -> Subfield {
@@ -31,7 +38,16 @@ impl Subfield {
     /// Whether it is all of its field.
     #[must_use]
     pub fn is_whole(self) -> bool {
-        self.offset == 0 && self.n_bits == self.field.spec().n_bits
+        let whole = if self.is_short_port() { SHORT_PORT_BITS } else { self.field.spec().n_bits };
+        self.offset == 0 && self.n_bits == whole
+    }
+
+    /// Whether it is part of Nicira's 16-bit ingress port, not of the 32-bit one of OpenFlow 1.1 and
+    /// later. Both are one field, whose lower half says what the short one does.
+    #[must_use]
+    pub fn is_short_port(self) -> bool {
+        self.field == Field::InPort
+            && u16::from(self.offset) + u16::from(self.n_bits) <= u16::from(SHORT_PORT_BITS)
     }
 
     /// The largest value that fits.

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use flow::{Field, Match, WireId};
 
 use super::wire::{Put, Reader, Result};
-use crate::{OfErrorKind, OfPort, Version};
+use crate::{OfErrorKind, OfPort, Subfield, Version};
 
 /// Class of experimenters' fields.
 const CLASS_EXPERIMENTER: u16 = 0xffff;
@@ -206,11 +206,21 @@ pub(crate) fn read_field(reader: &mut Reader<'_>, bad_type: OfErrorKind) -> Resu
 
 /// Writes the header of a field on its own. Fields without one (which no decoder makes) are
 /// written as register 0.
-pub(crate) fn put_field(out: &mut Vec<u8>, field: Field, flavour: Flavour) {
+fn put_field(out: &mut Vec<u8>, field: Field, flavour: Flavour) {
     match field.wire_id(flavour.wire()).or_else(|| Field::Reg0.wire_id(0)) {
         Some(id) => put_header(out, id, false),
         None => out.zeros(4),
     }
+}
+
+/// The header that names the field of a subfield.
+pub(crate) fn put_part(out: &mut Vec<u8>, part: Subfield, flavour: Flavour) {
+    let flavour = match part.field {
+        Field::InPort if part.is_short_port() => Flavour::Nxm,
+        Field::InPort => Flavour::Oxm(Version::V13),
+        _ => flavour,
+    };
+    put_field(out, part.field, flavour);
 }
 
 /// The header as a table-features property lists it, if it has 32 bits.
@@ -231,7 +241,9 @@ pub(crate) fn read_set_field(reader: &mut Reader<'_>) -> Result<(Field, u128, u1
     if !field.is_valid(entry.value) || !field.spec().writable {
         return Err(OfErrorKind::ActionBadSetArgument);
     }
-    if mask == 0 || !Match::mask_is_allowed(field, mask) {
+    // Part of a field can be written also where a match could not ask for it: that is how
+    // `ovs-ofctl` says a load in OpenFlow 1.5.
+    if mask == 0 {
         return Err(OfErrorKind::ActionBadSetMask);
     }
     Ok((field, entry.value & mask, mask))

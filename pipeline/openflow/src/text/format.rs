@@ -2,9 +2,11 @@
 
 use core::fmt::{self, Display, Formatter};
 
+use flow::Field;
 use flow::text::{MatchText, NoNames, PortNames, PortText, ValueText};
 
 use super::nicira;
+use crate::Version;
 use crate::{
     Action, ControllerAction, DEFAULT_PRIORITY, FlowMod, FlowModCommand, FlowModFlags, FlowStats,
     Instructions, OfPort, PacketInReason, Subfield,
@@ -13,7 +15,9 @@ use crate::{
 impl Display for Subfield {
     /// `NXM_NX_REG0[]`, `NXM_NX_REG0[3]`, `NXM_NX_REG0[0..15]`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let name = self.field.wire_id(0).map_or(self.field.name(), |id| id.name);
+        let is_long_port = self.field == Field::InPort && !self.is_short_port();
+        let id = self.field.wire_id(if is_long_port { Version::V13.wire() } else { 0 });
+        let name = id.map_or(self.field.name(), |id| id.name);
         let last = u16::from(self.offset) + u16::from(self.n_bits) - 1;
         match (self.is_whole(), self.n_bits) {
             (true, _) => write!(f, "{name}[]"),

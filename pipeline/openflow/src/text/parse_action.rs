@@ -328,18 +328,21 @@ fn value_text(dst: Subfield) -> &'static str {
 /// No such field, or no such part of it.
 pub fn subfield(text: &str) -> Result<Subfield> {
     let fail = || TextError::new(TextProblem::BadSubfield, text);
-    let Some((name, bits)) = text.split_once('[') else {
-        return field_named(text).map(Subfield::whole);
+    let (name, bits) = match text.split_once('[') {
+        Some((name, bits)) => (name, bits.strip_suffix(']').ok_or_else(fail)?),
+        None => (text, ""),
     };
     let field = field_named(name)?;
-    let bits = bits.strip_suffix(']').ok_or_else(fail)?;
+    // Nicira's ingress port has 16 bits, that of OpenFlow 1.1 and later 32.
+    let is_short = matches!(name, "in_port" | "NXM_OF_IN_PORT");
     if bits.is_empty() {
-        return Ok(Subfield::whole(field));
+        return Ok(if is_short { Subfield::SHORT_IN_PORT } else { Subfield::whole(field) });
     }
     let (first, last) = bits.split_once("..").unwrap_or((bits, bits));
     let (first, last) = (int::<u8>(first)?, int::<u8>(last)?);
     let n_bits = last.checked_sub(first).and_then(|n| n.checked_add(1)).ok_or_else(fail)?;
-    Subfield::new(field, first, n_bits).ok_or_else(fail)
+    let part = Subfield::new(field, first, n_bits).ok_or_else(fail)?;
+    if is_short && !part.is_short_port() { Err(fail()) } else { Ok(part) }
 }
 
 fn field_named(name: &str) -> Result<Field> {

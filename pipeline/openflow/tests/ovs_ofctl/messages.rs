@@ -543,6 +543,9 @@ pub(crate) fn is_known(message: &Message, version: Version) -> bool {
 pub(crate) const FLOWS: &[&str] = &[
     "actions=drop",
     "actions=NORMAL",
+    "actions=learn(table=1,load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15],in_port=2),output:NXM_OF_IN_PORT[]",
+    "actions=move:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15],push:NXM_OF_IN_PORT[]",
+    "@2345 ip,actions=push_mpls:0x8847,write_actions(dec_ttl)",
     "in_port=1,actions=2",
     "in_port=LOCAL,actions=output:2,3,LOCAL,IN_PORT,FLOOD,ALL",
     "table=0,priority=10,tcp,nw_dst=1.2.3.4 idle_timeout=60 cookie=0x1 actions=output:2",

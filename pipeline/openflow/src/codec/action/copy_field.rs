@@ -52,6 +52,6 @@ pub(super) fn put(out: &mut Vec<u8>, src: Subfield, dst: Subfield, version: Vers
     out.u16(src.offset.into());
     out.u16(dst.offset.into());
     out.zeros(2);
-    oxm::put_field(out, src.field, Flavour::Oxm(version));
-    oxm::put_field(out, dst.field, Flavour::Oxm(version));
+    oxm::put_part(out, src, Flavour::Oxm(version));
+    oxm::put_part(out, dst, Flavour::Oxm(version));
 }

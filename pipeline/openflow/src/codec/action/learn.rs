@@ -149,7 +149,7 @@ pub(super) fn put(out: &mut Vec<u8>, learn: &Learn) {
             out.zeros(2);
         }
         if let Some(dst) = learn.result_dst {
-            oxm::put_field(out, dst.field, Flavour::Nxm);
+            oxm::put_part(out, dst, Flavour::Nxm);
         }
         learn.specs.iter().for_each(|spec| put_spec(out, spec));
     });
@@ -177,6 +177,6 @@ fn put_spec(out: &mut Vec<u8>, spec: &LearnSpec) {
 }
 
 fn put_part(out: &mut Vec<u8>, part: Subfield) {
-    oxm::put_field(out, part.field, Flavour::Nxm);
+    oxm::put_part(out, part, Flavour::Nxm);
     out.u16(part.offset.into());
 }

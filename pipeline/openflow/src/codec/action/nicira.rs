@@ -217,8 +217,8 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
             out.u16(src.n_bits.into());
             out.u16(src.offset.into());
             out.u16(dst.offset.into());
-            oxm::put_field(out, src.field, flavour(version));
-            oxm::put_field(out, dst.field, flavour(version));
+            oxm::put_part(out, src, flavour(version));
+            oxm::put_part(out, dst, flavour(version));
         }),
         Action::Load { dst, value } => put_nicira(out, REG_LOAD, |out| {
             put_subfield(out, dst, version);
@@ -286,7 +286,7 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
         Action::CheckPktLarger { len, dst } => put_nicira(out, CHECK_PKT_LARGER, |out| {
             out.u16(len);
             out.u16(dst.offset.into());
-            oxm::put_field(out, dst.field, flavour(version));
+            oxm::put_part(out, dst, flavour(version));
         }),
         Action::Group(group) => put_nicira(out, GROUP, |out| {
             out.zeros(2);
@@ -404,13 +404,13 @@ pub(super) fn read_subfield(r: &mut Reader<'_>) -> Result<Subfield> {
 
 fn put_subfield(out: &mut Vec<u8>, part: Subfield, version: Version) {
     out.u16(u16::from(part.offset) << 6 | u16::from(part.n_bits.saturating_sub(1)).min(0x3f));
-    oxm::put_field(out, part.field, flavour(version));
+    oxm::put_part(out, part, flavour(version));
 }
 
 /// As [`put_subfield`], with the header that is the same in all versions.
 pub(super) fn put_subfield_nxm(out: &mut Vec<u8>, part: Subfield) {
     out.u16(u16::from(part.offset) << 6 | u16::from(part.n_bits.saturating_sub(1)).min(0x3f));
-    oxm::put_field(out, part.field, Flavour::Nxm);
+    oxm::put_part(out, part, Flavour::Nxm);
 }
 
 fn read_subfield_at(r: &mut Reader<'_>, offset: u16, n_bits: u16) -> Result<Subfield> {
@@ -437,7 +437,7 @@ fn read_stack(r: &mut Reader<'_>) -> Result<Subfield> {
 fn put_stack(out: &mut Vec<u8>, subtype: u16, part: Subfield, version: Version) {
     put_nicira(out, subtype, |out| {
         out.u16(part.offset.into());
-        oxm::put_field(out, part.field, flavour(version));
+        oxm::put_part(out, part, flavour(version));
         out.u16(part.n_bits.into());
         out.zeros(6);
     });
