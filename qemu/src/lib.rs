@@ -3,7 +3,6 @@
 
 pub mod backend;
 pub mod command;
-pub mod database;
 pub mod hosts;
 pub mod pcap;
 pub mod ports;

@@ -5,7 +5,6 @@
 mod action_set;
 mod checksum;
 pub mod compare;
-mod explosion;
 mod frame;
 mod meter;
 pub mod random;
@@ -13,7 +12,6 @@ mod run;
 mod switch;
 mod vlan;
 
-pub use explosion::explosion;
 pub use frame::Frame;
 pub use switch::{Oracle, Output, PacketIn, Port, Rule, TableMiss, Unsupported, Verdict};
 pub use vlan::PortVlan;
