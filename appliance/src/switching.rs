@@ -19,7 +19,7 @@ use packet::{Pool, PoolConfig, PoolError, Region};
 use runtime::{console, cpu, entropy, memory, power, time};
 use seed::BootConfig;
 use spin::mutex::Mutex;
-use switch::{ByteChannel, DatabaseParts, Machine, NoSuchNic, Pmd, Switch, SwitchParts};
+use switch::{ByteChannel, DatabaseParts, Machine, Pmd, SeedRefused, Switch, SwitchParts};
 use sync::time::Nanos;
 use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
@@ -47,8 +47,8 @@ const LOG_BYTES: usize = 16;
 /// Why no switch could be built.
 #[derive(Debug)]
 pub(crate) enum BuildError {
-    /// The configuration names a NIC that is not there.
-    Nic(NoSuchNic),
+    /// The configuration does not fit.
+    Seed(SeedRefused),
     /// There is no room for packet buffers.
     Memory { needed_bytes: usize },
     /// The pool was refused.
@@ -58,7 +58,7 @@ pub(crate) enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nic(error) => error.fmt(f),
+            Self::Seed(error) => error.fmt(f),
             Self::Memory { needed_bytes } => {
                 let mib = needed_bytes.div_ceil(1 << 20);
                 write!(f, "too little memory: packet buffers need {mib} MiB; give the VM more")
@@ -89,7 +89,7 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
         memory: crate::heap_use,
         cycles: time::tsc,
     };
-    let parts = SwitchParts::from_seed(config, machine).map_err(BuildError::Nic)?;
+    let parts = SwitchParts::from_seed(config, machine).map_err(BuildError::Seed)?;
     Ok(Switch::new(parts, now()))
 }
 

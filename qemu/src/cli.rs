@@ -41,6 +41,27 @@ pub(crate) enum Command {
         #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
         cmdline: String,
     },
+    /// Read or write the disk of `--db`, while its VM is off.
+    #[command(subcommand)]
+    Db(DbCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Write the database of a disk to a file that ovsdb-tool and ovsdb-server open.
+    Extract {
+        /// Name or path of the disk, as in `--db`.
+        disk: String,
+        /// The file to write.
+        file: PathBuf,
+    },
+    /// Put a database file of ovsdb-server on a disk, in the place of what it holds.
+    Import {
+        /// Name or path of the disk, as in `--db`; made when there is none.
+        disk: String,
+        /// The file to read.
+        file: PathBuf,
+    },
 }
 
 /// What `--port` takes.
@@ -114,6 +135,15 @@ pub(crate) struct RunArgs {
     /// OpenFlow versions that may be spoken, such as OpenFlow10,OpenFlow13 [default: all].
     #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = protocol)]
     pub(crate) protocols: Vec<String>,
+    /// What a new database begins with, in statements of ovs-vsctl, such as "add-br br0 -- add-port br0
+    /// p1 tag=5", in place of the options for bridge, controllers and settings. Repeat it for more.
+    #[arg(long, value_name = "STATEMENTS")]
+    pub(crate) vsctl: Vec<String>,
+    /// Keep the configuration on a disk: a path, or a name for a file in the user's data folder. Made
+    /// when there is none. What it holds is in force in place of the options for ports, controllers and
+    /// settings [default: in memory, gone with the VM].
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) db: Option<String>,
     /// Translate one in N cache hits again and compare; 0 for never.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) self_check: u32,

@@ -13,6 +13,9 @@ use crate::vm::{Accel, Boot, Machine, Vm};
 const FIRST_NIC_SLOT: usize = 2;
 const FIRST_CONSOLE_SLOT: usize = 0x1b;
 const DISK_SLOT: usize = 0x1e;
+const DATABASE_SLOT: usize = 0x1d;
+/// By this serial the image knows the disk that is its own to write.
+const DATABASE_SERIAL: &str = "uniswitch-db";
 /// Transports of microvm are given out from the last down, as QEMU itself does it when asked for no
 /// place: so the guest's order is ours. The lowest are for consoles.
 const FIRST_NIC_TRANSPORT: usize = 23;
@@ -44,6 +47,9 @@ impl Vm {
         }
         for (i, nic) in self.nics.iter().enumerate() {
             self.nic(&mut line, i, nic);
+        }
+        if let Some(database) = &self.database {
+            self.database(&mut line, database);
         }
         line.0.extend(self.extra.iter().map(OsString::from));
         line.0
@@ -101,6 +107,18 @@ impl Vm {
         line.with_path("-chardev", &format!("socket,id=ctl{i},server=on,wait=off,path="), path, "");
         line.arg("-device", format!("virtio-serial-{place},id=serial{i},max_ports=1"));
         line.arg("-device", format!("virtconsole,bus=serial{i}.0,chardev=ctl{i}"));
+    }
+
+    fn database(&self, line: &mut Line, path: &Path) {
+        line.with_path("-drive", "if=none,id=db,format=raw,file=", path, "");
+        let place = match self.machine {
+            // Behind the NICs.
+            Machine::Microvm => {
+                format!("device,bus=virtio-mmio-bus.{}", FIRST_NIC_TRANSPORT - self.nics.len())
+            }
+            _ => format!("pci,disable-legacy=on,addr={DATABASE_SLOT:#x}"),
+        };
+        line.arg("-device", format!("virtio-blk-{place},drive=db,serial={DATABASE_SERIAL}"));
     }
 
     fn nic(&self, line: &mut Line, i: usize, nic: &Nic) {

@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::{BuildError, BuildOptions, Built, Progress, disk};
 use qemu::backend::Forward;
+use qemu::database;
 use qemu::ports::{Plan, PortError, guest_mac};
 use qemu::probe::{self, Qemu};
 use qemu::{Backend, Boot, DiskFormat, Machine, Nic, Vm, command};
 use seed::{Address, BootConfig, Management, NicMatch, OnPanic};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::cli::{Cli, Command, RunArgs};
+use crate::cli::{Cli, Command, DbCommand, RunArgs};
 use crate::install;
 use crate::session;
 use crate::ui::{Event, Ui};
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: &Cli, ui: &mut Ui) -> Result<(), Stop> {
     }
     match &cli.command {
         Some(Command::Image { out, cmdline }) => make_images(out.as_deref(), cmdline, ui, &stop),
+        Some(Command::Db(command)) => db(command, ui),
         None => run_vm(&cli.run, ui, &stop),
     }
 }
@@ -60,7 +62,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     let machine = Machine::from(args.machine);
     let dir = StateDir::new(args)?;
     let plan = Plan::new(&specs, dir.path());
-    check_count(&plan, machine)?;
+    check_count(&plan, machine, args.db.is_some())?;
     plan.check()?;
     let mut ovsdb = args.ovsdb.unwrap_or(GUEST_OVSDB);
     if !args.print {
@@ -80,6 +82,9 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     notes.into_iter().for_each(|text| ui.show(&Event::Note { text }));
 
     let mut vm = describe(args, &qemu, boot, &plan, (ovsdb, dir.path()));
+    if let Some(name) = &args.db {
+        vm.database = Some(database_disk(name, ui)?);
+    }
     if vm.accel == qemu::Accel::Tcg
         && let Some(why) = probe::accelerator().1
     {
@@ -101,6 +106,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         ports: plan.seeds.clone(),
         self_check_one_in: args.self_check,
         other_config: other_config(args),
+        vsctl: args.vsctl.join(" -- "),
         log: args.log.into(),
         on_panic: OnPanic::PowerOff,
         ..BootConfig::default()
@@ -113,9 +119,36 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     session::run(args, (&vm, ovsdb), &plan, ui, stop)
 }
 
-fn check_count(plan: &Plan, machine: Machine) -> Result<(), PortError> {
-    // One NIC is management.
-    let max = machine.max_nics() - 1;
+fn db(command: &DbCommand, ui: &mut Ui) -> Result<(), Stop> {
+    let (path, bytes) = match command {
+        DbCommand::Extract { disk, file } => {
+            let text = database::extract(&database::path(disk)?)?;
+            write(file, &text)?;
+            (file.clone(), text.len())
+        }
+        DbCommand::Import { disk, file } => {
+            let disk = database::path(disk)?;
+            database::import(&disk, file)?;
+            let size = fs::metadata(file).map_or(0, |data| data.len());
+            (disk, usize::try_from(size).unwrap_or(usize::MAX))
+        }
+    };
+    ui.show(&Event::Wrote { path: path.display().to_string(), bytes });
+    Ok(())
+}
+
+/// The disk for the database, made if it is not there.
+fn database_disk(name: &str, ui: &mut Ui) -> Result<PathBuf, Stop> {
+    let path = database::path(name)?;
+    let is_new = database::create(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let what = if is_new { "goes to the new disk" } else { "comes from the disk" };
+    ui.show(&Event::Note { text: format!("the configuration {what} {}", path.display()) });
+    Ok(path)
+}
+
+fn check_count(plan: &Plan, machine: Machine, has_database: bool) -> Result<(), PortError> {
+    // One NIC is management; a disk takes a place of its own kind, but for machines without PCI.
+    let max = machine.max_nics() - 1 - usize::from(has_database && machine == Machine::Microvm);
     if plan.nics.len() > max {
         return Err(PortError::TooMany { n: plan.nics.len(), max, machine: machine.name() });
     }

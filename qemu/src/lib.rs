@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod command;
+pub mod database;
 pub mod hosts;
 pub mod pcap;
 pub mod ports;

@@ -127,6 +127,8 @@ pub struct Vm {
     pub consoles: Vec<PathBuf>,
     /// Socket of QEMU's own control protocol.
     pub qmp: Option<PathBuf>,
+    /// The disk on which the image keeps its database, a raw file; it is written to.
+    pub database: Option<PathBuf>,
     /// Further arguments, as they are.
     pub extra: Vec<String>,
 }
@@ -148,6 +150,7 @@ impl Vm {
             nics: Vec::new(),
             consoles: vec![dir.join("ctl"), dir.join("appctl")],
             qmp: Some(dir.join("qmp")),
+            database: None,
             extra: Vec::new(),
         }
     }

@@ -277,16 +277,29 @@ impl Agent {
         probes.chain(bundles).chain(self.remotes.values().filter_map(Remote::deadline)).min()
     }
 
+    /// The configured controller with this address: how it fares, and if it is connected, its role.
+    pub fn remote(&self, target: SocketAddr) -> Option<(&Remote, Option<&'static str>)> {
+        let remote = self.remotes.values().find(|remote| remote.target == target)?;
+        let RemoteState::Connected { conn, .. } = remote.state() else {
+            return Some((remote, None));
+        };
+        let connection = self.connections.iter().find(|connection| connection.id == conn);
+        let role = connection.filter(|c| c.dialect.is_some()).map(|c| role_name(c.role));
+        Some((remote, role))
+    }
+
+    /// How many peers that connected to us are past their handshake.
+    pub fn n_accepted(&self) -> usize {
+        let accepted = self.connections.iter().filter(|connection| connection.remote.is_none());
+        accepted.filter(|connection| connection.dialect.is_some()).count()
+    }
+
     /// The configured controllers, then those that connected to us.
     pub fn controllers(&self) -> Vec<ControllerView> {
         let view = |target: SocketAddr, connection: Option<&Connection>| ControllerView {
             target: alloc::format!("tcp:{target}"),
             connected: connection.is_some_and(|c| c.dialect.is_some()),
-            role: match connection.map(|c| c.role) {
-                Some(ControllerRole::Primary) => "master",
-                Some(ControllerRole::Secondary) => "slave",
-                _ => "other",
-            },
+            role: connection.map_or("other", |c| role_name(c.role)),
         };
         let find = |conn: ConnId| self.connections.iter().find(|c| c.id == conn);
         let configured = self.remotes.values().map(|remote| match remote.state() {
@@ -436,6 +449,15 @@ impl Agent {
                 Closing::Asked(_) | Closing::Aborted => {}
             }
         }
+    }
+}
+
+/// A role as Open vSwitch writes it.
+fn role_name(role: ControllerRole) -> &'static str {
+    match role {
+        ControllerRole::Primary => "master",
+        ControllerRole::Secondary => "slave",
+        _ => "other",
     }
 }
 

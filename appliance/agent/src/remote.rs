@@ -49,6 +49,10 @@ pub struct Remote {
     backoff: Nanos,
     max_backoff: Nanos,
     attempts: u64,
+    /// When it was connected last, and when that ended.
+    connected: Option<Nanos>,
+    disconnected: Option<Nanos>,
+    last_error: Option<&'static str>,
 }
 
 impl Remote {
@@ -60,6 +64,9 @@ impl Remote {
             backoff: Nanos::ZERO,
             max_backoff: max_backoff.max(FIRST_BACKOFF),
             attempts: 0,
+            connected: None,
+            disconnected: None,
+            last_error: None,
         }
     }
 
@@ -83,6 +90,7 @@ impl Remote {
         if let RemoteState::Connecting { since } = self.state
             && now.saturating_sub(since) > ATTEMPT_LIMIT
         {
+            self.last_error = Some("the attempt to connect timed out");
             self.failed(now);
         }
         match self.state {
@@ -98,11 +106,13 @@ impl Remote {
     /// The attempt succeeded.
     pub fn connected(&mut self, conn: ConnId, now: Nanos) {
         self.state = RemoteState::Connected { conn, since: now };
+        self.connected = Some(now);
     }
 
     /// The attempt failed. News of an earlier attempt, given up long ago, changes nothing.
     pub fn attempt_failed(&mut self, now: Nanos) {
         if matches!(self.state, RemoteState::Connecting { .. }) {
+            self.last_error = Some("no connection could be had");
             self.failed(now);
         }
     }
@@ -123,7 +133,33 @@ impl Remote {
         {
             self.backoff = Nanos::ZERO;
         }
+        self.disconnected = Some(now);
+        self.last_error = Some("the connection was lost");
         self.failed(now);
+    }
+
+    /// Its state in Open vSwitch's words.
+    pub fn state_name(&self) -> &'static str {
+        match self.state {
+            RemoteState::Backoff { .. } => "BACKOFF",
+            RemoteState::Connecting { .. } => "CONNECTING",
+            RemoteState::Connected { .. } => "ACTIVE",
+        }
+    }
+
+    /// How long ago it was connected last.
+    pub fn since_connect(&self, now: Nanos) -> Option<Nanos> {
+        self.connected.map(|at| now.saturating_sub(at))
+    }
+
+    /// How long ago the connection was lost last.
+    pub fn since_disconnect(&self, now: Nanos) -> Option<Nanos> {
+        self.disconnected.map(|at| now.saturating_sub(at))
+    }
+
+    /// What went wrong last.
+    pub fn last_error(&self) -> Option<&'static str> {
+        self.last_error
     }
 
     /// When [`Remote::wants_attempt`] should be asked again.

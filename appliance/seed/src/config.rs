@@ -13,6 +13,8 @@ use crate::Mac;
 pub const MAX_SETTINGS: usize = 64;
 /// Longest name or value of such a setting.
 const MAX_WORD_BYTES: usize = 64;
+/// Longest text of statements.
+const MAX_VSCTL_BYTES: usize = 8192;
 /// Data ports that a seed may name.
 pub const MAX_PORTS: usize = 255;
 /// Controllers that a seed may name.
@@ -51,6 +53,9 @@ pub struct BootConfig {
     /// Settings by their names, as in `other_config` of Open vSwitch's database; the switch knows
     /// which there are.
     pub other_config: Vec<(String, String)>,
+    /// The configuration in statements of `ovs-vsctl`, with `--` between them; if there are any, bridge,
+    /// ports, controllers and settings above do not count.
+    pub vsctl: String,
     /// Log records below this level are not written.
     pub log: LogLevel,
     /// What the image does after it has reported a panic.
@@ -157,6 +162,7 @@ impl Default for BootConfig {
             mac_table_size: 8192,
             self_check_one_in: SELF_CHECK_ONE_IN,
             other_config: Vec::new(),
+            vsctl: String::new(),
             log: LogLevel::Info,
             on_panic: OnPanic::Reset,
         }
@@ -188,6 +194,8 @@ pub enum Invalid {
     Address,
     /// MAC age of 0, or a table of no entries or over a million.
     MacTable,
+    /// Statements of `ovs-vsctl` that are too long or hold what a command line cannot carry.
+    Vsctl,
     /// Too many settings by name, or one that is no word.
     OtherConfig,
 }
@@ -208,6 +216,7 @@ impl fmt::Display for Invalid {
             Self::OtherConfig => {
                 "other_config takes at most 64 pairs of 1 to 64 letters, digits and -_.: each"
             }
+            Self::Vsctl => "vsctl takes at most 8192 printable characters, no double quotes",
             Self::MacTable => "the MAC table needs an age from 1 s and 1 to 1000000 entries",
         })
     }
@@ -239,6 +248,10 @@ impl BootConfig {
             || !self.other_config.iter().all(|(key, value)| is_word(key) && is_word(value))
         {
             return Err(Invalid::OtherConfig);
+        }
+        let is_carried = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"';
+        if self.vsctl.len() > MAX_VSCTL_BYTES || !self.vsctl.bytes().all(is_carried) {
+            return Err(Invalid::Vsctl);
         }
         self.validate_ports()
     }

@@ -64,7 +64,7 @@ impl BootConfig {
         let mut reader = Reader::default();
         let mut unknown = Vec::new();
         let mut is_configured = false;
-        for word in text.split_ascii_whitespace() {
+        for word in words(text) {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match reader.word(key, value) {
                 Ok(()) => is_configured = true,
@@ -78,6 +78,16 @@ impl BootConfig {
         config.validate().map_err(TextError::Invalid)?;
         Ok(FromText { config, unknown, is_configured })
     }
+}
+
+/// Words between white space, which counts for nothing inside double quotes.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    let is_end = move |c: char| {
+        is_quoted ^= c == '"';
+        c.is_ascii_whitespace() && !is_quoted
+    };
+    text.split(is_end).filter(|word| !word.is_empty())
 }
 
 enum Refused {
@@ -119,6 +129,14 @@ impl Reader {
             "self-check" => {
                 let one_in = fits(or_off::<u32>(value), "a number or off")?;
                 config.self_check_one_in = one_in.unwrap_or(0);
+            }
+            "vsctl" => {
+                let value = value.strip_prefix('"').unwrap_or(value);
+                let value = value.strip_suffix('"').unwrap_or(value);
+                if !config.vsctl.is_empty() {
+                    config.vsctl.push_str(" -- ");
+                }
+                config.vsctl.push_str(value);
             }
             "log" => {
                 config.log =
@@ -319,6 +337,9 @@ impl fmt::Display for BootConfig {
         }
         for (key, value) in &self.other_config {
             write!(f, " other_config:{key}={value}")?;
+        }
+        if !self.vsctl.is_empty() {
+            write!(f, " vsctl=\"{}\"", self.vsctl)?;
         }
         write!(f, " log={} on-panic={}", self.log.name(), self.on_panic.name())
     }

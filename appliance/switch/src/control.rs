@@ -240,6 +240,11 @@ impl Control {
         self.dpif.port_stats(port)
     }
 
+    /// What the tables of all cores have found.
+    pub fn hits(&self) -> crate::dpif::Hits {
+        self.dpif.hits()
+    }
+
     /// What became of the upcalls of a port, over all cores.
     pub fn upcall_stats(&self, port: datapath::PortNo) -> UpcallStats {
         self.dpif.upcall_stats(port)
@@ -302,8 +307,8 @@ impl Control {
         while let Some(event) = network.stack.next_event() {
             worked = true;
             match event {
-                Event::Accepted { id, peer, port } if port == self.databases.listen => {
-                    if !self.databases.accepted(id, peer, now) {
+                Event::Accepted { id, peer, port } if self.databases.listens_on(port) => {
+                    if !self.databases.accepted(id, peer, port, now) {
                         network.stack.abort(id);
                     }
                 }
@@ -319,6 +324,7 @@ impl Control {
                         None => network.stack.abort(id),
                     }
                 }
+                Event::Connected(id) if self.databases.connected(id, now) => {}
                 Event::Connected(id) => {
                     let known = network.connecting.remove(&id).and_then(|(bridge, k)| {
                         let agent = &mut self.bridges.get_mut(bridge)?.agent;
@@ -331,7 +337,7 @@ impl Control {
                 }
                 Event::Closed(id) => {
                     network.closing.retain(|&closing| closing != id);
-                    self.databases.closed(id);
+                    self.databases.closed(id, now);
                     let open = network.open.iter().position(|(open, _)| *open == id);
                     if let Some((_, bridge)) = open.map(|k| network.open.remove(k))
                         && let Some(member) = self.bridges.get_mut(bridge)
@@ -388,7 +394,8 @@ impl Control {
             return;
         };
         network.connect(&mut self.bridges, now);
-        let mut queued = self.databases.tell(&mut network.stack);
+        let doors: Vec<u16> = network.doors().collect();
+        let mut queued = self.databases.tell(&mut network.stack, &doors, now);
         for &(id, bridge) in &network.open {
             let Some(Member { agent, .. }) = self.bridges.get_mut(bridge) else { continue };
             let Some(outbox) = agent.output(ConnId(id.0)) else {

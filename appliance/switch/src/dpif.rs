@@ -74,6 +74,21 @@ pub struct RingDpif {
     now: Nanos,
 }
 
+/// Packets by the table that found them; one that recirculates counts each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// The exact-match cache.
+    pub emc: u64,
+    /// The signature cache.
+    pub smc: u64,
+    /// The megaflows of the port.
+    pub megaflow: u64,
+    /// Subtables that were searched for those.
+    pub probes: u64,
+    /// None: upcalls.
+    pub misses: u64,
+}
+
 impl RingDpif {
     pub(crate) fn new(
         links: Vec<CoreLink>,
@@ -328,6 +343,19 @@ impl RingDpif {
     }
 
     /// Every core's counters, the control core's last.
+    /// What the tables of all cores have found since boot.
+    pub(crate) fn hits(&self) -> Hits {
+        let mut sum = Hits::default();
+        for counters in self.core_counters() {
+            sum.emc += counters.emc_hits.get();
+            sum.smc += counters.smc_hits.get();
+            sum.megaflow += counters.megaflow_hits.get();
+            sum.probes += counters.hit_probes.get();
+            sum.misses += counters.misses.get();
+        }
+        sum
+    }
+
     pub(crate) fn core_counters(&self) -> impl Iterator<Item = &CoreCounters> {
         self.links.iter().map(|link| &*link.counters).chain([&*self.own_counters])
     }

@@ -2,7 +2,7 @@
 
 use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
-use crate::database::{DatabaseParts, SeedBridge, SeedPort, Seeding};
+use crate::database::{DatabaseParts, SeedBridge, SeedPort, Seeding, parse_vsctl};
 use crate::mgmt;
 use crate::settings::Settings;
 use agent::AgentConfig;
@@ -43,17 +43,23 @@ pub struct Machine {
     pub cycles: fn() -> u64,
 }
 
-/// The seed names a NIC that the machine does not have (or names it twice).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoSuchNic(pub NicMatch);
+/// Why a seed makes no switch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SeedRefused {
+    /// It names a NIC that the machine does not have (or names it twice).
+    NoSuchNic(NicMatch),
+    /// A statement of `ovs-vsctl` that is not understood, and why.
+    Vsctl(String),
+}
 
-impl fmt::Display for NoSuchNic {
+impl fmt::Display for SeedRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            NicMatch::Mac(mac) => {
+        match self {
+            Self::Vsctl(why) => write!(f, "vsctl: {why}"),
+            Self::NoSuchNic(NicMatch::Mac(mac)) => {
                 write!(f, "no NIC has the address {mac} that the configuration names")
             }
-            NicMatch::Index(index) => {
+            Self::NoSuchNic(NicMatch::Index(index)) => {
                 write!(f, "there is no NIC number {index} (the first is 0)")
             }
         }
@@ -64,8 +70,8 @@ impl SwitchParts {
     /// The parts of the switch that `config` describes, on this machine.
     ///
     /// # Errors
-    /// When the configuration names a NIC that is not there.
-    pub fn from_seed(config: &BootConfig, machine: Machine) -> Result<Self, NoSuchNic> {
+    /// When the configuration names a NIC that is not there, or has a statement that is none.
+    pub fn from_seed(config: &BootConfig, machine: Machine) -> Result<Self, SeedRefused> {
         let mut nics: Vec<_> = machine.nics.into_iter().map(Some).collect();
         let management = match config.management {
             None => None,
@@ -83,9 +89,15 @@ impl SwitchParts {
             u64::from_be_bytes([0, 0, a, b, c, d, e, f])
         });
         let settings = settings(config, bridge(config, datapath_id, machine.random));
-        let ports = ports(config, &mut nics)?;
+        let mut ports = ports(config, &mut nics)?;
         let mut database = machine.database;
-        database.seed.get_or_insert_with(|| seeding(config, &ports));
+        if config.vsctl.is_empty() {
+            database.seed.get_or_insert_with(|| seeding(config, &ports));
+        } else {
+            // Statements say which ports there are.
+            ports.iter_mut().for_each(|port| port.of = OfPort::ANY);
+            database.seed = Some(parse_vsctl(&config.vsctl).map_err(SeedRefused::Vsctl)?);
+        }
         Ok(Self {
             bridge: settings.bridge,
             agent: agent(config),
@@ -154,7 +166,7 @@ fn seeding(config: &BootConfig, ports: &[PortParts]) -> Seeding {
         other_config: own,
         ports: ports.collect(),
     };
-    Seeding { bridges: vec![bridge], other_config }
+    Seeding { bridges: vec![bridge], other_config, ..Seeding::default() }
 }
 
 /// `protocols`: the OpenFlow versions that may be spoken, by their names.
@@ -198,18 +210,18 @@ fn protocols(names: &str) -> Option<u32> {
 fn take(
     nics: &mut [Option<Box<dyn Netdev>>],
     wanted: NicMatch,
-) -> Result<Box<dyn Netdev>, NoSuchNic> {
+) -> Result<Box<dyn Netdev>, SeedRefused> {
     let found = nics.iter_mut().enumerate().find(|(index, nic)| {
         nic.as_ref().is_some_and(|nic| wanted.matches(Mac(nic.info().mac), *index))
     });
-    found.and_then(|(_, nic)| nic.take()).ok_or(NoSuchNic(wanted))
+    found.and_then(|(_, nic)| nic.take()).ok_or(SeedRefused::NoSuchNic(wanted))
 }
 
 /// The data ports: those that the configuration names, else every NIC that is left.
 fn ports(
     config: &BootConfig,
     nics: &mut [Option<Box<dyn Netdev>>],
-) -> Result<Vec<PortParts>, NoSuchNic> {
+) -> Result<Vec<PortParts>, SeedRefused> {
     let mut ports = Vec::new();
     if config.ports.is_empty() {
         for (netdev, number) in nics.iter_mut().filter_map(Option::take).zip(1_u32..) {
@@ -245,7 +257,6 @@ fn address(address: Address) -> mgmt::Address {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::String;
     use netdev::fake::Replay;
     use packet::PoolConfig;
     use seed::{Management, PortSeed};
@@ -310,7 +321,7 @@ mod tests {
         let management = Some(Management { nic: missing, address: Address::Dhcp });
         let config = BootConfig { management, ..BootConfig::default() };
         let refused = SwitchParts::from_seed(&config, machine(2)).err();
-        assert_eq!(refused, Some(NoSuchNic(missing)));
+        assert_eq!(refused, Some(SeedRefused::NoSuchNic(missing)));
     }
 
     #[test]

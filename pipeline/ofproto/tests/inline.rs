@@ -33,6 +33,8 @@ mod pausing;
 mod ports;
 #[path = "bridge/selecting.rs"]
 mod selecting;
+#[path = "bridge/shortage.rs"]
+mod shortage;
 #[path = "bridge/soundness.rs"]
 mod soundness;
 #[path = "bridge/timeouts.rs"]

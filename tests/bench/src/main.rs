@@ -7,6 +7,7 @@ mod daemon;
 mod machine;
 mod rate;
 mod report;
+mod tiers;
 mod versus;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -42,6 +43,8 @@ enum Comparison {
     VersusOvs(versus::Options),
     /// Flow-mods, bundles, dumps and echoes beside `ovs-vswitchd`, natively on this machine.
     Control(control::Options),
+    /// Cycles per packet of each table, of upcalls, and under attack, natively on this machine.
+    Tiers(tiers::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,6 +69,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     match &options.comparison {
         Some(Comparison::VersusOvs(options)) => return versus::run(options),
         Some(Comparison::Control(options)) => return control::run(options),
+        Some(Comparison::Tiers(options)) => return tiers::run(options),
         None => {}
     }
     let wants = |case| options.cases.is_empty() || options.cases.contains(&case);

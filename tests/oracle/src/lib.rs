@@ -5,6 +5,7 @@
 mod action_set;
 mod checksum;
 pub mod compare;
+mod explosion;
 mod frame;
 mod meter;
 pub mod random;
@@ -12,6 +13,7 @@ mod run;
 mod switch;
 mod vlan;
 
+pub use explosion::explosion;
 pub use frame::Frame;
 pub use switch::{Oracle, Output, PacketIn, Port, Rule, TableMiss, Unsupported, Verdict};
 pub use vlan::PortVlan;

@@ -41,7 +41,8 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     // How it is made and run.
     // The symbol section is written as `runtime` reads it: the format has one home.
     ("image", &["runtime"]),
-    ("qemu", &["image", "seed"]),
+    // The launcher reads and writes the disks on which images keep their database.
+    ("qemu", &["image", "ovsdb", "seed"]),
 ];
 
 /// Words that the code of a crate must not contain: absences that no `Cargo.toml` shows.

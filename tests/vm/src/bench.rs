@@ -143,6 +143,7 @@ impl Bench {
         vm.smp = config.smp;
         vm.memory_mib = config.memory_mib;
         vm.extra.clone_from(&config.extra);
+        vm.database.clone_from(&config.database);
         if reads_seed && !vm.extra.iter().any(|arg| arg.contains("opt/uniswitch/config")) {
             vm.write_seed(&config.seed, dir.path()).expect("a seed");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
 use qemu::{Accel, Machine};
 use seed::{Address, BootConfig, Management, NicMatch, OnPanic};
@@ -33,6 +34,8 @@ pub struct Config {
     pub seed: BootConfig,
     /// Whether the bench adds a management NIC on QEMU's user-mode network, as the first one.
     pub has_management: bool,
+    /// The disk on which the image keeps its database.
+    pub database: Option<PathBuf>,
     /// What is booted; none is the tree's image, with no command line.
     pub boot: Option<qemu::Boot>,
     /// Further arguments for QEMU.
@@ -61,6 +64,7 @@ impl Config {
             mtus: BTreeMap::new(),
             seed,
             has_management: true,
+            database: None,
             boot: None,
             extra: Vec::new(),
         }
@@ -113,6 +117,19 @@ impl Config {
     pub fn unmanaged(mut self) -> Self {
         self.has_management = false;
         self.seed.management = None;
+        self
+    }
+
+    /// With its database on this disk, which is made if it is not there.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn database(mut self, disk: &Path) -> Self {
+        if let Err(why) = qemu::database::create(disk) {
+            panic!("{}: {why}", disk.display());
+        }
+        self.database = Some(disk.into());
         self
     }
 

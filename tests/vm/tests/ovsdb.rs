@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use vm::frame::{host, plain};
@@ -224,5 +224,53 @@ fn untouched_ports_lose_nothing() {
         let arrived = bench.arrivals(2).take();
         assert_eq!(arrived.iter().filter(|got| **got == frame).count(), n_sent);
     });
+    bench.shutdown();
+}
+
+#[test]
+fn statements_are_a_seed() {
+    let statements = "add-br sw -- add-port sw p2 tag=7 -- set Interface p2 ofport_request=4 \
+                      -- set-fail-mode sw secure -- set open . other_config:max-idle=20000";
+    let bench = Bench::boot(Config::new(2).seed(|seed| seed.vsctl = statements.into()));
+    prints(
+        &bench,
+        &[
+            ("list-br", "sw"),
+            ("list-ports sw", "p2"),
+            ("get Interface p2 ofport", "4"),
+            ("get Port p2 tag", "7"),
+            ("get-fail-mode sw", "secure"),
+        ],
+    );
+    bench.shutdown();
+}
+
+#[test]
+fn the_switch_connects_to_a_manager() {
+    let bench = Bench::boot(Config::new(1));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    bench.vsctl(&["set-manager", &format!("tcp:10.0.2.2:{port}"), "ptcp:6641", "ssl:10.0.2.2"]);
+    let (mut stream, _) = listener.accept().expect("the switch");
+    stream.set_read_timeout(Some(WAIT)).expect("an option");
+    stream.write_all(br#"{"method":"list_dbs","params":[],"id":0}"#).expect("a switch that reads");
+    let (mut answer, mut bytes) = (String::new(), [0; 1024]);
+    while !answer.contains("Open_vSwitch") {
+        let n = stream.read(&mut bytes).expect("an answer");
+        assert!(n > 0, "hung up after {answer}");
+        answer += &String::from_utf8_lossy(&bytes[..n]);
+    }
+    let target = format!("tcp:10.0.2.2:{port}");
+    bench.vsctl(&["wait-until", "Manager", &target, "is_connected=true"]);
+    let ignored = bench.vsctl(&["get", "Manager", "ssl:10.0.2.2", "status"]);
+    assert!(ignored.contains("ignored"), "{ignored}");
+    bench.case("it comes back");
+    drop(stream);
+    let again = listener.accept().expect("the switch again");
+    bench.vsctl(&["del-manager"]);
+    let mut end = again.0;
+    end.set_read_timeout(Some(WAIT)).expect("an option");
+    // Probes may come before.
+    while !matches!(end.read(&mut bytes), Ok(0) | Err(_)) {}
     bench.shutdown();
 }

@@ -153,6 +153,8 @@ pub struct Server {
     n_durable: u64,
     log_failed: bool,
     breathe: fn(),
+    /// The table of `_Server` is filled.
+    is_described: bool,
 }
 
 impl Server {
@@ -165,7 +167,7 @@ impl Server {
         let own = Database::new(Schema::server(), uuids.fresh());
         let all = core::iter::once((own, Keeping::Memory)).chain(databases);
         let databases = all.map(|(database, keeping)| Served { database, keeping });
-        let mut server = Self {
+        Self {
             limits,
             id,
             uuids,
@@ -179,9 +181,8 @@ impl Server {
             n_durable: 0,
             log_failed: false,
             breathe: || {},
-        };
-        server.describe_databases();
-        server
+            is_described: false,
+        }
     }
 
     /// Has `breathe` called now and then in long transactions: they are not cut into pieces, but what
@@ -190,8 +191,12 @@ impl Server {
         self.breathe = breathe;
     }
 
-    /// Fills the table of `_Server` (ovsdb-server(5)).
+    /// Fills the table of `_Server` (ovsdb-server(5)): when the first client is there to read it, since
+    /// the text of the schemas takes as long as everything else that a server begins with.
     fn describe_databases(&mut self) {
+        if core::mem::replace(&mut self.is_described, true) {
+            return;
+        }
         let describe = |served: &Served| {
             let schema = served.database.schema();
             json!({"op": "insert", "table": "Database", "row": {"name": schema.name,
@@ -326,6 +331,7 @@ impl Server {
             ::log::warn!("ovsdb: {peer}: refused, {} clients are connected", self.sessions.len());
             return false;
         }
+        self.describe_databases();
         let mut session = Session::new(peer, self.limits.json, now);
         session.outbox.durable(self.n_durable.min(self.n_records));
         self.sessions.insert(id, session);

@@ -60,6 +60,9 @@ pub(crate) fn extract(database: &Database) -> Extracted {
     if root.cell("bridges").len() > MAX_BRIDGES {
         reading.remark(root, format!("bridges: beyond {MAX_BRIDGES}"));
     }
+    for manager in root.refs("manager_options", "Manager", MAX_REMOTES) {
+        reading.manager(manager);
+    }
     for bridge in root.refs("bridges", "Bridge", MAX_BRIDGES) {
         let wanted = reading.bridge(bridge);
         reading.extracted.wanted.bridges.push(wanted);
@@ -287,6 +290,15 @@ impl Reading {
             controller_rate_limit: row.number("controller_rate_limit", u32::MAX),
             controller_burst_limit: row.number("controller_burst_limit", u32::MAX),
             is_service: row.string("type") == Some("service"),
+        }
+    }
+
+    /// Managers are the database's own matter; here is told what of them has no effect.
+    fn manager(&mut self, row: Record<'_>) {
+        self.remark_set(row, &["inactivity_probe"]);
+        self.remark_keys(row, "other_config", &[]);
+        if remote(row.string("target").unwrap_or_default(), OPENFLOW_PORT).is_none() {
+            self.remark(row, "target: only tcp:ADDRESS[:PORT] and ptcp:[PORT] can be reached");
         }
     }
 

@@ -13,12 +13,15 @@
 //! probe its connection is closed with a line in the log.
 
 mod extract;
+mod managers;
 mod reconcile;
 mod seeding;
 mod status;
 mod view;
+mod vsctl;
 
 pub use seeding::{SeedBridge, SeedPort, Seeding};
+pub(crate) use vsctl::parse as parse_vsctl;
 
 use crate::mgmt::{Management, SocketId};
 use alloc::boxed::Box;
@@ -27,9 +30,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::net::SocketAddr;
+use managers::Managers;
 use ovsdb::store::{BlockDevice, Store};
-use ovsdb::{Bounds, ClientId, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids};
+use ovsdb::{
+    Bounds, CellChange, ClientId, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids,
+};
 use reconcile::Reconciler;
+use status::Extent;
 use sync::time::Nanos;
 
 /// The database that configures the switch, and the name of its root table.
@@ -71,8 +78,10 @@ impl Default for DatabaseParts {
 pub(crate) struct Databases {
     pub(crate) server: Server,
     pub(crate) reconciler: Reconciler,
+    managers: Managers,
     store: Option<Store<Box<dyn Disk>>>,
-    clients: Vec<SocketId>,
+    /// Connections, with our port; 0 where the switch connected.
+    clients: Vec<(SocketId, u16)>,
     is_seasoned: bool,
     pub(crate) listen: u16,
     epoch_ms: u64,
@@ -111,6 +120,7 @@ impl Databases {
         let mut databases = Self {
             server,
             reconciler: Reconciler::default(),
+            managers: Managers::default(),
             store,
             clients: Vec::new(),
             is_seasoned: false,
@@ -150,18 +160,36 @@ impl Databases {
         if self.store.is_some() { "on disk" } else { "in memory" }
     }
 
-    /// A client connected; false when there are too many.
-    pub(crate) fn accepted(&mut self, id: SocketId, peer: SocketAddr, now: Nanos) -> bool {
+    /// Whether who connects to this port is a client of the database.
+    pub(crate) fn listens_on(&self, port: u16) -> bool {
+        port == self.listen || self.managers.listens_on(port)
+    }
+
+    /// A client connected to `port` (0: the switch to it); false when there are too many.
+    pub(crate) fn accepted(
+        &mut self,
+        id: SocketId,
+        peer: SocketAddr,
+        port: u16,
+        now: Nanos,
+    ) -> bool {
         let is_taken = self.server.accepted(ClientId(id.0), format!("tcp:{peer}"), now);
         if is_taken {
-            self.clients.push(id);
+            self.clients.push((id, port));
         }
         is_taken
     }
 
+    /// A connection that the switch began is up; true when it is a manager's, and taken.
+    pub(crate) fn connected(&mut self, id: SocketId, now: Nanos) -> bool {
+        let peer = self.managers.connected(id, now);
+        peer.is_some_and(|peer| self.accepted(id, peer, 0, now))
+    }
+
     /// A connection is gone; it need not have been a client's.
-    pub(crate) fn closed(&mut self, id: SocketId) {
-        if let Some(at) = self.clients.iter().position(|&client| client == id) {
+    pub(crate) fn closed(&mut self, id: SocketId, now: Nanos) {
+        self.managers.closed(id, now);
+        if let Some(at) = self.clients.iter().position(|&(client, _)| client == id) {
             self.clients.swap_remove(at);
             self.server.closed(ClientId(id.0));
         }
@@ -170,7 +198,7 @@ impl Databases {
     /// Takes what clients sent.
     pub(crate) fn hear(&mut self, stack: &mut Management, now: Nanos) -> bool {
         let mut worked = false;
-        for &id in &self.clients {
+        for &(id, _) in &self.clients {
             let mut budget = BYTES_PER_ROUND;
             while budget > 0 {
                 let server = &mut self.server;
@@ -202,10 +230,13 @@ impl Databases {
         }
     }
 
-    /// Gives the stack what clients are told; true when there was anything.
-    pub(crate) fn tell(&mut self, stack: &mut Management) -> bool {
+    /// Gives the stack what clients are told, and connects to managers; true when anything was told.
+    /// `doors` are the ports of others.
+    pub(crate) fn tell(&mut self, stack: &mut Management, doors: &[u16], now: Nanos) -> bool {
+        let taken: Vec<u16> = doors.iter().copied().chain([self.listen]).collect();
+        self.managers.run(stack, &taken, now);
         let mut queued = false;
-        for &id in &self.clients {
+        for &(id, _) in &self.clients {
             let Some(outbox) = self.server.output(ClientId(id.0)) else { continue };
             let sent = stack.send(id, outbox.pending());
             outbox.consume(sent);
@@ -213,10 +244,18 @@ impl Databases {
         }
         while let Some((ClientId(id), _)) = self.server.next_close() {
             let id = SocketId(id);
-            self.clients.retain(|&client| client != id);
+            self.clients.retain(|&(client, _)| client != id);
+            self.managers.closed(id, now);
             stack.abort(id);
         }
         queued
+    }
+
+    /// The cells that tell how managers fare.
+    fn manager_status(&self, database: &Database, extent: Extent, now: Nanos) -> Vec<CellChange> {
+        let peers = |port: u16| self.clients.iter().filter(|(_, of)| *of == port).count();
+        let status = |row| self.managers.status(row, peers, now);
+        status::manager_changes(database, self.reconciler.extracted(), extent, status)
     }
 
     /// Milliseconds since 1970.

@@ -31,6 +31,13 @@ pub(crate) struct Reconciler {
     next_statistics: Nanos,
 }
 
+impl Reconciler {
+    /// What was read last.
+    pub(super) fn extracted(&self) -> &Extracted {
+        &self.extracted
+    }
+}
+
 impl Control {
     /// Follows the database, and tells it how the switch fares; true when anything happened.
     pub(crate) fn reconcile(&mut self, now: Nanos) -> bool {
@@ -47,6 +54,7 @@ impl Control {
             }
             let is_first = reconciler.read.is_none();
             reconciler.read = Some(commits);
+            self.databases.managers.follow(database);
             if is_first || extracted != reconciler.extracted {
                 let wanted = extracted.wanted.clone();
                 let is_new = is_first || wanted != reconciler.extracted.wanted;
@@ -80,7 +88,9 @@ impl Control {
         let cur_cfg = applied.is_settled.then_some(reconciler.extracted.next_cfg);
         let keeping = self.databases.keeping();
         let extracted = &reconciler.extracted;
-        let changes = status::changes(database, extracted, &applied, (extent, cur_cfg), keeping);
+        let mut changes =
+            status::changes(database, extracted, &applied, (extent, cur_cfg), keeping);
+        changes.extend(self.databases.manager_status(database, extent, now));
         let interval = statistics_interval(database);
         let wall_ms = self.databases.wall_ms(now);
         if !changes.is_empty()

@@ -7,6 +7,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use serde_json::{Map, Value, json};
 
+/// Columns of rows, by table and name of the row.
+pub(crate) type Columns = BTreeMap<(String, String), BTreeMap<String, Value>>;
+
 /// The boot configuration in the words of the database.
 #[derive(Clone, Debug, Default)]
 pub struct Seeding {
@@ -14,6 +17,11 @@ pub struct Seeding {
     pub bridges: Vec<SeedBridge>,
     /// `Open_vSwitch:other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// Targets of `Open_vSwitch:manager_options`.
+    pub managers: Vec<String>,
+    /// Further columns of rows, by table and name of the row (`.` is the root's): what stands here goes
+    /// before what the fields say.
+    pub columns: Columns,
 }
 
 /// A bridge that a new database has.
@@ -50,8 +58,20 @@ impl Seeding {
         let mut operations = Vec::new();
         let bridges = self.bridges.iter().enumerate();
         let bridges: Vec<Value> =
-            bridges.map(|(k, bridge)| bridge.insert(k, &mut operations)).collect();
-        let row = json!({"bridges": ["set", bridges], "other_config": map(&self.other_config)});
+            bridges.map(|(k, bridge)| bridge.insert(k, &self.columns, &mut operations)).collect();
+        let mut managers = Vec::new();
+        for (k, target) in self.managers.iter().enumerate() {
+            let (name, row) = (format!("m{k}"), json!({"target": target}));
+            managers.push(json!(["named-uuid", name]));
+            operations
+                .push(json!({"op": "insert", "table": "Manager", "uuid-name": name, "row": row}));
+        }
+        let row = json!({
+            "bridges": ["set", bridges],
+            "manager_options": ["set", managers],
+            "other_config": map(&self.other_config),
+        });
+        let row = with(row, &self.columns, "Open_vSwitch", ".");
         operations.push(json!({"op": "insert", "table": "Open_vSwitch", "row": row}));
         operations.push(json!({"op": "comment", "comment": "seed"}));
         operations
@@ -59,7 +79,7 @@ impl Seeding {
 }
 
 impl SeedBridge {
-    fn insert(&self, number: usize, operations: &mut Vec<Value>) -> Value {
+    fn insert(&self, number: usize, columns: &Columns, operations: &mut Vec<Value>) -> Value {
         let mut insert = |table: &str, name: String, row: Value| {
             operations.push(json!({"op": "insert", "table": table, "uuid-name": name, "row": row}));
             json!(["named-uuid", name])
@@ -78,8 +98,10 @@ impl SeedBridge {
             if let Some(device) = &port.device {
                 interface.insert("options".into(), json!(["map", [["device", device]]]));
             }
-            let interface = insert("Interface", format!("i{number}_{k}"), Value::Object(interface));
+            let interface = with(Value::Object(interface), columns, "Interface", &port.name);
+            let interface = insert("Interface", format!("i{number}_{k}"), interface);
             let row = json!({"name": port.name, "interfaces": interface});
+            let row = with(row, columns, "Port", &port.name);
             ports.push(insert("Port", format!("p{number}_{k}"), row));
         }
         let targets = self.controllers.iter().enumerate();
@@ -97,8 +119,20 @@ impl SeedBridge {
             "protocols": ["set", self.protocols],
             "other_config": map(&self.other_config),
         });
+        let row = with(row, columns, "Bridge", &self.name);
         insert("Bridge", format!("b{number}"), row)
     }
+}
+
+/// A row with the further columns that are given for it.
+fn with(mut row: Value, columns: &Columns, table: &str, name: &str) -> Value {
+    let more = columns.get(&(String::from(table), String::from(name)));
+    if let Value::Object(row) = &mut row {
+        row.extend(
+            more.into_iter().flatten().map(|(column, value)| (column.clone(), value.clone())),
+        );
+    }
+    row
 }
 
 fn map(pairs: &BTreeMap<String, String>) -> Value {

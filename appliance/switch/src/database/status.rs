@@ -3,6 +3,7 @@
 //! [`Writer`] gathers cells; those that hold their value already cost a comparison and are not written.
 
 use super::extract::{Extracted, MAX_BRIDGES, MAX_PORTS, MAX_REMOTES};
+use super::managers::ManagerStatus;
 use super::view::{Record, View};
 use agent::bridge_config::{Applied, BridgeApplied, ControllerApplied, InterfaceApplied};
 use alloc::collections::BTreeMap;
@@ -59,6 +60,27 @@ pub(super) fn changes(
     }
     if let Some(cur_cfg) = cur_cfg {
         writer.put(root, "cur_cfg", Datum::of(cur_cfg));
+    }
+    writer.changes
+}
+
+/// The cells that tell how managers fare.
+pub(super) fn manager_changes(
+    database: &Database,
+    extracted: &Extracted,
+    extent: Extent,
+    status: impl Fn(Uuid) -> Option<ManagerStatus>,
+) -> Vec<CellChange> {
+    let mut writer = Writer { changes: Vec::new(), remarks: &extracted.remarks, extent };
+    let root = View { database }.root();
+    for row in root.iter().flat_map(|root| root.refs("manager_options", "Manager", MAX_REMOTES)) {
+        let status = status(row.uuid()).unwrap_or_default();
+        let state = status.pairs.first().map(|(_, state)| state.as_str());
+        let is_news = row.pair("status", "state") != state;
+        writer.put(row, "is_connected", Datum::of(status.is_connected));
+        if is_news || !row.is_set("status") || extent == Extent::Everything {
+            writer.put_status(row, status.pairs);
+        }
     }
     writer.changes
 }

@@ -3,7 +3,8 @@
 use crate::bridges::Member;
 use crate::control::Control;
 use agent::bridge_config::{
-    Applied, BridgeApplied, BridgeWanted, ControllerApplied, InterfaceApplied, MirrorApplied,
+    Applied, BridgeApplied, BridgeWanted, ControllerApplied, ControllerWanted, ControllerWay,
+    InterfaceApplied, MirrorApplied,
 };
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -12,14 +13,14 @@ use datapath::{Dpif, PortStats};
 use ofproto::Port;
 use sync::time::Nanos;
 
-pub(super) fn applied(control: &Control, _now: Nanos) -> Applied {
+pub(super) fn applied(control: &Control, now: Nanos) -> Applied {
     let intent = &control.intent;
-    let bridges = intent.wanted.bridges.iter().map(|wanted| bridge(control, wanted)).collect();
+    let bridges = intent.wanted.bridges.iter().map(|wanted| bridge(control, wanted, now)).collect();
     let is_settled = !intent.is_blocked && intent.marks.is_empty();
     Applied { bridges, is_settled, refused: intent.refused.clone() }
 }
 
-fn bridge(control: &Control, wanted: &BridgeWanted) -> BridgeApplied {
+fn bridge(control: &Control, wanted: &BridgeWanted, now: Nanos) -> BridgeApplied {
     let mut applied = BridgeApplied { name: wanted.name.clone(), ..BridgeApplied::default() };
     applied.error = control.intent.bridge_errors.get(&wanted.name).cloned();
     let Some(member) = control.bridges.by_name(&wanted.name) else {
@@ -31,7 +32,7 @@ fn bridge(control: &Control, wanted: &BridgeWanted) -> BridgeApplied {
     let mut interfaces = vec![interface(control, member, &wanted.name)];
     interfaces.extend(names.map(|name| interface(control, member, name)));
     applied.interfaces = interfaces;
-    applied.controllers = controllers(member, wanted);
+    applied.controllers = controllers(member, wanted, now);
     let mirrors = wanted.mirrors.iter().map(|mirror| {
         let key = (wanted.name.clone(), mirror.name.clone());
         let error = control.intent.mirror_errors.get(&key).cloned();
@@ -94,18 +95,33 @@ fn statistics(stats: &PortStats) -> Vec<(&'static str, u64)> {
     ]
 }
 
-fn controllers(member: &Member, wanted: &BridgeWanted) -> Vec<ControllerApplied> {
-    let views = member.agent.controllers();
-    let one = |target: &str| {
-        let view = views.iter().find(|view| view.target == target);
-        let is_connected = view.is_some_and(|view| view.connected);
-        ControllerApplied {
-            target: target.to_string(),
-            is_connected,
-            role: view.filter(|_| is_connected).map(|view| view.role),
-            state: if is_connected { "ACTIVE" } else { "BACKOFF" },
-            ..ControllerApplied::default()
+fn controllers(member: &Member, wanted: &BridgeWanted, now: Nanos) -> Vec<ControllerApplied> {
+    let one = |wanted: &ControllerWanted| {
+        let mut applied =
+            ControllerApplied { target: wanted.target.clone(), ..ControllerApplied::default() };
+        match wanted.way {
+            ControllerWay::Connect(target) => {
+                let Some((remote, role)) = member.agent.remote(target) else {
+                    applied.state = "IDLE";
+                    return applied;
+                };
+                applied.state = remote.state_name();
+                applied.is_connected = role.is_some();
+                applied.role = role;
+                applied.sec_since_connect = remote.since_connect(now).map(Nanos::as_secs);
+                applied.sec_since_disconnect = remote.since_disconnect(now).map(Nanos::as_secs);
+                applied.last_error = remote.last_error().map(ToString::to_string);
+            }
+            ControllerWay::Listen(_) => {
+                applied.is_connected = member.agent.n_accepted() > 0;
+                applied.state = if applied.is_connected { "ACTIVE" } else { "IDLE" };
+            }
+            ControllerWay::Unsupported => {
+                applied.state = "VOID";
+                applied.last_error = Some("this kind of connection is not built in".to_string());
+            }
         }
+        applied
     };
-    wanted.controllers.iter().map(|controller| one(&controller.target)).collect()
+    wanted.controllers.iter().map(one).collect()
 }

@@ -22,6 +22,12 @@ pub trait Source: Send + Debug {
     fn next(&mut self) -> Option<&[u8]>;
 }
 
+impl Source for Box<dyn Source> {
+    fn next(&mut self) -> Option<&[u8]> {
+        (**self).next()
+    }
+}
+
 /// The same frames over and over.
 #[derive(Clone, Debug)]
 pub struct Repeat {

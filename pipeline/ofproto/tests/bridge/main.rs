@@ -20,6 +20,7 @@ mod ports;
 mod rings;
 mod rounds;
 mod selecting;
+mod shortage;
 mod soundness;
 mod timeouts;
 mod tracing;

@@ -57,6 +57,12 @@ impl Bench {
         }
     }
 
+    /// QEMU's process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.running.borrow().id()
+    }
+
     /// Ends a machine of which nothing can be asked any more.
     pub fn kill(self) {
         self.is_over.set(true);
