@@ -26,13 +26,13 @@ pub(super) fn all() -> Vec<Case> {
         case("flow-1", "1 flow: the switch asks the exact-match cache where that pays", |terms| {
             hits(terms, exact(), forward(1))
         }),
-        case("emc-20", "exact-match cache, 20 flows of 20 masks", |terms| {
-            hits(terms, exact(), behind_masks(20))
+        case("emc-50", "exact-match cache, 50 flows of 50 masks", |terms| {
+            hits(terms, exact(), behind_masks(50))
         }),
-        case("emc-1k", "exact-match cache, 1,000 flows of 20 masks", |terms| {
+        case("emc-1k", "exact-match cache, 1,000 flows of 50 masks", |terms| {
             hits(terms, exact(), behind_masks(1_000))
         }),
-        case("emc-8k", "exact-match cache, 8,000 flows of 20 masks", |terms| {
+        case("emc-8k", "exact-match cache, 8,000 flows of 50 masks", |terms| {
             hits(terms, exact(), behind_masks(8_000))
         }),
         case("smc-8k", "signature cache, 8,000 flows", |terms| {
@@ -63,9 +63,9 @@ pub(super) fn all() -> Vec<Case> {
 
 // ---- Settings and rules ----
 
-/// The exact-match cache takes in every packet.
+/// The exact-match cache takes in every packet, as long as it pays.
 fn exact() -> DatapathConfig {
-    DatapathConfig { emc_insert_inv_prob: 1, ..DatapathConfig::default() }
+    DatapathConfig { emc_insert_inv_prob: 1, smc_enable: SmcEnable::Off, ..Default::default() }
 }
 
 fn neither() -> DatapathConfig {
@@ -88,9 +88,9 @@ fn spread(n_masks: u32) -> Plan {
     by_masks(n_masks, 100_000, "move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],output:2")
 }
 
-/// Few megaflows of 20 masks, so that it pays to ask the exact-match cache first.
+/// Few megaflows of 50 masks, so that it pays to ask the exact-match cache first.
 fn behind_masks(n_flows: u32) -> Plan {
-    by_masks(20, n_flows, "output:2")
+    by_masks(50, n_flows, "output:2")
 }
 
 fn by_masks(n_masks: u32, n_flows: u32, actions: &str) -> Plan {
