@@ -60,6 +60,21 @@ pub enum DpAction {
     PushMpls(PushMpls),
     /// Remove the outermost MPLS label stack entry; what follows it is of this Ethernet type.
     PopMpls(u16),
+    /// Add a PBB service tag with this control information (802.1ah: priority 3 bits, drop
+    /// eligibility 1, use of customer addresses 1, reserved 3, service 24).
+    PushPbb(u32),
+    /// Remove the PBB service tag, and with it the backbone's addresses.
+    PopPbb,
+    /// Change bits of a PBB tag's control information.
+    SetPbb(Masked<u32>),
+    /// Copy a TTL between the outermost header that has one and the next.
+    CopyTtl(TtlCopy),
+    /// Change the type of what follows the addresses and tags.
+    SetEthType(u16),
+    /// Change the IP protocol.
+    SetIpProto(u8),
+    /// Change TCP flags (12 bits).
+    SetTcpFlags(Masked<u16>),
     /// Cut the packet to at most this many bytes at the next output.
     Truncate(u32),
     /// Run these actions on a copy.
@@ -176,6 +191,15 @@ pub struct PushMpls {
     pub ethertype: u16,
     /// Label, traffic class, bottom of stack, TTL.
     pub lse: u32,
+}
+
+/// Which way a TTL is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TtlCopy {
+    /// From the inner header to the outer one.
+    Out,
+    /// From the outer header to the inner one.
+    In,
 }
 
 /// What to do by a packet's length.

@@ -57,6 +57,8 @@ impl<O: Output> Executor<'_, O> {
         };
         // What the next output cuts to.
         let mut max_len = usize::MAX;
+        // Bytes that the edits of tags in a row made the packets longer.
+        let mut n_grown = 0;
         for (index, action) in actions.iter().enumerate().take(last + 1) {
             if group.is_empty() {
                 return;
@@ -85,7 +87,19 @@ impl<O: Output> Executor<'_, O> {
                 DpAction::Hash(action) => hash(group, *action),
                 DpAction::Meter(id) => self.meter(group, *id),
                 DpAction::Drop(reason) => self.drop_all(group, *reason),
-                _ => self.edit(group, action),
+                _ => {
+                    self.edit(group, action);
+                    if let Some(growth) = edit::growth(action) {
+                        n_grown += growth;
+                        let next = actions.get(index + 1);
+                        if next.and_then(edit::growth).is_none() {
+                            if n_grown < 0 {
+                                edit::pad(group);
+                            }
+                            n_grown = 0;
+                        }
+                    }
+                }
             }
         }
         // What a meter let pass that nothing follows.

@@ -37,7 +37,7 @@ pub use accounting::{Accounting, CoreCounters};
 pub use action::{
     ActionError, Actions, CheckPktLen, DpAction, HashAction, HashKind, Masked, PortNames, PushMpls,
     PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts,
-    SlowPath,
+    SlowPath, TtlCopy,
 };
 pub use cable::MAX_CABLES;
 pub use config::{ConfigError, DatapathConfig};

@@ -315,6 +315,15 @@ proptest! {
         let _ = edit::set_arp_tpa(&mut packet, &at, Masked::exact(1));
         let _ = edit::set_arp_sha(&mut packet, &at, all);
         let _ = edit::set_arp_tha(&mut packet, &at, all);
+        let _ = edit::set_tcp_flags(&mut packet, &at, Masked::exact(1));
+        edit::copy_ttl_in(&mut packet, &at);
+        edit::copy_ttl_out(&mut packet, &at);
+        let _ = edit::set_pbb_tci(&mut packet, &at, Masked::exact(1));
+        let mut moved = at;
+        let _ = edit::pop_pbb(&mut packet, &mut moved);
+        let _ = edit::set_ip_proto(&mut packet, &mut at, 6);
+        let _ = edit::set_eth_type(&mut packet, &mut at, 0x88e7);
+        let _ = edit::push_pbb(&mut packet, &mut at, 7);
     }
 }
 

@@ -6,7 +6,7 @@ use core::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use super::{DpAction, HashKind, Masked, SetMeta};
+use super::{DpAction, HashKind, Masked, SetMeta, TtlCopy};
 use crate::{ids::PortNo, upcall::UpcallAction};
 
 /// Looks up the names that people gave to ports.
@@ -88,6 +88,19 @@ fn one(action: &DpAction, names: Option<&dyn PortNames>, f: &mut Formatter<'_>) 
             write!(f, "push_mpls({},eth_type=0x{:x})", Lse(mpls.lse), mpls.ethertype)
         }
         DpAction::PopMpls(ethertype) => write!(f, "pop_mpls(eth_type=0x{ethertype:x})"),
+        DpAction::PushPbb(tci) => write!(f, "push_pbb({})", Pbb(Masked::exact(*tci))),
+        DpAction::PopPbb => f.write_str("pop_pbb"),
+        DpAction::SetPbb(tci) => write!(f, "set(pbb({}))", Pbb(*tci)),
+        DpAction::CopyTtl(TtlCopy::Out) => f.write_str("copy_ttl_out"),
+        DpAction::CopyTtl(TtlCopy::In) => f.write_str("copy_ttl_in"),
+        DpAction::SetEthType(ethertype) => write!(f, "set(eth_type({ethertype:#06x}))"),
+        DpAction::SetIpProto(proto) => write!(f, "set(ip_proto({proto}))"),
+        DpAction::SetTcpFlags(flags) => {
+            // The field has 12 bits: a mask of 12 ones is all of it.
+            let mask = if flags.mask & 0xfff == 0xfff { u16::MAX } else { flags.mask };
+            let flags = Masked { value: flags.value, mask };
+            write!(f, "set(tcp_flags({}))", Hex(flags))
+        }
         DpAction::Truncate(len) => write!(f, "trunc({len})"),
         DpAction::Clone(inner) => {
             write!(f, "clone({})", Actions { actions: inner, names })
@@ -247,6 +260,22 @@ impl Display for Lse {
         let lse = self.0;
         let (label, tc, ttl, bos) = (lse >> 12, lse >> 9 & 7, lse & 0xff, lse >> 8 & 1);
         write!(f, "label={label},tc={tc},ttl={ttl},bos={bos}")
+    }
+}
+
+/// Control information of a PBB tag, as far as it is set.
+struct Pbb(Masked<u32>);
+
+impl Display for Pbb {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut list = List::new(f);
+        for (name, shift, bits) in [("isid", 0, 0xff_ffff), ("uca", 27, 1), ("pcp", 29, 7)] {
+            let (value, mask) = (self.0.value >> shift & bits, self.0.mask >> shift & bits);
+            let whole = mask == bits;
+            let part = Masked { value, mask: if whole { u32::MAX } else { mask } };
+            list.field(name, &Dec(part), mask == 0)?;
+        }
+        Ok(())
     }
 }
 

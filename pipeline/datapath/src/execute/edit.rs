@@ -1,9 +1,12 @@
 //! Header edits: each action of the program as calls of [`packet::edit`], which keeps checksums and
 //! offsets true.
 
-use packet::{Offsets, Packet, edit};
+use packet::{Batch, Offsets, Packet, edit};
 
-use crate::{action::DpAction, drop_reason::DropReason};
+use crate::{
+    action::{DpAction, TtlCopy},
+    drop_reason::DropReason,
+};
 
 /// The bit of a TCI that says "tag present" in flows and actions; on the wire it is the drop
 /// eligible indicator, sent as zero.
@@ -72,22 +75,65 @@ pub(super) fn edit(
         }
         DpAction::SetMpls(lse) => edit::set_mpls_lse(packet, at, *lse),
         DpAction::PushVlan(vlan) => {
-            room_for_tag(packet)?;
+            room_for(packet, TAG)?;
             edit::push_vlan(packet, at, vlan.tpid, vlan.tci & !TCI_PRESENT)
         }
         DpAction::PopVlan => edit::pop_vlan(packet, at).is_some(),
         DpAction::PushMpls(mpls) => {
-            room_for_tag(packet)?;
+            room_for(packet, TAG)?;
             edit::push_mpls(packet, at, mpls.ethertype, mpls.lse)
         }
         DpAction::PopMpls(ethertype) => edit::pop_mpls(packet, at, *ethertype),
+        DpAction::PushPbb(tci) => {
+            room_for(packet, PBB_HEADER)?;
+            edit::push_pbb(packet, at, *tci)
+        }
+        DpAction::PopPbb => edit::pop_pbb(packet, at),
+        DpAction::SetPbb(tci) => edit::set_pbb_tci(packet, at, *tci),
+        DpAction::CopyTtl(TtlCopy::Out) => {
+            edit::copy_ttl_out(packet, at);
+            true
+        }
+        DpAction::CopyTtl(TtlCopy::In) => {
+            edit::copy_ttl_in(packet, at);
+            true
+        }
+        DpAction::SetEthType(ethertype) => edit::set_eth_type(packet, at, *ethertype),
+        DpAction::SetIpProto(proto) => edit::set_ip_proto(packet, at, *proto),
+        DpAction::SetTcpFlags(flags) => edit::set_tcp_flags(packet, at, *flags),
         // The executor handles all others itself.
         _ => true,
     };
     if is_done { Ok(()) } else { Err(DropReason::TooShort) }
 }
 
-/// A tag or label takes four bytes of headroom.
-fn room_for_tag(packet: &Packet) -> Result<(), DropReason> {
-    if packet.headroom() < 4 { Err(DropReason::NoHeadroom) } else { Ok(()) }
+/// Bytes of a VLAN tag or a label stack entry.
+const TAG: usize = 4;
+/// Bytes of a PBB backbone header with its service tag.
+const PBB_HEADER: usize = 18;
+
+fn room_for(packet: &Packet, n_bytes: usize) -> Result<(), DropReason> {
+    if packet.headroom() < n_bytes { Err(DropReason::NoHeadroom) } else { Ok(()) }
+}
+
+/// How many bytes the action makes each packet longer, if it is one of those that change tags. What
+/// stands in a row of these is one change: a tag that is rewritten is popped and pushed.
+pub(super) fn growth(action: &DpAction) -> Option<isize> {
+    match action {
+        DpAction::PushVlan(_) | DpAction::PushMpls(_) => Some(4),
+        DpAction::PopVlan | DpAction::PopMpls(_) => Some(-4),
+        DpAction::PushPbb(_) => Some(18),
+        DpAction::PopPbb => Some(-18),
+        DpAction::SetMpls(_) => Some(0),
+        _ => None,
+    }
+}
+
+/// Fills up what tags were taken from to the least that Ethernet sends, without its checksum.
+pub(super) fn pad(group: &mut Batch) {
+    const MINIMUM: usize = 60;
+    for packet in group.iter_mut() {
+        // A buffer has room for it; if not, the device fills up.
+        let _ = edit::pad_to_minimum(packet, MINIMUM);
+    }
 }

@@ -7,7 +7,7 @@ use crate::common::{DST, SRC, catch_all, out, put, udp_frame, with_ports};
 use datapath::{
     CheckPktLen, DpAction, Dpif, DropReason, LocalConfig, LocalDpif, Masked, PacketInReason,
     PortNo, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetPorts,
-    SlowPath, UpcallAction, UpcallReason,
+    SlowPath, TtlCopy, UpcallAction, UpcallReason,
 };
 use flow::Flow;
 use packet::{
@@ -237,18 +237,93 @@ fn pushes_and_pops_tags_and_labels() {
     let actions = [push(0x8100, 0x7005), out(2), push(0x88a8, 0x1007), out(3)];
     check(&frame, &actions, &[(2, &inner), (3, &outer)], &[]);
     let pops = [DpAction::PopVlan, out(2), DpAction::PopVlan, out(3)];
-    check(&outer, &pops, &[(2, &inner), (3, &frame)], &[]);
+    // What gets shorter than 60 bytes is filled up.
+    let mut padded = frame.clone();
+    padded.resize(60, 0);
+    check(&outer, &pops, &[(2, &inner), (3, &padded)], &[]);
     check(&frame, &[DpAction::PopVlan, out(2)], &[], &[DropReason::TooShort]);
 
+    let tag = |vid: u16| DpAction::PushVlan(PushVlan { tpid: 0x8100, tci: 0x1000 | vid });
     let entry = wire::mpls::Repr { label: 100, tc: 0, bos: true, ttl: 64 };
     let labelled = eth(0x8847, &mpls(entry, &frame[14..]));
     let push = DpAction::PushMpls(PushMpls { ethertype: 0x8847, lse: 100 << 12 | 0x100 | 64 });
     check(&frame, &[push, out(2)], &[(2, &labelled)], &[]);
-    check(&labelled, &[DpAction::PopMpls(0x0800), out(2)], &[(2, &frame)], &[]);
+    check(&labelled, &[DpAction::PopMpls(0x0800), out(2)], &[(2, &padded)], &[]);
+    // A tag that is only rewritten leaves the length as it is.
+    let short = vlan(0x8100, 5, &ethernet(DST, SRC, 0x1234, &[1; 20]));
+    let rewritten = vlan(0x8100, 6, &ethernet(DST, SRC, 0x1234, &[1; 20]));
+    let rewrite = [DpAction::PopVlan, tag(6), out(2)];
+    check(&short, &rewrite, &[(2, &rewritten)], &[]);
     let less = eth(0x8847, &mpls(wire::mpls::Repr { ttl: 63, ..entry }, &frame[14..]));
     let set = DpAction::SetMpls(Masked { value: 63, mask: 0xff });
     check(&labelled, &[set, out(2)], &[(2, &less)], &[]);
     check(&frame, &[DpAction::PopMpls(0x0800), out(2)], &[], &[DropReason::TooShort]);
+}
+
+/// A backbone header with this control information in front of a frame.
+fn pbb(dst: [u8; 6], src: [u8; 6], tci: u32, frame: &[u8]) -> Vec<u8> {
+    ethernet(dst, src, 0x88e7, &[&tci.to_be_bytes()[..], frame].concat())
+}
+
+#[test]
+fn pushes_sets_and_pops_backbone_headers() {
+    let frame = vlan(0x8100, 5, &tcp4(Ipv4::default(), 1, 2));
+    let wrapped = pbb(DST, SRC, 0xa012_3456, &frame);
+    check(&frame, &[DpAction::PushPbb(0xa012_3456), out(2)], &[(2, &wrapped)], &[]);
+    check(&wrapped, &[DpAction::PopPbb, out(2)], &[(2, &frame)], &[]);
+    // A backbone VLAN tag stays in front.
+    let tagged = vlan(0x88a8, 100, &wrapped);
+    check(&tagged, &[DpAction::PopPbb, out(2)], &[(2, &vlan(0x88a8, 100, &frame))], &[]);
+    let set = DpAction::SetPbb(Masked { value: 0x0800_0001, mask: 0x0800_00ff });
+    let changed = pbb(DST, SRC, 0xa812_3401, &frame);
+    check(&wrapped, &[set.clone(), out(2)], &[(2, &changed)], &[]);
+    for action in [set, DpAction::PopPbb] {
+        check(&frame, &[action.clone(), out(2)], &[], &[DropReason::TooShort]);
+        check(&wrapped[..31], &[action, out(2)], &[], &[DropReason::TooShort]);
+    }
+}
+
+#[test]
+fn copies_ttls_between_headers() {
+    let copy = |way| [DpAction::CopyTtl(way), out(2)];
+    let ip = |ttl| tcp4(Ipv4 { ttl, ..Ipv4::default() }, 1, 2);
+    let entry = |ttl, bos| wire::mpls::Repr { label: 100, tc: 0, bos, ttl };
+    let labelled = |outer, inner| eth(0x8847, &mpls(entry(outer, true), &ip(inner)[14..]));
+    check(&labelled(9, 64), &copy(TtlCopy::In), &[(2, &labelled(9, 9))], &[]);
+    check(&labelled(9, 64), &copy(TtlCopy::Out), &[(2, &labelled(64, 64))], &[]);
+    let two = |outer, inner| eth(0x8847, &mpls(entry(outer, false), &labelled(inner, 3)[14..]));
+    check(&two(9, 64), &copy(TtlCopy::In), &[(2, &two(9, 9))], &[]);
+    check(&two(9, 64), &copy(TtlCopy::Out), &[(2, &two(64, 64))], &[]);
+    // What carries nothing with a TTL stays as it is.
+    let alone = eth(0x8847, &mpls(entry(9, true), &[0; 40]));
+    for frame in [ip(7), alone] {
+        check(&frame, &copy(TtlCopy::In), &[(2, &frame)], &[]);
+        check(&frame, &copy(TtlCopy::Out), &[(2, &frame)], &[]);
+    }
+}
+
+#[test]
+fn gives_headers_other_meanings() {
+    let frame = tcp4(Ipv4::default(), 1, 2);
+    let other = [&frame[..12], &[0x88, 0xb5], &frame[14..]].concat();
+    check(&frame, &[DpAction::SetEthType(0x88b5), out(2)], &[(2, &other)], &[]);
+    let tagged = vlan(0x8100, 5, &frame);
+    let set = [DpAction::SetEthType(0x88b5), out(2)];
+    check(&tagged, &set, &[(2, &vlan(0x8100, 5, &other))], &[]);
+
+    // TCP is 6; the header's checksum goes down by as much as the protocol goes up.
+    let mut proto = frame.clone();
+    proto[23] = 8;
+    let sum = u16::from_be_bytes([proto[24], proto[25]]) - 2;
+    proto[24..26].copy_from_slice(&sum.to_be_bytes());
+    check(&frame, &[DpAction::SetIpProto(8), out(2)], &[(2, &proto)], &[]);
+
+    let flags = |flags| {
+        let segment = wire::tcp::Repr { src: 1, dst: 2, seq: 1, ack: 2, flags, window: 100 };
+        eth(0x0800, &tcp(&Ipv4::default().into(), segment, b"data"))
+    };
+    let set = DpAction::SetTcpFlags(Masked { value: 0x002, mask: 0x012 });
+    check(&flags(0x018), &[set, out(2)], &[(2, &flags(0x00a))], &[]);
 }
 
 #[test]

@@ -105,6 +105,15 @@ pub fn set_mpls_lse(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool 
     change(packet.data_mut(), l2_5.into(), write).is_some()
 }
 
+/// Writes the type of what follows the addresses and tags. What that is must be found out anew.
+#[must_use]
+pub fn set_eth_type(packet: &mut Packet, at: &mut Offsets, ethertype: u16) -> bool {
+    let Some(end) = at.l2_5.or(at.l3).map(usize::from) else { return false };
+    at.l2_5 = None;
+    at.l4 = None;
+    end >= ethernet::LEN && put(packet.data_mut(), end - 2, ethertype.to_be_bytes())
+}
+
 /// Grows a short frame with zeros to `minimum` bytes (60 on Ethernet, without its checksum), as
 /// after a pop. `false` when the buffer has no such room.
 #[must_use]

@@ -1,8 +1,9 @@
 //! Edits of IPv4, IPv6 and ARP headers.
 
 use super::{Masked, change};
-use crate::bytes::u8_at;
+use crate::bytes::{u8_at, u16_at};
 use crate::checksum::{update_at, update_udp_at};
+use crate::wire::ethernet::ethertype;
 use crate::wire::{arp, icmpv6, ipv4, ipv6, proto, tcp, udp};
 use crate::{Offsets, Packet};
 
@@ -64,6 +65,44 @@ pub fn set_ipv6_hop_limit(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> 
         return false;
     };
     change(packet.data_mut(), l3 + ipv6::HOP_LIMIT, |[old]| [to.over(old)]).is_some()
+}
+
+/// Writes the IP protocol: of IPv4, or of IPv6 behind its extension headers. What the packet carries
+/// must be found out anew.
+#[must_use]
+pub fn set_ip_proto(packet: &mut Packet, at: &mut Offsets, to: u8) -> bool {
+    let Some(l3) = header(packet, at, ipv4::MIN_LEN) else {
+        return false;
+    };
+    // The type says what it is: a version that says otherwise is damage.
+    let ethertype = l3.checked_sub(2).map_or(0, |place| u16_at(packet.data(), place));
+    let is_done = if ethertype == ethertype::IPV4 {
+        set_ipv4_word(packet, at, ipv4::TTL, |[ttl, _]: [u8; 2]| [ttl, to])
+    } else if let Some(place) = ipv6_proto(packet, at) {
+        change(packet.data_mut(), place, |[_]| [to]).is_some()
+    } else {
+        false
+    };
+    at.l4 = None;
+    is_done
+}
+
+/// Where the last header of an IPv6 packet names the protocol behind it.
+fn ipv6_proto(packet: &Packet, at: &Offsets) -> Option<usize> {
+    let l3 = header(packet, at, ipv6::LEN)?;
+    let frame = packet.data();
+    let (mut place, mut next) = (l3 + ipv6::NEXT_HEADER, l3 + ipv6::LEN);
+    loop {
+        let extension = frame.get(next..)?;
+        let units = usize::from(u8_at(extension, 1));
+        let size = match u8_at(frame, place) {
+            proto::HOP_BY_HOP | proto::ROUTING | proto::DESTINATION => (units + 1) * 8,
+            proto::AUTHENTICATION => (units + 2) * 4,
+            proto::FRAGMENT => 8,
+            _ => return Some(place),
+        };
+        (place, next) = (next, next + size);
+    }
 }
 
 /// Writes the ARP operation.

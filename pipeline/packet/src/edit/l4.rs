@@ -19,6 +19,22 @@ pub fn set_tcp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
     set_tcp_port(packet, at, tcp::DST, to)
 }
 
+/// Writes bits of the TCP flags (the low 12 of `to`).
+#[must_use]
+pub fn set_tcp_flags(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
+    let Some(l4) = at.l4.map(usize::from).filter(|l4| l4 + tcp::MIN_LEN <= packet.len()) else {
+        return false;
+    };
+    let to = Masked { mask: to.mask & tcp::FLAGS_MASK, ..to };
+    let frame = packet.data_mut();
+    let write = |old| to.over(u16::from_be_bytes(old)).to_be_bytes();
+    let Some((old, new)) = change(frame, l4 + tcp::FLAGS, write) else {
+        return false;
+    };
+    update_at(frame, l4 + tcp::CHECKSUM, &old, &new);
+    true
+}
+
 /// Writes the UDP source port.
 #[must_use]
 pub fn set_udp_src(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {

@@ -6,7 +6,7 @@ use std::{sync::Arc, vec::Vec};
 use super::*;
 use crate::{
     CheckPktLen, CoreId, DropReason, HashAction, PacketInReason, PushMpls, PushVlan, SetArp,
-    SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetNdExt, SetPorts, SlowPath,
+    SetEth, SetIcmp, SetIpv4, SetIpv6, SetNd, SetNdExt, SetPorts, SlowPath, TtlCopy,
 };
 
 fn mac(last: u8) -> [u8; 6] {
@@ -105,6 +105,18 @@ fn prints_as_dpctl_does() {
             "push_mpls(label=10,tc=0,ttl=64,bos=1,eth_type=0x8847)",
         ),
         (DpAction::PopMpls(0x0800), "pop_mpls(eth_type=0x800)"),
+        (DpAction::PushPbb(0xa812_3456), "push_pbb(isid=1193046,uca=1,pcp=5)"),
+        (DpAction::PopPbb, "pop_pbb"),
+        (
+            DpAction::SetPbb(Masked { value: 0x0800_0001, mask: 0x0800_00ff }),
+            "set(pbb(isid=1/0xff,uca=1))",
+        ),
+        (DpAction::CopyTtl(TtlCopy::Out), "copy_ttl_out"),
+        (DpAction::CopyTtl(TtlCopy::In), "copy_ttl_in"),
+        (DpAction::SetEthType(0x800), "set(eth_type(0x0800))"),
+        (DpAction::SetIpProto(17), "set(ip_proto(17))"),
+        (DpAction::SetTcpFlags(Masked { value: 0x12, mask: 0xfff }), "set(tcp_flags(0x12))"),
+        (DpAction::SetTcpFlags(Masked { value: 2, mask: 0x12 }), "set(tcp_flags(0x2/0x12))"),
         (DpAction::Truncate(100), "trunc(100)"),
         (DpAction::Recirc(0x1f), "recirc(0x1f)"),
         (DpAction::Hash(HashAction { kind: HashKind::L4, basis: 0 }), "hash(l4(0))",),
