@@ -146,6 +146,10 @@ fn act(
         Message::NxSetFlowFormat(format) => dialect.flow_format = format,
         Message::NxSetPacketInFormat(format) => dialect.packet_in_format = format,
         Message::NxSetControllerId(id) => connection.controller_id = id,
+        Message::NxTlvTableMod(change) => bridge.tlv_table_mod(&change)?,
+        Message::NxTlvTableRequest => {
+            connection.say(xid, &Message::NxTlvTableReply(bridge.tlv_table()));
+        }
         // Ages are always told.
         Message::NxFlowAge => {}
 
@@ -170,6 +174,7 @@ fn act(
         | Message::QueueGetConfigReply(_)
         | Message::RoleReply(_)
         | Message::GetAsyncReply(_)
+        | Message::NxTlvTableReply(_)
         | Message::RoleStatus(_)
         | Message::TableStatus(_)
         | Message::RequestForward(_)
@@ -207,6 +212,7 @@ fn changes_state(message: &Message) -> bool {
             | Message::TableMod(_)
             | Message::GroupMod(_)
             | Message::MeterMod(_)
+            | Message::NxTlvTableMod(_)
             | Message::Bundle(_)
     )
 }

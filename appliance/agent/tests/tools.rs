@@ -349,3 +349,79 @@ fn a_monitor_is_told_of_each_change() {
         }
     }
 }
+
+/// The map of options, and fields that are there while they are mapped.
+#[test]
+fn options_of_tunnels_are_mapped() {
+    if !has_tool() {
+        return;
+    }
+    // What the fixed match of 1.1 cannot say the tool does not send.
+    for version in VERSIONS.into_iter().filter(|version| *version != "OpenFlow11") {
+        let mut switch = Switch::start();
+        let unmapped = ["add-flow", "BR", "actions=set_field:0x5->tun_metadata1,1"];
+        let (refused, _) = switch.run(version, &unmapped);
+        assert!(refused.contains("NXFMFC_INVALID_TLV_FIELD"), "{version}: {refused}");
+        let map = "{class=0xffff,type=7,len=4}->tun_metadata1";
+        switch.ok(version, &["add-tlv-map", "BR", map]);
+        let table = switch.ok(version, &["dump-tlv-map", "BR"]);
+        assert!(table.contains("max option space=8 max fields=2"), "{version}: {table}");
+        assert!(table.contains("tun_metadata1"), "{version}: {table}");
+
+        switch.ok(version, &["add-flow", "BR", "tun_metadata1=0x1234,actions=2"]);
+        switch.ok(version, &unmapped);
+        let dump = switch.ok(version, &["dump-flows", "BR"]);
+        assert!(dump.contains("tun_metadata1=0x1234 actions=output:2"), "{version}: {dump}");
+        assert!(dump.contains("set_field:0x5->tun_metadata1"), "{version}: {dump}");
+        for (args, error) in [
+            (["del-tlv-map", "BR", map], "NXTTMFC_INVALID_TLV_DEL"),
+            (["add-tlv-map", "BR", map], "NXTTMFC_ALREADY_MAPPED"),
+            (
+                ["add-tlv-map", "BR", "{class=0xffff,type=7,len=4}->tun_metadata0"],
+                "NXTTMFC_DUP_ENTRY",
+            ),
+            (
+                ["add-tlv-map", "BR", "{class=0xffff,type=8,len=8}->tun_metadata0"],
+                "NXTTMFC_TABLE_FULL",
+            ),
+            (
+                ["add-tlv-map", "BR", "{class=0xffff,type=8,len=4}->tun_metadata2"],
+                "NXTTMFC_BAD_FIELD_IDX",
+            ),
+        ] {
+            let (refused, _) = switch.run(version, &args);
+            assert!(refused.contains(error), "{version} {args:?}: {refused}");
+        }
+        switch.ok(version, &["del-flows", "BR"]);
+        switch.ok(version, &["del-tlv-map", "BR", map]);
+    }
+}
+
+/// What the tool sends comes back as it says it itself.
+#[test]
+fn actions_on_packets_come_back() {
+    if !has_tool() {
+        return;
+    }
+    for version in VERSIONS {
+        let mut switch = Switch::start();
+        for actions in [
+            "check_pkt_larger(1500)->NXM_NX_REG0[3],output:2",
+            "sample(probability=9,collector_set_id=1,obs_domain_id=2,obs_point_id=3),output:2",
+            "sample(probability=9,collector_set_id=1,obs_domain_id=2,obs_point_id=3,sampling_port=1,egress),output:2",
+            "output(port=2,max_len=64)",
+            "note:01.02.03.04.05.06,output:2",
+        ] {
+            switch.ok(version, &["add-flow", "BR", &format!("priority=9,actions={actions}")]);
+            let dump = switch.ok(version, &["dump-flows", "BR"]);
+            assert!(dump.contains(&format!("actions={actions}")), "{version} {actions}: {dump}");
+        }
+        for (actions, error) in [
+            ("ip,actions=ct(commit),2", "NXBAC_CT_DATAPATH_SUPPORT"),
+            ("ip,actions=ct_clear,2", "NXBAC_CT_DATAPATH_SUPPORT"),
+        ] {
+            let (refused, _) = switch.run(version, &["add-flow", "BR", actions]);
+            assert!(refused.contains(error), "{version} {actions}: {refused}");
+        }
+    }
+}

@@ -18,6 +18,8 @@ pub enum Field {
     TunnelId,
     TunSrc,
     TunDst,
+    TunMetadata0,
+    TunMetadata1,
     Metadata,
     InPort,
     ActsetOutput,
@@ -261,6 +263,13 @@ impl Field {
             }
         }
         best
+    }
+
+    /// Whether this is one of the fields for options of tunnels, whose values have no fixed length on
+    /// the wire.
+    #[must_use]
+    pub const fn is_tunnel_option(self) -> bool {
+        matches!(self, Field::TunMetadata0 | Field::TunMetadata1)
     }
 
     /// Register `n` (0..=15).

@@ -29,7 +29,7 @@
 //!           28  arp_sha (48)                                   | tcp_flags (16)
 //!           29  arp_tha (48)                                   | nd_options_type (8) | 0
 //! L4        30  tp_src (16)  | tp_dst (16)   | igmp_group or nd_reserved (32)
-//!           31  0 (kept for later fields; makes the index mask-able)
+//!           31  tun_metadata0 (32)          | tun_metadata1 (32)       never from a frame
 //! ```
 
 use core::ops::Range;
@@ -79,6 +79,21 @@ pub const ARP_SHA: usize = 28;
 pub const ARP_THA: usize = 29;
 /// Word of the ports and the IGMP group.
 pub const TP: usize = 30;
+
+/// Word of the fields that are mapped to tunnel options.
+pub const TUN_METADATA: usize = 31;
+
+/// Whether a word is the pipeline's own: metadata, tunnel and registers, which no frame says. They
+/// begin with zero, or with what a recirculation kept.
+#[must_use]
+pub const fn is_of_pipeline(word: usize) -> bool {
+    word < PORT || word == TUN_METADATA
+}
+
+/// The words that are the pipeline's own ([`is_of_pipeline`]).
+pub fn pipeline_words() -> impl Iterator<Item = usize> {
+    (0..PORT).chain(core::iter::once(TUN_METADATA))
+}
 
 /// A protocol layer's words: the unit of staged lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,8 @@
 use crate::field::{Field, FieldSpec, Format, Location, Maskable, WireId};
 use crate::layout::{
     ARP_SHA, ARP_THA, ETH_DST, ETH_SRC, IPV6_DST, IPV6_SRC, MARKS, METADATA, MPLS, MPLS2,
-    ND_TARGET, NW, NW_ADDR, PACKET_TYPE, PORT, PRIORITY, REGS, TP, TUN_ADDR, TUNNEL_ID, VLAN,
+    ND_TARGET, NW, NW_ADDR, PACKET_TYPE, PORT, PRIORITY, REGS, TP, TUN_ADDR, TUN_METADATA,
+    TUNNEL_ID, VLAN,
 };
 use crate::prereq::Prereq;
 
@@ -22,7 +23,7 @@ const OXM_EXPERIMENTER: u16 = 0xffff;
 const NICIRA: u32 = 0x0000_2320;
 const ONF: u32 = 0x4f4e_4600;
 
-const N_FIELDS: usize = 90;
+const N_FIELDS: usize = 92;
 
 #[rustfmt::skip]
 pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
@@ -33,6 +34,8 @@ pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
     spec(F::TunnelId, "tun_id", 8, 64, at(TUNNEL_ID, 0, 64), Format::Hexadecimal).alias("tunnel_id").nx("NXM_NX_TUN_ID", 16).oxm("OXM_OF_TUNNEL_ID", 38, 4),
     spec(F::TunSrc, "tun_src", 4, 32, at(TUN_ADDR, 32, 32), Format::Ipv4).nx("NXM_NX_TUN_IPV4_SRC", 31),
     spec(F::TunDst, "tun_dst", 4, 32, at(TUN_ADDR, 0, 32), Format::Ipv4).nx("NXM_NX_TUN_IPV4_DST", 32),
+    spec(F::TunMetadata0, "tun_metadata0", 4, 32, at(TUN_METADATA, 32, 32), Format::Hexadecimal).nx("NXM_NX_TUN_METADATA0", 40),
+    spec(F::TunMetadata1, "tun_metadata1", 4, 32, at(TUN_METADATA, 0, 32), Format::Hexadecimal).nx("NXM_NX_TUN_METADATA1", 41),
     spec(F::Metadata, "metadata", 8, 64, at(METADATA, 0, 64), Format::Hexadecimal).oxm("OXM_OF_METADATA", 2, 3),
     spec(F::InPort, "in_port", 4, 32, at(PORT, 32, 32), Format::Port).alias("in_port_oxm").exact().nxof("NXM_OF_IN_PORT", 0).nxm_len(2).oxm("OXM_OF_IN_PORT", 0, 3),
     spec(F::ActsetOutput, "actset_output", 4, 32, at(PRIORITY, 0, 32), Format::Port).exact().read_only().exp("ONFOXM_ET_ACTSET_OUTPUT", ONF, 43, 4).oxm("OXM_OF_ACTSET_OUTPUT", 43, 6),
@@ -68,16 +71,16 @@ pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
     spec(F::Xxreg3, "xxreg3", 16, 128, at(REGS + 6, 0, 128), Format::Hexadecimal).nx("NXM_NX_XXREG3", 114),
     spec(F::EthSrc, "eth_src", 6, 48, at(ETH_SRC, 16, 48), Format::Ethernet).alias("dl_src").needs(Prereq::Ethernet).nxof("NXM_OF_ETH_SRC", 2).oxm("OXM_OF_ETH_SRC", 4, 3),
     spec(F::EthDst, "eth_dst", 6, 48, at(ETH_DST, 16, 48), Format::Ethernet).alias("dl_dst").needs(Prereq::Ethernet).nxof("NXM_OF_ETH_DST", 1).oxm("OXM_OF_ETH_DST", 3, 3),
-    spec(F::EthType, "eth_type", 2, 16, at(ETH_DST, 0, 16), Format::Hexadecimal).alias("dl_type").exact().needs(Prereq::Ethernet).read_only().nxof("NXM_OF_ETH_TYPE", 3).oxm("OXM_OF_ETH_TYPE", 5, 3),
+    spec(F::EthType, "eth_type", 2, 16, at(ETH_DST, 0, 16), Format::Hexadecimal).alias("dl_type").exact().needs(Prereq::Ethernet).nxof("NXM_OF_ETH_TYPE", 3).oxm("OXM_OF_ETH_TYPE", 5, 3),
     spec(F::VlanTci, "vlan_tci", 2, 16, at(VLAN, 32, 16), Format::Hexadecimal).needs(Prereq::Ethernet).nxof("NXM_OF_VLAN_TCI", 4),
     spec(F::DlVlan, "dl_vlan", 2, 12, at(VLAN, 32, 12), Format::Decimal).exact().needs(Prereq::Ethernet),
     spec(F::VlanVid, "vlan_vid", 2, 12, at(VLAN, 32, 13), Format::Decimal).needs(Prereq::Ethernet).oxm("OXM_OF_VLAN_VID", 6, 3),
     spec(F::DlVlanPcp, "dl_vlan_pcp", 1, 3, at(VLAN, 45, 3), Format::Decimal).exact().needs(Prereq::Ethernet),
-    spec(F::VlanPcp, "vlan_pcp", 1, 3, at(VLAN, 45, 3), Format::Decimal).exact().needs(Prereq::Vlan).oxm("OXM_OF_VLAN_PCP", 7, 3),
+    spec(F::VlanPcp, "vlan_pcp", 1, 3, at(VLAN, 45, 3), Format::Decimal).needs(Prereq::Vlan).oxm("OXM_OF_VLAN_PCP", 7, 3),
     spec(F::VlanTci1, "vlan_tci1", 2, 16, at(VLAN, 0, 16), Format::Hexadecimal).needs(Prereq::Vlan).read_only(),
     spec(F::MplsLabel, "mpls_label", 4, 20, at(MPLS, 44, 20), Format::Decimal).exact().needs(Prereq::Mpls).oxm("OXM_OF_MPLS_LABEL", 34, 3),
     spec(F::MplsTc, "mpls_tc", 1, 3, at(MPLS, 41, 3), Format::Decimal).exact().needs(Prereq::Mpls).oxm("OXM_OF_MPLS_TC", 35, 3),
-    spec(F::MplsBos, "mpls_bos", 1, 1, at(MPLS, 40, 1), Format::Decimal).exact().needs(Prereq::Mpls).read_only().oxm("OXM_OF_MPLS_BOS", 36, 4),
+    spec(F::MplsBos, "mpls_bos", 1, 1, at(MPLS, 40, 1), Format::Decimal).exact().needs(Prereq::Mpls).oxm("OXM_OF_MPLS_BOS", 36, 4),
     spec(F::MplsTtl, "mpls_ttl", 1, 8, at(MPLS, 32, 8), Format::Decimal).exact().needs(Prereq::Mpls).nx("NXM_NX_MPLS_TTL", 30),
     spec(F::MplsLse1, "mpls_lse1", 4, 32, at(MPLS, 0, 32), Format::Decimal).needs(Prereq::Mpls).read_only(),
     spec(F::MplsLse2, "mpls_lse2", 4, 32, at(MPLS2, 32, 32), Format::Decimal).needs(Prereq::Mpls).read_only(),
@@ -89,7 +92,7 @@ pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
     spec(F::Ipv6Dst, "ipv6_dst", 16, 128, at(IPV6_DST, 0, 128), Format::Ipv6).needs(Prereq::Ipv6).nx("NXM_NX_IPV6_DST", 20).oxm("OXM_OF_IPV6_DST", 27, 3),
     spec(F::Ipv6Label, "ipv6_label", 4, 20, at(NW, 32, 20), Format::Hexadecimal).needs(Prereq::Ipv6).nx("NXM_NX_IPV6_LABEL", 27).oxm("OXM_OF_IPV6_FLABEL", 28, 3),
     spec(F::Ipv6Exthdr, "ipv6_exthdr", 2, 9, at(NW, 52, 9), Format::Hexadecimal).needs(Prereq::Ipv6).read_only().oxm("OXM_OF_IPV6_EXTHDR", 39, 4),
-    spec(F::IpProto, "nw_proto", 1, 8, at(NW, 0, 8), Format::Decimal).alias("ip_proto").exact().needs(Prereq::Ip).read_only().nxof("NXM_OF_IP_PROTO", 6).oxm("OXM_OF_IP_PROTO", 10, 3),
+    spec(F::IpProto, "nw_proto", 1, 8, at(NW, 0, 8), Format::Decimal).alias("ip_proto").exact().needs(Prereq::Ip).nxof("NXM_OF_IP_PROTO", 6).oxm("OXM_OF_IP_PROTO", 10, 3),
     spec(F::IpDscp, "nw_tos", 1, 8, scaled(NW, 18, 6, 2), Format::Decimal).exact().needs(Prereq::Ip).nxof("NXM_OF_IP_TOS", 5),
     spec(F::IpDscpShifted, "ip_dscp", 1, 6, at(NW, 18, 6), Format::Decimal).exact().needs(Prereq::Ip).oxm("OXM_OF_IP_DSCP", 8, 3),
     spec(F::IpEcn, "nw_ecn", 1, 2, at(NW, 16, 2), Format::Decimal).alias("ip_ecn").exact().needs(Prereq::Ip).nx("NXM_NX_IP_ECN", 28).oxm("OXM_OF_IP_ECN", 9, 3),
@@ -102,7 +105,7 @@ pub(crate) static SPECS: [FieldSpec; N_FIELDS] = [
     spec(F::ArpTha, "arp_tha", 6, 48, at(ARP_THA, 16, 48), Format::Ethernet).needs(Prereq::Arp).nx("NXM_NX_ARP_THA", 18).oxm("OXM_OF_ARP_THA", 25, 3),
     spec(F::TcpSrc, "tcp_src", 2, 16, at(TP, 48, 16), Format::Decimal).alias("tp_src").needs(Prereq::Tcp).nxof("NXM_OF_TCP_SRC", 9).oxm("OXM_OF_TCP_SRC", 13, 3),
     spec(F::TcpDst, "tcp_dst", 2, 16, at(TP, 32, 16), Format::Decimal).alias("tp_dst").needs(Prereq::Tcp).nxof("NXM_OF_TCP_DST", 10).oxm("OXM_OF_TCP_DST", 14, 3),
-    spec(F::TcpFlags, "tcp_flags", 2, 12, at(ARP_SHA, 0, 12), Format::TcpFlags).needs(Prereq::Tcp).read_only().nx("NXM_NX_TCP_FLAGS", 34).exp("ONFOXM_ET_TCP_FLAGS", ONF, 42, 4).oxm("OXM_OF_TCP_FLAGS", 42, 6),
+    spec(F::TcpFlags, "tcp_flags", 2, 12, at(ARP_SHA, 0, 12), Format::TcpFlags).needs(Prereq::Tcp).nx("NXM_NX_TCP_FLAGS", 34).exp("ONFOXM_ET_TCP_FLAGS", ONF, 42, 4).oxm("OXM_OF_TCP_FLAGS", 42, 6),
     spec(F::UdpSrc, "udp_src", 2, 16, at(TP, 48, 16), Format::Decimal).needs(Prereq::Udp).nxof("NXM_OF_UDP_SRC", 11).oxm("OXM_OF_UDP_SRC", 15, 3),
     spec(F::UdpDst, "udp_dst", 2, 16, at(TP, 32, 16), Format::Decimal).needs(Prereq::Udp).nxof("NXM_OF_UDP_DST", 12).oxm("OXM_OF_UDP_DST", 16, 3),
     spec(F::SctpSrc, "sctp_src", 2, 16, at(TP, 48, 16), Format::Decimal).needs(Prereq::Sctp).oxm("OXM_OF_SCTP_SRC", 17, 3),

@@ -35,6 +35,7 @@ use crate::quota::FlowQuota;
 use crate::resume::Continuations;
 use crate::revalidator::Revalidator;
 use crate::table::Tables;
+use crate::tlv::Tlvs;
 use crate::translate::Frozen;
 use crate::umap::Ukeys;
 use crate::vlan::{PortVlan, VlanSet};
@@ -150,6 +151,8 @@ pub struct BridgeState {
     pub groups: Groups,
     /// The meters.
     pub meters: Meters,
+    /// Which options of tunnels are which fields.
+    pub tlvs: Tlvs,
     /// Who was seen where.
     pub macs: MacTable,
     /// Switches.
@@ -241,6 +244,7 @@ impl Bridge {
                 tables: Tables::new(config.n_tables.max(1), config.seed),
                 groups: Groups::default(),
                 meters: Meters::default(),
+                tlvs: Tlvs::default(),
                 macs: MacTable::new(config.mac_table_size, config.mac_max_age),
                 options,
                 mirrors: Mirrors::default(),

@@ -10,6 +10,7 @@ use crate::bridge::BridgeState;
 use crate::change::Change;
 use crate::group::Groups;
 use crate::meter::Meters;
+use crate::tlv::{OPTIONS, Tlvs};
 use flow::proto::{VLAN_PRESENT, eth_type};
 use flow::{Field, Flow, Prereq};
 use openflow::{Action, FlowMod, OfErrorKind, OfPort, Subfield, Version};
@@ -19,6 +20,7 @@ use openflow::{Action, FlowMod, OfErrorKind, OfPort, Subfield, Version};
 pub(crate) struct Known<'a> {
     pub(crate) groups: &'a Groups,
     pub(crate) meters: &'a Meters,
+    tlvs: &'a Tlvs,
     n_tables: u8,
 }
 
@@ -26,7 +28,7 @@ impl<'a> Known<'a> {
     /// What there is.
     pub(crate) fn now(state: &'a BridgeState) -> Self {
         let n_tables = state.tables.n_tables();
-        Self { groups: &state.groups, meters: &state.meters, n_tables }
+        Self { groups: &state.groups, meters: &state.meters, tlvs: &state.tlvs, n_tables }
     }
 
     /// What there will be with a change.
@@ -48,6 +50,10 @@ pub(crate) fn check_instructions(
     let instructions = &flow_mod.instructions;
     if instructions.meter.is_some_and(|meter| state.meters.get(meter).is_none()) {
         return Err(OfErrorKind::MeterModInvalidMeter);
+    }
+    let is_unmapped = |field: Field| flow_mod.match_.get(field).1 != 0 && !state.tlvs.maps(field);
+    if OPTIONS.into_iter().any(is_unmapped) {
+        return Err(OfErrorKind::NxFlowModInvalidTlvField);
     }
     let mut checker = Checker { flow: *flow_mod.match_.flow(), version, state };
     checker.list(&instructions.apply)?;
@@ -110,6 +116,9 @@ impl Checker<'_> {
     /// What is wrong whatever the packet is.
     fn structure(&self, action: &Action) -> Result<(), OfErrorKind> {
         let test = |ok: bool, error: OfErrorKind| if ok { Ok(()) } else { Err(error) };
+        let is_unmapped =
+            |field: &Field| !self.state.tlvs.maps(*field) && action.uses_field(*field);
+        test(!OPTIONS.iter().any(is_unmapped), OfErrorKind::NxFlowModInvalidTlvField)?;
         match action {
             Action::Output { port, .. } => test(port.is_output(), OfErrorKind::ActionBadOutPort),
             Action::OutputTrunc { port, .. } | Action::Enqueue { port, .. } => {
@@ -159,11 +168,16 @@ impl Checker<'_> {
                 let is_known = self.state.meters.get(*meter).is_some();
                 test(is_known, OfErrorKind::MeterModInvalidMeter)
             }
-            Action::CopyTtlIn
-            | Action::CopyTtlOut
-            | Action::PushPbb(_)
-            | Action::PopPbb
-            | Action::CheckPktLarger { .. } => Err(OfErrorKind::ActionBadType),
+            Action::PushPbb(ethertype) => {
+                test(*ethertype == eth_type::PBB, OfErrorKind::ActionBadArgument)
+            }
+            Action::CheckPktLarger { dst, .. } => {
+                writable(dst.field)?;
+                test(dst.n_bits == 1, OfErrorKind::ActionBadArgument)
+            }
+            Action::DeleteField(field) => {
+                test(field.is_tunnel_option(), OfErrorKind::ActionBadArgument)
+            }
             _ => Ok(()),
         }
     }
@@ -196,6 +210,21 @@ impl Checker<'_> {
                 self.flow.clear_above_l2();
                 self.flow.set_eth_type(*ethertype);
                 result
+            }
+            Action::PushPbb(ethertype) => {
+                self.flow.set_vlan_tci(0);
+                self.flow.clear_above_l2();
+                self.flow.set_eth_type(*ethertype);
+                Ok(())
+            }
+            Action::PopPbb => {
+                let result = self.need(Prereq::Pbb.holds(&self.flow));
+                // What the customer sends is not known.
+                self.flow.set_eth_type(0);
+                result
+            }
+            Action::CopyTtlIn | Action::CopyTtlOut => {
+                self.need(self.flow.is_mpls() || self.flow.is_ip())
             }
             Action::DecMplsTtl => self.need(self.flow.is_mpls()),
             Action::FinTimeout { .. } => self.need(Prereq::Tcp.holds(&self.flow)),
@@ -266,5 +295,9 @@ fn is_allowed_in_set(action: &Action) -> bool {
             | Action::Multipath(_)
             | Action::Bundle(_)
             | Action::Clone(_)
+            | Action::Sample(_)
+            | Action::DeleteField(_)
+            | Action::CheckPktLarger { .. }
+            | Action::OutputTrunc { .. }
     )
 }

@@ -31,7 +31,7 @@ use crate::mac_learning::Station;
 use crate::rule::{CompactMatch, RuleStats};
 use alloc::vec::Vec;
 use classifier::Priority;
-use flow::layout::PORT;
+use flow::layout::{PACKET_TYPE, PRIORITY, is_of_pipeline};
 use flow::{FLOW_WORDS, Flow, Mask};
 
 /// Lookups that a conclusion remembers.
@@ -120,10 +120,15 @@ impl Deps {
         let n_before = self.words.len();
         for word in 0..FLOW_WORDS {
             // Metadata and registers of a packet start from zero.
-            let own = if word < PORT { 0 } else { flow.word(word) };
-            if key.word(word) != own {
+            let own = if is_of_pipeline(word) { 0 } else { flow.word(word) };
+            // Where the action set sends to is in no mask, so every rule that asks for it counts as found.
+            let seen = match word {
+                PRIORITY => key.word(word) & !u64::from(u32::MAX),
+                _ => key.word(word),
+            };
+            if seen != own {
                 // There are fewer words than a byte counts.
-                self.words.push((u8::try_from(word).unwrap_or(u8::MAX), key.word(word)));
+                self.words.push((u8::try_from(word).unwrap_or(u8::MAX), seen));
             }
         }
         let n_words = u8::try_from(self.words.len() - n_before).unwrap_or(u8::MAX);
@@ -212,7 +217,13 @@ impl Deps {
                 continue;
             }
             let agrees = match_.words().all(|(word, value, bits)| {
-                let known = if word < PORT { u64::MAX } else { mask.word(word) };
+                let known = match word {
+                    _ if is_of_pipeline(word) => u64::MAX,
+                    // The low halves are the translation's own, whatever a mask that was rounded up
+                    // says of them: where the action set sends to, and which conjunction was found.
+                    PRIORITY | PACKET_TYPE => mask.word(word) & !u64::from(u32::MAX),
+                    _ => mask.word(word),
+                };
                 let seen = words.iter().find(|(index, _)| usize::from(*index) == word);
                 let seen = seen.map_or_else(|| key.word(word), |(_, value)| *value);
                 (seen ^ value) & bits & known == 0

@@ -2,12 +2,13 @@
 
 use crate::bridge::Bridge;
 use crate::events::{BridgeEvent, MissKind, PacketInEvent};
+use crate::tlv::OPTIONS;
 use crate::translate::Frozen;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use datapath::UpcallAction;
-use flow::layout::{METADATA, PORT};
+use flow::layout::{METADATA, PORT, pipeline_words};
 use flow::{Field, Flow, Mask, Match};
 use openflow::{OfPort, PacketIn, PacketInReason};
 
@@ -43,7 +44,7 @@ impl PacketInSpec {
     /// The metadata of `flow`: what a frame does not say by itself.
     pub(crate) fn metadata_of(flow: &Flow) -> Flow {
         let mut metadata = Flow::ZERO;
-        for word in METADATA..PORT {
+        for word in pipeline_words() {
             metadata.set_word(word, flow.word(word));
         }
         metadata.set_in_port(flow.in_port());
@@ -57,6 +58,8 @@ impl PacketInSpec {
         let mut mask = Mask::ZERO;
         for field in
             [Field::Metadata, Field::TunnelId, Field::TunSrc, Field::TunDst, Field::PktMark]
+                .into_iter()
+                .chain(OPTIONS)
         {
             if self.metadata.get(field) != 0 {
                 mask.set_exact(field);

@@ -18,7 +18,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
-use flow::layout::PORT;
+use flow::layout::pipeline_words;
 use flow::{Flow, FlowMeta, extract};
 use openflow::{OfErrorKind, OfPort, PacketIn};
 use sync::time::Nanos;
@@ -74,7 +74,7 @@ impl Bridge {
         let flow =
             extract(&packet.data, &FlowMeta::of_port(dp.unwrap_or(self.state.origin).0)).flow;
         let mut metadata = Flow::ZERO;
-        for word in 0..PORT {
+        for word in pipeline_words() {
             metadata.set_word(word, packet.metadata.flow().word(word));
         }
         metadata.set_in_port(in_port.0);

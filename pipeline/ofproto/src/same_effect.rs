@@ -101,6 +101,15 @@ impl<'a> Walk<'a> {
                 self.write(Field::NdOptionsType, set.options_type);
             }
             DpAction::SetMpls(lse) => self.flow.set_mpls_lse(0, lse.over(self.flow.mpls_lse(0))),
+            DpAction::SetTcpFlags(flags) => {
+                self.flow.set_tcp_flags(flags.over(self.flow.tcp_flags()));
+            }
+            DpAction::SetPbb(tci) => {
+                let (isid, uca) = (self.flow.pbb_isid(), u32::from(self.flow.pbb_uca()));
+                let tci = tci.over(uca << 27 | isid);
+                self.flow.set_pbb_isid(tci & 0xff_ffff);
+                self.flow.set_pbb_uca(u8::from(tci >> 27 & 1 != 0));
+            }
             DpAction::SetMeta(SetMeta::PktMark(mark)) => {
                 self.flow.set_pkt_mark(mark.over(self.flow.pkt_mark()));
             }
@@ -112,6 +121,11 @@ impl<'a> Walk<'a> {
                     self.flow.set_mpls_lse(n + 1, self.flow.mpls_lse(n));
                 }
                 self.flow.set_mpls_lse(0, push.lse);
+                return false;
+            }
+            DpAction::PushPbb(tci) => {
+                self.flow.set_pbb_isid(tci & 0xff_ffff);
+                self.flow.set_pbb_uca(u8::from(tci >> 27 & 1 != 0));
                 return false;
             }
             DpAction::PopMpls(_) => {

@@ -70,6 +70,19 @@ fn matches_are_checked() {
         ("80000e01 03", Some(MatchBadPrereq)),
         ("80000c02 1005 80000e01 03", None),
         ("80000c02 0000 80000e01 03", Some(MatchBadPrereq)),
+        ("80000c02 1005 80000f02 0404", None),
+        // A PBB service without and with its type; the bit beside it; a service in part.
+        ("80004a03 123456", Some(MatchBadPrereq)),
+        ("80000a02 88e7 80004a03 123456 80005201 01", None),
+        ("80000a02 88e7 80004b06 123400 ffff00", None),
+        ("80000a02 88e7 80005201 02", Some(MatchBadValue)),
+        // Extension headers of IPv6.
+        ("80004e02 0040", Some(MatchBadPrereq)),
+        ("80000a02 86dd 80004e02 0040", None),
+        ("80000a02 86dd 80004f04 0040 0041", None),
+        ("80000a02 86dd 80004e02 0200", Some(MatchBadValue)),
+        // Connection tracking, of which the datapath knows nothing.
+        ("0001d204 00000001", Some(NxMatchCtDatapathSupport)),
         // The cookie of NXM is not part of a standard match.
         ("00013c08 0000000000000001", Some(MatchBadField)),
     ] {
@@ -146,11 +159,54 @@ fn actions_are_checked() {
         ("", "0019 0010 80001604 01020304 00000000", Some(ActionMatchInconsistent)),
         (ip, "0019 0010 80001604 01020304 00000000", None),
         (ip, "0019 0010 80001604 01020304 00000001", Some(ActionBadSetArgument)),
-        ("", "0019 0010 80000a02 0800 000000000000", Some(ActionBadSetArgument)),
+        ("", "0019 0010 80000a02 0800 000000000000", None),
+        ("", "0019 0010 80001401 06 00000000000000", Some(ActionMatchInconsistent)),
+        (ip, "0019 0010 80001401 06 00000000000000", None),
+        (ip, "0019 0010 80004e02 0001 000000000000", Some(ActionBadSetArgument)),
+        // After the set-field it is no IP packet.
+        (
+            ip,
+            "0019 0010 80000a02 0806 000000000000 0018 0008 00000000",
+            Some(ActionMatchInconsistent),
+        ),
+        // PBB: another type, none to pop, one that was pushed; TTLs of what has none.
+        ("", "001a 0008 88e8 0000", Some(ActionBadArgument)),
+        ("", "001b 0008 00000000", Some(ActionMatchInconsistent)),
+        ("", "001a 0008 88e7 0000 0019 0010 80004a03 123456 0000000000 001b 0008 00000000", None),
+        ("", "000b 0008 00000000", Some(ActionMatchInconsistent)),
+        (ip, "000c 0008 00000000", None),
         ("", "0019 0010 8000fe02 0800 000000000000", Some(ActionBadSetType)),
         (ip, "0019 0010 80001602 0102 000000000000", Some(ActionBadSetLen)),
         (ip, "0019 0010 80001708 01020304 ffff0000", Some(ActionBadSetMask)),
         ("", "0019 0010 80000004 00000001 00000000", Some(ActionBadSetArgument)),
+        // Samples in three forms; none of none; a direction that is none.
+        ("", "ffff 0018 00002320 001d 0001 00000001 00000002 00000003", None),
+        ("", "ffff 0018 00002320 001d 0000 00000001 00000002 00000003", Some(ActionBadArgument)),
+        ("", "ffff 0020 00002320 0026 0001 00000001 00000002 00000003 0002 00 0000000000", None),
+        (
+            "",
+            "ffff 0020 00002320 0026 0001 00000001 00000002 00000003 0002 01 0000000000",
+            Some(NxRequestMustBeZero),
+        ),
+        ("", "ffff 0020 00002320 0029 0001 00000001 00000002 00000003 0002 02 0000000000", None),
+        (
+            "",
+            "ffff 0020 00002320 0029 0001 00000001 00000002 00000003 0002 03 0000000000",
+            Some(ActionBadArgument),
+        ),
+        // There is no field to take off; outputs keep an Ethernet header; no connection tracking.
+        ("", "ffff 0018 00002320 0032 00010004 00000000000000000000", Some(ActionBadArgument)),
+        ("", "ffff 0018 00002320 0032 00010004 00000000000000000001", Some(NxActionMustBeZero)),
+        ("", "ffff 0018 00002320 0031 05dc 0003 00010004 000000000000", None),
+        ("", "ffff 0010 00002320 0027 0002 0000000d", Some(ActionBadArgument)),
+        ("", "ffff 0010 00002320 0027 0002 0000000e", None),
+        (
+            "",
+            "ffff 0018 00002320 0023 0001 00000000 0000 ff 000000 0000",
+            Some(NxActionCtDatapathSupport),
+        ),
+        ("", "ffff 0010 00002320 0024 0000 0000 0000", Some(NxActionCtDatapathSupport)),
+        ("", "ffff 0010 00002320 002b 000000000000", Some(NxActionCtDatapathSupport)),
         // Nicira's load of a value that does not fit: reg0[0..3].
         ("", "ffff 0018 00002320 0007 0003 00010004 000000000000000f", None),
         ("", "ffff 0018 00002320 0007 0003 00010004 0000000000000010", Some(ActionBadArgument)),

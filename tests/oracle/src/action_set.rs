@@ -57,8 +57,9 @@ fn kind(action: &Action) -> (u8, Option<flow::Field>) {
     let rank = match action {
         Action::CopyTtlIn => 0,
         Action::PopVlan => 1,
-        Action::PopMpls(_) => 2,
+        Action::PopMpls(_) | Action::PopPbb => 2,
         Action::PushMpls(_) => 3,
+        Action::PushPbb(_) => 4,
         Action::PushVlan(_) => 5,
         Action::CopyTtlOut => 6,
         Action::DecTtl(_) => 7,

@@ -14,6 +14,8 @@ const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
 const BOTTOM_OF_STACK: u32 = 0x100;
 /// Length of an ARP packet for IPv4 over Ethernet.
 const ARP_LEN: usize = 28;
+/// Control information, customer addresses and customer type of a PBB tag (802.1ah §9.7).
+const PBB_TAG: usize = 18;
 
 /// A VLAN tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,10 +184,45 @@ impl Frame {
         }
     }
 
+    /// Puts a backbone header in front (OpenFlow 1.3.5 §5.12.1): with the addresses and the priority
+    /// that the frame has, and the service of the header that it may have.
+    pub(crate) fn push_pbb(&mut self, flow: &Flow) {
+        let priority = self.tags.first().map_or(0, |tag| u32::from(tag.tci >> 13));
+        let service = if flow.eth_type() == ethertype::PBB { flow.pbb_isid() } else { 0 };
+        let mut customer = (priority << 29 | service).to_be_bytes().to_vec();
+        customer.extend(self.to_bytes());
+        *self = Self {
+            dst: self.dst,
+            src: self.src,
+            tags: Vec::new(),
+            snap: Vec::new(),
+            ethertype: ethertype::PBB,
+            labels: Vec::new(),
+            body: Body::Other(customer),
+        };
+    }
+
+    /// Takes the backbone header off; VLAN tags in front of it stay in front.
+    pub(crate) fn pop_pbb(&mut self) {
+        let Body::Other(bytes) = &self.body else { return };
+        if self.ethertype != ethertype::PBB || bytes.len() < PBB_TAG {
+            return;
+        }
+        let mut whole = bytes[4..16].to_vec();
+        for tag in &self.tags {
+            whole.extend(tag.tpid.to_be_bytes());
+            whole.extend(tag.tci.to_be_bytes());
+        }
+        whole.extend(&bytes[16..]);
+        if let Some(customer) = Self::parse(&whole) {
+            *self = customer;
+        }
+    }
+
     /// The TTL of the outer entry becomes the TTL behind it (OpenFlow 1.3.5 §5.12).
     pub(crate) fn copy_ttl_in(&mut self) {
         let Some(outer) = self.labels.first().copied() else {
-            return;
+            return self.copy_ip_ttl(true);
         };
         let ttl = outer as u8;
         match self.labels.get_mut(1) {
@@ -197,7 +234,7 @@ impl Frame {
     /// The TTL behind the outer entry becomes its TTL (OpenFlow 1.3.5 §5.12).
     pub(crate) fn copy_ttl_out(&mut self) {
         if self.labels.is_empty() {
-            return;
+            return self.copy_ip_ttl(false);
         }
         let mut ttl = self.labels.get(1).map(|&next| next as u8);
         if ttl.is_none() {
@@ -205,6 +242,15 @@ impl Frame {
         }
         if let Some(ttl) = ttl {
             self.labels[0] = self.labels[0] & !0xff | u32::from(ttl);
+        }
+    }
+
+    /// The same between an IP header and the one that it carries.
+    fn copy_ip_ttl(&mut self, inwards: bool) {
+        match &mut self.body {
+            Body::Ipv4(packet) => packet.copy_ttl(inwards),
+            Body::Ipv6(packet) => packet.copy_ttl(inwards),
+            Body::Arp(_) | Body::Other(_) => {}
         }
     }
 
@@ -252,6 +298,13 @@ impl Frame {
             && new.mpls_lse(0) != old.mpls_lse(0)
         {
             *outer = new.mpls_lse(0);
+            if (new.mpls_lse(0) ^ old.mpls_lse(0)) & BOTTOM_OF_STACK != 0 {
+                // What follows becomes a label, or ceases to be one.
+                return self.reinterpret(self.ethertype);
+            }
+        }
+        if new.eth_type() != old.eth_type() {
+            return self.reinterpret(new.eth_type());
         }
         match &mut self.body {
             Body::Ipv4(packet) => packet.rewrite(old, new),
@@ -263,9 +316,24 @@ impl Frame {
                 put(&mut packet[18..24], &old.arp_tha().0, &new.arp_tha().0);
                 put(&mut packet[24..28], &old.nw_dst().to_be_bytes(), &new.nw_dst().to_be_bytes());
             }
+            Body::Other(bytes) if self.ethertype == ethertype::PBB && bytes.len() >= PBB_TAG => {
+                put(&mut bytes[1..4], &isid(old), &isid(new));
+                if new.pbb_uca() != old.pbb_uca() {
+                    bytes[0] = bytes[0] & !0x08 | new.pbb_uca() << 3;
+                }
+            }
             Body::Other(_) => {}
         }
+        if new.nw_proto() != old.nw_proto() && new.is_ip() {
+            // The payload is read as what it is called now.
+            self.reinterpret(self.ethertype);
+        }
     }
+}
+
+fn isid(flow: &Flow) -> [u8; 3] {
+    let [_, a, b, c] = flow.pbb_isid().to_be_bytes();
+    [a, b, c]
 }
 
 impl Body {

@@ -1,5 +1,6 @@
 //! One packet on its way through the tables (OpenFlow 1.3.5 §5).
 
+use flow::layout::TUN_METADATA;
 use flow::{Field, Flow, FlowMeta, Segment};
 use openflow::{Action, Bucket, GroupType, OfPort, PacketInReason, Subfield};
 
@@ -191,7 +192,7 @@ impl<'a> Run<'a> {
     /// The packet's key as it is.
     fn key(&self) -> Flow {
         let mut key = flow::extract(&self.frame, &FlowMeta::default()).flow;
-        for word in Segment::Metadata.words() {
+        for word in Segment::Metadata.words().chain([TUN_METADATA]) {
             key.set_word(word, self.metadata.word(word));
         }
         key.set_actset_output(self.set.output().0);
@@ -233,13 +234,24 @@ impl<'a> Run<'a> {
             Action::SetVlanPcp(pcp) => {
                 self.edit(|frame| frame.set_or_push_vlan(u16::from(*pcp) << 13, 0xe000));
             }
-            Action::PopVlan => self.edit(Frame::pop_vlan),
+            Action::PopVlan => self.pop(Frame::pop_vlan),
             Action::PushVlan(tpid) => self.edit(|frame| frame.push_vlan(*tpid)),
             Action::PushMpls(ethertype) => {
                 let key = self.key();
                 self.edit(|frame| frame.push_mpls(*ethertype, &key));
             }
-            Action::PopMpls(ethertype) => self.edit(|frame| frame.pop_mpls(*ethertype)),
+            Action::PopMpls(ethertype) => self.pop(|frame| frame.pop_mpls(*ethertype)),
+            Action::PushPbb(_) => {
+                let key = self.key();
+                self.edit(|frame| frame.push_pbb(&key));
+            }
+            Action::PopPbb => self.pop(Frame::pop_pbb),
+            // As Open vSwitch: the length of the packet as it is here.
+            Action::CheckPktLarger { len, dst } => {
+                self.verdict.is_forked = true;
+                let is_larger = self.frame.len() > usize::from(*len);
+                self.set_field(dst.field, u128::from(is_larger) << dst.offset, dst.mask());
+            }
             Action::CopyTtlIn => self.edit(Frame::copy_ttl_in),
             Action::CopyTtlOut => self.edit(Frame::copy_ttl_out),
             Action::DecMplsTtl => {
@@ -275,18 +287,30 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Takes a tag off. What is then shorter than Ethernet allows is filled up with zeros.
+    fn pop(&mut self, change: impl FnOnce(&mut Frame)) {
+        const MINIMUM: usize = 60;
+        let len = self.frame.len();
+        self.edit(change);
+        if self.frame.len() < len && self.frame.len() < MINIMUM {
+            self.frame.resize(MINIMUM, 0);
+        }
+    }
+
     /// Writes a field; one that the packet does not have is left alone.
     fn set_field(&mut self, field: Field, value: u128, mask: u128) {
         let old = self.key();
         // A match on `vlan_vid` may ask for no tag, so the field has no prerequisite; setting it
         // needs one (OpenFlow 1.3.5 §5.12: set-field applies to the outermost header there is).
         let is_missing = field == Field::VlanVid && !old.has_vlan();
+        // A frame with a length has no type.
+        let is_missing = is_missing || field == Field::EthType && old.eth_type() == NO_TYPE;
         if is_missing || !field.spec().prereq.holds(&old) {
             return;
         }
         let mut new = old;
         new.set_masked(field, value, mask);
-        for word in Segment::Metadata.words() {
+        for word in Segment::Metadata.words().chain([TUN_METADATA]) {
             self.metadata.set_word(word, new.word(word));
         }
         self.edit(|frame| frame.rewrite(&old, &new));
@@ -486,13 +510,15 @@ impl<'a> Run<'a> {
         let to: Vec<_> = all.filter(|port| port.number != in_port).copied().collect();
         let whole = self.frame.clone();
         for port in to {
-            self.edit(|frame| frame.set_outer_tags(&vlan::go_out(&port.vlan, &inside, tags[0])));
+            self.pop(|frame| frame.set_outer_tags(&vlan::go_out(&port.vlan, &inside, tags[0])));
             self.send(port.number);
             self.frame.clone_from(&whole);
         }
     }
 }
 
+/// What the key has for a frame with a length in the place of its type.
+const NO_TYPE: u16 = flow::proto::eth_type::NONE;
 const TP_SRC: [Field; 3] = [Field::TcpSrc, Field::UdpSrc, Field::SctpSrc];
 const TP_DST: [Field; 3] = [Field::TcpDst, Field::UdpDst, Field::SctpDst];
 
@@ -500,11 +526,7 @@ const TP_DST: [Field; 3] = [Field::TcpDst, Field::UdpDst, Field::SctpDst];
 pub(crate) fn is_known(action: &Action) -> bool {
     let is_simple = |subfield: &Subfield| subfield.n_bits > 0;
     match action {
-        Action::StackPush(_)
-        | Action::StackPop(_)
-        | Action::PushPbb(_)
-        | Action::PopPbb
-        | Action::FinTimeout { .. } => false,
+        Action::StackPush(_) | Action::StackPop(_) | Action::FinTimeout { .. } => false,
         Action::Move { src, dst } => is_simple(src) && is_simple(dst),
         _ => true,
     }

@@ -141,6 +141,9 @@ pub struct Verdict {
     /// Two rules of one priority matched: the specification leaves open which one counts
     /// (OpenFlow 1.3.5 §5.3), so this verdict is one of several.
     pub is_ambiguous: bool,
+    /// The packet's length was looked at: what is behind counts packets of either length, as it does in
+    /// Open vSwitch.
+    pub is_forked: bool,
     /// The packet met a meter: later it may fare otherwise.
     pub is_metered: bool,
     /// Where in `rules` a meter dropped it. Whether the ones behind count it is the switch's business.

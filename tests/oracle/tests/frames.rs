@@ -149,6 +149,13 @@ fn fragments_keep_the_checksum_of_the_whole() {
     }
 }
 
+/// Filled up to the least that Ethernet sends.
+fn padded(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame.resize(frame.len().max(60), 0);
+    frame
+}
+
 #[test]
 fn vlan_tags_are_pushed_and_popped() {
     let bare = build::ethernet(A, B, 0x9000, b"payload");
@@ -161,7 +168,8 @@ fn vlan_tags_are_pushed_and_popped() {
     check(&[Action::PushVlan(ethertype::VLAN), vid(5)], &bare, &tag(5, &bare));
     let push = [Action::PushVlan(ethertype::VLAN)];
     check(&push, &tag(0x6007, &bare), &tag(0x6007, &tag(0x6007, &bare)));
-    check(&[Action::PopVlan], &tag(7, &tag(8, &bare)), &tag(8, &bare));
+    // What gets shorter than 60 bytes is filled up.
+    check(&[Action::PopVlan], &tag(7, &tag(8, &bare)), &padded(&tag(8, &bare)));
     check(&[Action::PopVlan], &bare, &bare);
     // Setting a field of a tag that is not there does nothing; OpenFlow 1.0's action adds it.
     check(&[vid(5)], &bare, &bare);
@@ -196,14 +204,15 @@ fn labels_are_pushed_and_popped() {
         &mpls(&[(5, 1, true, 9)]),
         &mpls(&[(77, 1, false, 9), (5, 1, true, 9)]),
     );
-    check(&[Action::PopMpls(ethertype::IPV4)], &mpls(&[(5, 1, true, 9)]), &bare);
+    check(&[Action::PopMpls(ethertype::IPV4)], &mpls(&[(5, 1, true, 9)]), &padded(&bare));
     let two = mpls(&[(6, 1, false, 9), (5, 2, true, 8)]);
-    check(&[Action::PopMpls(ethertype::MPLS)], &two, &mpls(&[(5, 2, true, 8)]));
+    let one = padded(&mpls(&[(5, 2, true, 8)]));
+    check(&[Action::PopMpls(ethertype::MPLS)], &two, &one);
     // After the last label is gone the packet is IP again, with fields to set.
     let pop_and_set = [Action::PopMpls(ethertype::IPV4), Action::DecTtl(vec![0])];
     let ip = Ipv4 { tos: 0xb8, ttl: 32, ..Ipv4::default() }.into();
     let older = build::ethernet(A, B, ethertype::IPV4, &build::udp(&ip, 1, 2, b"x"));
-    check(&pop_and_set, &mpls(&[(5, 1, true, 9)]), &older);
+    check(&pop_and_set, &mpls(&[(5, 1, true, 9)]), &padded(&older));
     // TTLs, outer and inner.
     check(&[Action::SetMplsTtl(3)], &two, &mpls(&[(6, 1, false, 3), (5, 2, true, 8)]));
     check(&[Action::DecMplsTtl], &two, &mpls(&[(6, 1, false, 8), (5, 2, true, 8)]));

@@ -77,7 +77,8 @@ fn a_learning_switch_learns() {
 #[test]
 fn normal_drops_a_tag_that_says_nothing() {
     let mut switch = Oracle::standalone([OfPort(1), OfPort(2)]);
-    let bare = frame(B, A);
+    // Long enough that nothing is filled up when the tag goes.
+    let bare = [&frame(B, A)[..], &[7; 60]].concat();
     let empty = build::vlan(ethertype::VLAN, 0, &bare);
     assert_eq!(switch.receive(OfPort(1), &empty).outputs[0].frame, bare);
     let priority = build::vlan(ethertype::VLAN, 0xe000, &bare);
@@ -177,14 +178,16 @@ fn an_action_set_is_ordered_and_needs_an_output() {
         Action::PushVlan(ethertype::VLAN),
         Action::PopVlan,
     ];
+    // Long enough that nothing is filled up when a tag goes.
+    let long = [&frame(B, A)[..], &[7; 60]].concat();
     let write = |write: &[Action]| {
         let instructions = Instructions { write: write.to_vec(), ..Instructions::default() };
         let mut switch = switch(&[rule(0, 1, Match::CATCHALL, instructions)]);
-        let tagged = build::vlan(ethertype::VLAN, 7, &frame(B, A));
+        let tagged = build::vlan(ethertype::VLAN, 7, &long);
         switch.receive(OfPort(2), &tagged).outputs
     };
     let outputs = write(&tagging);
-    assert_eq!(outputs[0].frame, build::vlan(ethertype::VLAN, 5, &frame(B, A)));
+    assert_eq!(outputs[0].frame, build::vlan(ethertype::VLAN, 5, &long));
     assert_eq!(write(&tagging[1..]), []);
 }
 
@@ -259,7 +262,7 @@ fn packet_out_runs_actions_or_tables() {
 
 #[test]
 fn unknown_actions_are_refused() {
-    let unknown = Action::PushPbb(0x88e7);
+    let unknown = Action::FinTimeout { idle_timeout: 1, hard_timeout: 1 };
     let pushing = rule(0, 1, Match::CATCHALL, Instructions::apply(vec![unknown.clone()]));
     let mut switch = Oracle::new(ports());
     assert_eq!(switch.add(pushing).unwrap_err().0, unknown);

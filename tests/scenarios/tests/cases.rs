@@ -90,4 +90,5 @@ macro_rules! cases {
 
 cases! {
     learning caching flow_mods outputs tables edits matching packet_io tracing groups meters
+    extensions ahead
 }

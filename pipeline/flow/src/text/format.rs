@@ -57,6 +57,8 @@ impl Display for FlowText<'_> {
             Field::TunnelId,
             Field::TunSrc,
             Field::TunDst,
+            Field::TunMetadata0,
+            Field::TunMetadata1,
             Field::Ipv6Exthdr,
         ];
         for field in context {
@@ -180,6 +182,8 @@ impl Writer<'_, '_> {
         self.number("tun_id", Style::Hex, Field::TunnelId)?;
         self.ipv4("tun_src", Field::TunSrc)?;
         self.ipv4("tun_dst", Field::TunDst)?;
+        self.number("tun_metadata0", Style::Hex, Field::TunMetadata0)?;
+        self.number("tun_metadata1", Style::Hex, Field::TunMetadata1)?;
         self.number("metadata", Style::Hex, Field::Metadata)?;
         if self.mask.in_port() != 0 {
             let port = PortText { port: self.flow.in_port(), ports: self.ports };

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 use core::mem::discriminant;
-use openflow::Action;
+use openflow::{Action, OfPort};
 
 /// Actions that a set may hold: one of each kind and field is far less; masked writes of one field
 /// do not replace each other and are what this bounds.
@@ -34,6 +34,18 @@ impl ActionSet {
         }
         self.0.push(action.clone());
         Ok(())
+    }
+
+    /// The port that it sends to: none where a group takes the output's place (1.5.1 §7.2.3.9).
+    pub(crate) fn output(&self) -> OfPort {
+        if self.0.iter().any(|action| matches!(action, Action::Group(_))) {
+            return OfPort::UNSET;
+        }
+        let port = self.0.iter().rev().find_map(|action| match action {
+            Action::Output { port, .. } => Some(*port),
+            _ => None,
+        });
+        port.unwrap_or(OfPort::UNSET)
     }
 
     /// The actions in the order of execution. A group takes the place of an output.
@@ -91,7 +103,6 @@ mod tests {
     use super::*;
     use alloc::vec;
     use flow::Field;
-    use openflow::OfPort;
 
     #[test]
     fn keeps_the_last_of_a_kind_in_the_specifications_order() {

@@ -1,18 +1,20 @@
 //! What each OpenFlow action does to a translation (OpenFlow 1.0.1 §3.3 and §5.2.4, 1.3.5 §5.12
 //! and §7.2.5, and Nicira's extensions).
 
-use super::machine::Machine;
+use super::machine::{Machine, Stale};
+use super::report::NodeKind;
 use super::step::{LookupKind, Step, Verdict};
 use crate::events::MissKind;
 use alloc::sync::Arc;
-use datapath::{DpAction, DropReason};
+use datapath::{DpAction, DropReason, TtlCopy};
 use flow::Field;
+use flow::layout::is_of_pipeline;
 use openflow::{Action, ControllerAction, OfPort, PacketInReason, Subfield};
 
 impl Machine<'_> {
     /// Does one action, or says what must be done about it.
     pub(crate) fn act(&mut self, action: &Action) -> Verdict {
-        if self.is_stale && needs_network_headers(action) {
+        if self.stale != Stale::No && needs_headers(action, self.stale) {
             return Verdict::Freeze(None);
         }
         if let Some((field, value, mask)) = action.written() {
@@ -83,6 +85,15 @@ impl Machine<'_> {
                 });
             }
             Action::Learn(learn) => self.learn(learn),
+            Action::CopyTtlOut => self.copy_ttl(TtlCopy::Out),
+            Action::CopyTtlIn => self.copy_ttl(TtlCopy::In),
+            Action::PushPbb(_) => self.push_pbb(),
+            Action::PopPbb => self.pop_pbb(),
+            Action::CheckPktLarger { len, dst } => return self.check_len(*len, *dst),
+            Action::Sample(_) => self
+                .report
+                .say(NodeKind::Detail, format_args!("no collector of flow samples is configured")),
+            Action::DeleteField(field) => self.set_field(*field, 0, field.ones()),
             Action::Multipath(multipath) => self.multipath(multipath),
             Action::Bundle(bundle) => return self.bundle(bundle),
             Action::FinTimeout { idle_timeout, hard_timeout } => {
@@ -94,6 +105,10 @@ impl Machine<'_> {
             _ => {}
         }
         Verdict::Next
+    }
+
+    fn check_len(&mut self, len: u16, dst: Subfield) -> Verdict {
+        if self.has_field(dst.field) { Verdict::Fork(len, dst) } else { Verdict::Next }
     }
 
     fn set_queue(&mut self, queue: u32) {
@@ -139,19 +154,34 @@ impl Machine<'_> {
 /// Entries of the packet's stack at most.
 const MAX_STACK: usize = 4096;
 
-/// Whether an action reads or writes what lies behind Ethernet and VLAN.
-fn needs_network_headers(action: &Action) -> bool {
-    let is_behind = |field: Field| usize::from(field.spec().location.word) >= flow::layout::MPLS;
+/// Whether an action reads or writes what a stale flow does not tell.
+fn needs_headers(action: &Action, stale: Stale) -> bool {
+    let first = match stale {
+        Stale::No => return false,
+        Stale::Network => flow::layout::MPLS,
+        Stale::All => flow::layout::ETH_DST,
+    };
+    // The Ethernet type stands before the tags in the key, and behind them in the frame.
+    let is_behind = |field: Field| {
+        let word = usize::from(field.spec().location.word);
+        word >= first && !is_of_pipeline(word) || field == Field::EthType
+    };
     if let Some((field, ..)) = action.written() {
         return is_behind(field);
     }
     match action {
         Action::Move { src, dst } => is_behind(src.field) || is_behind(dst.field),
-        Action::StackPush(part) | Action::StackPop(part) | Action::OutputReg { src: part, .. } => {
-            is_behind(part.field)
-        }
+        // The register may name the port that forwards normally.
+        Action::OutputReg { src, .. } => stale == Stale::All || is_behind(src.field),
+        Action::StackPush(part) | Action::StackPop(part) => is_behind(part.field),
+        Action::Output { port: OfPort::NORMAL, .. } => stale == Stale::All,
+        Action::CheckPktLarger { dst, .. } => is_behind(dst.field),
         Action::PushMpls(_)
         | Action::PopMpls(_)
+        | Action::CopyTtlOut
+        | Action::CopyTtlIn
+        | Action::PushPbb(_)
+        | Action::PopPbb
         | Action::DecTtl(_)
         | Action::DecMplsTtl
         | Action::Learn(_)

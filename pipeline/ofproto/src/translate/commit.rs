@@ -12,10 +12,11 @@
 //! therefore a set carries exactly the un-wildcarded bits of each field that differs, and leaves
 //! the rest of the field to each packet.
 
+use super::headers::pbb_tci;
 use alloc::vec::Vec;
 use datapath::{
     DpAction, Masked, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta,
-    SetNd, SetPorts,
+    SetNd, SetNdExt, SetPorts,
 };
 use flow::layout::VLAN;
 use flow::proto::eth_type;
@@ -146,6 +147,16 @@ fn set_network(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpAction
                 actions.push(DpAction::SetArp(set));
             }
         }
+        eth_type::PBB => {
+            let (isid, uca) = (diff.u32(Field::PbbIsid), diff.u32(Field::PbbUca));
+            let set = Masked {
+                value: pbb_tci(isid.value, uca.value),
+                mask: pbb_tci(isid.mask, uca.mask),
+            };
+            if !set.is_none() {
+                actions.push(DpAction::SetPbb(set));
+            }
+        }
         _ => {}
     }
 }
@@ -174,6 +185,10 @@ fn set_transport(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpActi
             actions.push(DpAction::SetIcmpv6(icmp));
         }
     }
+    let flags = diff.u16(Field::TcpFlags);
+    if !flags.is_none() && Prereq::Tcp.holds(base) {
+        actions.push(DpAction::SetTcpFlags(flags));
+    }
     if Prereq::Nd.holds(base) {
         let set = SetNd {
             target: diff.of(Field::NdTarget),
@@ -182,6 +197,13 @@ fn set_transport(base: &Flow, flow: &Flow, mask: &Mask, actions: &mut Vec<DpActi
         };
         if set != SetNd::default() {
             actions.push(DpAction::SetNd(set));
+        }
+        let set = SetNdExt {
+            reserved: diff.u32(Field::NdReserved),
+            options_type: diff.u8(Field::NdOptionsType),
+        };
+        if set != SetNdExt::default() {
+            actions.push(DpAction::SetNdExt(set));
         }
     }
 }

@@ -17,6 +17,15 @@ impl Machine<'_> {
         if !self.has_field(field) {
             return;
         }
+        let low = u16::try_from(value & 0xffff).unwrap_or(0);
+        let [_, byte] = low.to_be_bytes();
+        match field {
+            Field::EthType => return self.set_eth_type(low),
+            Field::IpProto => return self.set_ip_proto(byte),
+            Field::MplsBos => return self.set_mpls_bos(byte & 1 != 0),
+            Field::NdOptionsType => return self.set_nd_options_type(byte),
+            _ => {}
+        }
         // A set-field of the VLAN id says that there is a tag, and changes only the id.
         let mask = if field == Field::VlanVid { mask & u128::from(VLAN_VID_MASK) } else { mask };
         self.mask.add(field, mask);
@@ -34,7 +43,7 @@ impl Machine<'_> {
     }
 
     /// Whether the packet has a field; the answer's reasons are un-wildcarded.
-    fn has_field(&mut self, field: Field) -> bool {
+    pub(crate) fn has_field(&mut self, field: Field) -> bool {
         let prereq = field.spec().prereq;
         prereq.unwildcard(&mut self.mask);
         if !prereq.holds(&self.flow) {

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use datapath::{DpAction, DropReason};
-use flow::layout::{MPLS, PORT, TP};
+use flow::layout::{MPLS, TP, pipeline_words};
 use flow::proto::{FRAG_LATER, VLAN_PRESENT};
 use flow::{Field, Flow, Mask, Prereq};
 
@@ -26,7 +26,7 @@ pub(crate) fn initial_mask(flow: &Flow) -> Mask {
 pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
     // Metadata, tunnel and registers belong to the translation: they begin with zero, or with what
     // the recirculation id says. `Deps` builds on it.
-    for word in 0..PORT {
+    for word in pipeline_words() {
         mask.set_word(word, 0);
     }
     mask.set(Field::ActsetOutput, 0);
@@ -78,6 +78,8 @@ impl Machine<'_> {
             None => self.actions,
         };
         tidy_mask(&mut self.mask, self.input.flow);
+        // Of the translation, not of the packet.
+        self.flow.set_actset_output(self.input.flow.actset_output());
         TranslateOut {
             actions: Arc::from(actions),
             mask: self.mask,

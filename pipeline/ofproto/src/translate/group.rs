@@ -12,7 +12,7 @@
 
 use super::TranslateError;
 use super::action_set::ActionSet;
-use super::machine::Machine;
+use super::machine::{Machine, Stale};
 use super::report::NodeKind;
 use super::step::{List, Origin, Step, Verdict};
 use crate::group::choose::{Method, hash_fields, hash_symmetric};
@@ -28,19 +28,19 @@ use flow::{Field, Flow};
 use openflow::{Action, Bucket, GROUP_ANY, GroupType, OfPort};
 
 /// Clones within clones that the datapath takes.
-const MAX_CLONE_DEPTH: usize = 8;
+pub(super) const MAX_CLONE_DEPTH: usize = 8;
 
 /// What a bucket changes and its end brings back.
 #[derive(Clone, Debug)]
 pub(crate) struct Saved {
     flow: Flow,
     base: Flow,
-    is_stale: bool,
+    stale: Stale,
     origin: Origin,
     depth: u32,
     packet_hash: Option<HashAction>,
     n_lost: u32,
-    n_actions: usize,
+    pub(super) n_actions: usize,
     report_depth: usize,
     /// The action set and stack, where they come back too.
     kept: Option<(ActionSet, Vec<u128>)>,
@@ -102,7 +102,7 @@ impl Machine<'_> {
     /// The bucket of a select group.
     fn select(&mut self, group: &Group) -> Choice {
         let Some(chooser) = &group.chooser else { return Choice::None };
-        if self.is_stale {
+        if self.stale != Stale::No {
             return Choice::Freeze(None);
         }
         let hash = match &chooser.method {
@@ -182,10 +182,16 @@ impl Machine<'_> {
 
     /// Begins what ends with [`restore`](Self::restore).
     fn save(&mut self, kept: Option<(ActionSet, Vec<u128>)>) {
-        self.steps.push(Step::Restore(Box::new(Saved {
+        let saved = self.saved(kept);
+        self.steps.push(Step::Restore(Box::new(saved)));
+    }
+
+    /// Everything as it is.
+    pub(super) fn saved(&self, kept: Option<(ActionSet, Vec<u128>)>) -> Saved {
+        Saved {
             flow: self.flow,
             base: self.base,
-            is_stale: self.is_stale,
+            stale: self.stale,
             origin: self.origin,
             depth: self.depth,
             packet_hash: self.packet_hash,
@@ -193,7 +199,7 @@ impl Machine<'_> {
             n_actions: self.actions.len(),
             report_depth: self.report.depth(),
             kept,
-        })));
+        }
     }
 
     /// Ends a bucket.
@@ -204,8 +210,20 @@ impl Machine<'_> {
             self.packet_hash = saved.packet_hash;
             self.n_lost = saved.n_lost;
         }
+        self.bring_back_flow(saved);
+    }
+
+    /// Makes everything what it was, the packet included.
+    pub(super) fn bring_back(&mut self, saved: &Saved) {
+        self.base = saved.base;
+        self.packet_hash = saved.packet_hash;
+        self.n_lost = saved.n_lost;
+        self.bring_back_flow(saved);
+    }
+
+    fn bring_back_flow(&mut self, saved: &Saved) {
         self.flow = saved.flow;
-        self.is_stale = saved.is_stale;
+        self.stale = saved.stale;
         self.origin = saved.origin;
         self.depth = saved.depth;
         if let Some((action_set, stack)) = &saved.kept {
@@ -226,6 +244,7 @@ impl Machine<'_> {
                     | DpAction::SlowPath(_)
                     | DpAction::Recirc(_)
                     | DpAction::Clone(_)
+                    | DpAction::CheckPktLen(_)
                     | DpAction::Meter(_)
             )
         });
@@ -241,12 +260,13 @@ impl Machine<'_> {
     pub(crate) fn recover(&mut self) -> bool {
         let is_own =
             matches!(self.error, Some(TranslateError::TooManyLabels | TranslateError::TooManyTags));
-        let end = self.steps.iter().rposition(|step| matches!(step, Step::Restore(_)));
-        match (end, self.error) {
-            (Some(end), Some(error)) if is_own => {
+        let is_inside = self.steps.iter().any(|step| matches!(step, Step::Restore(_)));
+        match self.error {
+            Some(error) if is_own && is_inside => {
                 self.report.say(NodeKind::Error, format_args!("{error}"));
                 self.drop.get_or_insert(DropReason::TranslationError);
-                self.steps.truncate(end + 1);
+                let end = self.end_of_branch();
+                self.steps.truncate(end);
                 self.error = None;
                 true
             }
@@ -256,9 +276,12 @@ impl Machine<'_> {
 }
 
 /// How deep clones are nested, as far as it matters.
-fn clone_depth(actions: &[DpAction]) -> usize {
+pub(super) fn clone_depth(actions: &[DpAction]) -> usize {
     let inner = actions.iter().filter_map(|action| match action {
         DpAction::Clone(inner) => Some(1 + clone_depth(inner)),
+        DpAction::CheckPktLen(check) => {
+            Some(1 + clone_depth(&check.greater).max(clone_depth(&check.less_equal)))
+        }
         _ => None,
     });
     inner.max().unwrap_or(0)

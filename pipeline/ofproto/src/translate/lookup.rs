@@ -1,7 +1,7 @@
 //! Lookups: which rule speaks, and what happens when none does.
 
 use super::TranslateError;
-use super::machine::Machine;
+use super::machine::{Machine, Stale};
 use super::report::NodeKind;
 use super::step::{List, LookupKind, Origin, Step};
 use crate::bridge::Fragments;
@@ -29,7 +29,7 @@ impl Machine<'_> {
     }
 
     pub(crate) fn lookup(&mut self, table_id: u8, kind: LookupKind, in_port: OfPort) {
-        if self.is_stale {
+        if self.stale != Stale::No {
             self.steps.push(Step::Lookup { table_id, kind, in_port });
             self.freeze(None);
             return;

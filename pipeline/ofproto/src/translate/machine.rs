@@ -29,7 +29,7 @@ use crate::ukey::Credit;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{DpAction, DropReason, HashAction};
-use flow::layout::PORT;
+use flow::layout::pipeline_words;
 use flow::text::NoNames;
 use flow::{Field, Flow, Mask};
 use openflow::text::ActionsText;
@@ -43,6 +43,17 @@ const MAX_DONE: u32 = 1 << 16;
 /// Recirculations of one packet: fewer than the datapath can nest, so that it makes no difference
 /// whether they are cached.
 const MAX_RECIRCULATIONS: u8 = datapath::MAX_DEPTH - 1;
+
+/// What a flow no longer tells of its packet; see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stale {
+    /// It tells all.
+    No,
+    /// What lies behind Ethernet and VLAN is unknown.
+    Network,
+    /// All headers are unknown.
+    All,
+}
 
 /// The state of a translation.
 pub(crate) struct Machine<'a> {
@@ -64,7 +75,7 @@ pub(crate) struct Machine<'a> {
     n_recirculations: u8,
     n_done: u32,
     /// Actions inside clones.
-    n_cloned: usize,
+    pub(crate) n_cloned: usize,
     /// How often something was done to the packet that a later commit cannot take back.
     pub(crate) n_lost: u32,
     /// What the flow's `dp_hash` is a hash of.
@@ -72,8 +83,8 @@ pub(crate) struct Machine<'a> {
     /// What the packet's is where the emitted actions leave it.
     pub(crate) packet_hash: Option<HashAction>,
     pub(crate) liveness: Liveness,
-    /// The flow no longer tells the packet's network headers; see the module.
-    pub(crate) is_stale: bool,
+    /// What the flow no longer tells of the packet's headers; see the module.
+    pub(crate) stale: Stale,
     pub(crate) has_output: bool,
     /// Mirrors that had the packet.
     pub(crate) mirrored: MirrorSet,
@@ -94,6 +105,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn new(input: &'a TranslateIn<'a>) -> Self {
         let mut flow = *input.flow;
         flow.set_in_port(input.in_port.0);
+        flow.set_actset_output(OfPort::UNSET.0);
         let origin = Origin {
             table_id: 0,
             cookie: u64::MAX,
@@ -121,7 +133,7 @@ impl<'a> Machine<'a> {
             hash: None,
             packet_hash: None,
             liveness: Liveness::default(),
-            is_stale: false,
+            stale: Stale::No,
             has_output: false,
             mirrored: 0,
             snaplen: 0,
@@ -205,10 +217,11 @@ impl<'a> Machine<'a> {
                 self.steps.push(Step::Actions { list: List::Own(Arc::from(actions)), next: 0 });
             }
             Start::Resume(frozen) => {
-                for word in 0..PORT {
+                for word in pipeline_words() {
                     self.flow.set_word(word, frozen.metadata.word(word));
                 }
                 self.flow.set_in_port(frozen.metadata.in_port());
+                self.flow.set_actset_output(frozen.action_set.output().0);
                 self.base = self.flow;
                 self.steps.clone_from(&frozen.steps);
                 self.action_set = frozen.action_set.clone();
@@ -241,6 +254,7 @@ impl<'a> Machine<'a> {
             Step::Buckets { group, next, end } => self.run_buckets(group, next, end),
             Step::Clone(list) => self.run_clone(list),
             Step::Restore(saved) => self.restore(&saved),
+            Step::Branch(fork) => self.end_branch(fork),
             Step::ActionSet => {
                 let set = core::mem::take(&mut self.action_set);
                 if !set.is_empty() {
@@ -277,7 +291,9 @@ impl<'a> Machine<'a> {
                     return;
                 }
                 Verdict::Exit => {
-                    let is_end = |step: &Step| matches!(step, Step::Restore(_) | Step::ActionSet);
+                    let is_end = |step: &Step| {
+                        matches!(step, Step::Restore(_) | Step::Branch(_) | Step::ActionSet)
+                    };
                     while self.steps.pop_if(|step| !is_end(step)).is_some() {}
                     return;
                 }
@@ -286,6 +302,13 @@ impl<'a> Machine<'a> {
                         self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
                     }
                     self.pause(&controller);
+                    return;
+                }
+                Verdict::Fork(len, dst) => {
+                    if index + 1 < list.actions().len() {
+                        self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
+                    }
+                    self.fork(len, dst);
                     return;
                 }
                 Verdict::Freeze(hash) => {
@@ -313,6 +336,7 @@ impl<'a> Machine<'a> {
 
     fn instructions(&mut self, rule: &Rule) {
         let instructions = &rule.instructions;
+        let sets = instructions.clear || !instructions.write.is_empty();
         if instructions.clear {
             self.report.say(NodeKind::Action, format_args!("clear_actions"));
             self.report_action_set("was");
@@ -328,6 +352,9 @@ impl<'a> Machine<'a> {
             }
             self.report_action_set("is");
         }
+        if sets {
+            self.note_action_set();
+        }
         if let Some((value, bits)) = instructions.metadata {
             if bits == u64::MAX {
                 self.report.say(NodeKind::Action, format_args!("write_metadata:{value:#x}"));
@@ -342,6 +369,17 @@ impl<'a> Machine<'a> {
             self.report.say(NodeKind::Action, format_args!("goto_table:{table_id}"));
             self.steps.push(self.pipeline(table_id));
         }
+    }
+
+    /// The key says where the action set sends the packet (1.5.1 §7.2.3.9).
+    fn note_action_set(&mut self) {
+        self.flow.set_actset_output(self.action_set.output().0);
+    }
+
+    /// Notes that a part of the packet's headers is no longer what the flow says.
+    pub(crate) fn go_stale(&mut self, stale: Stale) {
+        self.stale = self.stale.max(stale);
+        self.n_lost += 1;
     }
 
     /// What is watched counts as looked at.
@@ -376,16 +414,18 @@ impl<'a> Machine<'a> {
     pub(super) fn take_frozen(&mut self) -> Frozen {
         self.commit();
         let mut metadata = Flow::ZERO;
-        for word in 0..PORT {
+        for word in pipeline_words() {
             metadata.set_word(word, self.flow.word(word));
         }
         metadata.set_in_port(self.flow.in_port());
-        let restore = self.steps.iter().rposition(|step| matches!(step, Step::Restore(_)));
-        let steps = self.steps.split_off(restore.map_or(0, |restore| restore + 1));
-        let (action_set, stack) = match restore {
-            None => (core::mem::take(&mut self.action_set), core::mem::take(&mut self.stack)),
+        let is_inside = self.steps.iter().any(|step| matches!(step, Step::Restore(_)));
+        let end = self.end_of_branch();
+        let steps = self.steps.split_off(end);
+        let (action_set, stack) = if is_inside {
             // The action set is executed by whoever goes on behind the bucket.
-            Some(_) => (ActionSet::default(), self.stack.clone()),
+            (ActionSet::default(), self.stack.clone())
+        } else {
+            (core::mem::take(&mut self.action_set), core::mem::take(&mut self.stack))
         };
         Frozen {
             steps,

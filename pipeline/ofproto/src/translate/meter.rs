@@ -3,7 +3,7 @@
 //! The datapath meters; a translation only says where. A packet whose DSCP a band may raise is no
 //! longer what its key says: whoever looks at its headers next lets it be extracted anew.
 
-use super::machine::Machine;
+use super::machine::{Machine, Stale};
 use super::report::NodeKind;
 use alloc::sync::Arc;
 use datapath::DpAction;
@@ -21,8 +21,7 @@ impl Machine<'_> {
         if remarks {
             // What was set in the DSCP before is what is raised.
             self.commit();
-            self.is_stale = true;
-            self.n_lost += 1;
+            self.go_stale(Stale::Network);
         }
         self.emit(DpAction::Meter(meter.dp));
         self.has_meter = true;

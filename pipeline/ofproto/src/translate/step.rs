@@ -1,6 +1,7 @@
 //! What a translation has yet to do, and what is kept of it when it freezes.
 
 use super::action_set::ActionSet;
+use super::fork::Fork;
 use super::group::Saved;
 use crate::group::Group;
 use crate::mirror::MirrorSet;
@@ -12,7 +13,7 @@ use core::hash::{Hash, Hasher};
 use datapath::HashAction;
 use flow::Flow;
 use flow::layout::PORT;
-use openflow::{Action, ControllerAction, OfPort};
+use openflow::{Action, ControllerAction, OfPort, Subfield};
 
 /// A list of actions to run.
 #[derive(Clone, Debug)]
@@ -91,6 +92,8 @@ pub(crate) enum Step {
     Clone(Arc<[Action]>),
     /// The end of a bucket or clone: everything is as it was before it.
     Restore(Box<Saved>),
+    /// The end of what is done to packets of some length.
+    Branch(Box<Fork>),
     ActionSet,
 }
 
@@ -114,7 +117,7 @@ impl PartialEq for Step {
             ) => n == m && e == f && a == b,
             (Step::Clone(a), Step::Clone(b)) => a == b,
             (Step::ActionSet, Step::ActionSet) => true,
-            // A restore is never kept: what freezes in a bucket is the bucket alone.
+            // An end of a bucket or branch is never kept: what freezes there is its own steps alone.
             _ => false,
         }
     }
@@ -168,6 +171,7 @@ impl Hash for Frozen {
                 Step::Return { .. }
                 | Step::Instructions(_)
                 | Step::Restore(_)
+                | Step::Branch(_)
                 | Step::ActionSet => {}
             }
         }
@@ -189,6 +193,9 @@ pub(crate) enum Verdict {
     Exit,
     /// Send the packet to controllers and go on when one of them resumes it.
     Pause(ControllerAction),
+    /// Go on once as a packet longer than so many bytes, and once as one that is not; the bit says
+    /// which.
+    Fork(u16, Subfield),
     /// Freeze, with this hash if one is asked for, and do this action again afterwards.
     Freeze(Option<HashAction>),
 }
@@ -196,6 +203,6 @@ pub(crate) enum Verdict {
 impl Step {
     /// Whether a rule's own steps end above this one.
     pub(crate) fn ends_rule(&self) -> bool {
-        matches!(self, Step::Return { .. } | Step::Restore(_) | Step::ActionSet)
+        matches!(self, Step::Return { .. } | Step::Restore(_) | Step::Branch(_) | Step::ActionSet)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::TranslateError;
 use super::commit::{MAX_MPLS, MPLS_BOS, n_labels};
-use super::machine::Machine;
+use super::machine::{Machine, Stale};
 use datapath::DpAction;
 use flow::layout::{MPLS, VLAN};
 use flow::proto::{VLAN_PCP_MASK, VLAN_PRESENT, VLAN_VID_MASK, eth_type};
@@ -34,8 +34,7 @@ impl Machine<'_> {
         if matches!(self.flow.eth_type(), eth_type::VLAN | eth_type::QINQ) {
             // There is a third tag, which the key does not show.
             self.commit();
-            self.is_stale = true;
-            self.n_lost += 1;
+            self.go_stale(Stale::Network);
         }
     }
 
@@ -143,7 +142,7 @@ impl Machine<'_> {
             flow.set_mpls_lse(2, 0);
             flow.set_eth_type(ethertype);
         }
-        self.is_stale = true;
+        self.go_stale(Stale::Network);
     }
 
     fn examine_labels(&mut self) {

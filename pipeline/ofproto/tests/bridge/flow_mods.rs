@@ -278,7 +278,7 @@ fn bad_instructions_are_refused_and_change_nothing() {
         (apply(vec![Action::PushMpls(0x0800)]), OfErrorKind::ActionBadArgument),
         (apply(vec![Action::SetVlanVid(0x1000)]), OfErrorKind::ActionBadArgument),
         (apply(vec![Action::SetVlanPcp(8)]), OfErrorKind::ActionBadArgument),
-        (apply(vec![set(Field::EthType)]), OfErrorKind::ActionBadSetType),
+        (apply(vec![set(Field::IpFrag)]), OfErrorKind::ActionBadSetType),
         (
             apply(vec![Action::SetField { field: Field::IpDscpShifted, value: 64, mask: 64 }]),
             OfErrorKind::ActionBadSetArgument,
@@ -287,8 +287,8 @@ fn bad_instructions_are_refused_and_change_nothing() {
             apply(vec![Action::Move { src: whole(Field::Reg0), dst: whole(Field::EthSrc) }]),
             OfErrorKind::ActionBadArgument,
         ),
-        (apply(vec![Action::PopPbb]), OfErrorKind::ActionBadType),
-        (apply(vec![Action::Clone(vec![Action::PopPbb])]), OfErrorKind::ActionBadType),
+        (apply(vec![Action::DeleteField(Field::Reg0)]), OfErrorKind::ActionBadArgument),
+        (apply(vec![Action::Clone(vec![Action::PushPbb(0x88a8)])]), OfErrorKind::ActionBadArgument),
     ];
     for (instructions, error) in always {
         let flow_mod = FlowMod { instructions, ..add(1, "ip") };

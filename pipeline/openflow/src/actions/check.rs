@@ -172,6 +172,21 @@ fn check_action(action: &Action, packet: &Flow, context: CheckContext) -> Result
         Action::Bundle(bundle) => check_bundle(bundle, packet),
         Action::Clone(actions) => check_list(actions, &mut packet.clone(), context),
         Action::CheckPktLarger { dst, .. } => destination(*dst, packet),
+        Action::CopyTtlIn | Action::CopyTtlOut => {
+            if packet.is_mpls() || packet.is_ip() {
+                Ok(())
+            } else {
+                Err(OfErrorKind::ActionMatchInconsistent)
+            }
+        }
+        Action::PopPbb => needs(Prereq::Pbb, packet),
+        Action::PushPbb(ethertype) if *ethertype != crate::actions::PBB_TYPE => {
+            Err(OfErrorKind::ActionBadArgument)
+        }
+        // Open vSwitch has nothing else that could be taken off.
+        Action::DeleteField(field) if !field.is_tunnel_option() => {
+            Err(OfErrorKind::ActionBadArgument)
+        }
         Action::Group(group) if *group > crate::GROUP_MAX => Err(OfErrorKind::ActionBadOutGroup),
         _ => Ok(()),
     }
@@ -251,9 +266,20 @@ fn follow(action: &Action, packet: &mut Flow) {
             packet.set(Field::VlanTci1, 0);
         }
         Action::PushMpls(ethertype) => packet.set(Field::EthType, (*ethertype).into()),
+        Action::PushPbb(ethertype) => {
+            packet.set_vlan_tci(0);
+            packet.set(Field::VlanTci1, 0);
+            packet.set(Field::EthType, (*ethertype).into());
+        }
+        // What the customer sends is not known.
+        Action::PopPbb => packet.set(Field::EthType, 0),
         Action::PopMpls(ethertype) => packet.set(Field::EthType, (*ethertype).into()),
         _ => {
-            if let Some((field @ (Field::VlanTci | Field::VlanVid), value, mask)) = action.written()
+            if let Some((
+                field @ (Field::VlanTci | Field::VlanVid | Field::EthType | Field::IpProto),
+                value,
+                mask,
+            )) = action.written()
             {
                 let old = packet.get(field);
                 packet.set(field, (old & !mask) | value);
@@ -282,5 +308,8 @@ fn may_be_in_set(action: &Action) -> bool {
             | Action::Bundle(_)
             | Action::Clone(_)
             | Action::CheckPktLarger { .. }
+            | Action::OutputTrunc { .. }
+            | Action::Sample(_)
+            | Action::DeleteField(_)
     )
 }

@@ -12,7 +12,7 @@ mod subfield;
 pub use check::{CheckContext, check_actions, check_instructions};
 pub use nicira::{
     BUNDLE_MAX_MEMBERS, BundleAlgorithm, HashFields, Learn, LearnSource, LearnSpec, LearnTarget,
-    Multipath, MultipathAlgorithm, PortBundle,
+    Multipath, MultipathAlgorithm, PortBundle, Sample, SampleDirection,
 };
 pub use subfield::Subfield;
 
@@ -160,6 +160,10 @@ pub enum Action {
     Bundle(Box<PortBundle>),
     /// Does these without consequence for the actions after them (Nicira).
     Clone(Vec<Action>),
+    /// Tells a collector of flow samples of one packet in some (Nicira).
+    Sample(Box<Sample>),
+    /// Takes a field of tunnel metadata off (Nicira).
+    DeleteField(Field),
     /// Writes one bit: whether the frame is longer than `len` bytes (Nicira).
     CheckPktLarger {
         /// How long it may be.
@@ -168,6 +172,11 @@ pub enum Action {
         dst: Subfield,
     },
 }
+
+/// The least that an output may be cut to: an Ethernet header.
+pub(crate) const TRUNCATE_MIN: u32 = 14;
+/// Ethernet type of a PBB service tag (802.1ah).
+pub(crate) const PBB_TYPE: u16 = flow::proto::eth_type::PBB;
 
 /// The arguments of Nicira's controller action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,6 +246,36 @@ impl Action {
         match self {
             Action::Group(group) => *group == wanted,
             Action::Clone(actions) => actions.iter().any(|action| action.uses_group(wanted)),
+            _ => false,
+        }
+    }
+
+    /// Whether the action reads or writes this field.
+    #[must_use]
+    pub fn uses_field(&self, wanted: Field) -> bool {
+        if let Some((field, ..)) = self.written() {
+            return field == wanted;
+        }
+        let is_dst = |dst: Subfield| dst.field == wanted;
+        match self {
+            Action::Move { src, dst } => is_dst(*src) || is_dst(*dst),
+            Action::OutputReg { src, .. } => is_dst(*src),
+            Action::StackPush(part) | Action::StackPop(part) => is_dst(*part),
+            Action::CheckPktLarger { dst, .. } => is_dst(*dst),
+            Action::DeleteField(field) => *field == wanted,
+            Action::Multipath(multipath) => is_dst(multipath.dst),
+            Action::Bundle(bundle) => bundle.dst.is_some_and(is_dst),
+            Action::Learn(learn) => {
+                let is_in_spec = |spec: &LearnSpec| {
+                    let is_target = match spec.dst {
+                        LearnTarget::Match(dst) | LearnTarget::Load(dst) => is_dst(dst),
+                        LearnTarget::Output => false,
+                    };
+                    is_target || matches!(spec.src, LearnSource::Field(src) if is_dst(src))
+                };
+                learn.result_dst.is_some_and(is_dst) || learn.specs.iter().any(is_in_spec)
+            }
+            Action::Clone(actions) => actions.iter().any(|action| action.uses_field(wanted)),
             _ => false,
         }
     }

@@ -117,6 +117,43 @@ pub struct PortBundle {
 /// Members of a [`PortBundle`] at most.
 pub const BUNDLE_MAX_MEMBERS: usize = 2048;
 
+/// Tells a collector of one packet in some (Nicira `SAMPLE`, `SAMPLE2`, `SAMPLE3`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// How many of 65,535 packets; never none.
+    pub probability: u16,
+    /// Which set of collectors.
+    pub collector_set_id: u32,
+    /// Observation domain that the collector is told.
+    pub obs_domain_id: u32,
+    /// Observation point that the collector is told.
+    pub obs_point_id: u32,
+    /// The port that the sample is said to be of, or [`OfPort::ANY`].
+    pub sampling_port: OfPort,
+    /// Which way the packet is said to go.
+    pub direction: SampleDirection,
+}
+
+/// Which way a sampled packet goes (`NX_ACTION_SAMPLE_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SampleDirection {
+    /// As the port says.
+    Default = 0,
+    /// In.
+    Ingress = 1,
+    /// Out.
+    Egress = 2,
+}
+
+impl SampleDirection {
+    /// The one with this number on the wire.
+    #[must_use]
+    pub fn from_wire(wire: u8) -> Option<SampleDirection> {
+        [Self::Default, Self::Ingress, Self::Egress].into_iter().find(|way| *way as u8 == wire)
+    }
+}
+
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $value:literal, $text:literal;)* }) => {
         $(#[$doc])*

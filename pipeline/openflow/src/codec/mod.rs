@@ -31,6 +31,7 @@ mod port;
 mod queue;
 mod table;
 mod table_features;
+mod tlv;
 mod wire;
 
 pub(crate) use action::{MAX_NESTING, resolve_ports};

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::wire::{Put, Reader, Result};
-use super::{Dialect, async_config, bundle, config, flow_mod, flow_removed, group, packet};
+use super::{Dialect, async_config, bundle, config, flow_mod, flow_removed, group, packet, tlv};
 use crate::{
     ControllerRole, Experimenter, FlowFormat, Message, NICIRA, ONF, OfErrorKind, Origin,
     PacketInFormat, RequestForward, Role, Version,
@@ -27,6 +27,9 @@ const SET_CONTROLLER_ID: u32 = 20;
 const FLOW_MONITOR_CANCEL: u32 = 21;
 const FLOW_MONITOR_PAUSED: u32 = 22;
 const FLOW_MONITOR_RESUMED: u32 = 23;
+const TLV_TABLE_MOD: u32 = 24;
+const TLV_TABLE_REQUEST: u32 = 25;
+const TLV_TABLE_REPLY: u32 = 26;
 const SET_ASYNC_CONFIG2: u32 = 27;
 const RESUME: u32 = 28;
 pub(super) const PACKET_IN2: u32 = 30;
@@ -89,6 +92,9 @@ pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
             Message::GroupMod(group::read_mod(r, Version::V10)?)
         }
         (NICIRA, FLOW_AGE) => Message::NxFlowAge,
+        (NICIRA, TLV_TABLE_MOD) => Message::NxTlvTableMod(tlv::read_mod(r)?),
+        (NICIRA, TLV_TABLE_REQUEST) => Message::NxTlvTableRequest,
+        (NICIRA, TLV_TABLE_REPLY) => Message::NxTlvTableReply(tlv::read_reply(r)?),
         (NICIRA, SET_ASYNC_CONFIG) => Message::SetAsync(async_config::read(r, Origin::Nicira)?),
         (NICIRA, SET_ASYNC_CONFIG2) => {
             Message::SetAsyncProperties(async_config::read_properties(r)?)
@@ -173,6 +179,15 @@ pub(super) fn put(out: &mut Vec<u8>, message: &Message, version: Version) {
         Message::SetAsyncProperties(properties) => {
             put_header(out, NICIRA, SET_ASYNC_CONFIG2);
             async_config::put_properties(out, properties);
+        }
+        Message::NxTlvTableMod(change) => {
+            put_header(out, NICIRA, TLV_TABLE_MOD);
+            tlv::put_mod(out, change);
+        }
+        Message::NxTlvTableRequest => put_header(out, NICIRA, TLV_TABLE_REQUEST),
+        Message::NxTlvTableReply(reply) => {
+            put_header(out, NICIRA, TLV_TABLE_REPLY);
+            tlv::put_reply(out, reply);
         }
         Message::NxSetControllerId(id) => {
             put_header(out, NICIRA, SET_CONTROLLER_ID);

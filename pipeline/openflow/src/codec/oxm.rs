@@ -27,6 +27,11 @@ const CLASS_NXM_1: u16 = 0x0001;
 const NXM_NX_COOKIE: u8 = 30;
 const COOKIE_BYTES: usize = 8;
 
+/// The numbers of `NXM_NX_CT_STATE` to `NXM_NX_CT_LABEL`, and of the original direction's fields.
+fn is_connection_tracking(number: u8) -> bool {
+    matches!(number, 105..=108 | 119..=125)
+}
+
 /// What to do with entries that are not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unknown {
@@ -73,8 +78,11 @@ pub(crate) fn read_match(mut reader: Reader<'_>, unknown: Unknown) -> Result<(Ma
                 cookie = (low_u64(entry.value & mask), low_u64(mask));
             }
             Meaning::Field(field) => add_field(&mut out, field, &entry, strict)?,
+            Meaning::ConnectionTracking if strict => {
+                return Err(OfErrorKind::NxMatchCtDatapathSupport);
+            }
             Meaning::Unknown if strict => return Err(OfErrorKind::MatchBadField),
-            Meaning::Unknown => {}
+            Meaning::ConnectionTracking | Meaning::Unknown => {}
         }
     }
     Ok((out, cookie))
@@ -119,6 +127,8 @@ fn add_field(out: &mut Match, field: Field, entry: &Entry, strict: bool) -> Resu
 enum Meaning {
     Field(Field),
     Cookie,
+    /// A field that only a datapath with connection tracking has.
+    ConnectionTracking,
     Unknown,
 }
 
@@ -140,8 +150,13 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
         return Ok(Entry { meaning: Meaning::Cookie, is_standard, value, mask });
     }
     let Some((field, id)) = header.field() else {
-        return Ok(Entry { meaning: Meaning::Unknown, is_standard, value: 0, mask: None });
+        let is_ct = header.class == CLASS_NXM_1 && is_connection_tracking(header.number);
+        let meaning = if is_ct { Meaning::ConnectionTracking } else { Meaning::Unknown };
+        return Ok(Entry { meaning, is_standard, value: 0, mask: None });
     };
+    if field.is_tunnel_option() {
+        return read_option(payload, field, header.has_mask, is_standard);
+    }
     let width = usize::from(id.len);
     if len != if header.has_mask { 2 * width } else { width } {
         return Err(OfErrorKind::MatchBadLen);
@@ -149,6 +164,32 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let value = from_wire(field, id, payload.number(width)?);
     let mask = header.has_mask.then(|| payload.number(width)).transpose()?;
     let mask = mask.map(|mask| widen_mask(field, id, mask));
+    Ok(Entry { meaning: Meaning::Field(field), is_standard, value, mask })
+}
+
+/// Reads the value of a tunnel's option, which is as long as the peer has it: what is missing in front
+/// is zero, and not looked at if there is a mask.
+fn read_option(
+    mut payload: Reader<'_>,
+    field: Field,
+    has_mask: bool,
+    is_standard: bool,
+) -> Result<Entry> {
+    let n_parts = if has_mask { 2 } else { 1 };
+    let len = payload.len();
+    if len == 0 || !len.is_multiple_of(n_parts) {
+        return Err(OfErrorKind::MatchBadLen);
+    }
+    let width = usize::from(field.spec().n_bytes);
+    let mut number = || {
+        let n_bytes = len / n_parts;
+        if !payload.zeros(n_bytes.saturating_sub(width))? {
+            return Err(OfErrorKind::MatchBadValue);
+        }
+        payload.number(n_bytes.min(width))
+    };
+    let value = number()?;
+    let mask = if has_mask { Some(number()?) } else { None };
     Ok(Entry { meaning: Meaning::Field(field), is_standard, value, mask })
 }
 
@@ -198,7 +239,9 @@ fn read_header(reader: &mut Reader<'_>) -> Result<Header> {
 pub(crate) fn read_field(reader: &mut Reader<'_>, bad_type: OfErrorKind) -> Result<Field> {
     let header = read_header(reader)?;
     let (field, id) = header.field().ok_or(bad_type)?;
-    if header.has_mask || header.payload != usize::from(id.len) {
+    // The length of a tunnel's option is the peer's own.
+    let fits = header.payload == usize::from(id.len) || field.is_tunnel_option();
+    if header.has_mask || !fits {
         return Err(OfErrorKind::ActionBadArgument);
     }
     Ok(field)
@@ -315,7 +358,7 @@ fn put_header(out: &mut Vec<u8>, id: &WireId, has_mask: bool) {
 }
 
 /// The fields of a match in the order of the wire: what a field needs comes before it.
-const ORDER: [Field; 72] = [
+const ORDER: [Field; 74] = [
     Field::PacketType,
     Field::DpHash,
     Field::RecircId,
@@ -370,6 +413,8 @@ const ORDER: [Field; 72] = [
     Field::TunnelId,
     Field::TunSrc,
     Field::TunDst,
+    Field::TunMetadata0,
+    Field::TunMetadata1,
     Field::Reg0,
     Field::Reg1,
     Field::Reg2,

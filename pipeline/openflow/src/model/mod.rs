@@ -13,6 +13,7 @@ mod packet;
 mod port;
 mod table;
 mod table_features;
+mod tlv;
 
 pub use config::*;
 pub use flow_mod::*;
@@ -24,6 +25,7 @@ pub use packet::*;
 pub use port::*;
 pub use table::*;
 pub use table_features::*;
+pub use tlv::*;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -116,6 +118,12 @@ pub enum Message {
     NxSetControllerId(u16),
     /// Nothing here ages any more: obsolete, does nothing (Nicira `FLOW_AGE`).
     NxFlowAge,
+    /// Change which options of tunnels are which fields (Nicira).
+    NxTlvTableMod(TlvTableMod),
+    /// Which are? (Nicira)
+    NxTlvTableRequest,
+    /// These (Nicira).
+    NxTlvTableReply(TlvTableReply),
     /// Watch no more (before 1.4; the ONF's or Nicira's).
     FlowMonitorCancel(u32),
     /// Updates of flow monitors stop, as the peer reads too slowly.

@@ -215,6 +215,8 @@ fn put_action(f: &mut Formatter<'_>, action: &Action, ports: &dyn PortNames) -> 
             put_list(f, actions, ports)?;
             f.write_str(")")
         }
+        Action::Sample(sample) => nicira::put_sample(f, sample, ports),
+        Action::DeleteField(field) => write!(f, "delete_field:{}", field.name()),
         Action::CheckPktLarger { len, dst } => write!(f, "check_pkt_larger({len})->{dst}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The text of the actions with arguments of their own: learn, multipath, bundle, conjunction.
+//! The text of the actions with arguments of their own: learn, multipath, bundle, conjunction, sample.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,7 +10,8 @@ use super::error::{TextError, TextProblem};
 use super::parse_action::{arrow, bad, int, subfield};
 use crate::{
     Action, BUNDLE_MAX_MEMBERS, BundleAlgorithm, DEFAULT_PRIORITY, HashFields, Learn, LearnSource,
-    LearnSpec, LearnTarget, Multipath, MultipathAlgorithm, OfPort, PortBundle, Subfield,
+    LearnSpec, LearnTarget, Multipath, MultipathAlgorithm, OfPort, PortBundle, Sample,
+    SampleDirection, Subfield,
 };
 
 type Result<T> = core::result::Result<T, TextError>;
@@ -174,6 +175,38 @@ pub(super) fn parse_bundle(text: &str, is_load: bool, ports: &dyn PortNames) -> 
     })))
 }
 
+/// `sample(probability=N,collector_set_id=N,obs_domain_id=N,obs_point_id=N,sampling_port=PORT,ingress)`.
+pub(super) fn parse_sample(text: &str, ports: &dyn PortNames) -> Result<Action> {
+    let mut sample = Sample {
+        probability: 0,
+        collector_set_id: 0,
+        obs_domain_id: 0,
+        obs_point_id: 0,
+        sampling_port: OfPort::ANY,
+        direction: SampleDirection::Default,
+    };
+    for (key, value) in KeyValues::new(text) {
+        match key {
+            "probability" => sample.probability = int(value)?,
+            "collector_set_id" => sample.collector_set_id = int(value)?,
+            "obs_domain_id" => sample.obs_domain_id = int(value)?,
+            "obs_point_id" => sample.obs_point_id = int(value)?,
+            "sampling_port" => {
+                let port = parse_port(value, ports).map(OfPort);
+                sample.sampling_port =
+                    port.ok_or_else(|| TextError::new(TextProblem::UnknownPort, value))?;
+            }
+            "ingress" => sample.direction = SampleDirection::Ingress,
+            "egress" => sample.direction = SampleDirection::Egress,
+            _ => return Err(TextError::new(TextProblem::UnknownKeyword, key)),
+        }
+    }
+    if sample.probability == 0 {
+        return Err(bad(text, "sample(probability=N,...) with a probability above zero"));
+    }
+    Ok(Action::Sample(Box::new(sample)))
+}
+
 // ---- Printing ----
 
 pub(super) fn put_learn(
@@ -262,4 +295,22 @@ pub(super) fn put_bundle(
         write!(f, "{comma}{}", PortText { port: member.0, ports })?;
     }
     f.write_str(")")
+}
+
+pub(super) fn put_sample(
+    f: &mut Formatter<'_>,
+    sample: &Sample,
+    ports: &dyn PortNames,
+) -> fmt::Result {
+    let Sample { probability, collector_set_id, obs_domain_id, obs_point_id, .. } = sample;
+    write!(f, "sample(probability={probability},collector_set_id={collector_set_id}")?;
+    write!(f, ",obs_domain_id={obs_domain_id},obs_point_id={obs_point_id}")?;
+    if sample.sampling_port != OfPort::ANY {
+        write!(f, ",sampling_port={}", PortText { port: sample.sampling_port.0, ports })?;
+    }
+    f.write_str(match sample.direction {
+        SampleDirection::Default => ")",
+        SampleDirection::Ingress => ",ingress)",
+        SampleDirection::Egress => ",egress)",
+    })
 }

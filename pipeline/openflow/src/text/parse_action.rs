@@ -8,6 +8,7 @@ use flow::text::{KeyValues, PortNames, parse_port, parse_value};
 
 use super::error::{TextError, TextProblem};
 use super::{nicira, number};
+use crate::actions::TRUNCATE_MIN;
 use crate::codec::MAX_NESTING;
 use crate::{
     Action, ControllerAction, Instructions, OfErrorKind, OfPort, PacketInReason, Subfield,
@@ -153,6 +154,12 @@ fn parse_action(key: &str, value: &str, ports: &dyn PortNames, depth: u8) -> Res
         "multipath" => nicira::parse_multipath(value)?,
         "bundle" | "bundle_load" => nicira::parse_bundle(value, lower == "bundle_load", ports)?,
         "clone" => Action::Clone(parse_list(value, ports, depth + 1)?),
+        "sample" => nicira::parse_sample(value, ports)?,
+        "delete_field" => Action::DeleteField(field_named(value)?),
+        "ct" | "nat" | "ct_clear" => {
+            let problem = TextProblem::Inconsistent(OfErrorKind::NxActionCtDatapathSupport);
+            return Err(TextError::new(problem, key));
+        }
         "check_pkt_larger" => parse_check_pkt_larger(value)?,
         "set_field" => parse_set_field(value, ports)?,
         "load" | "reg_load" => parse_load(value)?,
@@ -197,8 +204,10 @@ fn parse_output(value: &str, ports: &dyn PortNames) -> Result<Action> {
         }
     }
     match (port, max_len) {
-        (Some(port), Some(max_len)) => Ok(Action::OutputTrunc { port, max_len }),
-        _ => Err(bad(value, "output(port=PORT,max_len=BYTES)")),
+        (Some(port), Some(max_len)) if max_len >= TRUNCATE_MIN => {
+            Ok(Action::OutputTrunc { port, max_len })
+        }
+        _ => Err(bad(value, "output(port=PORT,max_len=BYTES) with at least 14 bytes")),
     }
 }
 

@@ -63,6 +63,14 @@ fn actions_print_as_ovs_ofctl_prints_them() {
         "clone(set_field:0x1->reg0,clone(output:1),output:2),output:3",
         "check_pkt_larger(1500)->NXM_NX_REG0[3]",
         "check_pkt_larger(1500)->NXM_NX_REG0[3],output:1",
+        "sample(probability=12345,collector_set_id=23456,obs_domain_id=34567,obs_point_id=45678)",
+        "sample(probability=1,collector_set_id=2,obs_domain_id=3,obs_point_id=4,sampling_port=1,ingress)",
+        "sample(probability=1,collector_set_id=2,obs_domain_id=3,obs_point_id=4,egress)",
+        "push_pbb:0x88e7,set_field:4660->pbb_isid,set_field:1->pbb_uca,pop_pbb",
+        "copy_ttl_in,copy_ttl_out",
+        "delete_field:reg0",
+        "set_field:0x806->eth_type,set_field:17->nw_proto,set_field:1->mpls_bos",
+        "set_field:4/0x6->vlan_pcp",
     ] {
         assert_eq!(actions(same), same);
     }
@@ -109,7 +117,10 @@ fn bad_actions_say_what_is_wrong() {
         ("resubmit(,)", "bad argument"),
         ("note:1", "not a number"),
         ("note:é", "not a number"),
-        ("set_field:0x800->eth_type", "bad argument: write a field that can be written"),
+        ("set_field:0x1->ipv6_exthdr", "bad argument: write a field that can be written"),
+        ("output(port=1,max_len=13)", "with at least 14 bytes"),
+        ("sample(collector_set_id=1)", "a probability above zero"),
+        ("sample(probability=1,colour=2)", "unknown keyword colour"),
     ] {
         let printed = actions(text);
         assert!(printed.starts_with("! ") && printed.contains(problem), "{text}: {printed}");

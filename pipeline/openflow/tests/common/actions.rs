@@ -53,7 +53,7 @@ fn common_action(version: Version) -> BoxedStrategy<Action> {
         controller().prop_map(Action::Controller),
         (subfield(FREE), any::<u16>())
             .prop_map(|(src, max_len)| Action::OutputReg { src, max_len }),
-        (port(), any::<u32>()).prop_map(|(port, max_len)| Action::OutputTrunc { port, max_len }),
+        (port(), 14u32..).prop_map(|(port, max_len)| Action::OutputTrunc { port, max_len }),
         (0..GROUP_MAX).prop_map(Action::Group),
         set_field(FREE),
         (prop::sample::select(FREE), any::<u128>(), any::<u128>()).prop_filter_map(
@@ -138,17 +138,11 @@ fn free_action(version: Version) -> BoxedStrategy<Action> {
         .boxed(),
         _ => {
             let early = version < Version::V13;
-            let pbb = if early {
-                vec![Action::CopyTtlIn]
-            } else {
-                vec![Action::PushPbb(0x88e7), Action::PopPbb]
-            };
+            let push = if early { Action::PushMpls(0x8848) } else { Action::PushPbb(0x88e7) };
             prop_oneof![
                 8 => common_action(version),
                 1 => prop::sample::select(vec![0x8100, 0x88a8]).prop_map(Action::PushVlan),
-                1 => Just(Action::CopyTtlIn),
-                1 => Just(Action::CopyTtlOut),
-                2 => prop::sample::select(pbb),
+                1 => Just(push),
             ]
             .boxed()
         }
@@ -171,6 +165,7 @@ pub(super) fn action(version: Version) -> BoxedStrategy<Action> {
             1 => any::<u16>().prop_map(Action::SetTpDst),
             1 => Just(Action::PopVlan),
             1 => any::<u8>().prop_map(Action::SetNwTtl),
+            1 => prop::sample::select(vec![Action::CopyTtlIn, Action::CopyTtlOut]),
             1 => set_field(&[
                 Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp, Field::IpEcn, Field::VlanVid,
                 Field::VlanPcp, Field::MplsLabel, Field::MplsTc, Field::Ipv6Dst, Field::ArpOp,
@@ -186,6 +181,12 @@ pub(super) fn action(version: Version) -> BoxedStrategy<Action> {
             1 => Just(Action::DecMplsTtl),
             1 => prop_oneof![Just(vec![0]), vec(any::<u16>(), 2..5)].prop_map(Action::DecTtl),
             1 => any::<u16>().prop_map(Action::PopMpls),
+            1 => prop::sample::select(vec![Action::CopyTtlIn, Action::CopyTtlOut]),
+            1 => Just(if version < Version::V13 { Action::CopyTtlIn } else { Action::PopPbb }),
+            1 => set_field(&[
+                Field::EthType, Field::IpProto, Field::MplsBos, Field::TcpFlags, Field::PbbIsid,
+                Field::PbbUca, Field::NdReserved, Field::NdOptionsType,
+            ]),
             1 => set_field(&[
                 Field::Ipv4Src, Field::Ipv6Dst, Field::IpDscpShifted, Field::TcpSrc,
                 Field::UdpDst, Field::SctpSrc, Field::VlanVid, Field::VlanPcp,

@@ -92,11 +92,24 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         .prop_map(|desc| Message::PortStatus(PortStatus { reason: PortReason::Modify, desc }));
     let reply = (any::<bool>(), body(version))
         .prop_map(|(more, body)| Message::MultipartReply(MultipartReply { more, body }));
+    let command = prop::sample::select(vec![
+        TlvTableCommand::Add,
+        TlvTableCommand::Delete,
+        TlvTableCommand::Clear,
+    ]);
     let nicira = prop_oneof![
         any::<bool>().prop_map(Message::NxFlowModTableId),
         Just(Message::NxSetFlowFormat(FlowFormat::Nxm)),
         Just(Message::NxSetPacketInFormat(PacketInFormat::Nxt2)),
         any::<u16>().prop_map(Message::NxSetControllerId),
+        Just(Message::NxTlvTableRequest),
+        (command, vec(tlv(), 0..5)).prop_map(|(command, mappings)| {
+            Message::NxTlvTableMod(TlvTableMod { command, mappings })
+        }),
+        vec(tlv(), 0..5).prop_map(|mappings| {
+            let max_fields = 64;
+            Message::NxTlvTableReply(TlvTableReply { max_option_space: 256, max_fields, mappings })
+        }),
         Just(Message::NxFlowAge),
         async_properties().prop_map(Message::SetAsyncProperties),
         any::<u32>().prop_map(move |id| match version {
@@ -197,4 +210,14 @@ pub(crate) fn message(version: Version) -> BoxedStrategy<Message> {
         Message::TableStatus(TableStatus { reason, table })
     });
     prop_oneof![8 => common, 8 => large, 4 => from11, 4 => from13, 1 => status].boxed()
+}
+
+/// An option that the tool takes: of a length that there is, for a field that there is.
+fn tlv() -> impl Strategy<Value = TlvMapping> {
+    (any::<(u16, u8)>(), 1u8..32, 0u16..64).prop_map(|((class, kind), words, index)| TlvMapping {
+        class,
+        kind,
+        len: 4 * words,
+        index,
+    })
 }

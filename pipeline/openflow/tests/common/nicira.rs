@@ -3,7 +3,7 @@
 use flow::Field;
 use openflow::{
     Action, BundleAlgorithm, HashFields, Learn, LearnSource, LearnSpec, LearnTarget, Multipath,
-    MultipathAlgorithm, OfPort, PortBundle, Subfield,
+    MultipathAlgorithm, OfPort, PortBundle, Sample, SampleDirection, Subfield,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -72,10 +72,37 @@ fn bundle() -> impl Strategy<Value = Action> {
     )
 }
 
+fn sample() -> impl Strategy<Value = Action> {
+    let direction = prop::sample::select(vec![
+        SampleDirection::Default,
+        SampleDirection::Ingress,
+        SampleDirection::Egress,
+    ]);
+    let sampling_port = option::of(port()).prop_map(|port| port.unwrap_or(OfPort::ANY));
+    (1u16.., any::<(u32, u32, u32)>(), sampling_port, direction).prop_map(
+        |(
+            probability,
+            (collector_set_id, obs_domain_id, obs_point_id),
+            sampling_port,
+            direction,
+        )| {
+            Action::Sample(Box::new(Sample {
+                probability,
+                collector_set_id,
+                obs_domain_id,
+                obs_point_id,
+                sampling_port,
+                direction,
+            }))
+        },
+    )
+}
+
 /// Actions of all versions that need nothing of the packet.
 pub(super) fn nicira_action() -> BoxedStrategy<Action> {
     let leaf = prop_oneof![
         learn(),
+        sample(),
         multipath(),
         bundle(),
         (any::<u16>(), 0u8..32).prop_map(|(len, bit)| Action::CheckPktLarger {

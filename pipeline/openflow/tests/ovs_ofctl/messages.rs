@@ -179,6 +179,22 @@ fn both(version: Version) -> Vec<(&'static str, Message)> {
         ),
         ("set packet-in format", Message::NxSetPacketInFormat(PacketInFormat::Nxt)),
         ("set controller id", Message::NxSetControllerId(7)),
+        (
+            "TLV table mod",
+            Message::NxTlvTableMod(TlvTableMod {
+                command: TlvTableCommand::Add,
+                mappings: vec![TlvMapping { class: 0xffff, kind: 7, len: 4, index: 1 }],
+            }),
+        ),
+        ("TLV table request", Message::NxTlvTableRequest),
+        (
+            "TLV table reply",
+            Message::NxTlvTableReply(TlvTableReply {
+                max_option_space: 8,
+                max_fields: 2,
+                mappings: vec![TlvMapping { class: 0xffff, kind: 7, len: 4, index: 1 }],
+            }),
+        ),
         ("desc request", Message::MultipartRequest(MultipartRequest::Desc)),
         ("desc reply", reply(MultipartBody::Desc(switch_desc))),
         ("port stats request", Message::MultipartRequest(MultipartRequest::Port(OfPort::ANY))),
@@ -523,6 +539,13 @@ pub(crate) fn is_known(message: &Message, version: Version) -> bool {
     let unknown = [
         "CopyTtl",
         "Pbb",
+        // Nothing that can be taken off is known without a map of options.
+        "DeleteField",
+        // Set-fields that the standard allows and the tool does not.
+        "field: EthType",
+        "field: IpProto",
+        "field: MplsBos",
+        "field: TcpFlags",
         "UnknownError",
         "Experimenter",
         // A bucket that is inserted may watch more than the tool allows for.
@@ -588,6 +611,9 @@ pub(crate) const FLOWS: &[&str] = &[
     "tcp,actions=fin_timeout(idle_timeout=3,hard_timeout=4)",
     "actions=controller(reason=no_match,max_len=50,id=7),controller(userdata=01.02,pause)",
     "actions=output:NXM_NX_REG0[0..15],output(port=3,max_len=100)",
+    "actions=check_pkt_larger(1500)->NXM_NX_REG0[3],2",
+    "actions=sample(probability=9,collector_set_id=1,obs_domain_id=2,obs_point_id=3),1",
+    "actions=sample(probability=9,sampling_port=3),sample(probability=1,sampling_port=3,egress)",
     "actions=set_tunnel:5,set_tunnel64:0x123456789",
     "actions=group:4",
     "@345 actions=meter:3,output:1",

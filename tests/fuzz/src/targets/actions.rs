@@ -12,7 +12,7 @@ use std::sync::Arc;
 use datapath::{
     CheckPktLen, CoreId, DpAction, Dpif, HashAction, HashKind, LocalConfig, LocalDpif, Masked,
     Megaflow, PacketInReason, PortNo, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4,
-    SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts, SlowPath, UpcallAction, UpcallReason,
+    SetIpv6, SetMeta, SetNd, SetNdExt, SetPorts, SlowPath, TtlCopy, UpcallAction, UpcallReason,
 };
 use flow::{Field, Flow, FlowMeta, Malformed, Mask, extract};
 use packet::PoolConfig;
@@ -166,6 +166,7 @@ impl Model {
 
     /// The key after the edit, if it is one that a translation makes on such a frame.
     fn edit(&mut self, action: &DpAction) -> Option<()> {
+        let before_pbb = self.flow;
         let flow = &mut self.flow;
         if self.malformed == Some(Malformed::Ethernet) {
             return None;
@@ -251,7 +252,8 @@ impl Model {
                 has(flow.n_vlans() > 0 && damage != Some(Malformed::Vlan))?;
                 has(!is_tpid(flow.eth_type()))?;
                 flow.pop_vlan();
-                Some(())
+                // A frame that is filled up may be whole then.
+                has(damage.is_none())
             }
             DpAction::PushMpls(entry) => {
                 has(damage.is_none() && matches!(entry.ethertype, 0x8847 | 0x8848))?;
@@ -266,6 +268,29 @@ impl Model {
                 flow.set_mpls_lse(2, second);
                 self.has_l4 = false;
                 Some(())
+            }
+            DpAction::PushPbb(tci) => {
+                *flow = Flow::ZERO;
+                let old = before_pbb;
+                flow.set_in_port(old.in_port());
+                flow.set_eth_dst(old.eth_dst());
+                flow.set_eth_src(old.eth_src());
+                flow.set_eth_type(0x88e7);
+                flow.set_pbb_isid(tci & 0xff_ffff);
+                flow.set_pbb_uca(u8::from(tci >> 27 & 1 != 0));
+                (self.malformed, self.has_l4) = (None, false);
+                Some(())
+            }
+            DpAction::SetPbb(tci) => {
+                has(flow.eth_type() == 0x88e7 && damage.is_none())?;
+                self.set([
+                    (Field::PbbIsid, tci.value.into(), (tci.mask & 0xff_ffff).into()),
+                    (Field::PbbUca, (tci.value >> 27).into(), (tci.mask >> 27 & 1).into()),
+                ])
+            }
+            DpAction::SetTcpFlags(flags) => {
+                has(self.has_l4 && flow.nw_proto() == 6)?;
+                self.set([(Field::TcpFlags, flags.value.into(), (flags.mask & 0xfff).into())])
             }
             _ => None,
         }
@@ -333,6 +358,10 @@ fn tag(action: &DpAction) -> u32 {
         DpAction::Meter(_) => 20,
         DpAction::Drop(_) => 21,
         DpAction::CheckPktLen(_) => 22,
+        DpAction::PushPbb(_) | DpAction::PopPbb | DpAction::SetPbb(_) => 23,
+        DpAction::CopyTtl(_) => 24,
+        DpAction::SetEthType(_) | DpAction::SetIpProto(_) => 25,
+        DpAction::SetTcpFlags(_) => 26,
     }
 }
 
@@ -342,7 +371,7 @@ fn program(bytes: &mut Bytes<'_>, depth: usize) -> Vec<DpAction> {
 }
 
 fn action(bytes: &mut Bytes<'_>, depth: usize) -> DpAction {
-    match bytes.u8() % 27 {
+    match bytes.u8() % 30 {
         0..=2 => DpAction::Output(PortNo(u32::from(bytes.u8() % 6))),
         3 => DpAction::Upcall(UpcallAction {
             reason: PacketInReason::Action,
@@ -408,6 +437,20 @@ fn action(bytes: &mut Bytes<'_>, depth: usize) -> DpAction {
             greater: program(bytes, depth + 1).into(),
             less_equal: program(bytes, depth + 1).into(),
         }),
+        27 => match bytes.u8() % 4 {
+            0 => DpAction::PushPbb(bytes.u32()),
+            1 => DpAction::PopPbb,
+            _ => DpAction::SetPbb(word(bytes)),
+        },
+        28 => match bytes.u8() % 2 {
+            0 => DpAction::CopyTtl(TtlCopy::In),
+            _ => DpAction::CopyTtl(TtlCopy::Out),
+        },
+        29 => match bytes.u8() % 3 {
+            0 => DpAction::SetEthType(bytes.u16()),
+            1 => DpAction::SetIpProto(bytes.u8()),
+            _ => DpAction::SetTcpFlags(short(bytes)),
+        },
         _ if depth < 10 => match bytes.u8() % 4 {
             0 => DpAction::Recirc(u32::from(bytes.u8() % 3)),
             _ => DpAction::Clone(Arc::from(program(bytes, depth + 1))),

@@ -58,6 +58,8 @@ pub(super) struct Expected {
     pub(super) cookies: Vec<u64>,
     /// Of those that it may pass.
     uncertain: Vec<u64>,
+    /// Whether rules that it does not pass may count it as well.
+    is_forked: bool,
     /// Whether it teaches where a station is.
     pub(super) teaches: bool,
     /// Whether it could say something else as well. No life has this, but a shortened one may.
@@ -397,7 +399,7 @@ impl Pair {
     fn effect(&mut self) -> Effect {
         self.pump();
         let mut sent: Vec<_> = (self.dpif.take_transmitted().into_iter())
-            .map(|(port, frame)| (OfPort(port.0 - DP_OFFSET), frame))
+            .map(|(port, frame)| (OfPort(port.0 - DP_OFFSET), unpadded(frame)))
             .collect();
         // Between ports no order is promised.
         sent.sort_by_key(|(port, _)| *port);
@@ -437,7 +439,8 @@ impl Pair {
             let in_port = packet_in.in_port().0;
             let metadata = packet_in.metadata.flow().metadata();
             let (table, cookie) = speaker(reason, packet_in.table_id, packet_in.cookie);
-            told.push((reason as u8, table, cookie, in_port, metadata, packet_in.data));
+            let data = unpadded(packet_in.data);
+            told.push((reason as u8, table, cookie, in_port, metadata, data));
         }
         told
     }
@@ -462,6 +465,7 @@ impl Pair {
             chosen: Cell::new(None),
             cookies,
             uncertain,
+            is_forked: verdicts.iter().any(|verdict| verdict.is_forked),
             teaches,
             is_ambiguous: verdicts.iter().any(|verdict| verdict.is_ambiguous),
         }
@@ -470,6 +474,10 @@ impl Pair {
     /// Counts a frame for the rules that it passes.
     pub(super) fn count(&mut self, expected: &Expected, n_bytes: usize) {
         self.lose_count(expected.uncertain.iter().copied());
+        if expected.is_forked {
+            let all: Vec<u64> = self.oracle.rules().iter().map(|rule| rule.cookie).collect();
+            self.lose_count(all);
+        }
         for &cookie in &expected.cookies {
             if let Some((packets, bytes)) = self.counts_of(cookie) {
                 *packets += 1;
@@ -506,8 +514,9 @@ pub(super) fn hw_addr(port: OfPort) -> [u8; 6] {
 }
 
 fn effect_of(verdict: &Verdict) -> Effect {
-    let mut sent: Vec<_> =
-        (verdict.outputs.iter()).map(|output| (output.port, output.frame.clone())).collect();
+    let mut sent: Vec<_> = (verdict.outputs.iter())
+        .map(|output| (output.port, unpadded(output.frame.clone())))
+        .collect();
     sent.sort_by_key(|(port, _)| *port);
     let mut lost = verdict.lost.clone();
     lost.sort();
@@ -515,10 +524,23 @@ fn effect_of(verdict: &Verdict) -> Effect {
         .map(|packet_in| {
             let (table, cookie) = speaker(packet_in.reason, packet_in.table_id, packet_in.cookie);
             let (port, metadata) = (packet_in.in_port.0, packet_in.metadata);
-            (packet_in.reason as u8, table, cookie, port, metadata, packet_in.frame.clone())
+            let frame = unpadded(packet_in.frame.clone());
+            (packet_in.reason as u8, table, cookie, port, metadata, frame)
         })
         .collect();
     Effect { sent, lost, told }
+}
+
+/// A short frame without the zeros at its end. When a frame that lost a tag is filled up is not
+/// defined where it gets another one before it leaves.
+fn unpadded(mut frame: Vec<u8>) -> Vec<u8> {
+    /// The least that Ethernet sends, and the most that is put in front of it here.
+    const LONGEST: usize = 60 + 2 * 18 + 3 * 4;
+    if frame.len() <= LONGEST {
+        let end = frame.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        frame.truncate(end);
+    }
+    frame
 }
 
 /// Table and cookie of a packet-in. Which rule speaks for the action set is not defined, nor for a

@@ -1,6 +1,6 @@
 //! IP packets taken apart: header, extension headers, transport, padding.
 
-use flow::proto::ip_proto;
+use flow::proto::{FRAG_LATER, ip_proto};
 use flow::{Field, Flow};
 
 use super::put;
@@ -54,10 +54,16 @@ impl Ipv4 {
         into.extend_from_slice(&self.padding);
     }
 
+    /// Copies the TTL to the IP packet inside, or from it.
+    pub(super) fn copy_ttl(&mut self, inwards: bool) {
+        self.transport.copy_inner_ttl(&mut self.header[8], inwards);
+    }
+
     pub(super) fn rewrite(&mut self, old: &Flow, new: &Flow) {
         let header = &mut self.header;
         put(&mut header[1..2], &[old.nw_tos()], &[new.nw_tos()]);
         put(&mut header[8..9], &[old.nw_ttl()], &[new.nw_ttl()]);
+        put(&mut header[9..10], &[old.nw_proto()], &[new.nw_proto()]);
         put(&mut header[12..16], &old.nw_src().to_be_bytes(), &new.nw_src().to_be_bytes());
         put(&mut header[16..20], &old.nw_dst().to_be_bytes(), &new.nw_dst().to_be_bytes());
         self.transport.rewrite(old, new);
@@ -69,6 +75,8 @@ impl Ipv4 {
 pub(super) struct Ipv6 {
     header: Vec<u8>,
     extensions: Vec<u8>,
+    /// Where the last of them begins.
+    last_extension: Option<usize>,
     /// The destination is an intermediate one, which checksums do not cover (RFC 8200 §8.1).
     is_source_routed: bool,
     transport: Transport,
@@ -82,6 +90,7 @@ impl Ipv6 {
         let payload = bytes.get(IPV6_HEADER..IPV6_HEADER + payload_len)?;
         let mut proto = header[6];
         let (mut at, mut is_later, mut is_source_routed) = (0, false, false);
+        let mut last_extension = None;
         // RFC 8200 §4: each extension header names the next and (but for fragments) its own length.
         while let Some(&[next, len, third, fourth]) = payload.get(at..at + 4) {
             let size = match proto {
@@ -100,6 +109,7 @@ impl Ipv6 {
             if at + size > payload.len() {
                 break;
             }
+            last_extension = Some(at);
             (proto, at) = (next, at + size);
             if is_later {
                 break;
@@ -109,6 +119,7 @@ impl Ipv6 {
         Some(Self {
             transport: Transport::parse(proto, is_later, pseudo, &payload[at..]),
             extensions: payload[..at].to_vec(),
+            last_extension,
             is_source_routed,
             padding: bytes[IPV6_HEADER + payload_len..].to_vec(),
             header,
@@ -126,6 +137,13 @@ impl Ipv6 {
         into.extend_from_slice(&self.padding);
     }
 
+    /// Copies the hop limit to the IP packet inside, or from it.
+    pub(super) fn copy_ttl(&mut self, inwards: bool) {
+        if self.extensions.is_empty() {
+            self.transport.copy_inner_ttl(&mut self.header[7], inwards);
+        }
+    }
+
     pub(super) fn rewrite(&mut self, old: &Flow, new: &Flow) {
         let header = &mut self.header;
         // Version (4 bits), traffic class (8), flow label (20).
@@ -137,6 +155,14 @@ impl Ipv6 {
         put(&mut header[7..8], &[old.nw_ttl()], &[new.nw_ttl()]);
         put(&mut header[8..24], &old.ipv6_src().octets(), &new.ipv6_src().octets());
         put(&mut header[24..40], &old.ipv6_dst().octets(), &new.ipv6_dst().octets());
+        // A later fragment does not show where its protocol is.
+        if old.nw_frag() & FRAG_LATER == 0 {
+            let place = match self.last_extension {
+                Some(at) => &mut self.extensions[at..=at],
+                None => &mut self.header[6..7],
+            };
+            put(place, &[old.nw_proto()], &[new.nw_proto()]);
+        }
         self.transport.rewrite(old, new);
     }
 }
@@ -221,6 +247,33 @@ impl Transport {
         into.extend_from_slice(&bytes);
     }
 
+    /// Of IP in IP (protocols 4 and 41, RFC 2003 and RFC 2473).
+    fn copy_inner_ttl(&mut self, outer: &mut u8, inwards: bool) {
+        let mut copy = |inner: &mut u8| {
+            if inwards {
+                *inner = *outer;
+            } else {
+                *outer = *inner;
+            }
+        };
+        let mut bytes = Vec::new();
+        let version = self.bytes.first().map(|byte| byte >> 4);
+        match (self.proto, version) {
+            (4, Some(4)) => {
+                let Some(mut inner) = Ipv4::parse(&self.bytes) else { return };
+                copy(&mut inner.header[8]);
+                inner.emit(&mut bytes);
+            }
+            (41, Some(6)) => {
+                let Some(mut inner) = Ipv6::parse(&self.bytes) else { return };
+                copy(&mut inner.header[7]);
+                inner.emit(&mut bytes);
+            }
+            _ => return,
+        }
+        self.bytes = bytes;
+    }
+
     fn rewrite(&mut self, old: &Flow, new: &Flow) {
         if !self.has_header {
             return;
@@ -230,6 +283,11 @@ impl Transport {
                 let bytes = &mut self.bytes;
                 put(&mut bytes[..2], &old.tp_src().to_be_bytes(), &new.tp_src().to_be_bytes());
                 put(&mut bytes[2..4], &old.tp_dst().to_be_bytes(), &new.tp_dst().to_be_bytes());
+                if self.proto == ip_proto::TCP && new.tcp_flags() != old.tcp_flags() {
+                    let control = u16::from_be_bytes([bytes[12], bytes[13]]);
+                    let control = control & 0xf000 | new.tcp_flags() & 0x0fff;
+                    bytes[12..14].copy_from_slice(&control.to_be_bytes());
+                }
             }
             ip_proto::ICMP | ip_proto::ICMPV6 => {
                 put(&mut self.bytes[..1], &[old.tp_src() as u8], &[new.tp_src() as u8]);
@@ -248,6 +306,8 @@ impl Transport {
             return;
         }
         let target = |flow: &Flow| flow.get(Field::NdTarget).to_be_bytes();
+        let reserved = |flow: &Flow| flow.nd_reserved().to_be_bytes();
+        put(&mut self.bytes[4..8], &reserved(old), &reserved(new));
         put(&mut self.bytes[8..24], &target(old), &target(new));
         let addresses = [(1, old.arp_sha(), new.arp_sha()), (2, old.arp_tha(), new.arp_tha())];
         let mut at = 24;

@@ -57,6 +57,12 @@ impl World {
             _ => rng.pick(&self.macs),
         };
         let mut frame = build::ethernet(dst, src, ethertype, &payload);
+        if rng.one_in(12) {
+            // A backbone header: use of customer addresses, service.
+            let tci = (rng.below(2) as u32) << 27 | rng.below(1 << 24) as u32;
+            payload = [&tci.to_be_bytes()[..], &frame].concat();
+            frame = build::ethernet(src, dst, ethertype::PBB, &payload);
+        }
         if rng.one_in(3) {
             let priority = (rng.below(8) as u16) << 13;
             frame = build::vlan(ethertype::VLAN, rng.pick(&self.vlans) | priority, &frame);

@@ -59,7 +59,10 @@ const MATCHED: &[(Field, &[u128])] = &[
     (Field::EthDst, &[u128::MAX, 0x0100_0000_0000]),
     (Field::EthSrc, &[u128::MAX]),
     (Field::VlanVid, &[u128::MAX, VLAN_PRESENT as u128]),
-    (Field::VlanPcp, &[u128::MAX]),
+    (Field::VlanPcp, &[u128::MAX, 4, 3]),
+    (Field::ActsetOutput, &[u128::MAX]),
+    (Field::PbbIsid, &[u128::MAX, 0xff, 0xf0_0000]),
+    (Field::PbbUca, &[u128::MAX]),
     (Field::MplsLabel, &[u128::MAX]),
     (Field::MplsTc, &[u128::MAX]),
     (Field::MplsBos, &[u128::MAX]),
@@ -72,6 +75,7 @@ const MATCHED: &[(Field, &[u128])] = &[
     (Field::Ipv6Src, &[u128::MAX, !(u128::MAX >> 32)]),
     (Field::Ipv6Dst, &[u128::MAX, !(u128::MAX >> 48)]),
     (Field::Ipv6Label, &[u128::MAX]),
+    (Field::Ipv6Exthdr, &[u128::MAX, 0x40, 0x50]),
     (Field::ArpOp, &[u128::MAX]),
     (Field::ArpSpa, &[u128::MAX, 0xffff_0000]),
     (Field::ArpTpa, &[u128::MAX]),
@@ -133,6 +137,7 @@ impl World {
         let mut flow = flow::extract(&frame, &FlowMeta::of_port(port.0)).flow;
         flow.set_metadata(rng.pick(&[0, 1, 0x81]));
         flow.set(Field::Reg0, rng.pick(&[0, 0, 1, 0x8001]));
+        flow.set_actset_output(rng.pick(&[OfPort::UNSET, port]).0);
         let mut match_ = Match::CATCHALL;
         if !rng.one_in(5) {
             match_.set_exact(Field::EthType, flow.eth_type().into());
@@ -245,6 +250,7 @@ impl World {
                 known.pop_vlan();
                 vec![Action::PopVlan]
             }
+            2 if options.mpls && options.resizes && rng.one_in(3) => pbb_change(rng, known),
             2 if options.mpls && options.resizes => mpls_change(rng, known).into_iter().collect(),
             3 if known.is_ip() => vec![Action::DecTtl(vec![0])],
             3 if known.is_mpls() => vec![Action::DecMplsTtl],
@@ -258,8 +264,14 @@ impl World {
         let tp = rng.pick(&self.tp_ports);
         let port = self.port(rng);
         let reg1 = Subfield::whole(Field::Reg1);
-        match rng.below(9) {
+        match rng.below(11) {
             0 => vec![Action::SetField { field: Field::Reg0, value: 0x8000, mask: 0x8000 }],
+            // Lengths that a frame does not pass by being filled up.
+            9 => Subfield::new(Field::Reg0, rng.pick(&[0, 15]), 1)
+                .map(|dst| Action::CheckPktLarger { len: rng.pick(&[100, 150, 250]), dst })
+                .into_iter()
+                .collect(),
+            10 => masked_set_field(rng, known).into_iter().collect(),
             1 => Subfield::new(Field::Reg0, 0, 4)
                 .map(|dst| Action::Load { dst, value: rng.below(2) as u64 })
                 .into_iter()
@@ -309,7 +321,10 @@ impl World {
 
     fn set_field(&self, rng: &mut Rng, known: &Flow) -> Option<Action> {
         let tp = rng.pick(&self.tp_ports).into();
-        let (field, value): (Field, u128) = match rng.below(20) {
+        let (field, value): (Field, u128) = match rng.below(23) {
+            20 => (Field::TcpFlags, rng.below(0x1000) as u128),
+            21 => (Field::PbbIsid, rng.below(1 << 24) as u128),
+            22 => (Field::PbbUca, rng.below(2) as u128),
             0 => (Field::EthSrc, mac(rng.pick(&self.macs))),
             1 => (Field::EthDst, mac(rng.pick(&self.macs))),
             2 => (Field::VlanVid, (VLAN_PRESENT | rng.pick(&self.vlans)).into()),
@@ -338,6 +353,9 @@ impl World {
 
 /// Pushes a label, or pops one where it is known what is behind it.
 fn mpls_change(rng: &mut Rng, known: &mut Flow) -> Option<Action> {
+    if known.is_mpls() && rng.one_in(3) {
+        return Some(if rng.one_in(2) { Action::CopyTtlIn } else { Action::CopyTtlOut });
+    }
     if known.eth_type() == ethertype::IPV4 && rng.one_in(2) {
         known.set_mpls_lse(0, 0x100);
         known.set_eth_type(ethertype::MPLS);
@@ -352,6 +370,51 @@ fn mpls_change(rng: &mut Rng, known: &mut Flow) -> Option<Action> {
         return Some(Action::PopMpls(ethertype::IPV4));
     }
     None
+}
+
+/// Puts a backbone header in front, or takes one off; or gives the payload another name.
+fn pbb_change(rng: &mut Rng, known: &mut Flow) -> Vec<Action> {
+    if known.eth_type() == ethertype::PBB && rng.one_in(2) {
+        // What the customer sends is not known.
+        *known = Flow::ZERO;
+        return vec![Action::PopPbb];
+    }
+    if known.is_ip() && rng.one_in(2) {
+        known.clear_above_l2();
+        known.set_nw_proto(253);
+        return vec![Action::set_field(Field::IpProto, 253)];
+    }
+    if known.eth_type() == 0x9000 {
+        known.set_eth_type(0x9001);
+        return vec![Action::set_field(Field::EthType, 0x9001)];
+    }
+    if known.eth_type() == 0 {
+        return Vec::new();
+    }
+    *known = Flow::ZERO;
+    known.set_eth_type(ethertype::PBB);
+    let isid = rng.below(1 << 24) as u128;
+    vec![Action::PushPbb(ethertype::PBB), Action::set_field(Field::PbbIsid, isid)]
+}
+
+/// Some bits of a field.
+fn masked_set_field(rng: &mut Rng, known: &Flow) -> Option<Action> {
+    let fields = [
+        Field::EthSrc,
+        Field::VlanPcp,
+        Field::Ipv4Dst,
+        Field::Ipv6Src,
+        Field::TcpDst,
+        Field::TcpFlags,
+        Field::UdpSrc,
+        Field::ArpSpa,
+        Field::PbbIsid,
+    ];
+    let field = rng.pick(&fields);
+    let bits = u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64());
+    let (mask, value) = (bits & field.ones(), bits.rotate_left(7));
+    let is_set = mask != 0 && field.spec().prereq.holds(known);
+    is_set.then_some(Action::SetField { field, value: value & mask, mask })
 }
 
 fn has_ports(known: &Flow) -> bool {

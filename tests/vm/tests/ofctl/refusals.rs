@@ -12,9 +12,9 @@ pub(crate) fn refusals(t: &Ofctl<'_>) {
     };
     add("actions=group:5", "OFPBAC_BAD_OUT_GROUP");
     add("actions=output:65280", "OFPBAC_BAD_OUT_PORT");
-    add("ip,actions=ct(commit)", "OFPBAC_BAD_VENDOR_TYPE");
+    add("ip,actions=ct(commit)", "NXBAC_CT_DATAPATH_SUPPORT");
     if !t.is(1) {
-        add("ip,ct_state=+trk,actions=1", "OFPBMC_BAD_FIELD");
+        add("ip,ct_state=+trk,actions=1", "NXBMC_CT_DATAPATH_SUPPORT");
     }
     if t.is_from(3) {
         add("actions=meter:1,output:1", "OFPMMFC_INVALID_METER");

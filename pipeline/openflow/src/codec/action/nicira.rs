@@ -3,15 +3,18 @@
 //! After the vendor number comes a subtype (16 bits). An action that has a standard form in the
 //! version is never written so, but always read.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::Field;
 
 use super::{flavour, learn, mpls_type, output_port, put_action, read_nested, select};
+use crate::actions::TRUNCATE_MIN;
 use crate::codec::oxm::{self, Flavour};
 use crate::codec::wire::{Put, Reader, Result};
 use crate::{
-    Action, ControllerAction, NICIRA, OfErrorKind, OfPort, PacketInReason, Subfield, Version,
+    Action, ControllerAction, NICIRA, OfErrorKind, OfPort, PacketInReason, Sample, SampleDirection,
+    Subfield, Version,
 };
 
 const RESUBMIT: u16 = 1;
@@ -37,16 +40,25 @@ const SET_MPLS_TTL: u16 = 25;
 const DEC_MPLS_TTL: u16 = 26;
 const STACK_PUSH: u16 = 27;
 const STACK_POP: u16 = 28;
+const SAMPLE: u16 = 29;
 const SET_MPLS_LABEL: u16 = 30;
 const SET_MPLS_TC: u16 = 31;
 const OUTPUT_REG2: u16 = 32;
 const REG_LOAD2: u16 = 33;
 const CONJUNCTION: u16 = 34;
+/// Connection tracking, which this datapath has not.
+const CT: u16 = 35;
+const NAT: u16 = 36;
 const CONTROLLER2: u16 = 37;
+const SAMPLE2: u16 = 38;
 const OUTPUT_TRUNC: u16 = 39;
 const GROUP: u16 = 40;
+const SAMPLE3: u16 = 41;
 const CLONE: u16 = 42;
+const CT_CLEAR: u16 = 43;
+const RESUBMIT_TABLE_CT: u16 = 44;
 const CHECK_PKT_LARGER: u16 = 49;
+const DELETE_FIELD: u16 = 50;
 
 /// Properties of CONTROLLER2.
 const PROP_MAX_LEN: u16 = 0;
@@ -123,7 +135,10 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version, depth: u8) -> Result<Ac
         }
         OUTPUT_TRUNC => {
             let port = output_port(OfPort::from_u16(r.u16()?))?;
-            Action::OutputTrunc { port, max_len: r.u32()? }
+            match r.u32()? {
+                0..TRUNCATE_MIN => return Err(OfErrorKind::ActionBadArgument),
+                max_len => Action::OutputTrunc { port, max_len },
+            }
         }
         EXIT => Action::Exit,
         DEC_TTL => Action::DecTtl(Vec::from([0])),
@@ -190,6 +205,17 @@ pub(super) fn read(r: &mut Reader<'_>, version: Version, depth: u8) -> Result<Ac
                 return Err(OfErrorKind::NxRequestMustBeZero);
             }
             Action::CheckPktLarger { len, dst }
+        }
+        kind @ (SAMPLE | SAMPLE2 | SAMPLE3) => read_sample(r, kind)?,
+        DELETE_FIELD => {
+            let field = oxm::read_field(r, OfErrorKind::ActionBadSetType)?;
+            if !r.take_all().iter().all(|byte| *byte == 0) {
+                return Err(OfErrorKind::NxActionMustBeZero);
+            }
+            Action::DeleteField(field)
+        }
+        CT | NAT | CT_CLEAR | RESUBMIT_TABLE_CT => {
+            return Err(OfErrorKind::NxActionCtDatapathSupport);
         }
         WRITE_METADATA => return Err(OfErrorKind::ActionUnsupportedOrder),
         _ => return Err(OfErrorKind::ActionBadVendorType),
@@ -288,6 +314,13 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, version: Version) {
             out.u16(dst.offset.into());
             oxm::put_part(out, dst, flavour(version));
         }),
+        Action::Sample(ref sample) => put_sample(out, sample),
+        // 24 bytes in all, as long as a header of 8 bytes needs.
+        Action::DeleteField(field) => put_nicira(out, DELETE_FIELD, |out| {
+            let start = out.len();
+            oxm::put_part(out, Subfield::whole(field), flavour(version));
+            out.zeros(14 - (out.len() - start).min(14));
+        }),
         Action::Group(group) => put_nicira(out, GROUP, |out| {
             out.zeros(2);
             out.u32(group);
@@ -382,6 +415,54 @@ fn read_controller2(r: &mut Reader<'_>) -> Result<Action> {
         }
     }
     Ok(Action::Controller(controller))
+}
+
+fn read_sample(r: &mut Reader<'_>, kind: u16) -> Result<Action> {
+    let mut sample = Sample {
+        probability: r.u16()?,
+        collector_set_id: r.u32()?,
+        obs_domain_id: r.u32()?,
+        obs_point_id: r.u32()?,
+        sampling_port: OfPort::ANY,
+        direction: SampleDirection::Default,
+    };
+    if kind != SAMPLE {
+        sample.sampling_port = OfPort::from_u16(r.u16()?);
+        // Before SAMPLE3, the direction's place holds zero.
+        let direction = SampleDirection::from_wire(r.u8()?);
+        sample.direction = match direction {
+            Some(direction) if kind == SAMPLE3 => direction,
+            Some(SampleDirection::Default) => SampleDirection::Default,
+            _ if kind == SAMPLE3 => return Err(OfErrorKind::ActionBadArgument),
+            _ => return Err(OfErrorKind::NxRequestMustBeZero),
+        };
+        if !r.zeros(5)? {
+            return Err(OfErrorKind::NxRequestMustBeZero);
+        }
+    }
+    match sample.probability {
+        0 => Err(OfErrorKind::ActionBadArgument),
+        _ => Ok(Action::Sample(Box::new(sample))),
+    }
+}
+
+fn put_sample(out: &mut Vec<u8>, sample: &Sample) {
+    let kind = match (sample.direction, sample.sampling_port) {
+        (SampleDirection::Default, OfPort::ANY) => SAMPLE,
+        (SampleDirection::Default, _) => SAMPLE2,
+        _ => SAMPLE3,
+    };
+    put_nicira(out, kind, |out| {
+        out.u16(sample.probability);
+        out.u32(sample.collector_set_id);
+        out.u32(sample.obs_domain_id);
+        out.u32(sample.obs_point_id);
+        if kind != SAMPLE {
+            out.u16(sample.sampling_port.to_u16().unwrap_or(u16::MAX));
+            out.u8(sample.direction as u8);
+            out.zeros(5);
+        }
+    });
 }
 
 fn reason(wire: u8) -> Result<PacketInReason> {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use flow::{Field, proto};
 
 use super::{Packet, copy_field, mpls_type, nicira, output, put_action, vlan_type};
+use crate::actions::PBB_TYPE;
 use crate::codec::oxm::{self, Flavour};
 use crate::codec::wire::{Put, Reader, Result};
 use crate::{Action, METER_MAX, OfErrorKind, OfPort, Version};
@@ -28,9 +29,6 @@ const PUSH_PBB: u16 = 26;
 const POP_PBB: u16 = 27;
 const COPY_FIELD: u16 = 28;
 const METER: u16 = 29;
-
-/// Ethernet type of a PBB service tag.
-const PBB_TYPE: u16 = 0x88e7;
 
 /// Whether a version has the action with this number.
 fn exists(kind: u16, version: Version) -> bool {
@@ -89,7 +87,9 @@ fn read_set_field(r: &mut Reader<'_>, version: Version) -> Result<Action> {
     }
     let present = u128::from(proto::VLAN_PRESENT);
     let takes_tag = field == Field::VlanVid && mask & present != 0 && value & present == 0;
-    if field == Field::InPort || takes_tag || !r.zeros(r.len())? {
+    // Open vSwitch sends loads to it in this form in 1.5.
+    let is_port = field == Field::InPort && version < Version::V15;
+    if is_port || takes_tag || !r.zeros(r.len())? {
         return Err(OfErrorKind::ActionBadSetArgument);
     }
     Ok(Action::SetField { field, value, mask })
@@ -136,6 +136,8 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, packet: Packet, version: V
         Action::Group(group) => put_u32(out, GROUP, group),
         Action::SetNwTtl(ttl) => put_u8(out, SET_NW_TTL, ttl),
         Action::DecTtl(ref ids) if *ids == [0] => put_u32(out, DEC_NW_TTL, 0),
+        // Versions before 1.3 have no way to say it.
+        Action::PushPbb(_) | Action::PopPbb if version < Version::V13 => {}
         Action::PushPbb(ethertype) => put_u16(out, PUSH_PBB, ethertype),
         Action::PopPbb => put_u32(out, POP_PBB, 0),
         Action::Move { src, dst } if version >= Version::V15 => {
@@ -148,6 +150,12 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, packet: Packet, version: V
         // From 1.5 on a set-field may have a mask, and Nicira's forms are no more.
         Action::SetField { field, value, mask } if version >= Version::V15 => {
             put_masked(out, field, value, mask, version);
+        }
+        // The number of 16 bits is a field of its own, which a mask cannot tell of.
+        Action::Load { dst, value } if version >= Version::V15 && dst.field == Field::InPort => {
+            put_action(out, SET_FIELD, |out| {
+                oxm::put_entry(out, dst.field, value.into(), dst.field.ones(), Flavour::Nxm);
+            });
         }
         Action::Load { dst, value } if version >= Version::V15 => {
             put_masked(out, dst.field, u128::from(value) << dst.offset, dst.mask(), version);
