@@ -234,7 +234,6 @@ fn tell(
 
 /// What is told of a rule.
 pub(crate) fn update(event: FlowEvent, rule: &Rule, has_instructions: bool) -> FlowUpdate {
-    let is_gone = matches!(event, FlowEvent::Removed(_));
     FlowUpdate::Full {
         event,
         table_id: rule.table_id,
@@ -243,7 +242,7 @@ pub(crate) fn update(event: FlowEvent, rule: &Rule, has_instructions: bool) -> F
         priority: u16::try_from(rule.priority).unwrap_or(u16::MAX),
         cookie: rule.cookie,
         match_: rule.match_.expand(),
-        instructions: match has_instructions && !is_gone {
+        instructions: match has_instructions {
             true => rule.instructions.clone(),
             false => openflow::Instructions::default(),
         },
