@@ -1,5 +1,6 @@
 //! A booted switch with the test's hands on every port.
 
+mod controllers;
 mod database;
 mod frames;
 mod machine;

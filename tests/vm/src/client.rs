@@ -2,12 +2,28 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use openflow::{Dialect, Header, Hello, Message, OfErrorKind, Version, frame_len};
+use openflow::{
+    Dialect, FlowMod, FlowModCommand, Header, Hello, Message, OfErrorKind, PacketIn, Version,
+    frame_len,
+};
 
 use crate::bench::WAIT;
+
+/// Where the guest sees the host's loopback.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+/// A flow-mod that adds, as `ovs-ofctl` writes it.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn rule(text: &str) -> FlowMod {
+    openflow::text::parse_flow(text, FlowModCommand::Add).expect("a rule")
+}
 
 /// One OpenFlow connection.
 #[derive(Debug)]
@@ -28,6 +44,25 @@ impl Client {
     /// When the connection fails or ends before the switch's hello.
     pub fn connect(address: &str, version: Version) -> io::Result<Self> {
         Self::over(Self::dial(address)?, version)
+    }
+
+    /// Waits for a connection of the switch and shakes hands in 1.3.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[must_use]
+    #[track_caller]
+    pub fn accept(listener: &TcpListener) -> Self {
+        listener.set_nonblocking(true).expect("a listener");
+        let deadline = Instant::now() + WAIT;
+        loop {
+            if let Ok((stream, _)) = listener.accept() {
+                stream.set_nonblocking(false).expect("a stream");
+                return Self::over(stream, Version::V13).expect("a handshake");
+            }
+            assert!(Instant::now() < deadline, "the switch does not connect");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Only connects.
@@ -184,6 +219,18 @@ impl Client {
     pub fn so_far(&mut self) -> Vec<Message> {
         self.barrier();
         self.unasked.drain(..).map(|(_, message)| message).collect()
+    }
+
+    /// The packet-ins among the messages so far; the others are passed over.
+    #[track_caller]
+    pub fn packet_ins(&mut self) -> Vec<PacketIn> {
+        let messages = self.so_far().into_iter();
+        messages
+            .filter_map(|message| match message {
+                Message::PacketIn(packet_in) => Some(*packet_in),
+                _ => None,
+            })
+            .collect()
     }
 
     /// True when the switch has closed the connection; what comes before that is passed over.

@@ -15,7 +15,7 @@ mod spawned;
 pub mod tool;
 
 pub use bench::{Bench, Refused, WAIT, elf, vsctl};
-pub use client::Client;
+pub use client::{Client, HOST, rule};
 pub use config::{Config, Plug};
 pub use lease::Lease;
 pub use masked::masked;

@@ -176,16 +176,19 @@ impl Monitor {
         );
     }
 
-    /// Ends it as its owner would.
+    /// Ends it as its owner would; what it printed as answers.
     ///
     /// # Panics
     /// When it does not end well.
     #[track_caller]
-    pub fn exit(mut self) {
+    pub fn exit(mut self) -> String {
         let mut command = Command::new(tool::need("ovs-appctl", "openvswitch-common"));
         let status = command.arg("-t").arg(&self.control).arg("exit").output().expect("ovs-appctl");
         assert!(status.status.success(), "{status:?}");
         let status = self.process.wait(WAIT);
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        // Its last words may still be in the pipe, whose end ends this wait.
+        self.process.output().wait_until(WAIT, |_| false);
+        self.process.output().text()
     }
 }

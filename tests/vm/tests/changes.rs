@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use openflow::{BundleMessage, FlowMod, FlowModCommand, Message, Version};
+use openflow::{BundleMessage, FlowMod, Message, Version};
 use openflow::{bundle_control, bundle_flags};
 use vm::frame::{IPV4, ethernet, host, ipv4};
-use vm::{Bench, Client, Config, WAIT};
+use vm::{Bench, Client, Config, WAIT, rule};
 
 /// Changes for each way to make them, while traffic goes on.
 const CHANGES: u32 = 60;
@@ -49,11 +49,11 @@ impl Way {
         let (tos, port) = WORLDS[n as usize % 2];
         match self {
             Self::Bundle(_) => vec![
-                add(&format!("table=0,priority=10,ip,actions=mod_nw_tos:{tos},resubmit(,1)")),
-                add(&format!("table=1,priority=10,ip,actions=output:{port}")),
+                rule(&format!("table=0,priority=10,ip,actions=mod_nw_tos:{tos},resubmit(,1)")),
+                rule(&format!("table=1,priority=10,ip,actions=output:{port}")),
             ],
             Self::FlowMod(_) => {
-                vec![add(&format!("priority=10,ip,actions=mod_nw_tos:{tos},output:{port}"))]
+                vec![rule(&format!("priority=10,ip,actions=mod_nw_tos:{tos},output:{port}"))]
             }
         }
     }
@@ -100,10 +100,6 @@ impl Way {
     }
 }
 
-fn add(text: &str) -> FlowMod {
-    openflow::text::parse_flow(text, FlowModCommand::Add).expect("a rule")
-}
-
 #[test]
 fn one_cpu() {
     on(1);
@@ -139,7 +135,7 @@ fn number_of(frame: &[u8]) -> u32 {
 fn begin(bench: &Bench, way: Way) -> Client {
     // Sources are looked at, so that there are many cached flows.
     bench.set_flows(&["priority=20,dl_src=06:00:00:00:00:01,actions=drop"]);
-    let mut client = Client::connect(&bench.target(), way.version()).expect("a connection");
+    let mut client = bench.client(way.version());
     let asked = way.ask(&mut client, 0);
     way.is_done(&client.answer(asked));
     client

@@ -146,7 +146,7 @@ impl Tools<'_> {
             .collect();
         let [all, one, three] = counts[..] else { self.bench.fail(text) };
         assert_eq!((all, one + three), (N, N));
-        assert!((70..=130).contains(&one), "a quarter of {N}: {one}");
+        assert!((60..=140).contains(&one), "a quarter of {N}: {one}");
         for port in [2, 3] {
             drop(self.bench.arrivals(port).take());
         }
@@ -183,12 +183,16 @@ impl Tools<'_> {
             &["meter=3 pktps burst stats bands=", "type=drop rate=1 burst_size=4"],
         );
         self.run(&["add-flow", "in_port=1,actions=meter:3,output:2"]);
+        let seconds = || self.bench.telemetry()["uptime_us"].as_u64().expect("a time") / 1_000_000;
+        let begin = seconds();
         for tag in 0..20 {
             self.bench.send(1, &plain(host(2), host(1), 60, tag));
         }
         self.bench.settle();
         let passed = self.bench.arrivals(2).take().len();
-        assert!((4..=12).contains(&passed), "{passed} of 20 passed");
+        // The burst, and one more for each second that it took.
+        let most = 4 + usize::try_from(seconds() - begin).expect("few") + 2;
+        assert!((4..=most).contains(&passed), "{passed} of 20 passed");
         let text = self.run(&["meter-stats", "meter=3"]);
         assert!(text.contains("flow_count:1 packet_in_count:20 byte_in_count:1200"), "{text}");
         let dropped = format!("0: packet_count:{}", 20 - passed);

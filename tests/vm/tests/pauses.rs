@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openflow::{Message, Version};
 use vm::frame::{BROADCAST, host, plain};
-use vm::{Bench, Client, Config, Spawned, WAIT};
+use vm::{Bench, Config, Spawned, WAIT};
 
 /// Frames for each port before and again after the clock stops. The queues of the host's sockets hold ten,
 /// and of what QEMU could not put there it forgets one when it stops.
@@ -71,7 +71,7 @@ fn on(n_cpus: u16) {
 fn stands_still(bench: &Bench, still: Still) {
     bench.case(format!("{still:?}: learning, a controller, frames under way"));
     bench.forwards(3, &plain(BROADCAST, host(3), 60, 1), &[1, 2]);
-    let mut client = Client::connect(&bench.target(), Version::V13).expect("a connection");
+    let mut client = bench.client(Version::V13);
     client.barrier();
     let frame = |port: u8, tag: u32| plain(host(9), host(port), 60, tag);
     // Not waited for: they are somewhere in rings and caches when time ends.

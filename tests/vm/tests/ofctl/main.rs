@@ -56,6 +56,7 @@ fn in_version(version: &'static str) {
     ports::ports(t);
     packets::packet_out(t);
     packets::monitor(t);
+    packets::watch(t);
     liveness::liveness(t);
     refusals::refusals(t);
     bench.shutdown();

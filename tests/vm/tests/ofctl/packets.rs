@@ -78,3 +78,16 @@ pub(crate) fn monitor(t: &Ofctl<'_>) {
     t.run(&["add-flow", "priority=1,actions=1"]);
     snoop.exit();
 }
+
+pub(crate) fn watch(t: &Ofctl<'_>) {
+    t.case("monitor watch: rules that are there, come, change and go");
+    t.only(&["priority=9,in_port=1,actions=2"]);
+    let monitor = t.monitor(&["watch:"]);
+    t.run(&["add-flow", "table=0,priority=8,in_port=2,actions=3"]);
+    monitor.says("event=ADDED table=0", "in_port=2 actions=output:3");
+    t.run(&["mod-flows", "table=0,in_port=2,actions=1"]);
+    monitor.says("event=MODIFIED table=0", "in_port=2 actions=output:1");
+    t.run(&["del-flows", "table=0,in_port=2"]);
+    monitor.says("event=DELETED reason=delete table=0", "in_port=2 actions=output:1");
+    monitor.exit();
+}
