@@ -14,6 +14,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Check, CoreCounters, DropReason, Output, PortCounters, PortNo, Upcall};
+use flow::Flow;
 use netdev::{QueueFault, TxQueue};
 use packet::{Batch, Packet, PoolCache};
 use sync::counter::Gauge;
@@ -304,6 +305,10 @@ impl Output for Outlet {
         for packet in packets.drain(..) {
             self.transmit(port, packet);
         }
+    }
+
+    fn refuses(&mut self, port: PortNo, flow: &Flow) -> Option<DropReason> {
+        self.upcalls.refuses(port, flow)
     }
 
     fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {

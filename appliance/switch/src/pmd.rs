@@ -145,7 +145,10 @@ impl Pmd {
                     let spent = self.outlet.cycles().wrapping_sub(began);
                     self.outlet.core().cycles.spend(Stage::Rx, spent);
                 }
+                let is_spent = !self.budget.has_one(ingress.port, now);
+                self.outlet.upcalls().begin_burst(is_spent);
                 self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
+                self.outlet.upcalls().begin_burst(false);
                 let end = self.outlet.cycles();
                 ingress.counters.cycles.add(end.wrapping_sub(self.counted));
                 self.counted = end;

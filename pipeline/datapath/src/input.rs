@@ -230,13 +230,20 @@ impl PmdDatapath {
                 continue;
             };
             self.counters.misses.add(1);
-            let reason = UpcallReason::Miss;
-            match out.upcall(Upcall { packet, flow: key.flow, core: self.core, port, reason }) {
+            let taken = match out.refuses(port, &key.flow) {
+                Some(reason) => Err((packet, reason)),
+                None => {
+                    let reason = UpcallReason::Miss;
+                    let upcall = Upcall { packet, flow: key.flow, core: self.core, port, reason };
+                    out.upcall(upcall).map_err(|(upcall, reason)| (upcall.packet, reason))
+                }
+            };
+            match taken {
                 Ok(()) => self.counters.upcalls.add(1),
-                Err((upcall, reason)) => {
+                Err((packet, reason)) => {
                     let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
                     counters.dropped(reason, 1);
-                    out.cache().free(upcall.packet);
+                    out.cache().free(packet);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Where packets go from a core's datapath.
 
+use flow::Flow;
 use packet::{Batch, Packet, PoolCache};
 
 use crate::{
@@ -21,6 +22,14 @@ pub trait Output {
         for packet in packets.drain(..) {
             self.transmit(port, packet);
         }
+    }
+
+    /// Whether a packet of `flow` that came in by `port` and missed every table would be refused by
+    /// [`Self::upcall`], and the reason to count it under. Asked first, so that a storm of packets that
+    /// nobody has time for costs little more than their lookup.
+    fn refuses(&mut self, port: PortNo, flow: &Flow) -> Option<DropReason> {
+        let _ = (port, flow);
+        None
     }
 
     /// Takes an upcall, to the control core or to be answered on this one

@@ -33,17 +33,22 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// Takes a token, if there is one.
     pub(crate) fn take(&mut self, pace: Pace, now: Nanos) -> bool {
+        let has_token = self.has_token(pace, now);
+        if has_token {
+            self.full_at = self.full_at.saturating_add(pace.interval);
+        }
+        has_token
+    }
+
+    /// Whether there is a token to take.
+    pub(crate) fn has_token(&mut self, pace: Pace, now: Nanos) -> bool {
         if pace.interval == u64::MAX {
             return false;
         }
         // A clock that went back leaves no debt greater than a burst.
         let latest = now.0.saturating_add(pace.slack).saturating_add(pace.interval);
         self.full_at = self.full_at.clamp(now.0, latest);
-        let has_token = self.full_at - now.0 <= pace.slack;
-        if has_token {
-            self.full_at = self.full_at.saturating_add(pace.interval);
-        }
-        has_token
+        self.full_at - now.0 <= pace.slack
     }
 }
 

@@ -69,6 +69,16 @@ impl Budget {
 
     /// Takes one translation for `port`.
     pub(crate) fn take(&mut self, port: PortNo, now: Nanos) -> bool {
+        let has_one = self.has_one(port, now);
+        if has_one && let Some(budget) = self.ports.get_mut(port.0 as usize) {
+            budget.bucket.take(self.pace, now);
+            budget.n_used += 1;
+        }
+        has_one
+    }
+
+    /// Whether there is a translation to take for `port`.
+    pub(crate) fn has_one(&mut self, port: PortNo, now: Nanos) -> bool {
         if self.config.mode != UpcallMode::Budget {
             return true;
         }
@@ -78,9 +88,7 @@ impl Budget {
         if budget.round != self.round {
             (budget.round, budget.n_used) = (self.round, 0);
         }
-        let may = budget.n_used < self.config.per_burst && budget.bucket.take(self.pace, now);
-        budget.n_used += u32::from(may);
-        may
+        budget.n_used < self.config.per_burst && budget.bucket.has_token(self.pace, now)
     }
 }
 

@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Answered, Check, DropReason, PortNo, Upcall, UpcallReason};
-use flow::EtherAddr;
+use flow::{EtherAddr, Flow};
 use ofproto::Declined;
 use sync::counter::Counter;
 use sync::spsc::Producer;
@@ -44,6 +44,8 @@ pub(crate) struct Lane {
     /// The address for which ARP and neighbour discovery go before all others.
     own: EtherAddr,
     now: Nanos,
+    /// The port whose burst is looked at has no translation left on this core: its misses go by ring.
+    is_spent: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Lane {
             n_sent: 0,
             own,
             now: Nanos::ZERO,
+            is_spent: false,
         };
         lane.configure(config);
         lane
@@ -97,6 +100,11 @@ impl Lane {
         self.now = now;
     }
 
+    /// Notes, of the port whose burst is next, whether it has no translation left on this core.
+    pub(crate) fn begin_burst(&mut self, is_spent: bool) {
+        self.is_spent = is_spent;
+    }
+
     /// An upcall's counters.
     pub(crate) fn counters(&self, port: PortNo) -> &UpcallCounters {
         let port = self.ports.get(port.0 as usize).and_then(Option::as_ref);
@@ -111,11 +119,39 @@ impl Lane {
             Err(upcall) => upcall,
         };
         let is_miss = upcall.reason == UpcallReason::Miss;
+        if is_miss && self.is_spent {
+            self.counters(upcall.port).over_budget.add(1);
+            return self.send(upcall, DropReason::UpcallBudget);
+        }
         if is_miss && self.mode != UpcallMode::Thread && self.pending.len() < PENDING {
             self.pending.push_back(upcall);
             return Ok(());
         }
         self.send(upcall, DropReason::UpcallPortShare)
+    }
+
+    /// Why a miss would be refused, if neither this core nor the control core has time for it. What may
+    /// go before all others is not refused here.
+    pub(crate) fn refuses(&mut self, port: PortNo, flow: &Flow) -> Option<DropReason> {
+        let reason = match self.mode {
+            UpcallMode::Budget if self.is_spent => DropReason::UpcallBudget,
+            UpcallMode::Thread => DropReason::UpcallPortShare,
+            _ => return None,
+        };
+        if self.has_share(port) || is_protocol(flow, self.own) {
+            return None;
+        }
+        let counters = self.counters(port);
+        counters.over_budget.add(u64::from(reason == DropReason::UpcallBudget));
+        counters.dropped.add(1);
+        Some(reason)
+    }
+
+    /// Whether the port's share of the ring has room.
+    fn has_share(&self, port: PortNo) -> bool {
+        let n_under_way = self.n_sent.saturating_sub(self.totals.answered.get());
+        let room = (UPCALL_RING as u64).saturating_sub(n_under_way);
+        self.counters(port).under_way() < room
     }
 
     /// The miss that waits longest to be answered on this core.
@@ -150,11 +186,8 @@ impl Lane {
         upcall: Upcall,
         refused: DropReason,
     ) -> Result<(), (Upcall, DropReason)> {
-        let counters = self.counters(upcall.port);
-        let n_under_way = self.n_sent.saturating_sub(self.totals.answered.get());
-        let room = (UPCALL_RING as u64).saturating_sub(n_under_way);
-        if counters.under_way() >= room {
-            counters.dropped.add(1);
+        if !self.has_share(upcall.port) {
+            self.counters(upcall.port).dropped.add(1);
             return Err((upcall, refused));
         }
         let port = upcall.port;

@@ -14,7 +14,10 @@
 //! one new flow one packet is translated. All ports of a core together are kept to
 //! [`UpcallConfig::core_rate`] by making the buckets slower: a translation costs a few microseconds, so
 //! the default of 50,000 a second and core bounds what a storm on every port takes to something like
-//! an eighth of a core's time, and 20,000 a second and port is ten times what a busy host brings in
+//! an eighth of a core's time. A port that has no token left when its burst comes in is not asked for
+//! again in that burst: its misses go by ring at once, or, where its share is full too, die before an
+//! upcall is made of them ([`Lane::refuses`]), so that a storm costs its neighbours lookups and not more;
+//! and 20,000 a second and port is ten times what a busy host brings in
 //! new flows (a 99th percentile of 7,000 flows at once, at ten seconds each).
 //!
 //! # The ring to the control core
