@@ -205,6 +205,13 @@ impl<'a> Maker<'a> {
             Field::InPort,
             Field::TunSrc,
             Field::TunDst,
+            Field::TunMetadata0,
+            Field::TunMetadata1,
+            // Open vSwitch does not write what says how to read the rest.
+            Field::EthType,
+            Field::IpProto,
+            Field::MplsBos,
+            Field::TcpFlags,
             Field::DlVlan,
             Field::DlVlanPcp,
             Field::IpDscpShifted,
@@ -403,6 +410,8 @@ fn is_readable(field: Field) -> bool {
                 | Field::ConjId
                 | Field::TunSrc
                 | Field::TunDst
+                | Field::TunMetadata0
+                | Field::TunMetadata1
                 | Field::ActsetOutput
                 | Field::IpDscpShifted
                 | Field::Ipv6Exthdr

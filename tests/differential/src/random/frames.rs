@@ -17,6 +17,16 @@ const RESERVED: [[u8; 6]; 3] = [
 
 /// A frame.
 pub(super) fn frame(rng: &mut Rng, world: &World) -> Vec<u8> {
+    loop {
+        let frame = any_frame(rng, world);
+        // Open vSwitch does not read service tags.
+        if extract(&frame, &FlowMeta::of_port(1)).flow.eth_type() != ethertype::PBB {
+            return frame;
+        }
+    }
+}
+
+fn any_frame(rng: &mut Rng, world: &World) -> Vec<u8> {
     let mut frame = match rng.below(12) {
         0..=5 => world.frame(rng),
         6 => discovery(rng, world),

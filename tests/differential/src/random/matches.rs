@@ -16,6 +16,8 @@ pub(super) const UNNAMED: &[Field] = &[
     Field::ActsetOutput,
     Field::TunSrc,
     Field::TunDst,
+    Field::TunMetadata0,
+    Field::TunMetadata1,
     Field::DlVlan,
     Field::DlVlanPcp,
     Field::VlanTci1,
@@ -106,7 +108,8 @@ fn needs(field: Field, key: &Flow) -> Vec<(Field, u128)> {
 /// A mask that the field can have.
 pub(super) fn mask(rng: &mut Rng, field: Field) -> u128 {
     let all = field.value_ones();
-    if field.spec().maskable == Maskable::Exact {
+    // Open vSwitch cannot ask for part of a priority.
+    if field.spec().maskable == Maskable::Exact || field == Field::VlanPcp {
         return all;
     }
     let n_bits = u32::from(field.spec().n_bits);
