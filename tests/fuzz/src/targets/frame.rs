@@ -12,6 +12,7 @@
 //!   same meaning.
 
 use flow::layout::{MPLS, TP, VLAN};
+use flow::proto::ext_hdr;
 use flow::text::{NoNames, parse_flow};
 use flow::{Extracted, Flow, FlowMeta, Malformed, Miniflow, Prereq, compose, extract};
 use packet::wire;
@@ -169,6 +170,8 @@ fn composed(found: &Extracted, meta: &FlowMeta) {
     let is_ambiguous =
         // An entry of zero bits looks like the end of the stack in a key.
         flow.is_mpls() && (0..3).any(|n| flow.mpls_lse(n) == 0) && flow.mpls_lse(0) & 0x100 == 0
+        // Which extension headers came too often or too early, the key does not say.
+        || flow.ipv6_exthdr() & (ext_hdr::UNREP | ext_hdr::UNSEQ) != 0
         // Neighbour discovery in IPv4 has no meaning, but a key.
         || flow.eth_type() == 0x0800 && flow.nw_proto() == 58;
     if found.malformed.is_some() || is_ambiguous {
