@@ -53,7 +53,7 @@ fn broken_streams(bench: &Bench) {
     stream.set_read_timeout(Some(WAIT)).expect("a timeout");
     let _ = std::io::Read::read_to_end(&mut stream, &mut answer);
     let text = String::from_utf8_lossy(&answer);
-    assert!(text.contains("We support versions"), "OFPHFC_INCOMPATIBLE with a text: {answer:02x?}");
+    assert!(text.contains("no common versions"), "OFPHFC_INCOMPATIBLE with a text: {answer:02x?}");
     alive(&mut good);
     bench.forwards(1, &plain(BROADCAST, host(1), 60, 1), &[2, 3]);
 }

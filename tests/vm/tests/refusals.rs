@@ -139,7 +139,8 @@ fn refusals_13(bench: &Bench) {
         (
             "a set of a field that cannot be set",
             14,
-            act(&[0, 25, 0, 16, 0x80, 0, 10, 2, 8, 0, 0, 0, 0, 0, 0, 0]),
+            // NXM_NX_CONJ_ID
+            act(&[0, 25, 0, 16, 0, 1, 37 << 1, 4, 0, 0, 0, 1, 0, 0, 0, 0]),
             E::ActionBadSetArgument,
         ),
         (
