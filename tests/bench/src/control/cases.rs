@@ -173,11 +173,11 @@ fn percentile(mut times: Vec<f64>, percent: usize) -> f64 {
 /// The rule with this number: an exact match of addresses and ports, as a load balancer has them.
 fn rule(k: u32) -> FlowMod {
     let [a, b, c, d] = k.to_be_bytes();
-    let text = format!("priority=100,tcp,nw_src=10.{b}.{c}.{d},nw_dst=172.16.{a}.1,tp_dst=80");
+    let text =
+        format!("priority=100,tcp,nw_src=10.{b}.{c}.{d},nw_dst=172.16.{a}.1,tp_dst=80,actions=1");
     let mut rule =
         openflow::text::parse_flow(&text, openflow::FlowModCommand::Add).expect("text of our own");
     rule.table_id = 0;
-    rule.instructions = Instructions::apply(vec![Action::output(OfPort(1))]);
     rule
 }
 

@@ -1,6 +1,6 @@
 //! A controller of the plainest kind.
 
-use openflow::{Dialect, Hello, Message, Version};
+use openflow::{Dialect, Hello, Message, NO_BUFFER_LEN, SwitchConfig, Version};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// What is spoken.
 const VERSION: Version = Version::V14;
 /// A switch that says nothing for so long is stuck.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection after its handshake.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ impl Client {
         let mut client = Client { stream, input: Vec::new(), consumed: 0, xid: 0 };
         client.send(&Message::Hello(Hello { bitmap: Some(VERSION.bit()) }))?;
         client.wait(|message| matches!(message, Message::Hello(_)))?;
+        // To Open vSwitch this is a service connection, which gets packet-ins when it has said so.
+        client
+            .send(&Message::SetConfig(SwitchConfig { flags: 0, miss_send_len: NO_BUFFER_LEN }))?;
         Ok(client)
     }
 
