@@ -99,9 +99,13 @@ impl State {
 
     fn set_label(&mut self, name: &str, value: &str) -> Result<(), String> {
         let (shift, bits) = lse_part(name)?;
+        let (value, mask) = match value.split_once("/0x") {
+            Some((value, mask)) => (value, u32::from_str_radix(mask, 16).map_err(|_| mask)? & bits),
+            None => (value, bits),
+        };
         let value: u32 = value.parse().map_err(|_| value)?;
         if let Some(lse) = self.labels.last_mut() {
-            *lse = *lse & !(bits << shift) | value << shift;
+            *lse = *lse & !(mask << shift) | (value & mask) << shift;
         }
         Ok(())
     }

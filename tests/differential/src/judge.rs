@@ -8,7 +8,7 @@
 
 use flow::proto::eth_type as ethertype;
 use flow::text::{NoNames, parse_match};
-use flow::{Field, Flow, Mask};
+use flow::{Field, Flow, Mask, Maskable};
 
 use crate::effects::{Event, effects};
 use crate::trace::Pass;
@@ -109,10 +109,10 @@ fn explain(
     }
     let (Ok(mine), Ok(events)) = (effects(ours, key), effects(theirs, key)) else { return None };
     let is_hashed = their_first.actions.contains("hash(");
-    if their_first.has_clone && is_hashed && mine.starts_with(&events) {
+    if their_first.has_clone && is_hashed && has_all(&mine, &events) {
         return Some("Open vSwitch does nothing more behind a clone that recirculates");
     }
-    if any(theirs, |pass| pass.has_exit) && mine.starts_with(&events) {
+    if any(theirs, |pass| pass.has_exit) && has_all(&mine, &events) {
         return Some(
             "an exit ends one clone, and not the action set; in Open vSwitch, against its manual, both",
         );
@@ -130,6 +130,27 @@ fn explain(
     {
         return Some(
             "Open vSwitch has the datapath read again what was behind labels, we where it is needed",
+        );
+    }
+    if let Some((last, before)) = mine.split_last()
+        && last.what.starts_with("recirc(")
+        && events.starts_with(before)
+    {
+        return Some(
+            "we have the datapath read again what was behind labels, Open vSwitch where it is needed",
+        );
+    }
+    let has = |passes: &[Pass], word: &str| passes.iter().any(|pass| pass.actions.contains(word));
+    let undoes = has(ours, "push_mpls(") && has(ours, "pop_mpls(");
+    if undoes && !has(theirs, "pop_mpls(") {
+        return Some("a label that is pushed and popped: we do both, Open vSwitch neither");
+    }
+    let n_pops = |passes: &[Pass]| -> usize {
+        passes.iter().map(|pass| pass.actions.matches("pop_mpls").count()).sum()
+    };
+    if labels().nth(1).is_some_and(|lse| lse != 0) && n_pops(ours) < n_pops(theirs) {
+        return Some(
+            "who pops a label to find no label, but there is one: we do so, Open vSwitch pops all",
         );
     }
     if our_first.flow != their_first.flow || our_first.error != their_first.error {
@@ -152,7 +173,9 @@ fn explain(
     }
     // Its operation stands where the protocol of IP does.
     let is_arp = key.eth_type() == ethertype::RARP
-        || key.is_arp() && ours.iter().any(|pass| pass.final_flow.contains("arp_op=0,"));
+        || key.is_arp()
+            && (key.nw_proto() == 0
+                || ours.iter().any(|pass| pass.final_flow.contains("arp_op=0,")));
     if is_arp && same_but(&mine, &events, &["arp_", "nw_proto"]) {
         return Some(
             "Open vSwitch does not write fields of RARP, nor of ARP where the operation is 0",
@@ -175,11 +198,23 @@ fn explain(
     if key.is_ip() && key.nw_proto() == 0 {
         all.extend(IP_FIELDS);
     }
-    let (mine, events) = (untagged(&mine), untagged(&events));
-    if key.has_vlan() && same_but(&mine, &events, &all) {
+    let (mine, events) = match key.has_vlan() {
+        true => (untagged(&mine), untagged(&events)),
+        false => (mine, events),
+    };
+    if same_but(&mine, &events, &all) {
         return Some("several of these at once");
     }
     None
+}
+
+/// Whether all that one does the other does too.
+fn has_all(all: &[Event], some: &[Event]) -> bool {
+    let mut all: Vec<&Event> = all.iter().collect();
+    some.iter().all(|event| {
+        let at = all.iter().position(|other| *other == event);
+        at.map(|at| all.swap_remove(at)).is_some()
+    })
 }
 
 /// The same events of packets without tags.
@@ -226,7 +261,12 @@ fn same_but(ours: &[Event], theirs: &[Event], prefixes: &[&str]) -> bool {
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     };
     let plain = |events: &[Event]| {
-        events.iter().map(|event| (keep(&event.what), keep(&event.packet))).collect::<Vec<_>>()
+        let events = events.iter();
+        let mut out: Vec<_> =
+            events.map(|event| (keep(&event.what), keep(&event.packet))).collect();
+        // Floods are put in order where packets are the same, which they are only without these.
+        out.sort();
+        out
     };
     plain(ours) == plain(theirs)
 }
@@ -245,15 +285,19 @@ fn mask(pass: &Pass) -> Result<Mask, String> {
     let mut extra = Mask::ZERO;
     let mut words = Vec::new();
     for word in pass.megaflow.split(',') {
-        // A rule cannot ask for part of these, and what cannot be asked for is not read.
-        let part = |name: &str| word.strip_prefix(name)?.split_once("/0x");
-        let bits = |mask: &str| u16::from_str_radix(mask, 16).map_err(|why| why.to_string());
-        if let Some((_, mask)) = part("icmp_type=") {
-            extra.set_tp_src(bits(mask)?);
-        } else if let Some((_, mask)) = part("icmp_code=") {
-            extra.set_tp_dst(bits(mask)?);
-        } else if let Some((_, mask)) = part("arp_op=") {
-            extra.set(Field::ArpOp, bits(mask)?.into());
+        // A rule cannot ask for part of some fields, and what cannot be asked for is not read.
+        let part = word.split_once('=').and_then(|(name, value)| {
+            let field = match name {
+                "icmp_type" => Field::Icmpv4Type,
+                "icmp_code" => Field::Icmpv4Code,
+                name => Field::from_name(name)?,
+            };
+            let (_, mask) = value.split_once("/0x")?;
+            (field.spec().maskable == Maskable::Exact)
+                .then_some((field, u128::from_str_radix(mask, 16).ok()?))
+        });
+        if let Some((field, mask)) = part {
+            extra.add(field, mask);
         } else if word == "nw_frag=<error>" {
             // Some bits of it, where there is no IP.
         } else {

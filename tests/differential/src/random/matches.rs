@@ -60,7 +60,7 @@ fn with_fields(rng: &mut Rng, world: &World, key: &Flow, n: usize) -> Match {
     for _ in 0..n {
         let fields = if headers.is_empty() || rng.one_in(4) { &all } else { &headers };
         let field = rng.pick(fields);
-        let is_near = rng.one_in(6) && !matches!(field, Field::InPort | Field::IpFrag);
+        let is_near = rng.one_in(6) && !is_fixed(field);
         let mut wanted = if is_near { value(rng, world, field) } else { key.get(field) };
         let mut mask = mask(rng, field);
         match field {
@@ -84,6 +84,11 @@ fn with_fields(rng: &mut Rng, world: &World, key: &Flow, n: usize) -> Match {
         match_.set(field, wanted, mask);
     }
     match_
+}
+
+/// Fields whose values are the packet's: others would be no port, or say that the rest is another's.
+fn is_fixed(field: Field) -> bool {
+    matches!(field, Field::InPort | Field::IpFrag | Field::EthType | Field::IpProto)
 }
 
 /// What else has to be matched so that a field can be.
