@@ -124,6 +124,10 @@ fn explain(
             "a label stack that is cut off: Open vSwitch counts no entry that is all zero",
         );
     }
+    let fails_of_labels = their_first.error.as_deref() == Some("Too many MPLS labels");
+    if key.is_mpls() && !labels().any(is_bottom) && fails_of_labels {
+        return Some("from more labels than a key shows we pop one, Open vSwitch drops the packet");
+    }
     if let Some((last, before)) = events.split_last()
         && last.what.starts_with("recirc(")
         && mine.starts_with(before)
