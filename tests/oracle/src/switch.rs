@@ -198,6 +198,9 @@ pub(crate) struct Group {
     pub(crate) buckets: Vec<Bucket>,
 }
 
+/// Ways that are tried for one frame.
+const MOST_WAYS: usize = 1024;
+
 impl Oracle {
     /// A switch with ordinary ports and no rules.
     #[must_use]
@@ -317,11 +320,18 @@ impl Oracle {
     }
 
     /// A frame comes in: all that may become of it, as select groups choose. Nothing is learned or
-    /// metered in more than the first case.
+    /// metered in more than the first case. Groups that lead to groups have ways without number: then
+    /// the first verdict says that there are others.
     pub fn receive_all(&mut self, in_port: OfPort, frame: &[u8]) -> Vec<Verdict> {
         let mut choices = Choices::default();
         let mut all = vec![self.receive_by(in_port, frame, &mut choices)];
+        let mut n_ways = 1;
         while choices.next() {
+            n_ways += 1;
+            if n_ways > MOST_WAYS {
+                all[0].is_ambiguous = true;
+                break;
+            }
             let verdict = self.clone().receive_by(in_port, frame, &mut choices);
             if !all.contains(&verdict) {
                 all.push(verdict);

@@ -10,7 +10,8 @@ fn the_switch_does_what_linear_tables_do() {
     let mut told = Vec::new();
     let sum = compare(&plan, |text| told.push(text.to_owned()), |_| ());
     assert_eq!(sum.differences, 0, "{}", told.join("\n\n"));
-    assert_eq!(sum.excused, 0);
+    // Few frames have more ways to go than can be tried.
+    assert!(sum.excused * 10_000 < sum.packets, "{sum}");
     // Nothing was left out.
     for (n, what) in [
         (sum.packets, "packets"),

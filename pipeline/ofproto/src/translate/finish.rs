@@ -5,7 +5,7 @@ use super::machine::Machine;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use datapath::{DpAction, DropReason};
+use datapath::{CheckPktLen, DpAction, DropReason};
 use flow::layout::{MPLS, TP, pipeline_words};
 use flow::proto::{FRAG_LATER, VLAN_PRESENT};
 use flow::{Field, Flow, Mask, Prereq};
@@ -54,6 +54,29 @@ pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
     }
 }
 
+/// The meters of a program, and the branches that have some.
+fn meters(actions: &[DpAction]) -> Vec<DpAction> {
+    let kept = actions.iter().filter_map(|action| match action {
+        DpAction::Meter(_) => Some(action.clone()),
+        DpAction::Clone(inner) => {
+            let inner = meters(inner);
+            (!inner.is_empty()).then(|| DpAction::Clone(inner.into()))
+        }
+        DpAction::CheckPktLen(check) => {
+            let (greater, less_equal) = (meters(&check.greater), meters(&check.less_equal));
+            (!greater.is_empty() || !less_equal.is_empty()).then(|| {
+                DpAction::CheckPktLen(CheckPktLen {
+                    len: check.len,
+                    greater: greater.into(),
+                    less_equal: less_equal.into(),
+                })
+            })
+        }
+        _ => None,
+    });
+    kept.collect()
+}
+
 impl Machine<'_> {
     /// The conclusion.
     pub(crate) fn finish(mut self) -> TranslateOut {
@@ -68,9 +91,7 @@ impl Machine<'_> {
         let actions = match drop {
             // What a meter counts it counts also of packets that go nowhere.
             Some(reason) if self.error.is_none() && self.has_meter => {
-                let is_meter = |action: &DpAction| matches!(action, DpAction::Meter(_));
-                let mut actions: Vec<DpAction> =
-                    self.actions.into_iter().filter(is_meter).collect();
+                let mut actions = meters(&self.actions);
                 actions.push(DpAction::Drop(reason));
                 actions
             }

@@ -217,8 +217,9 @@ impl Author {
         let n_known = self.life.frames.len();
         let may_be_new = n_known < self.n_frames && self.rng.one_in(2);
         if n_known == 0 || may_be_new && self.rng.one_in(2) {
-            let arrival = self.world.arrival(&mut self.rng);
-            self.life.frames.push(arrival);
+            let (port, mut frame) = self.world.arrival(&mut self.rng);
+            self.make_ineligible(&mut frame);
+            self.life.frames.push((port, frame));
             return n_known;
         }
         let range = 1 + self.rng.below(n_known);
@@ -236,7 +237,24 @@ impl Author {
         if self.rng.one_in(8) {
             return Some((self.world.port(&mut self.rng), frame));
         }
-        (0..4).find_map(|_| Some((port, flip(&mut self.rng, &frame)?)))
+        let mut frame = (0..4).find_map(|_| flip(&mut self.rng, &frame))?;
+        self.make_ineligible(&mut frame);
+        Some((port, frame))
+    }
+
+    /// Clears the drop-eligible bit of the tags where ports have VLAN modes: a tag that is taken off for
+    /// one port and put back for the next loses it, as in Open vSwitch, since the key has no place for it.
+    fn make_ineligible(&self, frame: &mut [u8]) {
+        if !self.life.setup.vlans {
+            return;
+        }
+        let is_tag = |tpid: &[u8]| matches!(tpid, [0x81, 0x00] | [0x88, 0xa8]);
+        for at in [12, 16] {
+            match frame.get_mut(at..at + 3) {
+                Some([tpid @ .., tci]) if is_tag(tpid) => *tci &= !0x10,
+                _ => break,
+            }
+        }
     }
 
     fn event(&mut self) {
