@@ -254,7 +254,14 @@ impl World {
             2 if options.mpls && options.resizes => mpls_change(rng, known).into_iter().collect(),
             3 if known.is_ip() => vec![Action::DecTtl(vec![0])],
             3 if known.is_mpls() => vec![Action::DecMplsTtl],
-            4 | 5 if options.nicira => self.nicira_change(rng, known),
+            4 | 5 if options.nicira => {
+                let mut actions = self.nicira_change(rng, known);
+                // What either branch of a check would learn is learned, as in Open vSwitch, and the
+                // oracle goes one way only.
+                let forks = |action: &Action| matches!(action, Action::CheckPktLarger { .. });
+                actions.retain(|action| !(options.normal && forks(action)));
+                actions
+            }
             _ => self.set_field(rng, known).into_iter().collect(),
         }
     }
