@@ -19,6 +19,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+pub use ofproto::vlan::{PriorityTags, VlanMode};
 pub use openflow::Version;
 
 /// The state that a switch is to have.
@@ -140,33 +141,6 @@ pub struct PortWanted {
     pub is_protected: bool,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceWanted>,
-}
-
-/// `Port:vlan_mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VlanMode {
-    /// Frames without a tag belong to the port's VLAN; others are refused.
-    Access,
-    /// Tagged frames of certain VLANs, and untagged ones of VLAN 0.
-    Trunk,
-    /// As a trunk, and frames without a tag belong to the port's VLAN, which leaves tagged.
-    NativeTagged,
-    /// The same, and it leaves without a tag.
-    NativeUntagged,
-    /// Every frame belongs to the port's VLAN, its own tag being a customer's.
-    Dot1qTunnel,
-}
-
-/// `Port:other_config:priority-tags`: when frames leave with a tag of VLAN 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PriorityTags {
-    /// Never.
-    #[default]
-    Never,
-    /// When they have a priority.
-    IfNonzero,
-    /// Always.
-    Always,
 }
 
 /// An interface.

@@ -2,39 +2,27 @@
 
 use super::Control;
 use crate::bridges::Member;
-use agent::bridge_config::{BridgeWanted, MirrorWanted, PortWanted, PriorityTags, VlanMode};
+use agent::bridge_config::{BridgeWanted, MirrorWanted, PortWanted, VlanMode};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use ofproto::OfPort;
 use ofproto::mirror::{MirrorConfig, MirrorOutput, Selected};
-use ofproto::vlan::{self, PortVlan, VlanSet};
+use ofproto::vlan::{PortVlan, VlanSet};
 
 const CUSTOMER_TAG: u16 = 0x8100;
 
 /// How a port carries VLANs; what is not said is as in Open vSwitch.
 pub(super) fn port_vlan(wanted: &PortWanted) -> PortVlan {
     let set = |vlans: &[u16]| (!vlans.is_empty()).then(|| vlans.iter().copied().collect());
-    let mode = match wanted.vlan_mode {
-        Some(VlanMode::Access) => vlan::VlanMode::Access,
-        Some(VlanMode::Trunk) => vlan::VlanMode::Trunk,
-        Some(VlanMode::NativeTagged) => vlan::VlanMode::NativeTagged,
-        Some(VlanMode::NativeUntagged) => vlan::VlanMode::NativeUntagged,
-        Some(VlanMode::Dot1qTunnel) => vlan::VlanMode::Dot1qTunnel,
-        None if wanted.tag.is_some() => vlan::VlanMode::Access,
-        None => vlan::VlanMode::Trunk,
-    };
+    let usual_mode = if wanted.tag.is_some() { VlanMode::Access } else { VlanMode::Trunk };
     let usual = PortVlan::default();
     PortVlan {
-        mode,
+        mode: wanted.vlan_mode.unwrap_or(usual_mode),
         tag: wanted.tag.unwrap_or(0),
         trunks: set(&wanted.trunks),
         cvlans: set(&wanted.cvlans),
         qinq_ethtype: if wanted.qinq_is_8100 { CUSTOMER_TAG } else { usual.qinq_ethtype },
-        priority_tags: match wanted.priority_tags {
-            PriorityTags::Never => vlan::PriorityTags::Never,
-            PriorityTags::IfNonzero => vlan::PriorityTags::IfNonzero,
-            PriorityTags::Always => vlan::PriorityTags::Always,
-        },
+        priority_tags: wanted.priority_tags,
         is_protected: wanted.is_protected,
     }
 }
