@@ -24,6 +24,7 @@ mod rings;
 mod seeded;
 mod settings;
 mod telemetry;
+mod turns;
 mod upcalls;
 mod waiting;
 

@@ -11,18 +11,20 @@
 //! Misses that this core answers itself are answered when the frames that were forwarded are with
 //! their devices ([`crate::upcalls`]).
 //!
-//! One call of [`Pmd::poll`] is one round. It never waits and never allocates for a frame; what the
+//! Ports share the core's time evenly, whatever their frames cost ([`crate::turns`]). One call of
+//! [`Pmd::poll`] is one round. It never waits and never allocates for a frame; what the
 //! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
 
 use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
 use crate::policing::Policer;
 use crate::rings::{Binding, BoundWay, FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
+use crate::turns::{Turn, Turns};
 use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
+use datapath::{Command, DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
 use netdev::{RxQueue, RxStats};
 use ofproto::{Declined, InlineTranslator};
 use packet::Batch;
@@ -47,6 +49,7 @@ pub struct Pmd {
     outlet: Outlet,
     translators: Translators,
     budget: Budget,
+    turns: Turns,
     orders: Consumer<Order>,
     /// Frames from other cores, for queues that this core owns.
     incoming: Vec<Consumer<Forward>>,
@@ -84,6 +87,7 @@ impl Pmd {
             outlet,
             translators: Translators::default(),
             budget: Budget::new(config),
+            turns: Turns::new(),
             orders,
             incoming,
             reports,
@@ -101,6 +105,7 @@ impl Pmd {
         self.outlet.core().cycles.idle.add(began.wrapping_sub(ended));
         self.outlet.upcalls().begin_round(now);
         self.budget.next_round();
+        self.turns.next_round();
         let mut worked = self.receive(now);
         worked |= self.accept_forwards();
         worked |= self.flush(now);
@@ -115,46 +120,65 @@ impl Pmd {
         worked
     }
 
-    /// A burst of each receive queue through the datapath.
+    /// A burst of each receive queue through the datapath, of those whose turn it is.
     fn receive(&mut self, now: Nanos) -> bool {
-        let mut worked = false;
+        let (mut worked, mut waits) = (false, false);
         for k in 0..self.ingress.len() {
-            if self.outlet.upcalls().is_nearly_full() {
-                self.flush(now);
-                self.answer_misses(now);
+            let Some(ingress) = self.ingress.get(k) else { break };
+            match self.turns.turn(ingress.port) {
+                Turn::Now => worked |= self.receive_from(k, now),
+                Turn::Later => waits = true,
             }
-            let Some(ingress) = self.ingress.get_mut(k) else { break };
-            if ingress.dead {
-                continue;
-            }
-            let began = self.datapath.is_measured().then(|| self.outlet.cycles());
-            match ingress.queue.receive(&mut self.batch, self.outlet.cache()) {
-                Ok(_) => {}
-                Err(fault) => {
-                    ingress.dead = true;
-                    self.reports.send(Report::Fault { port: ingress.port, fault });
-                }
-            }
-            if !self.batch.is_empty() {
-                worked = true;
-                if let Some(policer) = &mut ingress.policer {
-                    let cache = self.outlet.cache();
-                    policer.police(&mut self.batch, now, &ingress.counters, cache);
-                }
-                if let Some(began) = began {
-                    let spent = self.outlet.cycles().wrapping_sub(began);
-                    self.outlet.core().cycles.spend(Stage::Rx, spent);
-                }
-                let is_spent = !self.budget.has_one(ingress.port, now);
-                self.outlet.upcalls().begin_burst(is_spent);
-                self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
-                self.outlet.upcalls().begin_burst(false);
-                let end = self.outlet.cycles();
-                ingress.counters.cycles.add(end.wrapping_sub(self.counted));
-                self.counted = end;
+        }
+        if worked || !waits {
+            return worked;
+        }
+        for k in 0..self.ingress.len() {
+            let Some(ingress) = self.ingress.get(k) else { break };
+            if self.turns.turn(ingress.port) == Turn::Later {
+                worked |= self.receive_from(k, now);
             }
         }
         worked
+    }
+
+    /// A burst of one receive queue.
+    fn receive_from(&mut self, k: usize, now: Nanos) -> bool {
+        if self.outlet.upcalls().is_nearly_full() {
+            self.flush(now);
+            self.answer_misses(now);
+        }
+        let Some(ingress) = self.ingress.get_mut(k).filter(|ingress| !ingress.dead) else {
+            return false;
+        };
+        let began = self.datapath.is_measured().then(|| self.outlet.cycles());
+        match ingress.queue.receive(&mut self.batch, self.outlet.cache()) {
+            Ok(_) => {}
+            Err(fault) => {
+                ingress.dead = true;
+                self.reports.send(Report::Fault { port: ingress.port, fault });
+            }
+        }
+        if self.batch.is_empty() {
+            self.turns.rested(ingress.port);
+            return false;
+        }
+        if let Some(policer) = &mut ingress.policer {
+            let cache = self.outlet.cache();
+            policer.police(&mut self.batch, now, &ingress.counters, cache);
+        }
+        if let Some(began) = began {
+            let spent = self.outlet.cycles().wrapping_sub(began);
+            self.outlet.core().cycles.spend(Stage::Rx, spent);
+        }
+        let is_spent = !self.budget.has_one(ingress.port, now);
+        self.outlet.upcalls().begin_burst(is_spent);
+        self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
+        self.outlet.upcalls().begin_burst(false);
+        let spent = lap(&mut self.counted, &self.outlet);
+        ingress.counters.cycles.add(spent);
+        self.turns.worked(ingress.port, spent);
+        true
     }
 
     /// Hands frames to their devices.
@@ -171,15 +195,18 @@ impl Pmd {
         worked
     }
 
-    /// Answers the misses that were kept, within the budget; the others go to the control core.
+    /// Answers the misses that were kept, within the budget; the others go to the control core. Each is
+    /// for the account of its port.
     fn answer_misses(&mut self, now: Nanos) -> bool {
-        let Self { datapath, outlet, translators, budget, .. } = self;
-        let began = datapath.is_measured().then(|| outlet.cycles());
-        let mut worked = false;
+        let Self { datapath, outlet, translators, budget, turns, counted, .. } = self;
+        if !outlet.upcalls().has_pending() {
+            return false;
+        }
+        lap(counted, outlet);
+        let began = *counted;
         // Answers may recirculate and miss again, but not for ever.
         for _ in 0..MISSES_PER_ROUND {
             let Some(upcall) = outlet.upcalls().next_pending() else { break };
-            worked = true;
             let port = upcall.port;
             let answered = datapath.answer(upcall, now, outlet, |upcall, admit| {
                 if !budget.take(port, now) {
@@ -198,12 +225,12 @@ impl Pmd {
                     outlet.pass_up(upcall, why);
                 }
             }
+            turns.charge(port, lap(counted, outlet));
         }
-        if let Some(began) = began.filter(|_| worked) {
-            let spent = outlet.cycles().wrapping_sub(began);
-            outlet.core().cycles.spend(Stage::Upcall, spent);
+        if datapath.is_measured() {
+            outlet.core().cycles.spend(Stage::Upcall, counted.wrapping_sub(began));
         }
-        worked
+        true
     }
 
     /// Frames that other cores send by our queues, a bounded number of each.
@@ -227,7 +254,7 @@ impl Pmd {
                 return done > 0;
             };
             match order {
-                Order::Datapath(command) => self.datapath.apply(command, now, &mut self.outlet),
+                Order::Datapath(command) => self.apply(command, now),
                 Order::TakePort(queues) => self.take_port(*queues),
                 Order::ReleasePort(port) => self.release_port(port),
                 Order::Upcalls(config) => {
@@ -243,7 +270,7 @@ impl Pmd {
                 }
                 Order::Unbind(port) => {
                     self.translators.bind(port, None);
-                    let remove = datapath::Command::RemovePort(port);
+                    let remove = Command::RemovePort(port);
                     self.datapath.apply(remove, now, &mut self.outlet);
                 }
             }
@@ -251,10 +278,26 @@ impl Pmd {
         true
     }
 
+    /// Obeys the datapath's part. What a port's upcall brought is for its account.
+    fn apply(&mut self, command: Command, now: Nanos) {
+        let port = match &command {
+            Command::FlowPut(megaflow) => Some(megaflow.in_port()),
+            Command::Execute(execute) => Some(PortNo(execute.flow.in_port())),
+            _ => None,
+        };
+        if port.is_some() {
+            lap(&mut self.counted, &self.outlet);
+        }
+        self.datapath.apply(command, now, &mut self.outlet);
+        if let Some(port) = port {
+            self.turns.charge(port, lap(&mut self.counted, &self.outlet));
+        }
+    }
+
     fn bind(&mut self, binding: Binding, now: Nanos) {
         let Binding { port, bridge, counters, way } = binding;
         self.translators.bind(port, Some(bridge));
-        self.datapath.apply(datapath::Command::AddPort(port, counters), now, &mut self.outlet);
+        self.datapath.apply(Command::AddPort(port, counters), now, &mut self.outlet);
         self.budget.add_port(port);
         if let BoundWay::Cable { upcalls, .. } = &way {
             self.outlet.upcalls().add_port(port, upcalls.clone());
@@ -268,6 +311,7 @@ impl Pmd {
         self.outlet.add_port(port, counters.clone(), upcalls, tx);
         self.budget.add_port(port);
         if let Some(queue) = rx {
+            self.turns.add_port(port);
             let seen = RxStats::default();
             self.ingress.push(Ingress { port, queue, counters, seen, dead: false, policer });
             self.budget.set_ports(self.n_ports());
@@ -306,6 +350,14 @@ impl Pmd {
             self.datapath.tick(now);
         }
     }
+}
+
+/// The cycles since the last lap.
+fn lap(counted: &mut u64, outlet: &Outlet) -> u64 {
+    let now = outlet.cycles();
+    let spent = now.wrapping_sub(*counted);
+    *counted = now;
+    spent
 }
 
 /// Which bridge answers for which port.

@@ -154,6 +154,11 @@ impl Lane {
         self.counters(port).under_way() < room
     }
 
+    /// Whether a miss waits to be answered on this core.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// The miss that waits longest to be answered on this core.
     pub(crate) fn next_pending(&mut self) -> Option<Upcall> {
         self.pending.pop_front()

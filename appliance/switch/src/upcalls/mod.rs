@@ -16,7 +16,8 @@
 //! the default of 50,000 a second and core bounds what a storm on every port takes to something like
 //! an eighth of a core's time. A port that has no token left when its burst comes in is not asked for
 //! again in that burst: its misses go by ring at once, or, where its share is full too, die before an
-//! upcall is made of them ([`Lane::refuses`]), so that a storm costs its neighbours lookups and not more;
+//! upcall is made of them ([`Lane::refuses`]). What all this costs is for the account of the port
+//! ([`crate::turns`]), so a storm's neighbours lose their even share to it and not more;
 //! and 20,000 a second and port is ten times what a busy host brings in
 //! new flows (a 99th percentile of 7,000 flows at once, at ten seconds each).
 //!

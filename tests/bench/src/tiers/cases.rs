@@ -2,15 +2,16 @@
 
 use super::machine::{Machine, Plan, Stretch, memory, with};
 use super::sources::{Strangers, explosion, mixed, repeat};
+use super::storm::{CACHED_TOO, alone_and_beside, beside, shares, storm};
 use super::{Figure, Terms};
 use crate::report::median;
 use crate::versus::frames::Frames;
 use datapath::{DatapathConfig, SmcEnable};
-use netdev::fake::{Repeat, Source};
+use netdev::fake::Repeat;
 use std::error::Error;
 use switch::{UpcallConfig, UpcallMode};
 
-type Outcome = Result<Vec<Figure>, Box<dyn Error>>;
+pub(super) type Outcome = Result<Vec<Figure>, Box<dyn Error>>;
 
 /// One case.
 pub(super) struct Case {
@@ -108,7 +109,7 @@ fn by_masks(n_masks: u32, n_flows: u32, actions: &str) -> Plan {
     Plan { upcalls: unlimited(UpcallMode::Callback), ..plan }
 }
 
-fn unlimited(mode: UpcallMode) -> UpcallConfig {
+pub(super) fn unlimited(mode: UpcallMode) -> UpcallConfig {
     UpcallConfig { mode, ..UpcallConfig::default() }
 }
 
@@ -122,7 +123,7 @@ fn strangers() -> Plan {
 
 impl Terms {
     /// Several stretches, and what each gave.
-    fn stretches(&self, machine: &mut Machine<'_>) -> Vec<Stretch> {
+    pub(super) fn stretches(&self, machine: &mut Machine<'_>) -> Vec<Stretch> {
         (0..self.n_stretches).map(|_| machine.run(self.seconds)).collect()
     }
 
@@ -131,15 +132,15 @@ impl Terms {
     }
 }
 
-fn middle(stretches: &[Stretch], value: impl Fn(&Stretch) -> f64) -> f64 {
+pub(super) fn middle(stretches: &[Stretch], value: impl Fn(&Stretch) -> f64) -> f64 {
     median(stretches.iter().map(value).collect())
 }
 
-fn figure(what: &'static str, value: f64, unit: &'static str) -> Figure {
+pub(super) fn figure(what: &'static str, value: f64, unit: &'static str) -> Figure {
     Figure { what, value, unit }
 }
 
-fn percent(part: u64, all: f64) -> f64 {
+pub(super) fn percent(part: u64, all: f64) -> f64 {
     100.0 * part as f64 / all.max(1.0)
 }
 
@@ -206,57 +207,6 @@ fn upcalls(terms: &Terms, mode: UpcallMode) -> Outcome {
             "",
         ),
     ])
-}
-
-/// Rules for cached traffic of port 1, and what becomes of packets of port 2.
-fn beside(rules: &[&str], source: impl Source + 'static) -> Plan {
-    let own = "in_port=1,ip,actions=output:3";
-    let rules = [own].into_iter().chain(rules.iter().copied()).map(str::to_string);
-    Plan::new(rules).receiving(repeat(Frames::by_source(1_000))).receiving(source)
-}
-
-/// The throughput of port 1's cached traffic alone, and while packets come in on port 2 too.
-fn alone_and_beside(terms: &Terms, plan: Plan) -> Result<(f64, f64), Box<dyn Error>> {
-    with(plan, |machine| {
-        machine.set_flowing(0, true);
-        machine.warm_up();
-        let alone = middle(&terms.stretches(machine), |s| s.rate(0));
-        machine.set_flowing(1, true);
-        machine.run(terms.seconds);
-        (alone, middle(&terms.stretches(machine), |s| s.rate(0)))
-    })
-}
-
-fn shares(terms: &Terms, plans: [(&'static str, Plan); 2]) -> Outcome {
-    let mut figures = Vec::new();
-    for (what, plan) in plans {
-        let (alone, beside) = alone_and_beside(terms, plan)?;
-        figures.push(figure(what, 100.0 * beside / alone, "%"));
-    }
-    Ok(figures)
-}
-
-const CACHED_TOO: &str = "share left beside as much cached traffic";
-
-fn storm(terms: &Terms) -> Outcome {
-    let cached = beside(&["in_port=2,ip,actions=output:3"], repeat(Frames::by_source(1_000)));
-    let register = "in_port=2,ip,actions=move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],output:3";
-    let mut figures = shares(
-        terms,
-        [
-            (CACHED_TOO, cached),
-            ("share left beside the storm", beside(&[register], Strangers::new())),
-        ],
-    )?;
-    for (what, mode) in [
-        ("share left, all answered where they come in", UpcallMode::Callback),
-        ("share left, all answered by the control core", UpcallMode::Thread),
-    ] {
-        let plan = beside(&[register], Strangers::new());
-        let (alone, beside) = alone_and_beside(terms, Plan { upcalls: unlimited(mode), ..plan })?;
-        figures.push(figure(what, 100.0 * beside / alone, "%"));
-    }
-    Ok(figures)
 }
 
 /// A list that allows three values and denies the rest.

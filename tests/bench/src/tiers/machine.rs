@@ -186,7 +186,7 @@ fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
         database: switch::DatabaseParts::default(),
         random: 7,
         memory: || (0, 0),
-        cycles: || 0,
+        cycles: tick_counter::x86_64_tick_counter,
     };
     let mut switch = Switch::new(parts, Nanos::ZERO);
     // It would grow to that by and by.

@@ -17,6 +17,7 @@
 mod cases;
 mod machine;
 mod sources;
+mod storm;
 
 use crate::report::cpu_model;
 use crate::versus::{NO_CLOCK, clock};

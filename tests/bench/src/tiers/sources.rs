@@ -39,21 +39,53 @@ pub(super) fn mixed(one: Vec<Vec<u8>>, other: Vec<Vec<u8>>) -> Repeat {
 #[derive(Debug)]
 pub(super) struct Strangers {
     frame: Vec<u8>,
+    /// The first byte of their addresses.
+    network: u8,
     n: u32,
 }
 
 impl Strangers {
     pub(super) fn new() -> Self {
+        Self::of(10)
+    }
+
+    fn of(network: u8) -> Self {
         let frame = Frames::by_source(1).make()[0].to_vec();
-        Self { frame, n: 0 }
+        Self { frame, network, n: 0 }
     }
 }
 
 impl Source for Strangers {
     fn next(&mut self) -> Option<&[u8]> {
-        // All of 10/8, then again: longer than they are remembered.
+        // All of a /8, then again: longer than they are remembered.
         self.n = (self.n + 1) % 0x0100_0000;
-        self.frame[26..30].copy_from_slice(&(0x0a00_0000 + self.n).to_be_bytes());
+        self.frame[26..30].copy_from_slice(&self.n.to_be_bytes());
+        self.frame[26] = self.network;
         Some(&self.frame)
+    }
+}
+
+/// Known hosts, and now and then one of [`Self::NETWORK`] that nobody has met.
+#[derive(Debug)]
+pub(super) struct Visited {
+    known: Repeat,
+    visitors: Strangers,
+    n: u32,
+}
+
+impl Visited {
+    /// One frame in so many is of a new host.
+    pub(super) const ONE_IN: u32 = 2_000;
+    pub(super) const NETWORK: &str = "12.0.0.0/8";
+
+    pub(super) fn new(known: Repeat) -> Self {
+        Self { known, visitors: Strangers::of(12), n: 0 }
+    }
+}
+
+impl Source for Visited {
+    fn next(&mut self) -> Option<&[u8]> {
+        self.n = (self.n + 1) % Self::ONE_IN;
+        if self.n == 0 { self.visitors.next() } else { self.known.next() }
     }
 }
