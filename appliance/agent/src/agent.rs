@@ -386,16 +386,19 @@ impl Agent {
                 continue;
             };
             match outcome {
-                BundleOutcome::Done { ticket, .. } => {
-                    if let Waiting::Commit(commit) = &mut connection.waiting {
+                BundleOutcome::Done { ticket, .. } => match &mut connection.waiting {
+                    Waiting::Commit(commit) if commit.reply.is_some() => {
                         commit.in_force = Some(ticket);
                     }
-                }
+                    waiting => *waiting = Waiting::No,
+                },
                 BundleOutcome::Refused { error, message } => {
                     // What is wrong with the message, then that the bundle failed for it.
                     connection.refuse(error, &message);
                     let waiting = core::mem::replace(&mut connection.waiting, Waiting::No);
-                    if let Waiting::Commit(commit) = waiting {
+                    if let Waiting::Commit(commit) = waiting
+                        && commit.reply.is_some()
+                    {
                         connection.refuse(OfErrorKind::BundleMsgFailed, &commit.request);
                     }
                 }
@@ -477,11 +480,16 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bo
             if connection.out.is_busy() {
                 return false;
             }
-            if reply.write(connection.out.tail()) {
+            if reply.write(bridge, connection.out.tail()) {
                 connection.waiting = Waiting::No;
             }
             // A peer that only reads a long reply is alive: it made this room.
             connection.is_alive(now);
+        }
+        Waiting::Sum(sum) => {
+            let Some((xid, reply)) = sum.go_on(bridge) else { return true };
+            connection.waiting = Waiting::No;
+            connection.say(xid, &reply);
         }
         Waiting::Commit(commit) => {
             if !commit.in_force.is_some_and(|ticket| bridge.reached(ticket)) {
@@ -490,7 +498,7 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bo
             let waiting = core::mem::replace(&mut connection.waiting, Waiting::No);
             if let Waiting::Commit(commit) = waiting {
                 let xid = Header::parse(&commit.request).map_or(0, |header| header.xid);
-                connection.say(xid, &commit.reply);
+                commit.reply.iter().for_each(|reply| connection.say(xid, reply));
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::bundles::Bundles;
 use crate::events::PacketInBucket;
 use crate::monitor::Watch;
-use crate::multipart::LongReply;
+use crate::multipart::{LongReply, Sum};
 use crate::outbox::Outbox;
 use crate::{ConnId, role};
 use alloc::boxed::Box;
@@ -31,6 +31,8 @@ pub(crate) enum Waiting {
     Barrier(SyncTicket, u32),
     /// A reply that is written as the peer reads.
     Reply(LongReply),
+    /// A sum over many rules.
+    Sum(Box<Sum>),
     /// A bundle that is carried out.
     Commit(Box<Commit>),
 }
@@ -42,8 +44,9 @@ pub(crate) struct Commit {
     pub(crate) id: BundleId,
     /// Once it is in the tables: when it is in force.
     pub(crate) in_force: Option<SyncTicket>,
-    /// What to answer then.
-    pub(crate) reply: Message,
+    /// What to answer then; nothing, and at once, if it is a single request that is carried out like a
+    /// bundle because it is large.
+    pub(crate) reply: Option<Message>,
     /// The request, to be quoted if the bundle is refused.
     pub(crate) request: Vec<u8>,
 }
@@ -222,7 +225,7 @@ impl Connection {
         if interval == Nanos::ZERO || self.ending.is_some() {
             return;
         }
-        if matches!(self.waiting, Waiting::Barrier(..) | Waiting::Commit(_)) {
+        if matches!(self.waiting, Waiting::Barrier(..) | Waiting::Commit(_) | Waiting::Sum(_)) {
             // It is the peer that waits for us, and stock tools answer nothing meanwhile.
             self.is_alive(now);
             return;

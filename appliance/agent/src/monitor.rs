@@ -243,7 +243,7 @@ pub(crate) fn update(event: FlowEvent, rule: &Rule, has_instructions: bool) -> F
         cookie: rule.cookie,
         match_: rule.match_.expand(),
         instructions: match has_instructions {
-            true => rule.instructions.clone(),
+            true => openflow::Instructions::clone(&rule.instructions),
             false => openflow::Instructions::default(),
         },
     }

@@ -1,21 +1,24 @@
 //! Statistics and descriptions.
 //!
 //! A reply of one record or of a few ports is written at once. The rules of a large table are not:
-//! the request takes a list of them (a word each), and [`LongReply`] writes records while the peer
-//! reads, so that a dump of a million rules costs memory for a few at a time.
+//! [`LongReply`] walks over them and writes records while the peer reads, [`RULES_PER_CALL`] in a call, so
+//! that a dump of a million rules holds nobody up and costs memory for a few at a time. What it tells is
+//! the rules that there were when it was asked for, with the counters of the moment of writing
+//! (`ofproto::RuleWalk`). A few rules come sorted: by table, then the highest priority first.
 
 use crate::agent::Shared;
 use crate::connection::{Connection, Waiting};
 use crate::monitor::{self, Update};
 use crate::table_features;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
-use ofproto::{Bridge, Rule};
+use ofproto::{Bridge, Rule, RuleWalk};
 use openflow::{
-    GroupDesc, GroupStats, Message, MeterConfig, MeterStats, MultipartBody, MultipartItem,
-    MultipartKind, MultipartReply, MultipartRequest, MultipartWriter, OfErrorKind, OfPort, Version,
-    bundle_flags,
+    AggregateStats, FlowFormat, FlowStatsRequest, GroupDesc, GroupStats, Message, MeterConfig,
+    MeterStats, MultipartBody, MultipartItem, MultipartKind, MultipartReply, MultipartRequest,
+    MultipartWriter, OfErrorKind, OfPort, Version, bundle_flags,
 };
 use sync::time::Nanos;
 
@@ -23,6 +26,12 @@ use sync::time::Nanos;
 const RECORDS_PER_LOOK: usize = 64;
 /// Bytes that one call of [`LongReply::write`] adds, about.
 const BYTES_PER_CALL: usize = 64 * 1024;
+/// Rules that one call writes at most.
+const RULES_PER_CALL: usize = 256;
+/// Places of rules that one call looks at.
+const PLACES_PER_CALL: usize = 16 * RULES_PER_CALL;
+/// So many rules are collected and sorted.
+const FEW_RULES: usize = 1024;
 
 /// A reply of many records that is still being written.
 #[derive(Debug)]
@@ -41,6 +50,8 @@ pub(crate) enum Entries {
     Flows(Vec<Arc<Rule>>),
     /// Rules with their counters alone.
     Counters(Vec<Arc<Rule>>),
+    /// Rules of a walk with their statistics, or with their counters alone.
+    Walk(RuleWalk, Told),
     /// Updates of flow monitors.
     Updates(Vec<Update>),
     /// Groups with their statistics.
@@ -53,10 +64,48 @@ pub(crate) enum Entries {
     MeterConfigs(Vec<MeterConfig>),
 }
 
+/// What is told of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All statistics.
+    All,
+    /// The counters alone.
+    Counters,
+}
+
+impl Told {
+    fn write(self, rule: &Rule, as_of: Nanos, writer: &mut MultipartWriter) {
+        let stats = rule.flow_stats(as_of);
+        writer.push(match self {
+            Told::All => MultipartItem::Flow(&stats),
+            Told::Counters => MultipartItem::FlowCounters(&stats),
+        });
+    }
+}
+
 impl Entries {
+    /// The rules that a request asks for.
+    fn rules(
+        request: &FlowStatsRequest,
+        told: Told,
+        bridge: &mut Bridge,
+        now: Nanos,
+    ) -> Result<Entries, OfErrorKind> {
+        if bridge.n_rules_asked_for(request) > FEW_RULES {
+            return Ok(Entries::Walk(bridge.begin_walk(request, now)?, told));
+        }
+        let rules = bridge.flow_stats(request, now)?;
+        Ok(match told {
+            Told::All => Entries::Flows(rules),
+            Told::Counters => Entries::Counters(rules),
+        })
+    }
+
     fn len(&self) -> usize {
         match self {
             Entries::Flows(rules) | Entries::Counters(rules) => rules.len(),
+            // It ends when it ends.
+            Entries::Walk(..) => usize::MAX,
             Entries::Updates(updates) => updates.len(),
             Entries::Groups(stats) => stats.len(),
             Entries::GroupDescs(descs) => descs.len(),
@@ -68,15 +117,12 @@ impl Entries {
     fn write(&self, k: usize, as_of: Nanos, writer: &mut MultipartWriter) {
         match self {
             Entries::Flows(rules) => {
-                if let Some(rule) = rules.get(k) {
-                    writer.push(MultipartItem::Flow(&rule.flow_stats(as_of)));
-                }
+                rules.get(k).into_iter().for_each(|rule| Told::All.write(rule, as_of, writer));
             }
             Entries::Counters(rules) => {
-                if let Some(rule) = rules.get(k) {
-                    writer.push(MultipartItem::FlowCounters(&rule.flow_stats(as_of)));
-                }
+                rules.get(k).into_iter().for_each(|rule| Told::Counters.write(rule, as_of, writer));
             }
+            Entries::Walk(..) => {}
             Entries::Updates(updates) => {
                 if let Some((event, rule, has_instructions)) = updates.get(k) {
                     let update = monitor::update(*event, rule, *has_instructions);
@@ -113,22 +159,55 @@ impl LongReply {
     }
 
     /// Adds messages to `out`; true when the last one has been.
-    pub(crate) fn write(&mut self, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn write(&mut self, bridge: &Bridge, out: &mut Vec<u8>) -> bool {
         let Some(writer) = &mut self.writer else {
             return true;
         };
         let before = out.len();
+        let (mut n_rules, mut n_places) = (0, 0);
         while out.len() - before < BYTES_PER_CALL {
-            let end = self.entries.len().min(self.n_written + RECORDS_PER_LOOK);
-            (self.n_written..end).for_each(|k| self.entries.write(k, self.as_of, writer));
-            self.n_written = end;
-            if end == self.entries.len() {
+            let is_done = if let Entries::Walk(walk, told) = &mut self.entries {
+                if n_rules + RECORDS_PER_LOOK > RULES_PER_CALL || n_places >= PLACES_PER_CALL {
+                    return false;
+                }
+                n_places += RECORDS_PER_LOOK;
+                !bridge.walk_on(walk, RECORDS_PER_LOOK, |rule| {
+                    n_rules += 1;
+                    told.write(rule, self.as_of, writer);
+                })
+            } else {
+                let end = self.entries.len().min(self.n_written + RECORDS_PER_LOOK);
+                (self.n_written..end).for_each(|k| self.entries.write(k, self.as_of, writer));
+                self.n_written = end;
+                end == self.entries.len()
+            };
+            if is_done {
                 out.extend(self.writer.take().map(MultipartWriter::finish).unwrap_or_default());
                 return true;
             }
             out.extend(writer.take_ready());
         }
         false
+    }
+}
+
+/// The sum over the rules that an aggregate statistics request asks for, while it is made.
+#[derive(Debug)]
+pub(crate) struct Sum {
+    walk: RuleWalk,
+    so_far: AggregateStats,
+    xid: u32,
+    format: FlowFormat,
+}
+
+impl Sum {
+    /// Goes on; the reply when it is done.
+    pub(crate) fn go_on(&mut self, bridge: &Bridge) -> Option<(u32, Message)> {
+        let so_far = &mut self.so_far;
+        let goes_on = bridge.walk_on(&mut self.walk, PLACES_PER_CALL, |rule| rule.add_to(so_far));
+        let body = MultipartBody::Aggregate(self.format, self.so_far);
+        let reply = Message::MultipartReply(MultipartReply { more: false, body });
+        (!goes_on).then_some((self.xid, reply))
     }
 }
 
@@ -148,14 +227,14 @@ pub(crate) fn answer(
     let body = match request {
         MultipartRequest::Desc => MultipartBody::Desc(shared.config.description.clone()),
         MultipartRequest::Flow(request) => {
-            let entries = Entries::Flows(bridge.flow_stats(&request, now)?);
+            let entries = Entries::rules(&request, Told::All, bridge, now)?;
             let kind = MultipartKind::Flow(request.format);
             let reply = LongReply::new(version, xid, kind, entries, now);
             connection.waiting = Waiting::Reply(reply);
             return Ok(());
         }
         MultipartRequest::FlowCounters(request) => {
-            let entries = Entries::Counters(bridge.flow_stats(&request, now)?);
+            let entries = Entries::rules(&request, Told::Counters, bridge, now)?;
             let reply = LongReply::new(version, xid, MultipartKind::FlowCounters, entries, now);
             connection.waiting = Waiting::Reply(reply);
             return Ok(());
@@ -164,6 +243,12 @@ pub(crate) fn answer(
             return monitor::request(xid, requests, connection, bridge, now);
         }
         MultipartRequest::Aggregate(request) => {
+            if bridge.n_rules_asked_for(&request) > FEW_RULES {
+                let walk = bridge.begin_walk(&request, now)?;
+                let (so_far, format) = (AggregateStats::default(), request.format);
+                connection.waiting = Waiting::Sum(Box::new(Sum { walk, so_far, xid, format }));
+                return Ok(());
+            }
             MultipartBody::Aggregate(request.format, bridge.aggregate_stats(&request, now)?)
         }
         MultipartRequest::Table => {

@@ -55,12 +55,17 @@ pub(crate) fn handle(
             Ok(Some((bundle, reply))) => {
                 let id = bridge.commit_bundle(bundle, dpif, now);
                 let request = bytes.to_vec();
-                let commit = Commit { id, in_force: None, reply, request };
+                let commit = Commit { id, in_force: None, reply: Some(reply), request };
                 connection.waiting = Waiting::Commit(Box::new(commit));
             }
             Ok(None) => {}
             Err(kind) => connection.refuse(kind, bytes),
         }
+        return Effect::None;
+    }
+    if sweeps(&message) && bridge.state().tables.n_rules() > FEW_RULES {
+        let outcome = sweep(bytes, &message, connection, bridge, dpif, now);
+        outcome.unwrap_or_else(|kind| connection.refuse(kind, bytes));
         return Effect::None;
     }
     let outcome = act(header.xid, message, connection, shared, bridge, dpif, now);
@@ -184,6 +189,45 @@ fn act(
     Ok(Effect::None)
 }
 
+/// Rules that may be looked at in one go.
+const FEW_RULES: usize = 1024;
+
+/// Messages that may concern every rule.
+fn sweeps(message: &Message) -> bool {
+    match message {
+        Message::FlowMod(flow_mod) => {
+            flow_mod.command != FlowModCommand::Add && !flow_mod.command.is_strict()
+        }
+        Message::GroupMod(group_mod) => group_mod.command == GroupModCommand::Delete,
+        Message::MeterMod(meter_mod) => meter_mod.command == MeterModCommand::Delete,
+        _ => false,
+    }
+}
+
+/// Has a message carried out in slices, as a bundle of one, in the order of what was committed before.
+/// The connection waits.
+fn sweep(
+    bytes: &[u8],
+    message: &Message,
+    connection: &mut Connection,
+    bridge: &mut Bridge,
+    dpif: &mut dyn Dpif,
+    now: Nanos,
+) -> Result<(), OfErrorKind> {
+    let Some(dialect) = connection.dialect else {
+        return Ok(());
+    };
+    if changes_state(message) && connection.role == ControllerRole::Secondary {
+        return Err(OfErrorKind::RequestIsSecondary);
+    }
+    let mut bundle = Bundle::new(dialect);
+    bundle.add(bytes)?;
+    let id = bridge.commit_bundle(bundle, dpif, now);
+    let commit = Commit { id, in_force: None, reply: None, request: bytes.to_vec() };
+    connection.waiting = Waiting::Commit(Box::new(commit));
+    Ok(())
+}
+
 /// Messages whose cost grows with the number of rules or of cached flows.
 fn looks_at_all(message: &Message) -> bool {
     match message {
@@ -191,13 +235,9 @@ fn looks_at_all(message: &Message) -> bool {
         Message::GroupMod(group_mod) => {
             /// Buckets whose shares take a while to be dealt out.
             const MANY: usize = 64;
-            group_mod.command == GroupModCommand::Delete || group_mod.buckets.len() > MANY
+            sweeps(message) || group_mod.buckets.len() > MANY
         }
-        Message::MeterMod(meter_mod) => meter_mod.command == MeterModCommand::Delete,
-        Message::FlowMod(flow_mod) => {
-            flow_mod.command != FlowModCommand::Add && !flow_mod.command.is_strict()
-        }
-        _ => false,
+        _ => sweeps(message),
     }
 }
 

@@ -102,9 +102,9 @@ impl fmt::Display for InsertError {
 
 impl core::error::Error for InsertError {}
 
-/// Where a rule is: its subtable and its slot there.
+/// Where a rule is: its subtable and its slot there. It stays there until it is purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     subtable: u32,
     slot: u32,
 }
@@ -344,6 +344,18 @@ impl<R> Classifier<R> {
         self.close(place, version)
     }
 
+    /// Where the rule with exactly this match and priority is that is not removed.
+    #[must_use]
+    pub fn place_of_open(&self, match_: &Match, priority: Priority) -> Option<Place> {
+        self.place_of(match_, priority, |lifetime| lifetime.is_open())
+    }
+
+    /// Removes the rule at `place`, unless it is removed already.
+    pub fn remove_at(&mut self, place: Place, version: Version) -> Option<Arc<R>> {
+        let is_open = self.subtable(place.subtable).is_some_and(|s| s.is_open(place.slot));
+        if is_open { self.close(place, version) } else { None }
+    }
+
     /// Forgets the removed rules that no lookup can see any more: those removed in `oldest` or
     /// before, where `oldest` is the oldest version that anybody still looks up. Returns how many.
     ///
@@ -406,7 +418,9 @@ impl<R> Classifier<R> {
         self.subtables.get(index as usize)?.as_deref()
     }
 
-    pub(crate) fn entry_at(&self, place: Place) -> Option<Entry<'_, R>> {
+    /// The rule at `place`.
+    #[must_use]
+    pub fn entry_at(&self, place: Place) -> Option<Entry<'_, R>> {
         self.subtable(place.subtable)?.entry(place.slot)
     }
 

@@ -67,7 +67,7 @@ impl<'a, R> Entry<'a, R> {
     /// Whether this rule has all the values of `criteria`, which examines no bit that this rule's
     /// mask does not.
     pub(crate) fn has_values_of(&self, criteria: &Match) -> bool {
-        self.to_flow().eq_in(criteria.flow(), criteria.mask())
+        self.overlaps(criteria)
     }
 
     /// Whether some packet matches both this rule and `other`.

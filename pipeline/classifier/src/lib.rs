@@ -17,9 +17,10 @@ mod subtable;
 mod trie;
 mod version;
 
-pub use classifier::{Classifier, InsertError};
+pub use classifier::{Classifier, InsertError, Place};
 pub use conjunction::Clause;
 pub use entry::Entry;
+pub use query::Cursor;
 pub use version::Version;
 
 /// A rule's priority: the highest one wins. OpenFlow's are 0 to 65,535; a switch's own hidden

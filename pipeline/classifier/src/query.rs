@@ -3,16 +3,63 @@
 //! All are linear in the rules of the subtables that can hold an answer; whether one can is decided
 //! once per subtable.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-
 use flow::Match;
 
-use crate::classifier::Classifier;
+use crate::classifier::{Classifier, Place};
 use crate::version::Version;
 use crate::{Entry, Priority};
 
+/// How far a walk in parts has come ([`Classifier::walk`]). The first part begins with the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    subtable: u32,
+    slot: u32,
+}
+
 impl<R> Classifier<R> {
+    /// A part of a walk over the rules that [`iter_matching`](Self::iter_matching) yields: goes on at
+    /// `cursor` and looks at `max` places at most, which are taken off `max`. Returns whether there may
+    /// be more.
+    ///
+    /// Between two parts rules may come, go and be purged: one that is there all the time in `version`
+    /// is found once, and none is found twice.
+    pub fn walk<'a>(
+        &'a self,
+        cursor: &mut Cursor,
+        criteria: &Match,
+        version: Version,
+        max: &mut usize,
+        mut found: impl FnMut(Place, Entry<'a, R>),
+    ) -> bool {
+        while *max > 0 {
+            if cursor.subtable as usize >= self.subtables.len() {
+                return false;
+            }
+            let subtable = self.subtable(cursor.subtable);
+            let subtable =
+                subtable.filter(|subtable| subtable.is_at_least_as_specific_as(criteria.mask()));
+            let Some(subtable) = subtable.filter(|subtable| cursor.slot < subtable.end()) else {
+                *max -= 1;
+                *cursor = Cursor { subtable: cursor.subtable + 1, slot: 0 };
+                continue;
+            };
+            let n_looked_at =
+                (subtable.end() - cursor.slot).min(u32::try_from(*max).unwrap_or(u32::MAX));
+            let end = cursor.slot + n_looked_at;
+            for slot in cursor.slot..end {
+                if let Some(entry) = subtable.entry(slot)
+                    && entry.lifetime.includes(version)
+                    && entry.has_values_of(criteria)
+                {
+                    found(Self::place(cursor.subtable, slot), entry);
+                }
+            }
+            cursor.slot = end;
+            *max -= n_looked_at as usize;
+        }
+        true
+    }
+
     /// All rules visible in `version`, in no particular order.
     pub fn iter(&self, version: Version) -> impl Iterator<Item = Entry<'_, R>> {
         self.subtables.iter().flatten().flat_map(move |subtable| subtable.entries(version))
@@ -29,30 +76,6 @@ impl<R> Classifier<R> {
             .filter(move |subtable| subtable.is_at_least_as_specific_as(criteria.mask()))
             .flat_map(move |subtable| subtable.entries(version))
             .filter(move |entry| entry.has_values_of(criteria))
-    }
-
-    /// Removes, from `version` on, the rules that [`iter_matching`](Self::iter_matching) yields and
-    /// `chosen` picks. Returns them.
-    pub fn remove_matching(
-        &mut self,
-        criteria: &Match,
-        version: Version,
-        mut chosen: impl FnMut(&Entry<'_, R>) -> bool,
-    ) -> Vec<Arc<R>> {
-        let mut places = Vec::new();
-        for (index, subtable) in (0u32..).zip(&self.subtables) {
-            let Some(subtable) = subtable else { continue };
-            if !subtable.is_at_least_as_specific_as(criteria.mask()) {
-                continue;
-            }
-            for slot in subtable.visible_slots(version) {
-                let entry = subtable.entry(slot).filter(|entry| entry.removed() == Version::NEVER);
-                if entry.is_some_and(|entry| entry.has_values_of(criteria) && chosen(&entry)) {
-                    places.push(Self::place(index, slot));
-                }
-            }
-        }
-        places.into_iter().filter_map(|place| self.close(place, version)).collect()
     }
 
     /// A rule visible in `version` that has this priority and matches some packet that `match_` also

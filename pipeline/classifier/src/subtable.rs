@@ -322,6 +322,17 @@ impl<R> Subtable<R> {
         self.slots[slot as usize].lifetime.removed = Version::NEVER;
     }
 
+    /// Whether a rule is here that is not removed.
+    pub(crate) fn is_open(&self, slot: u32) -> bool {
+        let slot = self.slots.get(slot as usize);
+        slot.is_some_and(|slot| slot.rule.is_some() && slot.lifetime.is_open())
+    }
+
+    /// One more than the last slot that was ever used.
+    pub(crate) fn end(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(NONE)
+    }
+
     pub(crate) fn lifetime(&self, slot: u32) -> Lifetime {
         self.slots[slot as usize].lifetime
     }

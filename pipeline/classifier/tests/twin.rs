@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use classifier::{Classifier, Clause, InsertError, Priority, Version};
+use classifier::{Classifier, Clause, Cursor, InsertError, Priority, Version};
 use flow::{FLOW_WORDS, Field, Flow, Mask, Match};
 use proptest::prelude::*;
 
@@ -283,9 +283,7 @@ impl Pair {
                 assert_eq!(self.classifier.remove(&match_, priority, version), expected);
             }
             Op::RemoveMatching(criteria, min_priority) => {
-                let removed = self
-                    .classifier
-                    .remove_matching(criteria, version, |entry| entry.priority() >= *min_priority);
+                let removed = self.remove_matching(criteria, *min_priority);
                 let mut expected = Vec::new();
                 for listed in &mut self.list.0 {
                     if listed.removed == Version::NEVER
@@ -312,6 +310,18 @@ impl Pair {
         let open = self.list.0.iter().filter(|listed| listed.removed == Version::NEVER).count();
         assert_eq!(self.classifier.len(), open);
         assert_eq!(self.classifier.n_removed(), self.list.0.len() - open);
+    }
+
+    /// Removes what a walk in small parts finds.
+    fn remove_matching(&mut self, criteria: &Match, min_priority: Priority) -> Vec<Arc<Rule>> {
+        let (mut cursor, mut places) = (Cursor::default(), Vec::new());
+        while self.classifier.walk(&mut cursor, criteria, self.version, &mut 3, |place, entry| {
+            if entry.removed() == Version::NEVER && entry.priority() >= min_priority {
+                places.push(place);
+            }
+        }) {}
+        let removed = places.into_iter();
+        removed.filter_map(|place| self.classifier.remove_at(place, self.version)).collect()
     }
 
     fn versions(&self) -> impl Iterator<Item = Version> + use<> {
@@ -441,7 +451,7 @@ proptest! {
             pair.check_queries(version, &criteria, priority);
         }
         // Nothing is left of rules that are removed and purged.
-        pair.classifier.remove_matching(&Match::CATCHALL, pair.version, |_| true);
+        pair.remove_matching(&Match::CATCHALL, Priority::MIN);
         pair.classifier.purge(pair.version, usize::MAX);
         prop_assert_eq!(pair.classifier.n_subtables(), 0);
         let mut wildcards = Mask::ZERO;

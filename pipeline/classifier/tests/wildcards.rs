@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use classifier::{Classifier, Version};
+use classifier::{Classifier, Cursor, Version};
 use flow::{Field, Flow, Mask, Match};
 
 /// A field, its value and its mask.
@@ -183,7 +183,15 @@ fn masks_that_are_no_prefixes_are_examined_whole() {
 fn removed_rules_stop_costing_wildcards_when_they_are_purged() {
     let table = web_table();
     let Table(mut classifier) = table;
-    classifier.remove_matching(&Match::CATCHALL, Version(2), |entry| entry.priority() > 0);
+    let mut places = Vec::new();
+    let (mut cursor, mut max) = (Cursor::default(), usize::MAX);
+    classifier.walk(&mut cursor, &Match::CATCHALL, Version(1), &mut max, |place, entry| {
+        places.extend((entry.priority() > 0).then_some(place));
+    });
+    for place in places {
+        assert!(classifier.remove_at(place, Version(2)).is_some());
+        assert!(classifier.remove_at(place, Version(2)).is_none());
+    }
     let lookup = |classifier: &Classifier<usize>, version| {
         let flow = *match_of(&[port(1), IPV4, TCP, nw_dst([10, 20, 30, 5], 32)]).flow();
         let mut mask = Mask::ZERO;

@@ -231,6 +231,11 @@ impl Field {
     /// The field with this header; `experimenter` is 0 outside class 0xffff.
     #[must_use]
     pub fn from_wire(class: u16, experimenter: u32, field: u8) -> Option<Field> {
+        let usual = USUAL_CLASSES.iter().position(|usual| *usual == class);
+        if let Some(numbers) = usual.and_then(|k| BY_NUMBER.get(k)) {
+            let index = numbers.get(usize::from(field))?.checked_sub(1)?;
+            return SPECS.get(usize::from(index)).map(|spec| spec.field);
+        }
         let found = SPECS.iter().find(|spec| {
             spec.wire_ids()
                 .any(|id| id.class == class && id.experimenter == experimenter && id.field == field)
@@ -319,6 +324,35 @@ impl Field {
             _ => self.ones() & ones(self.spec().n_bits),
         }
     }
+}
+
+/// The classes that headers usually have: Nicira's two, the standard's, its packet registers.
+const USUAL_CLASSES: [u16; 4] = [0x0000, 0x0001, 0x8000, 0x8001];
+
+/// For each of these classes and each number of a field, one more than its place in the registry, or 0:
+/// a message has a dozen headers, and the registry is long.
+static BY_NUMBER: [[u8; 128]; USUAL_CLASSES.len()] = by_number();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+#[expect(clippy::cast_possible_truncation, reason = "the registry has fewer than 255 lines")]
+const fn by_number() -> [[u8; 128]; USUAL_CLASSES.len()] {
+    let mut table = [[0; 128]; USUAL_CLASSES.len()];
+    let mut line = SPECS.len();
+    while line > 0 {
+        line -= 1;
+        let ids = [&SPECS[line].nxm, &SPECS[line].experimenter, &SPECS[line].oxm];
+        let mut k = 0;
+        while k < ids.len() * USUAL_CLASSES.len() {
+            let class = k % USUAL_CLASSES.len();
+            if let Some(id) = ids[k / USUAL_CLASSES.len()]
+                && id.class == USUAL_CLASSES[class]
+            {
+                table[class][id.field as usize] = line as u8 + 1;
+            }
+            k += 1;
+        }
+    }
+    table
 }
 
 impl FieldSpec {

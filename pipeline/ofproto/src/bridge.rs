@@ -31,9 +31,11 @@ use crate::meter::{MeterNumbers, Meters};
 use crate::mirror::Mirrors;
 use crate::packet_in::PacketInSpec;
 use crate::port::{Link, Port, PortError, PortSpec, Ports};
+use crate::purge::Purging;
 use crate::quota::FlowQuota;
 use crate::resume::Continuations;
 use crate::revalidator::Revalidator;
+use crate::shared::SharedInstructions;
 use crate::table::Tables;
 use crate::tlv::Tlvs;
 use crate::translate::Frozen;
@@ -227,6 +229,8 @@ pub struct Bridge {
     /// Cookies by table whose rules are to go, because nobody teaches them any more.
     pub(crate) orphaned_cookies: Vec<(u8, u64)>,
     pub(crate) rule_seq: u64,
+    pub(crate) instructions: SharedInstructions,
+    pub(crate) purging: Purging,
 }
 
 impl Bridge {
@@ -270,6 +274,8 @@ impl Bridge {
             continuations: Continuations::default(),
             orphaned_cookies: Vec::new(),
             rule_seq: 0,
+            instructions: SharedInstructions::default(),
+            purging: Purging::default(),
             config,
         };
         bridge.install_default_rule(now);

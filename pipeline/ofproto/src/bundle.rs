@@ -22,6 +22,7 @@ use crate::bridge::Bridge;
 use crate::change::Change;
 use crate::changes::SyncTicket;
 use crate::check::{Known, check_packet_out};
+use crate::sweep::Sweep;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -140,6 +141,8 @@ struct Underway {
     id: BundleId,
     bundle: Bundle,
     change: Change,
+    /// What the request that was prepared last wants of every rule of a kind, and that request.
+    sweep: Option<(Box<Sweep>, Box<[u8]>)>,
     /// What became of the meters that were made for it and are not placed yet.
     reserved: VecDeque<Result<u32, OfErrorKind>>,
     forwards: Vec<Message>,
@@ -182,6 +185,7 @@ impl Bridge {
             id,
             bundle,
             change: self.begin_change(),
+            sweep: None,
             reserved,
             forwards: Vec::new(),
             ports: Vec::new(),
@@ -265,14 +269,31 @@ impl Bridge {
                     if *budget == 0 {
                         return false;
                     }
+                    if let Some((mut sweep, message)) = underway.sweep.take() {
+                        let change = &mut underway.change;
+                        match self.go_on_sweeping(&mut sweep, change, budget, now) {
+                            Ok(true) => {}
+                            Ok(false) => {
+                                underway.sweep = Some((sweep, message));
+                                return false;
+                            }
+                            Err(error) => underway.phase = Phase::Undoing { error, message },
+                        }
+                        continue;
+                    }
                     let Some(message) = underway.bundle.messages.pop_front() else {
                         underway.phase = Phase::Settling(self.flip_bundle(underway));
                         continue;
                     };
                     let before = underway.change.len();
-                    if let Err(error) = self.prepare(underway, &message, now) {
-                        underway.phase = Phase::Undoing { error, message };
-                        continue;
+                    match self.prepare(underway, &message, now) {
+                        Ok(sweep) => {
+                            underway.sweep = sweep.map(|sweep| (Box::new(sweep), message));
+                        }
+                        Err(error) => {
+                            underway.phase = Phase::Undoing { error, message };
+                            continue;
+                        }
                     }
                     *budget -= (underway.change.len() - before).clamp(1, *budget);
                 }
@@ -288,13 +309,13 @@ impl Bridge {
         }
     }
 
-    /// Prepares one request.
+    /// Prepares one request, but for the sweep that it may come to.
     fn prepare(
         &mut self,
         underway: &mut Underway,
         message: &[u8],
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Sweep>, OfErrorKind> {
         let dialect = underway.bundle.dialect;
         let (_, message) = dialect.decode(message).map_err(|error| error.error.kind)?;
         match message {
@@ -303,21 +324,22 @@ impl Bridge {
             }
             Message::GroupMod(group_mod) => {
                 let change = &mut underway.change;
-                self.stage_group_mod(change, &group_mod, dialect.version, now)?;
+                let sweep = self.stage_group_mod(change, &group_mod, dialect.version, now)?;
                 underway.forwards.push(Message::GroupMod(group_mod));
-                Ok(())
+                Ok(sweep)
             }
             Message::MeterMod(meter_mod) => {
                 let is_set = meter_mod.command != MeterModCommand::Delete;
                 let reserved = if is_set { underway.reserved.pop_front() } else { None };
-                self.stage_meter_mod(&mut underway.change, &meter_mod, reserved, now)?;
+                let change = &mut underway.change;
+                let sweep = self.stage_meter_mod(change, &meter_mod, reserved, now)?;
                 underway.forwards.push(Message::MeterMod(meter_mod));
-                Ok(())
+                Ok(sweep)
             }
             Message::PortMod(change) => {
                 self.state.ports.check_modify(&change)?;
                 underway.ports.push(change);
-                Ok(())
+                Ok(None)
             }
             Message::PacketOut(packet_out) => {
                 if packet_out.buffer_id.is_some() {
@@ -330,7 +352,7 @@ impl Bridge {
                 let known = Known::after(&underway.change, &self.state);
                 check_packet_out(&packet_out.actions, &flow, dialect.version, known)?;
                 underway.packets.push_back(packet_out);
-                Ok(())
+                Ok(None)
             }
             _ => Err(OfErrorKind::BundleMsgUnsup),
         }

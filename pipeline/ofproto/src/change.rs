@@ -7,7 +7,8 @@
 //! ```
 //! Until the flip all happens in the version after the one that lookups ask for: translation, timeouts
 //! and statistics see nothing of it. The flip is one store. What it made necessary follows in slices:
-//! the timeouts of the rules that are new, reports of those that are gone, and their memory.
+//! the timeouts of the rules that are new, and reports of those that are gone. Their memory follows later
+//! ([`crate::purge`]).
 //!
 //! # One at a time
 //! Between begin and the end of settling or rolling back nothing else may change the tables: whoever
@@ -24,13 +25,16 @@ use crate::rule::Rule;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use classifier::{Clause, Version};
+use classifier::{Clause, Place, Version};
 use flow::Match;
 use openflow::{FlowEvent, FlowModFlags, FlowRemovedReason, OfErrorKind};
 use sync::time::Nanos;
 
 /// Rules of one change that the log of changes is told of one by one.
 const MAX_NOTED: usize = 1024;
+
+/// Removed rules of one change that are purged right behind it.
+const MAX_PURGED_AT_ONCE: usize = 16;
 
 /// What is to become of the "used" time of a rule that takes another's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,38 @@ pub(crate) enum Use {
     Touch,
     /// A modification does not.
     Keep,
+}
+
+/// Numbers of tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TableSet([u64; 4]);
+
+impl TableSet {
+    pub(crate) fn insert(&mut self, id: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(id / 64)) {
+            *word |= 1 << (id % 64);
+        }
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    pub(crate) fn or(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
+        self
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> + use<> {
+        let words = [0u8, 64, 128, 192].into_iter().zip(self.0);
+        words.flat_map(|(first, mut word)| {
+            core::iter::from_fn(move || {
+                let bit = u8::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                word &= word - 1;
+                Some(first + bit)
+            })
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -57,8 +93,8 @@ pub(crate) struct Change {
     steps: Vec<Step>,
     /// Steps that have settled.
     n_settled: usize,
-    /// Tables that have rules to purge, by number.
-    tables: [u64; 4],
+    /// The tables that it is about.
+    tables: TableSet,
     /// Whether it has parts of conjunctive matches, which matter to flows that they do not end at.
     has_parts: bool,
     objects: Option<Box<Objects>>,
@@ -95,23 +131,9 @@ impl Change {
     }
 
     fn note(&mut self, rule: &Rule, step: Step) {
-        let [word, bit] = [rule.table_id / 64, rule.table_id % 64];
-        if let Some(tables) = self.tables.get_mut(usize::from(word)) {
-            *tables |= 1 << bit;
-        }
+        self.tables.insert(rule.table_id);
         self.has_parts |= rule.is_part();
         self.steps.push(step);
-    }
-
-    fn table_ids(&self) -> impl Iterator<Item = u8> + use<> {
-        let words = [0u8, 64, 128, 192].into_iter().zip(self.tables);
-        words.flat_map(|(first, mut word)| {
-            core::iter::from_fn(move || {
-                let bit = u8::try_from(word.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
-                word &= word - 1;
-                Some(first + bit)
-            })
-        })
     }
 }
 
@@ -123,7 +145,7 @@ impl Bridge {
             first_seq: self.rule_seq,
             steps: Vec::new(),
             n_settled: 0,
-            tables: [0; 4],
+            tables: TableSet::default(),
             has_parts: false,
             objects: None,
         }
@@ -227,18 +249,31 @@ impl Bridge {
         rule: &Arc<Rule>,
         reason: FlowRemovedReason,
     ) {
-        let mut state = self.state.write();
-        let Some(table) = state.tables.get_mut(rule.table_id) else { return };
+        let table = self.state.tables.get(rule.table_id);
         let match_ = rule.match_.expand();
-        if table.rules.remove(&match_, rule.priority, change.version).is_none() {
-            return;
+        let place = table.and_then(|t| t.rules.place_of_open(&match_, rule.priority));
+        if let Some(place) = place {
+            self.take_out_at(change, rule.table_id, place, reason);
         }
+    }
+
+    /// Takes the rule out that stands at `place`, if one does.
+    pub(crate) fn take_out_at(
+        &mut self,
+        change: &mut Change,
+        table_id: u8,
+        place: Place,
+        reason: FlowRemovedReason,
+    ) {
+        let mut state = self.state.write();
+        let Some(table) = state.tables.get_mut(table_id) else { return };
+        let Some(rule) = table.rules.remove_at(place, change.version) else { return };
         table.n_hidden -= usize::from(rule.is_hidden());
         if let Some(evictable) = &mut table.evictable {
-            evictable.remove(rule);
+            evictable.remove(&rule);
         }
         drop(state);
-        change.note(rule, Step::TakeOut { rule: Arc::clone(rule), reason });
+        change.note(&Arc::clone(&rule), Step::TakeOut { rule, reason });
     }
 
     /// Makes the change visible.
@@ -302,18 +337,10 @@ impl Bridge {
                 }
             }
         }
-        for id in change.table_ids() {
+        for id in change.tables.iter() {
             self.check_vacancy(id);
         }
-        for id in change.table_ids() {
-            let needs_purge = self.state.tables.get(id).is_some_and(|t| t.rules.n_removed() > 0);
-            if needs_purge && let Some(table) = self.state.write().tables.get_mut(id) {
-                *budget -= table.rules.purge(change.version, *budget).min(*budget);
-                if table.rules.n_removed() > 0 {
-                    return false;
-                }
-            }
-        }
+        self.purging.add(change.tables);
         true
     }
 
@@ -369,7 +396,11 @@ impl Bridge {
             return;
         }
         self.flip(&change);
+        let n_rules = change.len();
         self.settle(&mut change, &mut usize::MAX.clone(), now);
+        if n_rules <= MAX_PURGED_AT_ONCE {
+            self.purge(2 * MAX_PURGED_AT_ONCE);
+        }
     }
 
     /// Commits a change, or takes it back if making it failed.

@@ -125,7 +125,7 @@ impl Farewells {
 }
 
 /// Rules of each kind looked at in one call at most.
-const BATCH: usize = 1024;
+const BATCH: usize = 256;
 /// Reports that wait to be taken, beyond which no more are made.
 const MAX_REPORTS: usize = 4096;
 

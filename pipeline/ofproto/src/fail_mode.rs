@@ -93,7 +93,7 @@ impl Bridge {
             cookie: 0,
             importance: 0,
             flags: FlowModFlags::empty(),
-            instructions: Instructions::apply(vec![Action::output(OfPort::NORMAL)]),
+            instructions: Arc::new(Instructions::apply(vec![Action::output(OfPort::NORMAL)])),
             created: now,
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(0, 0, now),

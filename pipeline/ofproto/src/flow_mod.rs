@@ -14,6 +14,7 @@ use crate::bridge::Bridge;
 use crate::change::{Change, Use};
 use crate::check::{Known, check_instructions};
 use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
+use crate::sweep::Sweep;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::Priority;
@@ -37,12 +38,14 @@ impl Bridge {
         self.finish_bundles(now);
         let mut change = self.begin_change();
         let result = self.stage_flow_mod(&mut change, flow_mod, version, now);
+        let result = self.sweep_at_once(&mut change, result, now);
         let result = self.end_change(change, result, now);
         self.forget_orphans(now);
         result
     }
 
-    /// Executes a flow-mod as part of a change.
+    /// Executes a flow-mod as part of a change. One that concerns every rule of a kind comes to a
+    /// sweep that is to be made.
     ///
     /// # Errors
     /// The reason to refuse it; the change is to be taken back then.
@@ -52,7 +55,7 @@ impl Bridge {
         flow_mod: &FlowMod,
         version: openflow::Version,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Sweep>, OfErrorKind> {
         if flow_mod.buffer_id.is_some() {
             // No frames are kept, so no number names one (FeaturesReply says n_buffers = 0).
             return Err(OfErrorKind::RequestBufferUnknown);
@@ -65,18 +68,30 @@ impl Bridge {
             });
         }
         match flow_mod.command {
-            FlowModCommand::Add => self.add(change, flow_mod, version, now),
-            FlowModCommand::Modify | FlowModCommand::ModifyStrict => {
-                self.modify(change, flow_mod, version, now)
-            }
-            FlowModCommand::Delete | FlowModCommand::DeleteStrict => {
-                self.delete(change, flow_mod);
-                Ok(())
+            FlowModCommand::Add => self.add(change, flow_mod, version, now)?,
+            FlowModCommand::ModifyStrict => self.modify_strict(change, flow_mod, version, now)?,
+            FlowModCommand::DeleteStrict => self.delete_strict(change, flow_mod),
+            FlowModCommand::Modify | FlowModCommand::Delete => {
+                return Ok(Some(self.sweep_of(flow_mod, version)));
             }
         }
+        Ok(None)
     }
 
-    fn add(
+    /// Makes the sweep that a request came to, without a pause.
+    pub(crate) fn sweep_at_once(
+        &mut self,
+        change: &mut Change,
+        staged: Result<Option<Sweep>, OfErrorKind>,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        if let Some(mut sweep) = staged? {
+            self.go_on_sweeping(&mut sweep, change, &mut usize::MAX.clone(), now)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(
         &mut self,
         change: &mut Change,
         flow_mod: &FlowMod,
@@ -112,7 +127,7 @@ impl Bridge {
             cookie: flow_mod.new_cookie.unwrap_or(0),
             importance: flow_mod.importance,
             flags: kept_flags(flow_mod.flags),
-            instructions: flow_mod.instructions.clone(),
+            instructions: self.instructions.keep(&flow_mod.instructions),
             created: now,
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(flow_mod.idle_timeout, flow_mod.hard_timeout, now),
@@ -121,7 +136,7 @@ impl Bridge {
         self.put(change, &flow_mod.match_, rule, Use::Touch)
     }
 
-    fn modify(
+    fn modify_strict(
         &mut self,
         change: &mut Change,
         flow_mod: &FlowMod,
@@ -129,52 +144,28 @@ impl Bridge {
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
         // The port and group filters are for deletes only (1.3.5 §6.4).
-        let chosen = self.chosen(change, flow_mod, OfPort::ANY, GROUP_ANY);
-        if chosen.is_empty() {
+        let named = self.named(change, flow_mod, OfPort::ANY, GROUP_ANY);
+        if named.is_empty() {
             // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
             // those a cookie.
             let may_add = flow_mod.new_cookie.is_some() && flow_mod.cookie_mask == 0;
             return if may_add { self.add(change, flow_mod, version, now) } else { Ok(()) };
         }
-        for table_id in self.state.tables.named(flow_mod.table_id) {
-            if chosen.iter().any(|rule| rule.table_id == table_id) {
-                check_instructions(flow_mod, table_id, version, Known::after(change, &self.state))?;
-            }
-        }
-        // A modify of 1.1 has a cookie for what it may add; what it finds keeps its own (1.1 §4.6).
-        let gives_cookie = version != openflow::Version::V11;
-        for old in chosen {
-            let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
-            let rule = Rule {
-                table_id: old.table_id,
-                priority: old.priority,
-                match_: old.match_.clone(),
-                cookie: flow_mod.new_cookie.filter(|_| gives_cookie).unwrap_or(old.cookie),
-                importance: old.importance,
-                flags: old.flags,
-                instructions: flow_mod.instructions.clone(),
-                created: old.created,
-                seq: old.seq,
-                timeouts: RuleTimeouts::new(old.idle_timeout(), old.hard_timeout(), now),
-                stats: if keeps_counts {
-                    Arc::clone(&old.stats)
-                } else {
-                    Arc::new(RuleStats::new(now))
-                },
-            };
-            self.put(change, &old.match_.expand(), rule, Use::Keep)?;
+        for old in named {
+            check_instructions(flow_mod, old.table_id, version, Known::after(change, &self.state))?;
+            self.put_modified(change, &old, flow_mod, version, now)?;
         }
         Ok(())
     }
 
-    fn delete(&mut self, change: &mut Change, flow_mod: &FlowMod) {
-        for rule in self.chosen(change, flow_mod, flow_mod.out_port, flow_mod.out_group) {
+    fn delete_strict(&mut self, change: &mut Change, flow_mod: &FlowMod) {
+        for rule in self.named(change, flow_mod, flow_mod.out_port, flow_mod.out_group) {
             self.take_out(change, &rule, FlowRemovedReason::Delete);
         }
     }
 
-    /// The rules that a modify or delete means.
-    fn chosen(
+    /// The rules of this very match and priority that a strict modify or delete means: one in a table.
+    fn named(
         &self,
         change: &Change,
         flow_mod: &FlowMod,
@@ -182,26 +173,18 @@ impl Bridge {
         out_group: u32,
     ) -> Vec<Arc<Rule>> {
         let tables = &self.state.tables;
-        let passes = |rule: &Rule| {
+        let priority = Priority::from(flow_mod.priority);
+        let find = |id: u8| {
+            let rules = &tables.get(id)?.rules;
+            rules.find_exact(&flow_mod.match_, priority, change.version())
+        };
+        let found = tables.named(flow_mod.table_id).filter_map(find).map(|entry| entry.rule());
+        let is_meant = |rule: &&Arc<Rule>| {
             !rule.is_hidden()
                 && (rule.cookie ^ flow_mod.cookie) & flow_mod.cookie_mask == 0
                 && rule.leads_to(out_port, out_group)
         };
-        let mut rules = Vec::new();
-        for id in tables.named(flow_mod.table_id) {
-            let Some(table) = tables.get(id) else {
-                continue;
-            };
-            if flow_mod.command.is_strict() {
-                let priority = Priority::from(flow_mod.priority);
-                let found = table.rules.find_exact(&flow_mod.match_, priority, change.version());
-                rules.extend(found.map(|entry| entry.rule()).filter(|rule| passes(rule)).cloned());
-            } else {
-                let found = table.rules.iter_matching(&flow_mod.match_, change.version());
-                rules.extend(found.map(|entry| entry.rule()).filter(|rule| passes(rule)).cloned());
-            }
-        }
-        rules
+        found.filter(is_meant).cloned().collect()
     }
 }
 

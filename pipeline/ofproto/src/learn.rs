@@ -150,7 +150,7 @@ impl Learned {
 
     /// Whether a rule is what it would make.
     fn is(&self, rule: &Rule) -> bool {
-        rule.instructions == self.instructions && rule.cookie == self.cookie
+        *rule.instructions == self.instructions && rule.cookie == self.cookie
     }
 
     /// Whether the limit lets it be there.
@@ -263,7 +263,9 @@ impl Bridge {
                 }
             }
         }
-        self.forget_orphans(now);
+        if !self.bundles.holds_tables() {
+            self.forget_orphans(now);
+        }
     }
 
     /// Deletes the rules that nobody teaches any more, of those that are to go then.

@@ -19,6 +19,7 @@ use crate::change::Change;
 use crate::changes::SyncTicket;
 use crate::check::Known;
 use crate::rule::Rule;
+use crate::sweep::Sweep;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use datapath::{Dpif, MAX_BANDS, MAX_METERS, MeterUnit};
@@ -175,7 +176,8 @@ impl Bridge {
 
     /// Executes a meter-mod as part of a change. `reserved` is what [`Self::reserve_meter`] said of it,
     /// if it is one that sets a meter. A modified meter is another one in the datapath, so that old
-    /// rules meet the old one and new rules the new one.
+    /// rules meet the old one and new rules the new one. One that deletes comes to a sweep that is to be
+    /// made.
     ///
     /// # Errors
     /// The reason to refuse it; the change is to be taken back then.
@@ -185,7 +187,7 @@ impl Bridge {
         meter_mod: &MeterMod,
         reserved: Option<Result<u32, OfErrorKind>>,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Sweep>, OfErrorKind> {
         let config = &meter_mod.config;
         let id = config.meter_id;
         let known = Known::after(change, &self.state);
@@ -195,15 +197,10 @@ impl Bridge {
                 METER_ALL => known.meters.iter().map(|(id, _)| id).collect(),
                 _ => old.map(|_| id).into_iter().collect(),
             };
-            let is_doomed = |meter: u32| id == METER_ALL || meter == id;
-            let uses = |rule: &Rule| !doomed.is_empty() && meters_of(rule).any(is_doomed);
-            for rule in self.state.tables.collect_at(TABLE_ALL, change.version(), uses) {
-                self.take_out(change, &rule, FlowRemovedReason::MeterDelete);
-            }
-            for id in doomed {
+            for &id in &doomed {
                 self.stage_meter(change, id, None);
             }
-            return Ok(());
+            return Ok((!doomed.is_empty()).then(|| self.sweep_of_meter(id)));
         }
         check_number(id)?;
         let dp = reserved.unwrap_or(Err(OfErrorKind::MeterModOutOfMeters))?;
@@ -217,7 +214,7 @@ impl Bridge {
             Ok(created) => {
                 let meter = Meter { config: config.clone(), created, dp };
                 self.stage_meter(change, id, Some(meter));
-                Ok(())
+                Ok(None)
             }
             Err(error) => {
                 self.give_back_meters(&[dp]);
@@ -335,8 +332,8 @@ impl Bridge {
 }
 
 /// The meters that a rule uses.
-fn meters_of(rule: &Rule) -> impl Iterator<Item = u32> {
-    let Instructions { meter, apply, write, .. } = &rule.instructions;
+pub(crate) fn meters_of(rule: &Rule) -> impl Iterator<Item = u32> {
+    let Instructions { meter, apply, write, .. } = &*rule.instructions;
     let meters = |action: &Action| match action {
         Action::Meter(id) => Some(*id),
         _ => None,

@@ -350,6 +350,7 @@ impl Bridge {
             state.packet_ins.run(now);
         }
         self.work_on_bundles(dpif, now);
+        self.go_on_purging();
         self.apply_lessons(now);
         self.expire_rules(self.reval.stats_as_of, now);
         self.revalidate(dpif, now);
@@ -372,7 +373,10 @@ impl Bridge {
             Leader::Paused | Leader::Stopped => Nanos::MAX,
         };
         let is_waiting = !reval.fencing.is_empty() || !reval.retiring.is_empty();
-        let is_busy = reval.is_purging() || self.bundles.is_busy() || !self.lessons.is_empty();
+        let is_busy = reval.is_purging()
+            || self.bundles.is_busy()
+            || self.purging.is_busy()
+            || !self.lessons.is_empty();
         if is_waiting || is_busy {
             return now;
         }

@@ -159,7 +159,7 @@ pub struct Rule {
     /// As the flow-mod said.
     pub flags: FlowModFlags,
     /// What to do.
-    pub instructions: Instructions,
+    pub instructions: Arc<Instructions>,
     /// When it was added.
     pub created: Nanos,
     /// The order in which rules came to be.
@@ -317,7 +317,7 @@ impl Rule {
             packet_count: self.stats.packets(),
             byte_count: self.stats.bytes(),
             match_: self.match_.expand(),
-            instructions: self.instructions.clone(),
+            instructions: Instructions::clone(&self.instructions),
         }
     }
 

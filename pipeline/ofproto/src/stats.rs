@@ -13,14 +13,14 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use datapath::{Dpif, DropReason};
 use openflow::{
-    AggregateStats, FlowStatsRequest, OfErrorKind, OfPort, PortStats, TABLE_ALL, TableAbilities,
-    TableStats,
+    AggregateStats, FlowStatsRequest, OfErrorKind, OfPort, PortStats, TableAbilities, TableStats,
 };
 use sync::time::Nanos;
 
 impl Bridge {
     /// The rules that a flow statistics request asks for, in table order, highest priority first.
-    /// Each turns into its reply by [`Rule::flow_stats`], when there is room to send it.
+    /// Each turns into its reply by [`Rule::flow_stats`], when there is room to send it. Many are better
+    /// asked for with [`Bridge::begin_walk`].
     ///
     /// # Errors
     /// There is no such table.
@@ -47,9 +47,7 @@ impl Bridge {
         self.credit_cached(now);
         let mut sum = AggregateStats::default();
         for rule in self.requested(request)? {
-            sum.packet_count = sum.packet_count.wrapping_add(rule.stats.packets());
-            sum.byte_count = sum.byte_count.wrapping_add(rule.stats.bytes());
-            sum.flow_count = sum.flow_count.saturating_add(1);
+            rule.add_to(&mut sum);
         }
         Ok(sum)
     }
@@ -92,23 +90,22 @@ impl Bridge {
 
     fn requested(&self, request: &FlowStatsRequest) -> Result<Vec<Arc<Rule>>, OfErrorKind> {
         let tables = &self.state.tables;
-        if request.table_id != TABLE_ALL && request.table_id >= tables.n_tables() {
-            return Err(OfErrorKind::RequestBadTableId);
-        }
         let mut rules = Vec::new();
-        for id in tables.named(request.table_id) {
-            let Some(table) = tables.get(id) else {
-                continue;
-            };
+        for table in self.tables_asked_for(request)?.filter_map(|id| tables.get(id)) {
             let found = table.rules.iter_matching(&request.match_, tables.version);
-            let wanted = found.map(|entry| entry.rule()).filter(|rule| {
-                !rule.is_hidden()
-                    && (rule.cookie ^ request.cookie) & request.cookie_mask == 0
-                    && rule.leads_to(request.out_port, request.out_group)
-            });
-            rules.extend(wanted.cloned());
+            let found = found.map(|entry| entry.rule());
+            rules.extend(found.filter(|rule| rule.is_asked_for(request)).cloned());
         }
         Ok(rules)
+    }
+}
+
+impl Rule {
+    /// Adds its counters to a sum.
+    pub fn add_to(&self, sum: &mut AggregateStats) {
+        sum.packet_count = sum.packet_count.wrapping_add(self.stats.packets());
+        sum.byte_count = sum.byte_count.wrapping_add(self.stats.bytes());
+        sum.flow_count = sum.flow_count.saturating_add(1);
     }
 }
 

@@ -213,21 +213,11 @@ impl Tables {
     }
 
     /// The rules of `id` (see [`named`](Self::named)) that OpenFlow sees and `chosen` picks.
-    pub(crate) fn collect(&self, id: u8, chosen: impl FnMut(&Rule) -> bool) -> Vec<Arc<Rule>> {
-        self.collect_at(id, self.version, chosen)
-    }
-
-    /// As [`collect`](Self::collect), of another version.
-    pub(crate) fn collect_at(
-        &self,
-        id: u8,
-        version: Version,
-        mut chosen: impl FnMut(&Rule) -> bool,
-    ) -> Vec<Arc<Rule>> {
+    pub(crate) fn collect(&self, id: u8, mut chosen: impl FnMut(&Rule) -> bool) -> Vec<Arc<Rule>> {
         let mut rules = Vec::new();
         for id in self.named(id) {
             let Some(table) = self.get(id) else { continue };
-            let visible = table.rules.iter(version).map(|entry| entry.rule());
+            let visible = table.rules.iter(self.version).map(|entry| entry.rule());
             rules.extend(visible.filter(|rule| !rule.is_hidden() && chosen(rule)).cloned());
         }
         rules

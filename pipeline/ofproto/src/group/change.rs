@@ -12,12 +12,13 @@ use crate::bridge::Bridge;
 use crate::change::Change;
 use crate::check::{Known, check_bucket};
 use crate::rule::Rule;
+use crate::sweep::Sweep;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use openflow::{
-    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, Bucket, FlowRemovedReason, GROUP_ALL, GroupMod,
-    GroupModCommand, GroupType, OfErrorKind, TABLE_ALL, Version,
+    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, Bucket, GROUP_ALL, GroupMod, GroupModCommand, GroupType,
+    OfErrorKind, Version,
 };
 use sync::time::Nanos;
 
@@ -51,9 +52,12 @@ impl Bridge {
                 self.changes.group_changed(id);
             }
             Effect::Delete(ids) => {
-                let mut change = self.begin_change();
-                self.take_out_users(&mut change, group_mod.group_id, !ids.is_empty());
-                self.commit(change, now);
+                if !ids.is_empty() {
+                    let mut change = self.begin_change();
+                    let sweep = self.sweep_of_group(group_mod.group_id);
+                    self.sweep_at_once(&mut change, Ok(Some(sweep)), now)?;
+                    self.commit(change, now);
+                }
                 for id in ids {
                     let old = self.state.write().groups.remove(id);
                     drop(old);
@@ -64,7 +68,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Executes a group-mod as part of a change.
+    /// Executes a group-mod as part of a change. One that deletes comes to a sweep that is to be made.
     ///
     /// # Errors
     /// The reason to refuse it; the change is to be taken back then.
@@ -74,27 +78,15 @@ impl Bridge {
         group_mod: &GroupMod,
         version: Version,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Sweep>, OfErrorKind> {
         match effect(group_mod, Known::after(change, &self.state), version, now)? {
             Effect::Put(group) => self.stage_group(change, group),
             Effect::Delete(ids) => {
-                self.take_out_users(change, group_mod.group_id, !ids.is_empty());
                 self.stage_group_removal(change, &ids);
+                return Ok((!ids.is_empty()).then(|| self.sweep_of_group(group_mod.group_id)));
             }
         }
-        Ok(())
-    }
-
-    /// Takes out the rules that use a group, or any.
-    fn take_out_users(&mut self, change: &mut Change, id: u32, has_group: bool) {
-        if !has_group {
-            return;
-        }
-        let is_doomed = |group: u32| id == GROUP_ALL || group == id;
-        let uses = |rule: &Rule| groups_of(rule).any(is_doomed);
-        for rule in self.state.tables.collect_at(TABLE_ALL, change.version(), uses) {
-            self.take_out(change, &rule, FlowRemovedReason::GroupDelete);
-        }
+        Ok(None)
     }
 }
 
@@ -181,7 +173,7 @@ fn change_buckets(
 }
 
 /// The groups that a rule uses.
-pub(super) fn groups_of(rule: &Rule) -> impl Iterator<Item = u32> {
+pub(crate) fn groups_of(rule: &Rule) -> impl Iterator<Item = u32> {
     let instructions = &rule.instructions;
     groups_in(&instructions.apply).into_iter().chain(groups_in(&instructions.write))
 }

@@ -26,6 +26,7 @@ pub(crate) mod choose;
 mod liveness;
 mod stats;
 
+pub(crate) use change::groups_of;
 pub(crate) use liveness::Liveness;
 
 use crate::translate::ordered_actions;

@@ -12,6 +12,7 @@ mod full_tables;
 mod incremental;
 mod inline;
 mod lab;
+mod large_tables;
 mod learning;
 mod normal;
 mod packet_io;

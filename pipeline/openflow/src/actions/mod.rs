@@ -24,7 +24,7 @@ use flow::Field;
 use crate::OfPort;
 
 /// An OpenFlow action (OpenFlow 1.0.1 §5.2.4, 1.3.5 §7.2.5, and Nicira's extensions).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// To a port. `max_len` matters for [`OfPort::CONTROLLER`] only and is 0 for other ports.
     Output {
@@ -179,7 +179,7 @@ pub(crate) const TRUNCATE_MIN: u32 = 14;
 pub(crate) const PBB_TYPE: u16 = flow::proto::eth_type::PBB;
 
 /// The arguments of Nicira's controller action.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ControllerAction {
     /// How many bytes; 0xffff is all of them.
     pub max_len: u16,
@@ -305,7 +305,7 @@ pub(crate) fn conjunctions_stand_alone(actions: &[Action]) -> bool {
 /// What a rule does: OpenFlow 1.3's instructions (1.3.5 §7.2.4), each at most once.
 ///
 /// A version 1.0 rule has nothing but `apply`. The order of execution is that of the fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Instructions {
     /// Through this meter first.
     pub meter: Option<u32>,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::{DEFAULT_PRIORITY, OfPort, Subfield};
 
 /// Makes a rule out of the packet (Nicira `LEARN`, `LEARN2`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Learn {
     /// Seconds without packets after which the learned rule goes, or 0.
     pub idle_timeout: u16,
@@ -54,7 +54,7 @@ impl Default for Learn {
 }
 
 /// One thing that a learned rule matches or does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LearnSpec {
     /// Where its value comes from.
     pub src: LearnSource,
@@ -63,7 +63,7 @@ pub struct LearnSpec {
 }
 
 /// Where a value of a learned rule comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LearnSource {
     /// The packet, as the actions before left it.
     Field(Subfield),
@@ -72,7 +72,7 @@ pub enum LearnSource {
 }
 
 /// What becomes of a value in a learned rule. A subfield here is as wide as the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LearnTarget {
     /// The rule matches it.
     Match(Subfield),
@@ -83,7 +83,7 @@ pub enum LearnTarget {
 }
 
 /// Picks one of several links by a hash of the packet (Nicira `MULTIPATH`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Multipath {
     /// What is hashed.
     pub fields: HashFields,
@@ -100,7 +100,7 @@ pub struct Multipath {
 }
 
 /// Picks one of several ports that is up (Nicira `BUNDLE`, `BUNDLE_LOAD`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PortBundle {
     /// How a member is picked.
     pub algorithm: BundleAlgorithm,
@@ -118,7 +118,7 @@ pub struct PortBundle {
 pub const BUNDLE_MAX_MEMBERS: usize = 2048;
 
 /// Tells a collector of one packet in some (Nicira `SAMPLE`, `SAMPLE2`, `SAMPLE3`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sample {
     /// How many of 65,535 packets; never none.
     pub probability: u16,
@@ -135,7 +135,7 @@ pub struct Sample {
 }
 
 /// Which way a sampled packet goes (`NX_ACTION_SAMPLE_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum SampleDirection {
     /// As the port says.
@@ -157,7 +157,7 @@ impl SampleDirection {
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$item_doc:meta])* $item:ident = $value:literal, $text:literal;)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
         pub enum $name {
             $($(#[$item_doc])* $item = $value,)*

@@ -437,7 +437,12 @@ const ORDER: [Field; 74] = [
 
 /// Writes the entries of a match, without padding.
 pub(crate) fn put_match(out: &mut Vec<u8>, match_: &Match, flavour: Flavour) {
+    let examined = match_.mask().map();
     for field in ORDER {
+        let word = usize::from(field.spec().location.word);
+        if !examined.contains(word) && !examined.contains(word + 1) {
+            continue;
+        }
         let (value, mask) = match_.get(field);
         if mask != 0 && is_written(match_, field, flavour) {
             put_entry(out, field, value, mask, flavour);

@@ -88,10 +88,18 @@ impl Case {
         let client = &mut connect(socket)?;
         let rules = f64::from(scale.rules);
         match self {
-            Case::Stream => Ok(rules / seconds(|| stream(client, scale.rules))?),
-            Case::Bundle => Ok(rules / seconds(|| bundle(client, scale.rules))?),
+            // What is sent is made before: only the switch is measured.
+            Case::Stream => {
+                let bytes = stream_bytes(client, scale.rules)?;
+                Ok(rules / seconds(|| send_and_wait(client, bytes))?)
+            }
+            Case::Bundle => {
+                let bytes = bundle_bytes(client, scale.rules)?;
+                Ok(rules / seconds(|| commit(client, bytes))?)
+            }
             Case::GreatBundle => {
-                Ok(f64::from(scale.many) / seconds(|| bundle(client, scale.many))?)
+                let bytes = bundle_bytes(client, scale.many)?;
+                Ok(f64::from(scale.many) / seconds(|| commit(client, bytes))?)
             }
             Case::Memory => {
                 // The first rules make room for themselves.
@@ -144,9 +152,9 @@ impl Case {
             }
             Case::EchoUnderLoad => {
                 let mut other = connect(socket)?;
-                let rules = scale.rules;
+                let bytes = stream_bytes(&mut other, scale.rules)?;
                 let load = std::thread::spawn(move || {
-                    stream(&mut other, rules).map_err(|why| why.to_string())
+                    send_and_wait(&mut other, bytes).map_err(|why| why.to_string())
                 });
                 let mut times = Vec::new();
                 while !load.is_finished() {
@@ -188,16 +196,26 @@ fn barrier(client: &mut Client) -> Result<()> {
 
 /// Adds rules one by one, as fast as they are taken.
 fn stream(client: &mut Client, n: u32) -> Result<()> {
+    let bytes = stream_bytes(client, n)?;
+    send_and_wait(client, bytes)
+}
+
+/// The messages that add rules one by one.
+fn stream_bytes(client: &mut Client, n: u32) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for k in 0..n {
         bytes.extend(client.encode(&Message::FlowMod(Box::new(rule(k))))?);
     }
+    Ok(bytes)
+}
+
+fn send_and_wait(client: &mut Client, bytes: Vec<u8>) -> Result<()> {
     client.writer()?.write_all(&bytes)?;
     barrier(client)
 }
 
-/// Adds rules in one bundle.
-fn bundle(client: &mut Client, n: u32) -> Result<()> {
+/// The messages that add rules in one bundle.
+fn bundle_bytes(client: &mut Client, n: u32) -> Result<Vec<u8>> {
     let flags = bundle_flags::ATOMIC | bundle_flags::ORDERED;
     let control = |kind| Message::Bundle(BundleMessage::Control { bundle_id: 1, kind, flags });
     let mut bytes = client.encode(&control(bundle_control::OPEN))?;
@@ -213,6 +231,11 @@ fn bundle(client: &mut Client, n: u32) -> Result<()> {
         bytes.extend(outer);
     }
     bytes.extend(client.encode(&control(bundle_control::COMMIT))?);
+    Ok(bytes)
+}
+
+/// Sends a bundle and its commit, and waits for the answer.
+fn commit(client: &mut Client, bytes: Vec<u8>) -> Result<()> {
     let mut writer = client.writer()?;
     let writing = std::thread::spawn(move || writer.write_all(&bytes));
     let committed = bundle_control::COMMIT | 1;

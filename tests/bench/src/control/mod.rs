@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Leave Open vSwitch out: for a profiler.
     #[arg(long)]
     ours_only: bool,
+    /// One case alone.
+    #[arg(long)]
+    case: Option<String>,
     /// Write the figures of all rounds to this file as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -64,7 +67,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     println!("{}, {} rounds", cpu_model(), scale.rounds);
     println!("{:<44} {:>12} {:>12}  ours/OVS", "", "OVS", "ours");
     let mut all: Vec<Value> = Vec::new();
-    for case in Case::ALL {
+    let is_wanted = |case: &Case| options.case.as_ref().is_none_or(|name| name == case.name());
+    if !Case::ALL.iter().any(is_wanted) {
+        let names: Vec<_> = Case::ALL.iter().map(|case| case.name()).collect();
+        return Err(format!("no such case; there are {}", names.join(", ")).into());
+    }
+    for case in Case::ALL.into_iter().filter(is_wanted) {
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds {
             if !options.ours_only {

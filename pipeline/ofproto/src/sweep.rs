@@ -1,0 +1,227 @@
+//! Sweeps: requests that concern every rule of a kind, done in slices.
+//!
+//! # What
+//! A loose modify or delete, and the rules that go with a group or a meter. A [`Sweep`] first walks over
+//! the rules and notes where those stand that are meant, then changes one after another. Both are
+//! part of a change of the tables ([`crate::change`]) that is not visible yet, so the sweep can pause
+//! anywhere and is atomic for packets all the same; while it pauses nobody else changes the tables.
+//!
+//! # Why two steps
+//! A modified rule stands in another place than the one that it was, where the walk might find it again.
+//!
+//! # Cost
+//! A step of the budget is one rule changed, or [`PLACES_A_STEP`] places looked at. A rule that is meant
+//! takes 12 bytes until the sweep is over.
+
+use crate::bridge::Bridge;
+use crate::change::{Change, Use};
+use crate::check::{Known, check_instructions};
+use crate::group::groups_of;
+use crate::meter::meters_of;
+use crate::rule::{Rule, RuleStats, RuleTimeouts};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use classifier::{Cursor, Place};
+use core::ops::Range;
+use flow::Match;
+use openflow::{
+    FlowMod, FlowModFlags, FlowRemovedReason, GROUP_ALL, METER_ALL, OfErrorKind, TABLE_ALL, Version,
+};
+use sync::time::Nanos;
+
+/// Places of rules looked at for one step.
+const PLACES_A_STEP: usize = 8;
+
+/// What becomes of which rules.
+#[derive(Debug)]
+enum What {
+    Modify(Box<FlowMod>, Version),
+    Delete(Box<FlowMod>),
+    /// Those that use a group, or any, go.
+    GroupGoes(u32),
+    /// Those that use a meter, or any, go.
+    MeterGoes(u32),
+}
+
+impl What {
+    fn criteria(&self) -> &Match {
+        match self {
+            What::Modify(flow_mod, _) | What::Delete(flow_mod) => &flow_mod.match_,
+            What::GroupGoes(_) | What::MeterGoes(_) => &Match::CATCHALL,
+        }
+    }
+
+    fn means(&self, rule: &Rule) -> bool {
+        let has_cookie = |wanted: &FlowMod| (rule.cookie ^ wanted.cookie) & wanted.cookie_mask == 0;
+        !rule.is_hidden()
+            && match self {
+                // The port and group filters are for deletes only (1.3.5 §6.4).
+                What::Modify(wanted, _) => has_cookie(wanted),
+                What::Delete(wanted) => {
+                    has_cookie(wanted) && rule.leads_to(wanted.out_port, wanted.out_group)
+                }
+                What::GroupGoes(id) => {
+                    groups_of(rule).any(|group| *id == GROUP_ALL || group == *id)
+                }
+                What::MeterGoes(id) => {
+                    meters_of(rule).any(|meter| *id == METER_ALL || meter == *id)
+                }
+            }
+    }
+}
+
+/// A sweep under way; see the module.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    what: What,
+    /// The tables to walk over, the first of them from `cursor` on.
+    tables: Range<u8>,
+    cursor: Cursor,
+    /// The rules that are meant, in the order of their tables.
+    chosen: Vec<(u8, Place)>,
+    n_done: usize,
+    /// The table for which the instructions were found right.
+    checked: Option<u8>,
+}
+
+impl Sweep {
+    fn new(what: What, tables: Range<u8>) -> Self {
+        let (cursor, chosen) = (Cursor::default(), Vec::new());
+        Self { what, tables, cursor, chosen, n_done: 0, checked: None }
+    }
+}
+
+impl Bridge {
+    /// The sweep that a loose modify or delete is.
+    pub(crate) fn sweep_of(&self, flow_mod: &FlowMod, version: Version) -> Sweep {
+        let flow_mod = Box::new(flow_mod.clone());
+        let tables = self.state.tables.named(flow_mod.table_id);
+        let what = match flow_mod.command.is_delete() {
+            true => What::Delete(flow_mod),
+            false => What::Modify(flow_mod, version),
+        };
+        Sweep::new(what, tables)
+    }
+
+    /// The sweep that takes the rules out which use a group.
+    pub(crate) fn sweep_of_group(&self, id: u32) -> Sweep {
+        Sweep::new(What::GroupGoes(id), self.state.tables.named(TABLE_ALL))
+    }
+
+    /// The sweep that takes the rules out which use a meter.
+    pub(crate) fn sweep_of_meter(&self, id: u32) -> Sweep {
+        Sweep::new(What::MeterGoes(id), self.state.tables.named(TABLE_ALL))
+    }
+
+    /// Goes on with a sweep for up to `budget` steps. Returns whether it is done.
+    ///
+    /// # Errors
+    /// The reason to refuse the request; the change is to be taken back then.
+    pub(crate) fn go_on_sweeping(
+        &mut self,
+        sweep: &mut Sweep,
+        change: &mut Change,
+        budget: &mut usize,
+        now: Nanos,
+    ) -> Result<bool, OfErrorKind> {
+        if !self.choose(sweep, change, budget) {
+            return Ok(false);
+        }
+        if sweep.chosen.is_empty()
+            && let What::Modify(flow_mod, version) = &sweep.what
+            // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
+            // those a cookie.
+            && flow_mod.new_cookie.is_some()
+            && flow_mod.cookie_mask == 0
+        {
+            *budget = budget.saturating_sub(1);
+            self.add(change, flow_mod, *version, now)?;
+            return Ok(true);
+        }
+        while let Some(&(table_id, place)) = sweep.chosen.get(sweep.n_done) {
+            if *budget == 0 {
+                return Ok(false);
+            }
+            *budget -= 1;
+            sweep.n_done += 1;
+            let reason = match &sweep.what {
+                What::Modify(flow_mod, version) => {
+                    if sweep.checked.replace(table_id) != Some(table_id) {
+                        let known = Known::after(change, &self.state);
+                        check_instructions(flow_mod, table_id, *version, known)?;
+                    }
+                    let table = self.state.tables.get(table_id);
+                    let old = table.and_then(|table| table.rules.entry_at(place));
+                    if let Some(old) = old.map(|entry| Arc::clone(entry.rule())) {
+                        self.put_modified(change, &old, flow_mod, *version, now)?;
+                    }
+                    continue;
+                }
+                What::Delete(_) => FlowRemovedReason::Delete,
+                What::GroupGoes(_) => FlowRemovedReason::GroupDelete,
+                What::MeterGoes(_) => FlowRemovedReason::MeterDelete,
+            };
+            self.take_out_at(change, table_id, place, reason);
+        }
+        Ok(true)
+    }
+
+    /// Goes on to look for the rules that are meant; whether all are found.
+    fn choose(&self, sweep: &mut Sweep, change: &Change, budget: &mut usize) -> bool {
+        let Sweep { what, tables, cursor, chosen, .. } = sweep;
+        while tables.start < tables.end {
+            if *budget == 0 {
+                return false;
+            }
+            let table_id = tables.start;
+            let most = budget.saturating_mul(PLACES_A_STEP);
+            let mut left = most;
+            let goes_on = self.state.tables.get(table_id).is_some_and(|table| {
+                let (rules, version) = (&table.rules, change.version());
+                rules.walk(cursor, what.criteria(), version, &mut left, |place, entry| {
+                    if what.means(entry.rule()) {
+                        chosen.push((table_id, place));
+                    }
+                })
+            });
+            *budget = budget.saturating_sub((most - left).div_ceil(PLACES_A_STEP));
+            if !goes_on {
+                tables.start += 1;
+                *cursor = Cursor::default();
+            }
+        }
+        true
+    }
+
+    /// Puts what a modify makes of a rule in its place.
+    pub(crate) fn put_modified(
+        &mut self,
+        change: &mut Change,
+        old: &Rule,
+        flow_mod: &FlowMod,
+        version: Version,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        // A modify of 1.1 has a cookie for what it may add; what it finds keeps its own (1.1 §4.6).
+        let gives_cookie = version != Version::V11;
+        let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
+        let rule = Rule {
+            table_id: old.table_id,
+            priority: old.priority,
+            match_: old.match_.clone(),
+            cookie: flow_mod.new_cookie.filter(|_| gives_cookie).unwrap_or(old.cookie),
+            importance: old.importance,
+            flags: old.flags,
+            instructions: self.instructions.keep(&flow_mod.instructions),
+            created: old.created,
+            seq: old.seq,
+            timeouts: RuleTimeouts::new(old.idle_timeout(), old.hard_timeout(), now),
+            stats: match keeps_counts {
+                true => Arc::clone(&old.stats),
+                false => Arc::new(RuleStats::new(now)),
+            },
+        };
+        self.put(change, &old.match_.expand(), rule, Use::Keep)
+    }
+}

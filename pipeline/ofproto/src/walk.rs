@@ -1,0 +1,111 @@
+//! Walks: the rules that a statistics request asks for, a few at a time.
+//!
+//! # What a walk sees
+//! The rules as they were when it began, though others come and go meanwhile: it looks at the version of
+//! the tables of that instant, in which what is removed later stays visible until it is purged, and
+//! purging waits for walks ([`crate::purge`], which says for how much). So no rule is seen twice, none
+//! half changed, and none that is there all the time is missed. Counters are those of the moment at
+//! which a rule is handed over, as in Open vSwitch.
+//!
+//! # Order
+//! Table by table; within a table, in no particular order.
+
+use crate::bridge::Bridge;
+use crate::rule::Rule;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use classifier::{Cursor, Version};
+use core::ops::Range;
+use openflow::{FlowStatsRequest, OfErrorKind};
+use sync::time::Nanos;
+
+/// A walk under way. It can be left at any time.
+#[derive(Debug)]
+pub struct RuleWalk {
+    wanted: Box<FlowStatsRequest>,
+    /// The version looked at, pinned.
+    version: Arc<Version>,
+    tables: Range<u8>,
+    cursor: Cursor,
+}
+
+impl Bridge {
+    /// Begins a walk over the rules that a request asks for. Their statistics are read first.
+    ///
+    /// # Errors
+    /// There is no such table.
+    pub fn begin_walk(
+        &mut self,
+        request: &FlowStatsRequest,
+        now: Nanos,
+    ) -> Result<RuleWalk, OfErrorKind> {
+        let tables = self.tables_asked_for(request)?;
+        self.credit_cached(now);
+        let version = self.purging.pin(self.state.tables.version);
+        Ok(RuleWalk {
+            wanted: Box::new(request.clone()),
+            version,
+            tables,
+            cursor: Cursor::default(),
+        })
+    }
+
+    /// Goes on with a walk: looks at `max` places at most and hands over the rules that it finds there.
+    /// Returns whether there may be more.
+    pub fn walk_on(
+        &self,
+        walk: &mut RuleWalk,
+        max: usize,
+        mut found: impl FnMut(&Arc<Rule>),
+    ) -> bool {
+        let mut left = max;
+        while walk.tables.start < walk.tables.end {
+            if left == 0 {
+                return true;
+            }
+            let table = self.state.tables.get(walk.tables.start);
+            let goes_on = table.is_some_and(|table| {
+                let (wanted, version) = (&walk.wanted, *walk.version);
+                let cursor = &mut walk.cursor;
+                table.rules.walk(cursor, &wanted.match_, version, &mut left, |_, entry| {
+                    if entry.rule().is_asked_for(wanted) {
+                        found(entry.rule());
+                    }
+                })
+            });
+            if !goes_on {
+                walk.tables.start += 1;
+                walk.cursor = Cursor::default();
+            }
+        }
+        false
+    }
+
+    /// How many rules a request may come to: those of its tables.
+    #[must_use]
+    pub fn n_rules_asked_for(&self, request: &FlowStatsRequest) -> usize {
+        let tables = self.state.tables.named(request.table_id);
+        tables.filter_map(|id| self.state.tables.get(id)).map(|table| table.n_rules()).sum()
+    }
+
+    /// The tables that a request names.
+    pub(crate) fn tables_asked_for(
+        &self,
+        request: &FlowStatsRequest,
+    ) -> Result<Range<u8>, OfErrorKind> {
+        let tables = &self.state.tables;
+        if request.table_id != openflow::TABLE_ALL && request.table_id >= tables.n_tables() {
+            return Err(OfErrorKind::RequestBadTableId);
+        }
+        Ok(tables.named(request.table_id))
+    }
+}
+
+impl Rule {
+    /// Whether a request asks for it, if its match is within that of the request.
+    pub(crate) fn is_asked_for(&self, request: &FlowStatsRequest) -> bool {
+        !self.is_hidden()
+            && (self.cookie ^ request.cookie) & request.cookie_mask == 0
+            && self.leads_to(request.out_port, request.out_group)
+    }
+}

@@ -1,0 +1,149 @@
+//! Requests about thousands of rules: carried out in slices, and yet at one instant.
+
+use crate::lab::*;
+use ofproto::{Bundle, BundleOutcome, RuleWalk};
+use openflow::{
+    AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message, Version,
+};
+use std::collections::BTreeMap;
+use sync::time::Nanos;
+
+const MANY: u16 = 3000;
+
+/// Some thousand rules in table 0 and some in table 3.
+fn lab_with_many() -> Lab {
+    let mut lab = Lab::secure(2);
+    for k in 0..MANY {
+        let table_id = if k % 3 == 0 { 3 } else { 0 };
+        let instructions = Instructions::apply(vec![output(1)]);
+        let match_ = format!("tcp,tp_dst={k}");
+        lab.flow_mod(&FlowMod { table_id, instructions, ..add(10, &match_) }).unwrap();
+    }
+    lab
+}
+
+/// Carries out one request as the agent does a large one; what is seen of the rules after each slice.
+fn in_slices<T>(lab: &mut Lab, flow_mod: FlowMod, mut see: impl FnMut(&mut Lab) -> T) -> Vec<T> {
+    let mut bytes = Vec::new();
+    Message::FlowMod(Box::new(flow_mod)).encode(Version::V13, 1, &mut bytes).unwrap();
+    let mut bundle = Bundle::new(Dialect::plain(Version::V13));
+    bundle.add(&bytes).unwrap();
+    lab.commit(bundle);
+    let mut seen = Vec::new();
+    for _ in 0..10_000 {
+        lab.bridge.run(&mut lab.dpif, lab.now);
+        seen.push(see(lab));
+        if let Some((_, outcome)) = lab.bridge.take_bundle_outcome() {
+            assert!(matches!(outcome, BundleOutcome::Done { .. }));
+            return seen;
+        }
+    }
+    panic!("it does not end");
+}
+
+/// How often the value changes in a list.
+fn n_changes<T: PartialEq>(values: &[T]) -> usize {
+    values.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+#[test]
+fn a_loose_delete_goes_in_slices_and_is_seen_at_one_instant() {
+    let mut lab = lab_with_many();
+    let seen = in_slices(&mut lab, change(FlowModCommand::Delete, "tcp"), |lab| lab.rules().len());
+    assert!(seen.len() > 10, "{} slices", seen.len());
+    assert_eq!((seen[0], seen[seen.len() - 1]), (MANY.into(), 0));
+    assert_eq!(n_changes(&seen), 1, "{seen:?}");
+    lab.settle();
+    // What is removed is gone for good: the same rules can come again.
+    for k in 0..MANY {
+        lab.rule(10, &format!("tcp,tp_dst={k}"), vec![output(2)]);
+    }
+    assert_eq!(lab.rules().len(), usize::from(MANY));
+}
+
+#[test]
+fn a_loose_modify_goes_in_slices_and_is_seen_at_one_instant() {
+    let mut lab = lab_with_many();
+    let instructions = Instructions::apply(vec![output(2)]);
+    let modify = FlowMod { instructions, ..change(FlowModCommand::Modify, "") };
+    let n_new = |lab: &mut Lab| {
+        lab.rules().iter().filter(|rule| rule.instructions.apply == [output(2)]).count()
+    };
+    let seen = in_slices(&mut lab, modify, n_new);
+    assert!(seen.len() > 10, "{} slices", seen.len());
+    assert_eq!((seen[0], seen[seen.len() - 1]), (0, MANY.into()));
+    assert_eq!(n_changes(&seen), 1, "{seen:?}");
+    assert_eq!(lab.rules().len(), usize::from(MANY));
+}
+
+#[test]
+fn a_refused_modify_of_many_rules_changes_none() {
+    let mut lab = lab_with_many();
+    let goto = Instructions { goto_table: Some(2), ..Instructions::default() };
+    // Table 0 may go on with table 2, table 3 may not, which shows late.
+    let modify = FlowMod { instructions: goto, ..change(FlowModCommand::Modify, "") };
+    assert!(lab.flow_mod(&modify).is_err());
+    assert!(lab.rules().iter().all(|rule| rule.instructions.apply == [output(1)]));
+    assert_eq!(lab.rules().len(), usize::from(MANY));
+}
+
+/// The ports of the rules that the rest of a walk finds, each as often as it does.
+fn rest(lab: &Lab, walk: &mut RuleWalk) -> BTreeMap<u64, usize> {
+    let mut found = BTreeMap::new();
+    while lab.bridge.walk_on(walk, 7, |rule| *found.entry(rule.cookie).or_insert(0) += 1) {}
+    found
+}
+
+#[test]
+fn a_walk_sees_the_rules_that_there_were_when_it_began() {
+    let mut lab = Lab::secure(1);
+    let numbered = |k: u16| FlowMod {
+        new_cookie: Some(k.into()),
+        table_id: u8::from(k >= 100),
+        ..add(10, &format!("tcp,tp_dst={k}"))
+    };
+    for k in 0..200 {
+        lab.flow_mod(&numbered(k)).unwrap();
+    }
+    let mut walk = lab.bridge.begin_walk(&everything(), lab.now).unwrap();
+    let mut first = BTreeMap::new();
+    assert!(lab.bridge.walk_on(&mut walk, 50, |rule| *first.entry(rule.cookie).or_insert(0) += 1));
+    assert!(!first.is_empty());
+    for k in 0..200 {
+        match k % 4 {
+            0 => lab.flow_mod(&FlowMod { command: FlowModCommand::DeleteStrict, ..numbered(k) }),
+            1 => lab.flow_mod(&FlowMod {
+                command: FlowModCommand::ModifyStrict,
+                new_cookie: None,
+                flags: FlowModFlags::RESET_COUNTS,
+                instructions: Instructions::apply(vec![output(1)]),
+                ..numbered(k)
+            }),
+            2 => lab.flow_mod(&numbered(k)),
+            _ => lab.flow_mod(&numbered(1000 + k)),
+        }
+        .unwrap();
+    }
+    lab.settle();
+    let mut found = rest(&lab, &mut walk);
+    for (cookie, n) in first {
+        *found.entry(cookie).or_insert(0) += n;
+    }
+    assert_eq!(found, (0..200).map(|k| (k, 1)).collect());
+    // What the walk kept goes with it.
+    drop(walk);
+    lab.advance(Nanos::from_secs(1));
+    let mut walk = lab.bridge.begin_walk(&everything(), lab.now).unwrap();
+    assert_eq!(rest(&lab, &mut walk).len(), 200);
+}
+
+#[test]
+fn a_walk_sums_up_what_the_aggregate_says() {
+    let mut lab = lab_with_many();
+    let request = openflow::FlowStatsRequest { table_id: 3, ..everything() };
+    let expected = lab.bridge.aggregate_stats(&request, lab.now).unwrap();
+    let mut walk = lab.bridge.begin_walk(&request, lab.now).unwrap();
+    let mut sum = AggregateStats::default();
+    while lab.bridge.walk_on(&mut walk, 100, |rule| rule.add_to(&mut sum)) {}
+    assert_eq!((sum, sum.flow_count), (expected, 1000));
+}
