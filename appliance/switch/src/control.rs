@@ -185,7 +185,8 @@ impl Control {
         worked |= self.take_reports(now);
         worked |= self.serve_channels(now);
         for Member { bridge, .. } in self.bridges.iter_mut() {
-            bridge.run(&mut self.dpif, now);
+            // What it does in slices goes on at once.
+            worked |= bridge.run(&mut self.dpif, now) <= now;
         }
         self.observe(now);
         self.ports.run(&mut self.dpif, &mut self.bridges, now);
