@@ -22,6 +22,7 @@ const WIDTH_64: u32 = 0b100;
 const FLAGS: u32 = 0b1111;
 const STATUS_CAPABILITIES: u32 = 1 << 20;
 const CAPABILITY_VENDOR: u8 = 0x09;
+const CAPABILITY_MSIX: u8 = 0x11;
 /// A chain of capabilities fits in 192 bytes of configuration space.
 const MAX_CAPABILITIES: usize = 48;
 /// Common, notification, interrupt status and device structures (virtio 1.2 §4.1.4): what is read.
@@ -65,11 +66,23 @@ impl Bars {
                 let [bar, ..] = pci::read(location, at + 4).to_le_bytes();
                 let offset = u64::from(pci::read(location, at + 8));
                 let len = u64::from(pci::read(location, at + 12));
-                if let Some(size) = self.sizes.get_mut(usize::from(bar)) {
-                    *size = (offset + len).next_power_of_two().max(16).max(*size);
-                }
+                self.need(bar, offset + len);
+            }
+            if id == CAPABILITY_MSIX {
+                // The table of interrupts: 16 bytes an entry, the last one's number in the head.
+                let entries = (u64::from(pci::read(location, at)) >> 16 & 0x7ff) + 1;
+                let [place, ..] = pci::read(location, at + 4).to_le_bytes();
+                let offset = u64::from(pci::read(location, at + 4) & !7);
+                self.need(place & 7, offset + 16 * entries);
             }
             at = next;
+        }
+    }
+
+    /// So many bytes of a window are used.
+    fn need(&mut self, bar: u8, bytes: u64) {
+        if let Some(size) = self.sizes.get_mut(usize::from(bar)) {
+            *size = bytes.next_power_of_two().max(16).max(*size);
         }
     }
 

@@ -181,7 +181,8 @@ fn open(
         return Ok((transport, None));
     }
     // SAFETY: the windows have addresses and are mapped.
-    let found = unsafe { PciDoorbells::new::<DeviceMemory, _>(&Configuration { bars }, function) };
+    let found =
+        unsafe { PciDoorbells::new::<DeviceMemory, _>(&mut Configuration { bars }, function) };
     Ok((transport, found.map(|doorbells| Box::new(doorbells) as Box<dyn Doorbells>)))
 }
 

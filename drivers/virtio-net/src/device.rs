@@ -148,7 +148,9 @@ where
         let mut cache = PoolCache::new(pool.clone());
         for pair in 0..n_pairs {
             // §5.1.2: receive queues are even, transmit queues odd.
-            let queue = self.packet_queue(2 * pair, &mut transport)?;
+            let mut queue = self.packet_queue(2 * pair, &mut transport)?;
+            let doorbells = self.doorbells.as_mut();
+            queue.set_interrupt(doorbells.and_then(|bells| bells.interrupt(2 * pair, pair)));
             let mut receiver = Rx::new(queue, rx_config);
             let (posted, _) = receiver.fill(&mut cache);
             rx.push(receiver);

@@ -14,7 +14,7 @@
 
 use crate::queue::PacketQueue;
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
-use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
+use netdev::{FaultKind, QueueFault, RxQueue, RxStats, Wake};
 use packet::{BATCH, Batch, Packet, PoolCache};
 use virtio::Transport;
 
@@ -225,6 +225,10 @@ impl<T: Transport + Send + core::fmt::Debug> RxQueue for Rx<T> {
         }
         self.refill(cache);
         Ok(into.len() - before)
+    }
+
+    fn arm(&mut self, wake: Wake) -> bool {
+        self.queue.arm(wake)
     }
 
     fn stats(&self) -> RxStats {

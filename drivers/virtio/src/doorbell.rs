@@ -3,7 +3,10 @@
 //! A transport's own `notify` may cost several accesses to device registers, each of which leaves
 //! the virtual machine, and needs the transport exclusively, though every core notifies its own
 //! queues. A doorbell is found once per queue and rung without either.
+//!
+//! The other direction, in which a device wakes a core that rests, is [`crate::interrupt`].
 
+use crate::interrupt::{Interrupt, Table};
 use core::ptr::NonNull;
 use virtio_drivers::Hal;
 use virtio_drivers::transport::mmio::VirtIOHeader;
@@ -49,6 +52,13 @@ pub trait Doorbells: Send + core::fmt::Debug {
     /// The doorbell of `queue`, if it can be had; the transport's `notify` serves otherwise. Called
     /// while no one else uses the transport.
     fn doorbell(&mut self, queue: u16) -> Option<Doorbell>;
+
+    /// The interrupt number `entry` of the device, made the one of `queue`, if it can be had. Called
+    /// while no one else uses the transport, between setting the queue up and starting the device.
+    fn interrupt(&mut self, queue: u16, entry: u16) -> Option<Interrupt> {
+        let _ = (queue, entry);
+        None
+    }
 }
 
 /// Doorbells of a device on MMIO: one register for all queues.
@@ -91,6 +101,7 @@ pub struct PciDoorbells {
     area: NonNull<u8>,
     area_len: usize,
     multiplier: usize,
+    interrupts: Option<Table>,
 }
 
 // SAFETY: as for `Doorbell`.
@@ -102,28 +113,33 @@ const CAPABILITIES: u8 = 0x34;
 const BARS: u8 = 0x10;
 /// PCI capability id of vendor-specific ones.
 const CAP_VENDOR: u8 = 9;
+/// PCI capability id of MSI-X.
+const CAP_MSIX: u8 = 0x11;
 /// `cfg_type` of the common configuration (§4.1.4).
 const CFG_COMMON: u8 = 1;
 /// `cfg_type` of the notification area.
 const CFG_NOTIFY: u8 = 2;
 /// `queue_select` in the common configuration (§4.1.4.3).
 const QUEUE_SELECT: usize = 0x16;
+/// `queue_msix_vector` in the common configuration.
+const QUEUE_MSIX_VECTOR: usize = 0x1a;
 /// `queue_notify_off` in the common configuration.
 const QUEUE_NOTIFY_OFF: usize = 0x1e;
 /// Bytes of the common configuration that we need.
 const COMMON_LEN: usize = 0x38;
 
 impl PciDoorbells {
-    /// The doorbells of a device, or `None` when its capabilities do not describe them rightly.
+    /// The doorbells of a device, or `None` when its capabilities do not describe them rightly. Its
+    /// message-signalled interrupts are switched on, all of them masked.
     ///
     /// # Safety
     ///
     /// The device's BARs are assigned, and `H` maps them; as for `PciTransport::new`.
     pub unsafe fn new<H: Hal, C: ConfigurationAccess>(
-        access: &C,
+        access: &mut C,
         function: DeviceFunction,
     ) -> Option<Self> {
-        let (mut common, mut area, mut multiplier) = (None, None, 0);
+        let (mut common, mut area, mut multiplier, mut msix) = (None, None, 0, None);
         let [mut at, ..] = access.read_word(function, CAPABILITIES).to_le_bytes();
         // A list longer than the configuration space holds is a loop.
         for _ in 0..48 {
@@ -148,6 +164,9 @@ impl PciDoorbells {
                     _ => {}
                 }
             }
+            if id == CAP_MSIX {
+                msix = Some(at);
+            }
             at = next;
         }
         let (common, common_len) = common?;
@@ -159,12 +178,15 @@ impl PciDoorbells {
         let common = unsafe { H::mmio_phys_to_virt(common, common_len) };
         // SAFETY: as above.
         let area = unsafe { H::mmio_phys_to_virt(area, area_len) };
-        Some(Self { common, area, area_len, multiplier: usize::try_from(multiplier).ok()? })
+        // SAFETY: the BARs are assigned and `H` maps them, says the caller.
+        let interrupts = msix.and_then(|at| unsafe { Table::enable::<H, C>(access, function, at) });
+        let multiplier = usize::try_from(multiplier).ok()?;
+        Some(Self { common, area, area_len, multiplier, interrupts })
     }
 }
 
 /// Base of a memory BAR (PCI 3.0 §6.2.5.1); `None` for I/O, unassigned or impossible ones.
-fn bar_address<C: ConfigurationAccess>(
+pub(crate) fn bar_address<C: ConfigurationAccess>(
     access: &C,
     function: DeviceFunction,
     bar: u8,
@@ -185,16 +207,26 @@ fn bar_address<C: ConfigurationAccess>(
     (address != 0).then_some(address)
 }
 
+impl PciDoorbells {
+    /// A register of 16 bits in the common configuration.
+    fn register(&self, at: usize) -> NonNull<u16> {
+        // SAFETY: the registers named here lie within the common configuration, whose length was
+        // checked.
+        unsafe { self.common.add(at) }.cast()
+    }
+
+    fn select(&self, queue: u16) {
+        // SAFETY: a mapped register; the area starts at a multiple of 4.
+        unsafe { self.register(QUEUE_SELECT).write_volatile(queue.to_le()) };
+    }
+}
+
 impl Doorbells for PciDoorbells {
     fn doorbell(&mut self, queue: u16) -> Option<Doorbell> {
-        // SAFETY: within the common configuration, whose length was checked.
-        let select = unsafe { self.common.add(QUEUE_SELECT) }.cast::<u16>();
-        // SAFETY: a mapped register of 16 bits; the area starts at a multiple of 4.
-        unsafe { select.write_volatile(queue.to_le()) };
-        // SAFETY: within the common configuration, whose length was checked.
-        let offset = unsafe { self.common.add(QUEUE_NOTIFY_OFF) }.cast::<u16>();
-        // SAFETY: a mapped register of 16 bits.
-        let offset = u16::from_le(unsafe { offset.read_volatile() });
+        self.select(queue);
+        // SAFETY: a mapped register; the area starts at a multiple of 4.
+        let offset = unsafe { self.register(QUEUE_NOTIFY_OFF).read_volatile() };
+        let offset = u16::from_le(offset);
         let at = usize::from(offset).checked_mul(self.multiplier)?;
         if !at.is_multiple_of(2) || at.checked_add(2)? > self.area_len {
             return None;
@@ -202,5 +234,17 @@ impl Doorbells for PciDoorbells {
         // SAFETY: within the area, just checked.
         let register = unsafe { self.area.add(at) };
         Some(Doorbell { register: Register::Half(register.cast()), queue })
+    }
+
+    fn interrupt(&mut self, queue: u16, entry: u16) -> Option<Interrupt> {
+        let interrupt = self.interrupts.as_ref()?.interrupt(entry)?;
+        self.select(queue);
+        let register = self.register(QUEUE_MSIX_VECTOR);
+        // SAFETY: a mapped register; the area starts at a multiple of 4.
+        unsafe { register.write_volatile(entry.to_le()) };
+        // A device without room for the vector says so by another value (virtio 1.2 §4.1.5.1.2.1).
+        // SAFETY: as above.
+        let kept = u16::from_le(unsafe { register.read_volatile() });
+        (kept == entry).then_some(interrupt)
     }
 }

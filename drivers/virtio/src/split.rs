@@ -27,10 +27,12 @@
 //! - *Collect:* `used.idx` is an acquire load: the used elements, and the bytes of the buffers that
 //!   the device wrote before it stored the index, are visible after it.
 //!
-//! # No interrupts
+//! # No interrupts, or one
 //! The driver polls. Without the event index, the flag `NO_INTERRUPT` says so (§2.7.7). With it, the
 //! flag must stay 0 and `used_event` names the entry after which we want an interrupt; we keep it
-//! on the entry just consumed, the one that is the full 65,536 entries away.
+//! on the entry just consumed, the one that is the full 65,536 entries away. A core that is about to
+//! rest asks for one interrupt by [`arm`](SplitQueue::arm); what it finds afterwards takes the wish
+//! back. As with notifying, wish and look must not pass each other: a fence stands between.
 //!
 //! # Cost and concurrency
 //! No allocation after `new`, no lock; owned by one core through `&mut`.
@@ -135,6 +137,8 @@ pub struct SplitQueue {
     next_used: u16,
     /// `used.idx` as last read and accepted.
     seen_used: u16,
+    /// An interrupt was asked for and has not been taken back.
+    is_armed: bool,
     /// Why the queue is dead, when it is.
     fault: Option<RingFault>,
 }
@@ -177,7 +181,7 @@ impl SplitQueue {
         for (next, slot) in (1..).zip(&mut slots) {
             slot.next = next;
         }
-        let queue = Self {
+        let mut queue = Self {
             region,
             layout,
             size,
@@ -190,19 +194,19 @@ impl SplitQueue {
             published: 0,
             next_used: 0,
             seen_used: 0,
+            is_armed: false,
             fault: None,
         };
         queue.clear();
         Some(queue)
     }
 
-    fn clear(&self) {
+    fn clear(&mut self) {
         let memory = self.region.shared();
         for at in (0..self.layout.total / 2 * 2).step_by(2) {
             memory.u16(at).store(0, Ordering::Relaxed);
         }
-        let flags = if self.has_event_idx { 0 } else { AVAIL_NO_INTERRUPT };
-        memory.u16(self.layout.avail).store(flags.to_le(), Ordering::Relaxed);
+        self.is_armed = !self.has_event_idx;
         self.suppress_interrupts();
     }
 
@@ -379,14 +383,42 @@ impl SplitQueue {
         self.in_flight -= 1;
     }
 
-    /// Keeps `used_event` on the last entry already seen: an interrupt is due only a whole turn of
-    /// the index later, and we are here again before.
-    fn suppress_interrupts(&self) {
-        if self.has_event_idx {
-            let at = self.layout.avail + 4 + 2 * usize::from(self.size);
-            let event = self.seen_used.wrapping_sub(1);
-            self.region.shared().u16(at).store(event.to_le(), Ordering::Relaxed);
+    /// Asks the device for an interrupt when the next chain comes back. `false` when one is back
+    /// already, or the queue is dead: there may be no interrupt then, and it is no time to rest.
+    pub fn arm(&mut self) -> bool {
+        if self.fault.is_some() || self.next_used != self.seen_used {
+            return false;
         }
+        let memory = self.region.shared();
+        self.is_armed = true;
+        if self.has_event_idx {
+            memory.u16(self.used_event()).store(self.next_used.to_le(), Ordering::Relaxed);
+        } else {
+            memory.u16(self.layout.avail).store(0, Ordering::Relaxed);
+        }
+        // Between our wish and the device's index; see the module's head.
+        fence(Ordering::SeqCst);
+        let index = u16::from_le(memory.u16(self.layout.used + 2).load(Ordering::Acquire));
+        index == self.next_used
+    }
+
+    /// With the event index: keeps `used_event` on the last entry already seen: an interrupt is due
+    /// only a whole turn of the index later, and we are here again before. Without: says so in the
+    /// flags, if it was otherwise.
+    fn suppress_interrupts(&mut self) {
+        let memory = self.region.shared();
+        if self.has_event_idx {
+            let event = self.seen_used.wrapping_sub(1);
+            memory.u16(self.used_event()).store(event.to_le(), Ordering::Relaxed);
+        } else if self.is_armed {
+            memory.u16(self.layout.avail).store(AVAIL_NO_INTERRUPT.to_le(), Ordering::Relaxed);
+        }
+        self.is_armed = false;
+    }
+
+    /// Where `used_event` is: behind the available ring.
+    fn used_event(&self) -> usize {
+        self.layout.avail + 4 + 2 * usize::from(self.size)
     }
 
     fn kill(&mut self, fault: RingFault) -> RingFault {

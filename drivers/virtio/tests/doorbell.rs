@@ -5,7 +5,7 @@ use std::cell::Cell;
 use virtio::virtio_drivers::transport::mmio::VirtIOHeader;
 use virtio::virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 use virtio::virtio_drivers::{BufferDirection, Hal, PhysAddr};
-use virtio::{Doorbells, MmioDoorbells, PciDoorbells};
+use virtio::{Doorbells, Message, MmioDoorbells, PciDoorbells};
 
 /// Where the device's BAR 4 is.
 const BAR: u64 = (BAR_HIGH as u64) << 32 | BAR_LOW as u64;
@@ -18,6 +18,8 @@ thread_local! {
     static REGISTERS: Cell<NonNull<u32>> = Cell::new(
         NonNull::from(Box::leak(Box::new([0_u32; WORDS]))).cast()
     );
+    /// What was written last to configuration space.
+    static WRITTEN: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 fn register(at: usize) -> NonNull<u16> {
@@ -62,7 +64,8 @@ unsafe impl Hal for Window {
 struct Config([u32; 64]);
 
 impl Config {
-    /// As QEMU lays it out: common configuration at 0, notification area at 0x3000.
+    /// As QEMU lays it out: common configuration at 0, notification area at 0x3000; four interrupts,
+    /// in the same window at 0x2000 (QEMU has them in one of their own).
     fn good() -> Self {
         let mut words = [0; 64];
         words[0x34 / 4] = 0x98;
@@ -78,7 +81,7 @@ impl Config {
         cap(0x84, 0x70, 20, 2, (0x3000, 0x1000), 4);
         cap(0x70, 0x60, 16, 3, (0x1000, 0x1000), 0);
         cap(0x60, 0x40, 16, 1, (0, 0x1000), 0);
-        words[0x98 / 4] = 0x11 | 0x84 << 8;
+        (words[0x98 / 4], words[0x9c / 4]) = (0x11 | 0x84 << 8 | 3 << 16, 0x2000 | 4);
         words[0x40 / 4] = 0x05;
         Self(words)
     }
@@ -91,7 +94,7 @@ impl Config {
     fn doorbells(&self) -> Option<PciDoorbells> {
         let function = DeviceFunction { bus: 0, device: 3, function: 0 };
         // SAFETY: `Window` maps the registers behind the BAR.
-        unsafe { PciDoorbells::new::<Window, _>(self, function) }
+        unsafe { PciDoorbells::new::<Window, _>(&mut self.clone(), function) }
     }
 }
 
@@ -99,8 +102,11 @@ impl ConfigurationAccess for Config {
     fn read_word(&self, _: DeviceFunction, at: u8) -> u32 {
         self.0[usize::from(at) / 4]
     }
-    fn write_word(&mut self, _: DeviceFunction, _: u8, _: u32) {
-        panic!("nothing is to be written");
+    fn write_word(&mut self, _: DeviceFunction, at: u8, value: u32) {
+        let at = usize::from(at);
+        assert_eq!(self.0[at / 4] & 0xff, 0x11, "nothing is to be written but how to interrupt");
+        self.0[at / 4] = value;
+        WRITTEN.set(Some(value));
     }
     unsafe fn unsafe_clone(&self) -> Self {
         self.clone()
@@ -151,4 +157,33 @@ fn an_mmio_doorbell_writes_the_queue_to_the_notification_register() {
     let mut doorbells = unsafe { MmioDoorbells::new(header) };
     doorbells.doorbell(7).unwrap().ring();
     assert_eq!((read(0x50), read(0x52)), (7, 0));
+}
+
+#[test]
+fn an_interrupt_goes_where_it_is_aimed() {
+    let mut doorbells = Config::good().doorbells().unwrap();
+    assert_eq!(WRITTEN.get(), Some(0x8003_8411), "interrupts on, none masked as a whole");
+    let mut interrupt = doorbells.interrupt(6, 3).unwrap();
+    assert_eq!((read(0x16), read(0x1a)), (6, 3), "the queue has the interrupt");
+    let entry = || [0, 4, 8, 12].map(|at| read(0x2000 + 3 * 16 + at));
+    assert_eq!(entry(), [0; 4], "nothing is written before");
+    let message = Message { address: 0xfee0_1000, data: 0xf0 };
+    interrupt.aim(message);
+    assert_eq!(entry(), [0x1000, 0, 0xf0, 0], "and it is not masked");
+    // The same again costs nothing.
+    write(0x2000 + 3 * 16 + 8, 0xaa);
+    interrupt.aim(message);
+    assert_eq!(entry()[2], 0xaa);
+    interrupt.aim(Message { address: 0xfee0_2000, data: 0xf0 });
+    assert_eq!(entry(), [0x2000, 0, 0xf0, 0]);
+}
+
+#[test]
+fn an_interrupt_that_is_not_there_is_not_given() {
+    let good = Config::good();
+    assert!(good.doorbells().unwrap().interrupt(0, 4).is_none(), "the table has four");
+    let none = good.clone().with(0x98, 0x05 | 0x84 << 8);
+    assert!(none.doorbells().unwrap().interrupt(0, 0).is_none(), "no table");
+    let unplaced = good.with(0x9c, 0x2000 | 2);
+    assert!(unplaced.doorbells().unwrap().interrupt(0, 0).is_none(), "a window without address");
 }

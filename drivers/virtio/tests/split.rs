@@ -186,6 +186,42 @@ fn without_event_index_the_flags_decide() {
 }
 
 #[test]
+fn an_armed_queue_asks_for_one_interrupt() {
+    for features in [0, feature::EVENT_IDX] {
+        let has_event_idx = features != 0;
+        let (mut queue, device, _transport, dma) = ring(4, features);
+        let (_, driver_area, _) = queue.device_addresses();
+        let peek = |at: u64| u16::from_le_bytes(dma.peek(driver_area + at));
+        // §2.7.7: by the flag, or when `used_event` lies within what was added (§2.7.10).
+        let is_due = |old: u16, new: u16| match has_event_idx {
+            false => peek(0) & 1 == 0,
+            true => new.wrapping_sub(peek(4 + 2 * 4)).wrapping_sub(1) < new.wrapping_sub(old),
+        };
+        for index in (0..=u16::MAX).chain(0..100) {
+            queue.add_one(written(0x1000, 8)).unwrap();
+            let _ = queue.publish();
+            assert!(!is_due(index, index.wrapping_add(1)), "not armed");
+            assert!(queue.arm(), "nothing is back");
+            assert!(is_due(index, index.wrapping_add(1)), "armed");
+            let chain = device.pop(0).unwrap();
+            device.push(0, &chain, 0);
+            assert!(!queue.arm(), "one is back, perhaps without an interrupt");
+            assert!(queue.pop().unwrap().is_some());
+            assert_eq!(queue.pop(), Ok(None));
+        }
+        let chain = {
+            queue.add_one(written(0x1000, 8)).unwrap();
+            let _ = queue.publish();
+            device.pop(0).unwrap()
+        };
+        device.misbehave(0, Hostile::BadId);
+        device.push(0, &chain, 0);
+        assert!(queue.pop().is_err());
+        assert!(!queue.arm(), "a dead queue wakes nobody");
+    }
+}
+
+#[test]
 fn every_hostile_device_is_caught_and_the_queue_stays_dead() {
     let cases = [
         (Hostile::BadId, RingFault::BadId),

@@ -1,7 +1,7 @@
 //! The local interrupt controller (Intel SDM 3A ch. 11): who I am, messages between CPUs, a timer.
 //!
-//! Both register sets are spoken: x2APIC (registers) where there is one, else xAPIC (memory). No
-//! device interrupt is routed anywhere: devices are polled. The old 8259 pair is silenced, with its
+//! Both register sets are spoken: x2APIC (registers) where there is one, else xAPIC (memory).
+//! Devices are polled; the only interrupts of theirs are messages that end a wait. The old 8259 pair is silenced, with its
 //! vectors moved clear of the exceptions for the spurious interrupt it may still raise.
 
 use core::ptr;

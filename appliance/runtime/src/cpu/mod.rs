@@ -127,6 +127,16 @@ pub fn wake(number: usize) {
     }
 }
 
+/// What a device writes where to end the [`wait`] of the executing CPU (Intel SDM 3A §11.11), if it can.
+#[must_use]
+pub fn wake_message() -> Option<(u64, u32)> {
+    /// The interrupt controllers' window; the destination's id stands in bits 12 to 19.
+    const WINDOW: u64 = 0xfee0_0000;
+    // Ids beyond need interrupt remapping; 255 is all of them.
+    let id = u8::try_from(apic::id()).ok().filter(|id| *id != u8::MAX)?;
+    Some((WINDOW | u64::from(id) << 12, u32::from(trap::VECTOR_WAKE)))
+}
+
 /// The started CPUs.
 fn all() -> impl Iterator<Item = &'static Cpu> {
     CPUS.iter().filter_map(|slot| {

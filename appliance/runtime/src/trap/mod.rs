@@ -12,7 +12,7 @@ pub(crate) use self::table::{fill_table, load_table};
 use crate::cpu::apic;
 use crate::{io, panic};
 
-/// Ends a wait, sent by another CPU.
+/// Ends a wait, sent by another CPU or a device.
 pub(crate) const VECTOR_WAKE: u8 = 0xf0;
 /// Ends a wait, sent by this CPU's timer.
 pub(crate) const VECTOR_TIMER: u8 = 0xf1;
