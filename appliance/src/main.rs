@@ -27,6 +27,7 @@ mod console_port;
 mod devices;
 mod disk;
 mod dma;
+mod rest;
 mod switching;
 
 /// All memory that is not the image's own.

@@ -7,19 +7,19 @@
 //!
 //! # Processors
 //! With one, control and polling bodies alternate on it. With more, the boot processor has the
-//! control body and each other one a polling body.
+//! control body and each other one a polling body. How they rest: [`crate::rest`].
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use netdev::Netdev;
+use netdev::{Netdev, Wake};
 use packet::{Pool, PoolConfig, PoolError, Region};
 use runtime::{console, cpu, entropy, memory, power, time};
 use seed::BootConfig;
 use spin::mutex::Mutex;
-use switch::{ByteChannel, DatabaseParts, Machine, Pmd, SeedRefused, Switch, SwitchParts};
+use switch::{ByteChannel, Control, DatabaseParts, Machine, Pmd, SeedRefused, Switch, SwitchParts};
 use sync::time::Nanos;
 use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
@@ -30,6 +30,7 @@ use crate::console_port::BytePort;
 use crate::devices::Device;
 use crate::disk::{Disk, SERIAL};
 use crate::dma::DeviceMemory;
+use crate::rest::{self, Rest, Work};
 
 /// Shortest rings that a boot gives: less would lose whole bursts.
 const MIN_RING: usize = 128;
@@ -37,10 +38,6 @@ const MIN_RING: usize = 128;
 const MAX_RING: usize = 1024;
 /// Jumbo buffers, at the least and at the most.
 const JUMBO: core::ops::RangeInclusive<usize> = 64..=1024;
-/// A body that had nothing to do for so long lets its processor rest between rounds.
-const RESTLESS: Nanos = Nanos::from_millis(2);
-/// How long it rests.
-const REST_NS: u64 = 20_000;
 /// Bytes of the log moved to the serial line in one round of the control body.
 const LOG_BYTES: usize = 16;
 
@@ -95,7 +92,7 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
 
 /// Runs the switch on all processors; ends by switching the machine off.
 pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
-    let Switch { mut control, mut pmds } = switch;
+    let Switch { control, mut pmds } = switch;
     if cpu::count() > 1 {
         let dealt = core::mem::take(&mut pmds);
         pmds.extend((1..).zip(dealt).filter_map(|(number, pmd)| start(number, pmd, harm)));
@@ -103,11 +100,12 @@ pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
     *OWN.lock() = pmds;
     log::info!("ready {} us after power on", now().as_micros());
     harm.do_on(0);
-    let mut idle = Idle::default();
+    let mut boot = BootProcessor { control };
+    let mut rest = Rest::new(0);
     loop {
-        let mut worked = poll_own();
-        worked |= control.poll(now());
-        worked |= console::flush(LOG_BYTES);
+        rest.round(&mut boot);
+        let control = &mut boot.control;
+        rest::set_longest(control.longest_rest());
         if control.wants_exit() {
             // The answer to the one who asked leaves first.
             for _ in 0..100 {
@@ -117,7 +115,31 @@ pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
             console::flush_all();
             power::off();
         }
-        idle.after_round(worked);
+    }
+}
+
+/// The control body and, with one processor, the polling bodies too.
+struct BootProcessor {
+    control: Control,
+}
+
+impl Work for BootProcessor {
+    fn round(&mut self) -> bool {
+        let mut worked = poll_own();
+        worked |= self.control.poll(now());
+        worked |= console::flush(LOG_BYTES);
+        worked
+    }
+
+    fn arm(&mut self, wake: Wake) -> bool {
+        OWN.try_lock().is_some_and(|mut own| own.iter_mut().all(|pmd| pmd.arm(wake)))
+            && self.control.arm(wake)
+    }
+
+    fn rested(&mut self, time: Nanos) {
+        if let Some(mut own) = OWN.try_lock() {
+            own.iter_mut().for_each(|pmd| pmd.rested(time));
+        }
     }
 }
 
@@ -139,35 +161,31 @@ fn start(number: usize, pmd: Pmd, harm: Harm) -> Option<Pmd> {
 }
 
 /// What a polling processor does, for ever.
-fn poll(mut pmd: Pmd, harm: Harm, number: usize) -> ! {
+fn poll(pmd: Pmd, harm: Harm, number: usize) -> ! {
     harm.do_on(number);
-    let mut idle = Idle::default();
+    let mut processor = PollingProcessor { pmd };
+    let mut rest = Rest::new(number);
     loop {
-        let worked = pmd.poll(now());
-        idle.after_round(worked);
+        rest.round(&mut processor);
     }
 }
 
-/// Rest for a processor without work: none at first, then short sleeps, so that an idle switch does
-/// not heat its host while the first frame after a pause waits microseconds at the most.
-#[derive(Default)]
-struct Idle {
-    since: Option<Nanos>,
+/// A polling body alone.
+struct PollingProcessor {
+    pmd: Pmd,
 }
 
-impl Idle {
-    fn after_round(&mut self, worked: bool) {
-        if worked {
-            self.since = None;
-            return;
-        }
-        let now = now();
-        let since = *self.since.get_or_insert(now);
-        if now.saturating_sub(since) > RESTLESS {
-            cpu::wait(REST_NS);
-        } else {
-            cpu::pause();
-        }
+impl Work for PollingProcessor {
+    fn round(&mut self) -> bool {
+        self.pmd.poll(now())
+    }
+
+    fn arm(&mut self, wake: Wake) -> bool {
+        self.pmd.arm(wake)
+    }
+
+    fn rested(&mut self, time: Nanos) {
+        self.pmd.rested(time);
     }
 }
 

@@ -31,7 +31,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use datapath::{Dpif, DropReason, PortNo, Upcall, UpcallReason};
 use flow::EtherAddr;
-use netdev::Netdev;
+use netdev::{Netdev, Wake};
 use ofproto::{Bridge, BridgeConfig};
 use packet::Pool;
 use sync::spsc::Consumer;
@@ -213,6 +213,16 @@ impl Control {
         let Self { bridges, dpif, .. } = self;
         let mut members = bridges.iter_mut();
         members.find(|m| m.bridge.name() == name).map(|member| change(&mut member.bridge, dpif))
+    }
+
+    /// Asks the management NIC to wake this core at its next frame; `false` when it cannot or has frames.
+    pub fn arm(&mut self, wake: Wake) -> bool {
+        self.network.as_mut().is_none_or(|network| network.stack.arm(wake))
+    }
+
+    /// How long cores without work may rest at once: `pmd-sleep-max`.
+    pub fn longest_rest(&self) -> Nanos {
+        Nanos::from_micros(self.dpif.config().pmd_sleep_max_us.into())
     }
 
     /// A unixctl client asked for the end, and has its answer.

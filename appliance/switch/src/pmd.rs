@@ -25,7 +25,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Command, DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
-use netdev::{RxQueue, RxStats};
+use netdev::{RxQueue, RxStats, Wake};
 use ofproto::{Declined, InlineTranslator};
 use packet::Batch;
 use sync::spsc::Consumer;
@@ -118,6 +118,20 @@ impl Pmd {
         self.counted = self.outlet.cycles();
         self.outlet.core().cycles.round(worked, self.counted.wrapping_sub(began));
         worked
+    }
+
+    /// Asks every receive queue to wake this core at its next frame; `false` when one of them cannot, or
+    /// has frames. What comes by rings is for the caller to see: it polls once more before it rests.
+    pub fn arm(&mut self, wake: Wake) -> bool {
+        let mut alive = self.ingress.iter_mut().filter(|ingress| !ingress.dead);
+        alive.all(|ingress| ingress.queue.arm(wake))
+    }
+
+    /// Counts a rest of the core.
+    pub fn rested(&mut self, time: Nanos) {
+        let cycles = &self.outlet.core().cycles;
+        cycles.rests.add(1);
+        cycles.rested_us.add(time.as_micros());
     }
 
     /// A burst of each receive queue through the datapath, of those whose turn it is.

@@ -32,6 +32,7 @@ fn expected(key: &str) -> &'static str {
         "pmd-perf-metrics" => "true or false",
         "max-subtables" => "a number of masks from 1 to 256",
         "max-megaflows" => "a number of megaflows from 1 to 4000000",
+        "pmd-sleep-max" => "a number of us from 0 to 10000",
         _ => "a number from 0 to 4294967295",
     }
 }
@@ -109,6 +110,7 @@ impl Settings {
             ("max-subtables", datapath.max_subtables.to_string()),
             ("max-megaflows", datapath.max_megaflows.to_string()),
             ("pmd-perf-metrics", datapath.pmd_perf_metrics.to_string()),
+            ("pmd-sleep-max", datapath.pmd_sleep_max_us.to_string()),
             (SELF_CHECK, self_check_one_in.to_string()),
         ]);
         all.sort_unstable();
@@ -208,11 +210,15 @@ mod tests {
         for (key, value, said) in cases {
             assert_eq!(settings.set(key, value), Err(said.to_string()), "{key}={value}");
         }
-        let bounds = [("max-subtables", "1", "256"), ("max-megaflows", "1", "4000000")];
-        for (key, least, most) in bounds {
+        let bounds = [
+            ("max-subtables", "1", "256", "0"),
+            ("max-megaflows", "1", "4000000", "0"),
+            ("pmd-sleep-max", "0", "10000", "10001"),
+        ];
+        for (key, least, most, beyond) in bounds {
             assert_eq!(settings.set(key, least), Ok(()), "{key}");
             assert_eq!(settings.set(key, most), Ok(()), "{key}");
-            let text = settings.set(key, "0").unwrap_err();
+            let text = settings.set(key, beyond).unwrap_err();
             assert!(text.ends_with(&format!("from {least} to {most}")), "{text}");
         }
     }

@@ -19,6 +19,9 @@ pub struct DatapathConfig {
     pub max_megaflows: usize,
     /// `pmd-perf-metrics`: whether cycles are counted stage by stage.
     pub pmd_perf_metrics: bool,
+    /// `pmd-sleep-max`: how long a core without work rests at once, in microseconds, up to
+    /// [`DatapathConfig::MAX_SLEEP_US`]; 0 is not at all. Obeyed by whoever runs the cores' loops.
+    pub pmd_sleep_max_us: u32,
 }
 
 /// Why a value was not taken.
@@ -38,6 +41,7 @@ impl Default for DatapathConfig {
             max_subtables: census::DEFAULT_LIMIT,
             max_megaflows: TableLimits::default().flows,
             pmd_perf_metrics: false,
+            pmd_sleep_max_us: Self::DEFAULT_SLEEP_US,
         }
     }
 }
@@ -46,9 +50,21 @@ impl DatapathConfig {
     /// The most megaflows that a core can be told to hold.
     pub const MAX_MEGAFLOWS: usize = 4_000_000;
 
+    /// The longest rest that can be asked for, as in Open vSwitch.
+    pub const MAX_SLEEP_US: u32 = 10_000;
+    /// Open vSwitch does not rest by default, as its rests last while packets wait. Here the first frame
+    /// ends them.
+    const DEFAULT_SLEEP_US: u32 = 4000;
+
     /// Every key that [`Self::set`] knows.
-    pub const KEYS: [&str; 5] =
-        ["emc-insert-inv-prob", "smc-enable", "max-subtables", "max-megaflows", "pmd-perf-metrics"];
+    pub const KEYS: [&str; 6] = [
+        "emc-insert-inv-prob",
+        "smc-enable",
+        "max-subtables",
+        "max-megaflows",
+        "pmd-perf-metrics",
+        "pmd-sleep-max",
+    ];
 
     /// Turns the knob `key` to `value`, both as text in `other_config`.
     ///
@@ -66,6 +82,10 @@ impl DatapathConfig {
             "max-subtables" => self.max_subtables = within(value, 1..=census::MAX_LIMIT)?,
             "max-megaflows" => self.max_megaflows = within(value, 1..=Self::MAX_MEGAFLOWS)?,
             "pmd-perf-metrics" => self.pmd_perf_metrics = boolean(value)?,
+            "pmd-sleep-max" => {
+                let us = value.parse().ok().filter(|us| *us <= Self::MAX_SLEEP_US);
+                self.pmd_sleep_max_us = us.ok_or(bad)?;
+            }
             _ => return Err(ConfigError::UnknownKey),
         }
         Ok(())
@@ -83,6 +103,7 @@ impl DatapathConfig {
             "max-subtables" => self.max_subtables = default.max_subtables,
             "max-megaflows" => self.max_megaflows = default.max_megaflows,
             "pmd-perf-metrics" => self.pmd_perf_metrics = default.pmd_perf_metrics,
+            "pmd-sleep-max" => self.pmd_sleep_max_us = default.pmd_sleep_max_us,
             _ => return Err(ConfigError::UnknownKey),
         }
         Ok(())
@@ -111,7 +132,7 @@ mod tests {
 
     #[test]
     fn knobs_turn_by_name_and_back() {
-        let values = ["1", "true", "17", "1000000", "true"];
+        let values = ["1", "true", "17", "1000000", "true", "10000"];
         let mut config = DatapathConfig::default();
         for (key, value) in DatapathConfig::KEYS.into_iter().zip(values) {
             assert_eq!(config.set(key, value), Ok(()), "{key}");
@@ -122,6 +143,7 @@ mod tests {
             max_subtables: 17,
             max_megaflows: 1_000_000,
             pmd_perf_metrics: true,
+            pmd_sleep_max_us: 10_000,
         };
         assert_eq!(config, expected);
         for key in DatapathConfig::KEYS {
@@ -130,6 +152,7 @@ mod tests {
         }
         assert_eq!(config.set("max-subtables", "0"), Err(ConfigError::BadValue));
         assert_eq!(config.set("max-subtables", "257"), Err(ConfigError::BadValue));
+        assert_eq!(config.set("pmd-sleep-max", "10001"), Err(ConfigError::BadValue));
         assert_eq!(config.set("flow-limit", "1"), Err(ConfigError::UnknownKey));
         assert_eq!(config, expected, "what is refused changes nothing");
         for key in DatapathConfig::KEYS {

@@ -68,6 +68,10 @@ pub struct Cycles {
     pub busy: Counter,
     /// Cycles of idle rounds.
     pub idle: Counter,
+    /// Rests after a round without work.
+    pub rests: Counter,
+    /// Microseconds of those rests.
+    pub rested_us: Counter,
     /// Cycles by stage, while they are counted.
     by_stage: [Counter; Stage::ALL.len()],
     /// Packets, passes of recirculated ones included, whose stages were counted.

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const OFFER_EVERY: Duration = Duration::from_micros(500);
 
 /// A broadcast of a local experimental type (IEEE 802 EtherType 0x88b5), 60 bytes.
-fn broadcast() -> Vec<u8> {
+pub(crate) fn broadcast() -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 0, 0x99, 0x88, 0xb5]);
     frame.resize(60, 0);
@@ -23,13 +23,13 @@ fn broadcast() -> Vec<u8> {
 }
 
 /// A data port whose other end is ours.
-struct Port {
-    ours: UnixDatagram,
-    guest: PathBuf,
+pub(crate) struct Port {
+    pub(crate) ours: UnixDatagram,
+    pub(crate) guest: PathBuf,
 }
 
 impl Port {
-    fn add(vm: &mut Vm, dir: &Path, k: u8) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn add(vm: &mut Vm, dir: &Path, k: u8) -> Result<Self, Box<dyn Error>> {
         let (local, remote) = (dir.join(format!("vm{k}")), dir.join(format!("us{k}")));
         let ours = UnixDatagram::bind(&remote)?;
         ours.set_nonblocking(true)?;

@@ -4,6 +4,7 @@
 mod boot;
 mod control;
 mod daemon;
+mod idle;
 mod machine;
 mod rate;
 mod report;
@@ -27,7 +28,7 @@ struct Options {
     /// Boots per figure; the median is printed.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     runs: u16,
-    /// Seconds of traffic for the rate.
+    /// Seconds of traffic for the rate, and of idleness.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Write the figures to this file as JSON, too.
@@ -52,6 +53,7 @@ enum Case {
     Size,
     Boot,
     Memory,
+    Idle,
     Rate,
 }
 
@@ -85,6 +87,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if wants(Case::Memory) {
         boot::memory(&machine, 4, 64, &mut report)?;
         boot::memory(&machine, 16, 128, &mut report)?;
+    }
+    if wants(Case::Idle) {
+        idle::rest(&machine, options.seconds, &mut report)?;
     }
     if wants(Case::Rate) {
         rate::vhost_user(&machine, options.seconds, &mut report)?;

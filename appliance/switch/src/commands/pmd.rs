@@ -122,6 +122,10 @@ fn perf(read: &Reading, micros: u64) -> String {
     line("- idle iterations:", read.idle_rounds, &idle);
     let busy = format!("({:5.1} % of used cycles)", percent(read.busy, cycles));
     line("- busy iterations:", read.busy_rounds, &busy);
+    let rests = format!("({:5.1} % of iterations)", percent(read.rests, rounds));
+    line("- sleep iterations:", read.rests, &rests);
+    let rested = format!("({:3.0} us/iteration avg.)", per(read.rested_us, read.rests));
+    line("Sleep time (us):", read.rested_us, &rested);
     let n = read.rx_packets;
     let cost = read.busy.checked_div(n).unwrap_or(0);
     line("Rx packets:", n, &format!("({} Kpps, {cost} cycles/pkt)", kilo(n)));

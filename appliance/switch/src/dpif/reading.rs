@@ -27,6 +27,8 @@ pub(crate) struct Reading {
     pub(crate) idle_rounds: u64,
     pub(crate) busy: u64,
     pub(crate) idle: u64,
+    pub(crate) rests: u64,
+    pub(crate) rested_us: u64,
     /// Packets whose stages were measured.
     pub(crate) measured: u64,
     /// Cycles by stage.
@@ -53,6 +55,8 @@ impl Reading {
             idle_rounds: cycles.idle_rounds.get(),
             busy: cycles.busy.get(),
             idle: cycles.idle.get(),
+            rests: cycles.rests.get(),
+            rested_us: cycles.rested_us.get(),
             measured: cycles.measured.get(),
             stages: Stage::ALL.map(|stage| cycles.spent(stage)),
         }
@@ -80,6 +84,8 @@ impl Reading {
             idle_rounds: self.idle_rounds.wrapping_sub(base.idle_rounds),
             busy: self.busy.wrapping_sub(base.busy),
             idle: self.idle.wrapping_sub(base.idle),
+            rests: self.rests.wrapping_sub(base.rests),
+            rested_us: self.rested_us.wrapping_sub(base.rested_us),
             measured: self.measured.wrapping_sub(base.measured),
             stages,
         }

@@ -16,7 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use netdev::{QueueFault, QueuePair};
+use netdev::{QueueFault, QueuePair, Wake};
 use nic::Nic;
 use packet::PoolCache;
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
@@ -236,6 +236,11 @@ impl Management {
         self.follow_dhcp();
         self.follow_connections();
         worked
+    }
+
+    /// Asks for a wake at the next frame; `false` when the NIC cannot, or has frames.
+    pub fn arm(&mut self, wake: Wake) -> bool {
+        self.nic.arm(wake)
     }
 
     /// When [`Management::poll`] wants to be called at the latest.

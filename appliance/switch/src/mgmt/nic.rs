@@ -6,7 +6,7 @@
 //! sends later. Nothing here is on the forwarding path.
 
 use alloc::vec::Vec;
-use netdev::{QueueFault, QueuePair};
+use netdev::{QueueFault, QueuePair, Wake};
 use packet::{Batch, Packet, PoolCache};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -52,6 +52,11 @@ impl Nic {
         };
         let sent = queues.tx.transmit(&mut self.outgoing.staged, &mut self.outgoing.cache);
         self.note(sent);
+    }
+
+    /// Whether the next frame will wake a core that rests; nothing comes without queues.
+    pub(super) fn arm(&mut self, wake: Wake) -> bool {
+        self.incoming.is_empty() && self.queues.as_mut().is_none_or(|queues| queues.rx.arm(wake))
     }
 
     /// Frames lost for want of a buffer.
