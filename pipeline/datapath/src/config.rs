@@ -8,8 +8,8 @@ pub struct DatapathConfig {
     /// `emc-insert-inv-prob`: where both places of the exact-match cache are taken, one packet in so
     /// many replaces an entry; 0 turns the cache off.
     pub emc_insert_inv_prob: u32,
-    /// `smc-enable`: whether there is a signature cache behind it. Where it is not said (`auto`) the
-    /// core finds out whether it pays; Open vSwitch has none then.
+    /// `smc-enable`: whether there is a signature cache behind it. With `auto` (ours) the core finds out
+    /// whether it pays.
     pub smc_enable: SmcEnable,
     /// `max-subtables` (ours): masks of one port on one core, beyond which new ones are rounded up; see
     /// [`census`]. From 1 to [`census::MAX_LIMIT`].
@@ -37,7 +37,7 @@ impl Default for DatapathConfig {
     fn default() -> Self {
         Self {
             emc_insert_inv_prob: EmcConfig::default().insert_inv_prob,
-            smc_enable: SmcEnable::Auto,
+            smc_enable: SmcEnable::Off,
             max_subtables: census::DEFAULT_LIMIT,
             max_megaflows: TableLimits::default().flows,
             pmd_perf_metrics: false,

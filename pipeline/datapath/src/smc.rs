@@ -8,8 +8,8 @@
 //! cache holds, and several masks, a packet costs one probe instead of one for every mask.
 //!
 //! # On or off
-//! As `smc-enable` says, or, where it says nothing, as long as packets take more in the megaflow table
-//! than they would here: see [`worth`]. Open vSwitch's is off unless it is turned on.
+//! As `smc-enable` says: off, as in Open vSwitch, unless it is turned on, or is to find out itself (`auto`):
+//! then it is asked as long as packets take more in the megaflow table than they would here, see [`worth`].
 //!
 //! # Why staleness is harmless
 //! What an entry says is believed only after the packet was found to match the megaflow that is in the
@@ -57,11 +57,11 @@ const WAYS: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SmcEnable {
     /// While it pays.
-    #[default]
     Auto,
     /// Always.
     On,
     /// Never.
+    #[default]
     Off,
 }
 
