@@ -315,8 +315,12 @@ impl Output for Outlet {
         self.upcalls.take(upcall)
     }
 
-    fn check(&mut self, check: Check) -> bool {
-        self.upcalls.check(check)
+    fn has_room_for_check(&self) -> bool {
+        self.upcalls.has_room_for_check()
+    }
+
+    fn check(&mut self, check: Check) {
+        self.upcalls.check(check);
     }
 
     fn cycles(&self) -> u64 {

@@ -44,7 +44,7 @@ impl Bench {
             management: None,
             channels: Vec::new(),
             pool: Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }),
-            self_check_one_in: 0,
+            self_check_one_in: 1_000,
             datapath: datapath::DatapathConfig::default(),
             upcalls,
             database: switch::DatabaseParts::default(),

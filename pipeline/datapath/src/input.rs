@@ -204,10 +204,13 @@ impl PmdDatapath {
                 && let (Some(key), Some(packet)) = (self.keys.get(first), group.first())
             {
                 // The first of the group is the packet of `key`. A copy for one of many.
-                let data = packet.data();
-                let frame = data.get(..CHECK_FRAME_BYTES).unwrap_or(data).into();
-                let (flow, ufid) = (key.flow, installed.megaflow.ufid);
-                if !executor.out.check(Check { flow, ufid, core: self.core, frame }) {
+                if executor.out.has_room_for_check() {
+                    let data = packet.data();
+                    let frame = data.get(..CHECK_FRAME_BYTES).unwrap_or(data);
+                    let packet = executor.out.cache().from_bytes(frame);
+                    let (flow, ufid) = (key.flow, installed.megaflow.ufid);
+                    executor.out.check(Check { flow, ufid, core: self.core, packet });
+                } else {
                     self.counters.checks_lost.add(1);
                 }
             }

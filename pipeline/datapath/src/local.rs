@@ -354,12 +354,12 @@ impl Output for Surroundings {
         Ok(())
     }
 
-    fn check(&mut self, check: Check) -> bool {
-        let has_room = self.checks.len() < self.upcall_queue_len;
-        if has_room {
-            self.checks.push_back(check);
-        }
-        has_room
+    fn has_room_for_check(&self) -> bool {
+        self.checks.len() < self.upcall_queue_len
+    }
+
+    fn check(&mut self, check: Check) {
+        self.checks.push_back(check);
     }
 
     fn cache(&mut self) -> &mut PoolCache {

@@ -41,11 +41,14 @@ pub trait Output {
     #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
     fn upcall(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)>;
 
-    /// Takes a sample for the self check; `false` if there was no room, which loses only the
-    /// sample.
-    fn check(&mut self, check: Check) -> bool {
-        let _ = check;
+    /// Whether there is room for a sample for the self check.
+    fn has_room_for_check(&self) -> bool {
         false
+    }
+
+    /// Takes a sample for the self check, for which there was room just before.
+    fn check(&mut self, check: Check) {
+        drop(check);
     }
 
     /// The processor's cycle counter, where there is one: only differences count.

@@ -13,7 +13,6 @@
 //! By the control core, over a ring; or on the core where it occurred, if its surroundings keep it
 //! until the burst is done and then call [`PmdDatapath::answer`].
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use flow::{Flow, Mask};
@@ -90,7 +89,7 @@ pub enum PacketInReason {
 
 /// A cache hit picked for the self check: the control core translates `flow` again and compares the
 /// result with the megaflow that was hit.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Check {
     /// The packet's complete flow.
     pub flow: Flow,
@@ -99,8 +98,9 @@ pub struct Check {
     /// On which core.
     pub core: CoreId,
     /// The beginning of the packet, [`CHECK_FRAME_BYTES`] at most, for somebody to inspect if the
-    /// check fails.
-    pub frame: Box<[u8]>,
+    /// check fails. In a buffer of the pool, as a polling core has no other; none if there is none left.
+    /// It is in nobody's account.
+    pub packet: Option<Packet>,
 }
 
 /// Bytes of a packet that go with its check.

@@ -8,6 +8,7 @@
 use crate::bridge::Bridge;
 use crate::same_effect::same_effect;
 use crate::wrong_flow::{FoundBy, WrongFlow};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use datapath::{Actions, Check, Dpif};
@@ -49,7 +50,7 @@ impl Bridge {
         let cached = alloc::format!("{}", Actions::new(cached));
         let right = alloc::format!("{}", Actions::new(&out.actions));
         self.stats.self_check_failed += 1;
-        let Check { flow, ufid, core, frame } = check;
+        let Check { flow, ufid, core, packet } = check;
         self.wrong_flows.push(WrongFlow {
             at: now,
             found_by: FoundBy::SelfCheck,
@@ -58,7 +59,7 @@ impl Bridge {
             flow,
             cached: cached.clone(),
             right: right.clone(),
-            frame,
+            frame: packet.map_or_else(Box::default, |packet| packet.data().into()),
         });
         // If the command queue is full the next sample of this megaflow finds it again.
         let _ = self.evict(slot, dpif);

@@ -17,6 +17,8 @@ use sync::time::Nanos;
 
 /// Misses that a core keeps until the burst is done.
 pub(crate) const PENDING: usize = 256;
+/// Samples for the self check that may wait for the control core.
+const CHECKS: usize = 64;
 /// What a port may send at once before all others, as a part of its rate: a fifth of a second.
 const PROTOCOL_BURST: u32 = 5;
 
@@ -210,10 +212,16 @@ impl Lane {
         }
     }
 
-    /// Takes a sample for the self check; samples never take the room of a packet.
-    pub(crate) fn check(&mut self, check: Check) -> bool {
-        self.ring.room() > self.ring.capacity() / 2
-            && self.ring.push(ToHandler::Check(check)).is_ok()
+    /// Whether there is room for a sample for the self check: where [`CHECKS`] of anything wait, it has
+    /// no place, so samples never take the room of a packet, and few buffers.
+    pub(crate) fn has_room_for_check(&self) -> bool {
+        self.ring.room() + CHECKS > self.ring.capacity()
+    }
+
+    /// Takes a sample, for which there was room just before.
+    pub(crate) fn check(&mut self, check: Check) {
+        // If there was none after all, a sample is lost.
+        drop(self.ring.push(ToHandler::Check(check)));
     }
 
     /// Sends what goes before all others; gives back what does not.

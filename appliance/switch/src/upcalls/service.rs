@@ -17,8 +17,8 @@ use alloc::vec::Vec;
 use datapath::{Check, PortNo, Upcall};
 use sync::spsc::Consumer;
 
-/// Samples for the self check that may wait.
-const MAX_CHECKS: usize = 1024;
+/// Samples for the self check that may wait; each has a buffer of the pool.
+const MAX_CHECKS: usize = 128;
 
 /// The receiving ends of one core's upcalls.
 #[derive(Debug)]

@@ -318,6 +318,9 @@ fn samples_hits_for_the_self_check() {
     let checks = dpif.take_checks();
     assert_eq!(checks.len(), 10);
     assert!(checks.iter().all(|check| check.ufid == ufid && check.flow.tp_src() == 7));
+    let frames = checks.iter().filter_map(|check| check.packet.as_ref());
+    assert_eq!(frames.filter(|packet| packet.data() == udp_frame(7)).count(), 10);
+    assert!(dpif.accounting().holds(), "samples are in nobody's account");
 }
 
 #[test]

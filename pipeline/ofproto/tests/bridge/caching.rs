@@ -221,15 +221,39 @@ fn the_self_check_finds_a_wrong_flow() {
     let ufid = lab.bridge.ukeys().iter().next().unwrap().megaflow.ufid;
     let mut key = flow("dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,dl_type=0x1234");
     key.set_in_port(1 + DP_OFFSET);
-    let check = Check { flow: key, ufid, core: CoreId(0), frame: [1, 2, 3].into() };
-    assert_eq!(lab.bridge.self_check(check.clone(), &mut lab.dpif, lab.now), CheckResult::Same);
+    let pool = packet::Pool::on_heap(packet::PoolConfig { small: 16, jumbo: 0 });
+    let mut cache = packet::PoolCache::new(pool);
+    let mut judge = |lab: &mut Lab, flow, ufid| {
+        let packet = cache.from_bytes(&[0xab, 2, 3]);
+        let check = Check { flow, ufid, core: CoreId(0), packet };
+        lab.bridge.self_check(check, &mut lab.dpif, lab.now)
+    };
+    assert_eq!(judge(&mut lab, key, ufid), CheckResult::Same);
     // An older conclusion is not judged.
     lab.rule(1, "", vec![output(3)]);
-    assert_eq!(lab.bridge.self_check(check.clone(), &mut lab.dpif, lab.now), CheckResult::Stale);
+    assert_eq!(judge(&mut lab, key, ufid), CheckResult::Stale);
     lab.settle();
-    assert_eq!(lab.bridge.self_check(check.clone(), &mut lab.dpif, lab.now), CheckResult::Same);
-    let stray = Check { ufid: datapath::Ufid(7), ..check };
-    assert_eq!(lab.bridge.self_check(stray, &mut lab.dpif, lab.now), CheckResult::Stale);
+    assert_eq!(judge(&mut lab, key, ufid), CheckResult::Same);
+    assert_eq!(judge(&mut lab, key, datapath::Ufid(7)), CheckResult::Stale);
+    // A packet that should not have hit it: the mask is too wide.
+    let mut other = key;
+    other.set_in_port(2 + DP_OFFSET);
+    lab.rule(2, "in_port=2", vec![output(1)]);
+    lab.settle();
+    let CheckResult::Different { cached, right } = judge(&mut lab, other, ufid) else {
+        panic!("it does not see the difference");
+    };
+    assert_eq!((cached, right), ((3 + DP_OFFSET).to_string(), (1 + DP_OFFSET).to_string()));
+    let (kept, n_found) = lab.bridge.wrong_flows();
+    let kept: Vec<_> = kept.collect();
+    assert_eq!((kept.len(), n_found), (1, 1));
+    assert_eq!(
+        (kept[0].ufid, &kept[0].frame[..], &kept[0].flow),
+        (ufid, &[0xab, 2, 3][..], &other)
+    );
+    assert_eq!(lab.bridge.ukeys().len(), 0, "it dies");
+    assert_eq!(lab.bridge.stats().self_check_failed, 1);
+    assert_eq!(lab.ports(1, &ether(1, 2)), [3], "and its packets go on");
 }
 
 #[test]

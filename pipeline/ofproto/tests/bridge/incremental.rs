@@ -100,7 +100,7 @@ fn all_are_true(lab: &mut Lab, packets: &[Flow]) {
         let filled = packets.iter().filter_map(fill);
         for flow in filled.chain([megaflow.key]).collect::<Vec<_>>() {
             let (ufid, core) = (megaflow.ufid, datapath::CoreId(0));
-            let check = Check { flow, ufid, core, frame: [].into() };
+            let check = Check { flow, ufid, core, packet: None };
             let result = lab.bridge.self_check(check, &mut lab.dpif, lab.now);
             assert_eq!(result, CheckResult::Same, "{flow}\n{:?}", megaflow.actions);
         }
