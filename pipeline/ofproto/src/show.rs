@@ -51,10 +51,18 @@ impl Bridge {
             stats.partial_rounds,
             if revalidator.is_paused() { " (paused)" } else { "" }
         );
+        // Of the looks at flows that were older than a change, those at flows that it could touch.
+        let touched = stats.concerned.saturating_mul(1000) / stats.outdated.max(1);
         let _ = writeln!(
             text,
-            "  revalidated   : {} of {} (kept {} modified {} deleted {})",
-            stats.concerned, stats.outdated, stats.kept, stats.modified, stats.deleted
+            "  revalidated   : {} of {} ({}.{} % touched; kept {} modified {} deleted {})",
+            stats.concerned,
+            stats.outdated,
+            touched / 10,
+            touched % 10,
+            stats.kept,
+            stats.modified,
+            stats.deleted
         );
         let _ = writeln!(
             text,
