@@ -50,6 +50,7 @@ pub(super) fn all() -> Vec<Case> {
         case("mega-50", "100,000 megaflows of 50 masks", |terms| {
             hits(terms, neither(), spread(50))
         }),
+        case("mega-1m", "1,000,000 megaflows of 1 mask", million),
         case("upcall-inline", "a new flow with each packet, answered where it comes in", |terms| {
             upcalls(terms, UpcallMode::Callback)
         }),
@@ -58,7 +59,8 @@ pub(super) fn all() -> Vec<Case> {
         }),
         case("storm", "cached traffic of one port while another sends new flows only", storm),
         case("explosion", "cached traffic while the tuple-space explosion comes in", explode),
-        case("memory", "what a cached flow takes", flow_memory),
+        case("memory", "what a cached flow takes", |_| flow_memory(100_000)),
+        case("memory-1m", "what each of a million cached flows takes", |_| flow_memory(1_000_000)),
     ]
 }
 
@@ -86,8 +88,11 @@ fn forward(n_flows: u32) -> Plan {
 /// A megaflow for each of 100,000 sources, of `n_masks` masks. Each destination has a table of its own, in
 /// which a rule looks at other bits of the destination port, and the whole source goes into a register.
 fn spread(n_masks: u32) -> Plan {
-    by_masks(n_masks, 100_000, "move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],output:2")
+    by_masks(n_masks, 100_000, EACH)
 }
+
+/// The source goes into a register, so that each is a megaflow of its own.
+const EACH: &str = "move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],output:2";
 
 /// Few megaflows of 50 masks, so that it pays to ask the exact-match cache first.
 fn behind_masks(n_flows: u32) -> Plan {
@@ -257,9 +262,26 @@ fn explode(terms: &Terms) -> Outcome {
     Ok(figures)
 }
 
-fn flow_memory(_: &Terms) -> Outcome {
+/// As many megaflows as a core is ever configured for.
+fn million(terms: &Terms) -> Outcome {
+    let plan = Plan { datapath: neither(), ..by_masks(1, 1_000_000, EACH) };
+    let (stretches, (n_flows, dump)) = with(plan, |machine| {
+        machine.set_flowing(0, true);
+        machine.warm_up();
+        (terms.stretches(machine), machine.cached())
+    })?;
+    let found = middle(&stretches, |s| percent(s.hits.megaflow, s.packets()));
+    Ok(vec![
+        figure("cycles a packet", middle(&stretches, |s| terms.cycles(s)), "cycles"),
+        figure("found in megaflows", found, "%"),
+        figure("cached flows", n_flows as f64, ""),
+        figure("a full look of the revalidator at them", dump.as_secs_f64() * 1e3, "ms"),
+    ])
+}
+
+fn flow_memory(n_packets: u64) -> Outcome {
     let plan = Plan { upcalls: unlimited(UpcallMode::Callback), ..strangers() };
-    let (bytes, n_flows) = memory(plan, 100_000)?;
+    let (bytes, n_flows) = memory(plan, n_packets)?;
     Ok(vec![
         figure("cached flows", n_flows as f64, ""),
         figure("heap for each, in the datapath and above it", bytes, "bytes"),

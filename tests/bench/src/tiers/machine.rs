@@ -18,7 +18,9 @@ use sync::time::Nanos;
 /// Rounds between two looks at the clock for the end.
 const ROUNDS: u32 = 64;
 /// Longest time to wait for caches to fill.
-const WARM_UP: Duration = Duration::from_secs(30);
+const WARM_UP: Duration = Duration::from_secs(60);
+/// Megaflows that a core may hold, and a bridge: one port alone may have a million, which is 8/9 of it.
+const MOST_FLOWS: usize = 1_125_000;
 
 /// What is built.
 #[derive(Debug, Default)]
@@ -131,6 +133,15 @@ impl Machine<'_> {
         }
     }
 
+    /// Cached flows, and how long the last full look of the revalidator at them took.
+    pub(crate) fn cached(&self) -> (usize, Duration) {
+        let mut control = self.control.lock().expect("the control thread lives");
+        control.configure(|bridge, _| {
+            let took = bridge.revalidator().last_duration();
+            (bridge.ukeys().len(), Duration::from_nanos(took.as_nanos()))
+        })
+    }
+
     fn now(&self) -> Totals {
         let control = self.control.lock().expect("the control thread lives");
         let stats = control.upcall_stats(PortNo(1));
@@ -169,7 +180,7 @@ fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
         // What is cached stays so.
         bridge: ofproto::BridgeConfig {
             fail_mode: ofproto::FailMode::Secure,
-            flow_limit: 1_000_000,
+            flow_limit: MOST_FLOWS,
             max_idle: Nanos::from_secs(600),
             ..Default::default()
         },
@@ -181,7 +192,7 @@ fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }),
         self_check_one_in: 0,
-        datapath: DatapathConfig { max_megaflows: 1_000_000, ..datapath },
+        datapath: DatapathConfig { max_megaflows: MOST_FLOWS, ..datapath },
         upcalls,
         database: switch::DatabaseParts::default(),
         random: 7,
@@ -190,7 +201,7 @@ fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
     };
     let mut switch = Switch::new(parts, Nanos::ZERO);
     // It would grow to that by and by.
-    switch.control.configure(|bridge, _| bridge.set_flow_limit(1_000_000));
+    switch.control.configure(|bridge, _| bridge.set_flow_limit(MOST_FLOWS));
     for text in &rules {
         let flow_mod = openflow::text::parse_flow(text, FlowModCommand::Add)
             .map_err(|why| format!("{text}: {why}"))?;
