@@ -151,7 +151,11 @@ pub(crate) fn totals(control: &Control) -> Vec<(String, u64)> {
     }
     for reason in DropReason::ALL {
         let ports = control.ports.iter();
-        let n = ports.map(|(port, ..)| control.dpif.port_stats(port).drops.get(reason)).sum();
+        let of_ports = ports.map(|(port, ..)| control.dpif.port_stats(port).drops.get(reason));
+        // Packets of no port: from a port that is gone, or a controller's.
+        let cores = control.dpif.core_counters();
+        let strays = cores.map(|core| core.stray.read().drops.get(reason));
+        let n = of_ports.chain(strays).fold(0, u64::wrapping_add);
         add(&format!("drop_{}", reason.name().replace('-', "_")), n);
     }
     let mut of = |name: &str, count: fn(&Bridge) -> u64| add(name, control.bridges.sum(count));
@@ -171,6 +175,7 @@ pub(crate) fn totals(control: &Control) -> Vec<(String, u64)> {
     of("upcall_flow_limit_scaled", |b| b.revalidator().stats().limit_scaled);
     of("upcall_flow_limit_reduced", |b| b.revalidator().stats().limit_reduced);
     of("upcall_flow_limit_grew", |b| b.revalidator().stats().limit_grew);
+    of("ukey_illegal_transition", |b| b.revalidator().stats().illegal_transitions);
     of("revalidate_round", |b| b.revalidator().stats().rounds);
     of("revalidate_partial_round", |b| b.revalidator().stats().partial_rounds);
     of("revalidate_outdated", |b| b.revalidator().stats().outdated);

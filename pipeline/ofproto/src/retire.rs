@@ -39,6 +39,7 @@ impl Bridge {
                 let names = core::mem::take(&mut ukey.names);
                 self.release_names(&names, now);
                 ukey.transition(UkeyState::Deleted);
+                self.reval.stats.illegal_transitions += u64::from(ukey.n_refused());
             }
         }
         self.pass_fences(dpif);

@@ -123,6 +123,8 @@ pub struct RevalidatorStats {
     pub sampled: u64,
     /// Of these, those that were wrong: revalidation had missed them.
     pub sampled_wrong: u64,
+    /// Ukeys that were to go where no edge of their life leads, counted at its end: bugs.
+    pub illegal_transitions: u64,
     /// Batches looked at while there were as many flows as the limit, or more.
     pub limit_hit: u64,
     /// Batches looked at while there were more than twice as many.

@@ -3,14 +3,15 @@
 //! # Life
 //! ```text
 //! Created --> Visible --> Operational --> Evicting --> Evicted --> Deleted
-//!    |           |                           ^
-//!    +-----------+------ put refused ------> Deleted
+//!                |                           ^
+//!                +---------------------------+
 //! ```
 //! A ukey is *created* with its translation, *visible* once the map holds it, *operational* once
-//! its core said that the megaflow is installed, *evicting* from the command to remove it until a
-//! fence says that no packet can hit it any more, *evicted* when its last packets are credited, and
+//! its core said that the megaflow is installed, *evicting* from the command to remove it (or from the
+//! core's word that it does not have it) until a fence says that no packet can hit it any more, *evicted* when its last packets are credited, and
 //! *deleted* when nothing refers to it. [`Ukey::transition`] is the one place where states change;
-//! an edge that is not drawn is refused and counted.
+//! an edge that is not drawn is refused and counted
+//! ([`illegal_transitions`](crate::RevalidatorStats::illegal_transitions)), which no test survives.
 //!
 //! # Exactly once
 //! A packet that missed is credited by the handler. A packet that hit is counted by the megaflow,
@@ -84,7 +85,6 @@ impl UkeyState {
         matches!(
             (self, next),
             (Created, Visible)
-                | (Created | Visible, Deleted)
                 | (Visible, Operational)
                 | (Visible | Operational, Evicting)
                 | (Evicting, Evicted)
@@ -112,6 +112,8 @@ pub struct Ukey {
     /// When it was made.
     pub created: Nanos,
     state: UkeyState,
+    /// Transitions that were refused.
+    n_refused: u8,
     /// Whom its packets are credited to.
     pub(crate) credits: Box<[Credit]>,
     /// What its conclusion depends on.
@@ -142,6 +144,7 @@ impl Ukey {
             megaflow,
             created: now,
             state: UkeyState::Created,
+            n_refused: 0,
             credits,
             deps,
             seq,
@@ -161,11 +164,17 @@ impl Ukey {
     /// Goes on to `next`; `false`, and nothing happens, if there is no such edge.
     pub(crate) fn transition(&mut self, next: UkeyState) -> bool {
         let may = self.state.may_become(next);
-        debug_assert!(may, "{:?} to {next:?}", self.state);
         if may {
             self.state = next;
+        } else {
+            self.n_refused = self.n_refused.saturating_add(1);
         }
         may
+    }
+
+    /// How often it was to go where no edge leads: a bug, each time.
+    pub(crate) fn n_refused(&self) -> u8 {
+        self.n_refused
     }
 
     pub(crate) fn stats(&self) -> &FlowStats {
@@ -203,14 +212,29 @@ impl Ukey {
 #[cfg(test)]
 mod tests {
     use super::UkeyState::{Created, Deleted, Evicted, Evicting, Operational, Visible};
+    use super::*;
+    use flow::{Flow, Mask};
+
+    #[test]
+    fn an_edge_that_is_not_drawn_is_refused_and_counted() {
+        let megaflow = Arc::new(Megaflow::new(&Flow::ZERO, Mask::ZERO, [].into()));
+        let (deps, names) = (Deps::default(), Names::default());
+        let mut ukey = Ukey::new(CoreId(0), megaflow, [].into(), deps, 0, names, Nanos::ZERO);
+        assert!(!ukey.transition(Operational) && !ukey.transition(Deleted));
+        assert_eq!((ukey.state(), ukey.n_refused()), (Created, 2));
+        for next in [Visible, Operational, Evicting, Evicted, Deleted] {
+            assert!(ukey.transition(next));
+            assert_eq!(ukey.state(), next);
+        }
+        assert!(!ukey.transition(Visible));
+        assert_eq!(ukey.n_refused(), 3);
+    }
 
     #[test]
     fn only_the_drawn_edges_exist() {
         let states = [Created, Visible, Operational, Evicting, Evicted, Deleted];
         let edges = [
             (Created, Visible),
-            (Created, Deleted),
-            (Visible, Deleted),
             (Visible, Operational),
             (Visible, Evicting),
             (Operational, Evicting),

@@ -218,6 +218,7 @@ impl Drop for Lab {
             let n_installed = self.dpif.pmd().n_megaflows();
             assert_eq!(self.bridge.ukeys().len(), n_installed, "a megaflow without ukey");
             assert!(self.bridge.ukeys().iter().all(|ukey| ukey.core == CoreId(0)));
+            assert_eq!(self.bridge.revalidator().stats().illegal_transitions, 0);
         }
     }
 }

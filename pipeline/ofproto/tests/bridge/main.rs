@@ -25,6 +25,7 @@ mod shortage;
 mod soundness;
 mod timeouts;
 mod tracing;
+mod ukeys;
 mod unwildcarding;
 mod vlans;
 

@@ -23,8 +23,8 @@ enum Waiting {
 }
 
 /// A datapath behind a ring.
-struct Behind {
-    inner: LocalDpif,
+pub(crate) struct Behind {
+    pub(crate) inner: LocalDpif,
     ring: VecDeque<Waiting>,
     fence: u64,
     passed: u64,
@@ -122,7 +122,7 @@ impl Dpif for Behind {
 
 /// What happens next.
 #[derive(Clone, Debug)]
-enum Event {
+pub(crate) enum Event {
     /// A frame of this station comes in.
     Frame(u8),
     /// The first waiting upcall is answered by the control core.
@@ -154,18 +154,18 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-struct World {
-    bridge: Bridge,
+pub(crate) struct World {
+    pub(crate) bridge: Bridge,
     translator: InlineTranslator,
-    dpif: Behind,
-    now: Nanos,
+    pub(crate) dpif: Behind,
+    pub(crate) now: Nanos,
     n_sent: u64,
     /// Packets of rules that are gone, as their removal was reported.
     n_removed: u64,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Nanos::from_secs(1);
         let config = BridgeConfig { fail_mode: FailMode::Secure, ..BridgeConfig::default() };
         let mut bridge = Bridge::new(config, now);
@@ -191,7 +191,7 @@ impl World {
         Self { bridge, translator, dpif, now, n_sent: 0, n_removed: 0 }
     }
 
-    fn happen(&mut self, event: &Event) {
+    pub(crate) fn happen(&mut self, event: &Event) {
         match *event {
             Event::Frame(station) => {
                 self.dpif.inner.receive(PortNo(1), &ether(station, 0x77));
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// Answers and takes everything, until all that was changed is in force.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let ticket = self.bridge.sync_point();
         for _ in 0..10_000 {
             for event in [Event::Answer, Event::Take(1), Event::Run] {
@@ -278,6 +278,7 @@ proptest! {
         let counted: u64 = rules.iter().map(|rule| rule.stats().packets()).sum();
         prop_assert_eq!(counted + world.n_removed, world.n_sent);
         prop_assert!(world.dpif.inner.accounting().holds());
+        prop_assert_eq!(world.bridge.revalidator().stats().illegal_transitions, 0);
         // Ukeys of megaflows that are not there are forgotten in the next round.
         let ukeys = world.bridge.ukeys().iter();
         let n_there = ukeys.filter(|ukey| ukey.megaflow.stats.fate() == Fate::Installed).count();
