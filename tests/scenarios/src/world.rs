@@ -227,9 +227,10 @@ impl World {
     fn pump(&mut self) {
         for _ in 0..10_000 {
             for check in self.dpif.take_checks() {
-                let result = self.bridge.self_check(check.clone(), &mut self.dpif, self.now);
+                let flow = check.flow;
+                let result = self.bridge.self_check(check, &mut self.dpif, self.now);
                 if let CheckResult::Different { cached, right } = result {
-                    self.wrong.push(format!("{} does {cached}, not {right}", check.flow));
+                    self.wrong.push(format!("{flow} does {cached}, not {right}"));
                 }
             }
             let Some(upcall) = self.dpif.next_upcall() else { break };
