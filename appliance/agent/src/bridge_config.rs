@@ -19,6 +19,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+pub use ofproto::qos::{QosConfig as QosWanted, QueueSpec as QueueWanted, Rate as RateWanted};
 pub use ofproto::vlan::{PriorityTags, VlanMode};
 pub use openflow::Version;
 
@@ -137,6 +138,8 @@ pub struct PortWanted {
     pub qinq_is_8100: bool,
     /// `other_config:priority-tags`.
     pub priority_tags: PriorityTags,
+    /// What it may send, and its queues (`qos`).
+    pub qos: Option<QosWanted>,
     /// `protected`: protected ports do not reach each other by normal forwarding.
     pub is_protected: bool,
     /// Its interfaces.

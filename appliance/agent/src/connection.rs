@@ -5,6 +5,7 @@ use crate::events::PacketInBucket;
 use crate::monitor::Watch;
 use crate::multipart::{LongReply, Sum};
 use crate::outbox::Outbox;
+use crate::table_features::TableNames;
 use crate::{ConnId, role};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -78,6 +79,8 @@ pub(crate) struct Connection {
     pub(crate) controller_id: u16,
     pub(crate) waiting: Waiting,
     pub(crate) bundles: Bundles,
+    /// A change of tables of which more is to come.
+    pub(crate) table_names: Option<TableNames>,
     pub(crate) watch: Watch,
     /// The last request was a long piece of work: the others have their turn.
     pub(crate) ends_turn: bool,
@@ -115,6 +118,7 @@ impl Connection {
             controller_id: 0,
             waiting: Waiting::No,
             bundles: Bundles::default(),
+            table_names: None,
             watch: Watch::default(),
             ends_turn: false,
             packet_ins: PacketInBucket::full(now),

@@ -272,12 +272,10 @@ pub(crate) fn answer(
             MultipartBody::BundleFeatures(bundle_flags::ATOMIC | bundle_flags::ORDERED)
         }
         MultipartRequest::Queue { port, queue_id } => {
-            queue(port, queue_id, bridge)?;
-            MultipartBody::Queue(Vec::new())
+            MultipartBody::Queue(bridge.queue_stats(port, queue_id, dpif, now)?)
         }
         MultipartRequest::QueueDesc { port, queue_id } => {
-            queue(port, queue_id, bridge)?;
-            MultipartBody::QueueDesc(Vec::new())
+            MultipartBody::QueueDesc(bridge.queue_descs(port, queue_id)?)
         }
         MultipartRequest::Group(id) => {
             let entries = Entries::Groups(bridge.group_stats(id, now));
@@ -305,10 +303,9 @@ pub(crate) fn answer(
             return Ok(());
         }
         MultipartRequest::MeterFeatures => MultipartBody::MeterFeatures(bridge.meter_features()),
-        MultipartRequest::TableFeatures(changes) => {
-            if !changes.is_empty() {
-                // What the tables can do is fixed.
-                return Err(OfErrorKind::TableFeaturesEperm);
+        MultipartRequest::TableFeatures { tables, more } => {
+            if !table_features::change(xid, &tables, more, connection, bridge, version)? {
+                return Ok(());
             }
             // More than fits one message.
             let features = table_features::describe(&bridge.state().tables, version);
@@ -320,17 +317,5 @@ pub(crate) fn answer(
         }
     };
     connection.say(xid, &Message::MultipartReply(MultipartReply { more: false, body }));
-    Ok(())
-}
-
-/// Whether what a request asks for can be told: ports have no queues.
-fn queue(port: OfPort, queue_id: u32, bridge: &Bridge) -> Result<(), OfErrorKind> {
-    let is_all = matches!(port, OfPort::ANY | OfPort::ALL);
-    if !is_all && bridge.state().ports.get(port).is_none() {
-        return Err(OfErrorKind::QueueBadPort);
-    }
-    if queue_id != openflow::QUEUE_ALL {
-        return Err(OfErrorKind::QueueBadQueue);
-    }
     Ok(())
 }

@@ -112,10 +112,9 @@ fn act(
             connection.waiting = Waiting::Barrier(bridge.sync_point(), xid);
         }
         Message::QueueGetConfigRequest(port) => {
-            if bridge.state().ports.get(port).is_none() && port != openflow::OfPort::ANY {
-                return Err(OfErrorKind::QueueBadPort);
-            }
-            let reply = QueueGetConfigReply { port, queues: Vec::new() };
+            let queues = bridge.queue_descs(port, openflow::QUEUE_ALL)?;
+            let queues = queues.into_iter().map(|queue| queue.config).collect();
+            let reply = QueueGetConfigReply { port, queues };
             connection.say(xid, &Message::QueueGetConfigReply(reply));
         }
 

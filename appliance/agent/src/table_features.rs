@@ -1,10 +1,18 @@
 //! What every table can do (OpenFlow 1.3.5 §7.3.5.5): the same for all of them, and the truth.
+//!
+//! A controller can ask for other features. What the tables can do is fixed, so it gets what it asks for
+//! if that is no more than they can, and their names are as it says; else it is refused.
 
+use crate::connection::Connection;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use flow::{Field, Maskable, WireId};
-use ofproto::Tables;
-use openflow::{RuleKind, TableAbilities, TableConfig, TableFeatures, TableProperty, Version};
+use ofproto::{Bridge, Tables};
+use openflow::{
+    ControllerRole, OfErrorKind, RuleKind, TableAbilities, TableConfig, TableFeatures,
+    TableProperty, Version,
+};
 
 /// Instructions (§5.9): goto-table, write-metadata, write-, apply- and clear-actions.
 const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
@@ -21,6 +29,92 @@ const ACTIONS: [u16; 12] = [0, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25];
 const INGRESS_TABLE: u32 = 1;
 /// `oxm_class` of fields whose header goes on for another word; the lists here have no room for it.
 const EXPERIMENTER_CLASS: u16 = 0xffff;
+
+/// The names that the parts of a change so far give to tables.
+#[derive(Debug)]
+pub(crate) struct TableNames {
+    xid: u32,
+    names: BTreeMap<u8, String>,
+}
+
+/// Takes up a change of tables, or a part of one. Whether it is whole, or no change: then the answer
+/// is how the tables are.
+pub(crate) fn change(
+    xid: u32,
+    wanted: &[TableFeatures],
+    more: bool,
+    connection: &mut Connection,
+    bridge: &mut Bridge,
+    version: Version,
+) -> Result<bool, OfErrorKind> {
+    let before = connection.table_names.take();
+    if before.as_ref().is_some_and(|before| before.xid != xid) {
+        // Another request while one is not complete: 1.3.5 §7.3.5 leaves it to the switch.
+        return Err(OfErrorKind::RequestMultipartBufferOverflow);
+    }
+    if wanted.is_empty() && before.is_none() && !more {
+        return Ok(true);
+    }
+    if connection.role == ControllerRole::Secondary {
+        return Err(OfErrorKind::RequestIsSecondary);
+    }
+    let mut names = before.map(|before| before.names).unwrap_or_default();
+    if !wanted.is_empty() {
+        let tables = describe(&bridge.state().tables, version);
+        for wanted in wanted {
+            let table = tables.iter().find(|table| table.table_id == wanted.table_id);
+            let table = table.ok_or(OfErrorKind::TableFeaturesBadTable)?;
+            if !is_within(wanted, table) {
+                return Err(OfErrorKind::TableFeaturesEperm);
+            }
+            if names.insert(wanted.table_id, wanted.name.clone()).is_some() {
+                return Err(OfErrorKind::NxTableFeaturesDupTable);
+            }
+        }
+    }
+    if more {
+        connection.table_names = Some(TableNames { xid, names });
+        return Ok(false);
+    }
+    for (id, name) in &names {
+        bridge.call_table(*id, name);
+    }
+    Ok(true)
+}
+
+/// Whether a table that can do `most` can do what is wanted.
+fn is_within(wanted: &TableFeatures, most: &TableFeatures) -> bool {
+    /// `OFPTFC_MODIFY`: the last command (1.5.1 §7.3.5.18) that leaves the table switched on.
+    const MODIFY: u8 = 1;
+    let all = |wanted: &[u32], most: &[u32]| {
+        // Whether a field can be masked is not asked for where nothing is matched.
+        wanted.iter().all(|field| most.iter().any(|other| (field ^ other) >> 9 == 0))
+    };
+    let has = |wanted: &TableProperty| {
+        most.properties.iter().any(|most| match (wanted, most) {
+            (TableProperty::Instructions(a, wanted), TableProperty::Instructions(b, most))
+            | (TableProperty::WriteActions(a, wanted), TableProperty::WriteActions(b, most))
+            | (TableProperty::ApplyActions(a, wanted), TableProperty::ApplyActions(b, most)) => {
+                a == b && wanted.iter().all(|id| most.contains(id))
+            }
+            (TableProperty::NextTables(a, wanted), TableProperty::NextTables(b, most)) => {
+                a == b && wanted.iter().all(|id| most.contains(id))
+            }
+            (TableProperty::Match(wanted), TableProperty::Match(most))
+            | (TableProperty::Wildcards(wanted), TableProperty::Wildcards(most)) => {
+                all(wanted, most)
+            }
+            (TableProperty::WriteSetField(a, wanted), TableProperty::WriteSetField(b, most))
+            | (TableProperty::ApplySetField(a, wanted), TableProperty::ApplySetField(b, most)) => {
+                a == b && all(wanted, most)
+            }
+            _ => false,
+        })
+    };
+    wanted.command <= MODIFY
+        && wanted.max_entries <= most.max_entries
+        && wanted.properties.iter().all(has)
+}
 
 /// The features of all `tables`, for a peer of `version`.
 pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> {

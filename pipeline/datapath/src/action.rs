@@ -88,6 +88,9 @@ pub enum DpAction {
     /// Pass the packet through this meter of the datapath ([`crate::Dpif::meter_set`]). Where there
     /// is none, packets are dropped as [`DropReason::NoSuchMeter`].
     Meter(u32),
+    /// As [`Self::Meter`], for what a port or a queue of it may send: what is too much is dropped as
+    /// [`DropReason::EgressPoliced`], and where there is no such meter everything passes.
+    Police(u32),
     /// Count the packet under a reason, and be done with it.
     Drop(DropReason),
 }

@@ -91,6 +91,8 @@ pub enum DropReason {
     NoSuchMeter,
     /// A meter's rate was exceeded.
     MeterExceeded,
+    /// The egress port, or its queue, may not send so much (`QoS`).
+    EgressPoliced,
 
     // Transmitting.
     /// The port has no link: its device would lose the frame.
@@ -109,7 +111,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::RxMalformed,
         Self::RxOversize,
         Self::RxNoBuffer,
@@ -144,6 +146,7 @@ impl DropReason {
         Self::RecirculationQueueFull,
         Self::NoSuchMeter,
         Self::MeterExceeded,
+        Self::EgressPoliced,
         Self::TxPortDown,
         Self::TxRingFull,
         Self::MtuExceeded,
@@ -190,6 +193,7 @@ impl DropReason {
             Self::RecirculationQueueFull => "recirculation-queue-full",
             Self::NoSuchMeter => "no-such-meter",
             Self::MeterExceeded => "meter-exceeded",
+            Self::EgressPoliced => "egress-policed",
             Self::TxPortDown => "tx-port-down",
             Self::TxRingFull => "tx-ring-full",
             Self::MtuExceeded => "mtu-exceeded",

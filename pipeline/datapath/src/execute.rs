@@ -24,7 +24,7 @@ use crate::{
     drop_reason::DropReason,
     ids::{CoreId, PortNo},
     input::meta_of,
-    meter::{MeterTable, Verdict, raise_drop_precedence},
+    meter::{MeterTable, Verdict, Verdicts, raise_drop_precedence},
     output::Output,
     pmd::{Port, Ports},
     port::PortCounters,
@@ -86,6 +86,7 @@ impl<O: Output> Executor<'_, O> {
                 DpAction::SetMeta(set) => set_meta(group, *set),
                 DpAction::Hash(action) => hash(group, *action),
                 DpAction::Meter(id) => self.meter(group, *id),
+                DpAction::Police(id) => self.police(group, *id),
                 DpAction::Drop(reason) => self.drop_all(group, *reason),
                 _ => {
                     self.edit(group, action);
@@ -247,6 +248,19 @@ impl<O: Output> Executor<'_, O> {
         let Some(verdicts) = self.meters.run(id, &lens, self.now) else {
             return self.drop_all(group, DropReason::NoSuchMeter);
         };
+        self.follow(group, verdicts, DropReason::MeterExceeded);
+    }
+
+    /// Drops what a port or a queue may not send.
+    fn police(&mut self, group: &mut Batch, id: u32) {
+        let lens = group.iter().map(Packet::len).collect();
+        if let Some(verdicts) = self.meters.run(id, &lens, self.now) {
+            self.follow(group, verdicts, DropReason::EgressPoliced);
+        }
+    }
+
+    /// Does to each packet what a meter says.
+    fn follow(&mut self, group: &mut Batch, verdicts: Verdicts, too_much: DropReason) {
         let mut index = 0;
         for verdict in verdicts {
             let Some(packet) = group.get_mut(index) else { break };
@@ -258,7 +272,7 @@ impl<O: Output> Executor<'_, O> {
                 }
                 Verdict::Drop => {
                     let packet = group.remove(index);
-                    self.drop_one(packet, DropReason::MeterExceeded);
+                    self.drop_one(packet, too_much);
                 }
             }
         }
@@ -294,6 +308,7 @@ fn takes_packet(action: &DpAction) -> bool {
             | DpAction::Clone(_)
             | DpAction::CheckPktLen(_)
             | DpAction::Meter(_)
+            | DpAction::Police(_)
             | DpAction::Drop(_)
     )
 }

@@ -344,6 +344,7 @@ impl Bridge {
 
     /// Removes a port and what was learned on it; `false` if there is none.
     pub fn remove_port(&mut self, number: OfPort) -> bool {
+        self.forget_qos(number);
         let mut state = self.state.write();
         let Some(port) = state.ports.remove(number) else {
             return false;

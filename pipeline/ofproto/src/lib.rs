@@ -32,6 +32,7 @@ mod packet_in;
 mod packet_out;
 mod port;
 mod purge;
+pub mod qos;
 mod quota;
 mod resume;
 mod retire;

@@ -166,12 +166,22 @@ impl Bridge {
         now: Nanos,
     ) -> Result<u32, OfErrorKind> {
         let in_datapath = datapath_config(config)?;
-        let dp = self.meter_numbers.take(dpif).ok_or(OfErrorKind::MeterModOutOfMeters)?;
-        if dpif.meter_set(dp, &in_datapath, now).is_err() {
+        self.make_meter(&in_datapath, dpif, now).ok_or(OfErrorKind::MeterModOutOfMeters)
+    }
+
+    /// Makes a meter of the datapath, to which nothing leads yet; its number there.
+    pub(crate) fn make_meter(
+        &mut self,
+        config: &datapath::MeterConfig,
+        dpif: &mut dyn Dpif,
+        now: Nanos,
+    ) -> Option<u32> {
+        let dp = self.meter_numbers.take(dpif)?;
+        if dpif.meter_set(dp, config, now).is_err() {
             self.meter_numbers.free.insert(dp);
-            return Err(OfErrorKind::MeterModOutOfMeters);
+            return None;
         }
-        Ok(dp)
+        Some(dp)
     }
 
     /// Executes a meter-mod as part of a change. `reserved` is what [`Self::reserve_meter`] said of it,
@@ -265,7 +275,9 @@ impl Bridge {
     pub(crate) fn retire_meters(&mut self, dpif: &mut dyn Dpif) {
         let going = self.meter_numbers.going.drain(..).map(|(_, dp)| dp);
         let there = self.state.meters.iter().map(|(_, meter)| meter.dp);
-        for dp in going.chain(there) {
+        let policers = self.state.ports.iter().filter_map(|port| port.qos());
+        let policers = policers.flat_map(|qos| qos.all_meters());
+        for dp in going.chain(there).chain(policers) {
             dpif.meter_delete(dp);
         }
     }

@@ -1,8 +1,10 @@
 //! The ports of a bridge: how OpenFlow sees them and where they are in the datapath.
 
+use crate::qos::Qos;
 use crate::vlan::PortVlan;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use datapath::PortNo;
 use flow::EtherAddr;
 use openflow::{OfErrorKind, OfPort, PortConfig, PortDesc, PortFeatures, PortMod, PortState};
@@ -78,6 +80,7 @@ pub struct Port {
     spec: PortSpec,
     config: PortConfig,
     vlan: PortVlan,
+    qos: Option<Arc<Qos>>,
     added: Nanos,
 }
 
@@ -134,6 +137,11 @@ impl Port {
     #[must_use]
     pub fn vlan(&self) -> &PortVlan {
         &self.vlan
+    }
+
+    /// What it may send, where that is bounded or has queues.
+    pub(crate) fn qos(&self) -> Option<&Arc<Qos>> {
+        self.qos.as_ref()
     }
 
     /// Its link.
@@ -246,7 +254,7 @@ impl Ports {
         }
         let number = spec.of;
         let (config, vlan) = (PortConfig::empty(), PortVlan::default());
-        let port = Port { spec, config, vlan, added: now };
+        let port = Port { spec, config, vlan, qos: None, added: now };
         Ok(self.by_number.entry(number).or_insert(port))
     }
 
@@ -284,6 +292,13 @@ impl Ports {
         let is_new = port.vlan != vlan;
         port.vlan = vlan;
         is_new
+    }
+
+    /// Sets what it may send.
+    pub(crate) fn set_qos(&mut self, number: OfPort, qos: Option<Arc<Qos>>) {
+        if let Some(port) = self.by_number.get_mut(&number) {
+            port.qos = qos;
+        }
     }
 
     /// Shuts the port down or opens it; the port if that changed anything.

@@ -10,6 +10,7 @@ use crate::rule::Rule;
 use crate::table_mod::{TableMiss, TableSettings, VacancyWatch};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Classifier, Version};
@@ -28,6 +29,8 @@ pub struct Table {
     pub(crate) miss: TableMiss,
     /// What is configured of it.
     pub(crate) settings: TableSettings,
+    /// What a controller calls it, where the configuration does not name it.
+    pub(crate) called: String,
     /// Whether a controller has it evict rules where there is no room.
     pub(crate) evicts: bool,
     /// The rules that can be evicted, if it evicts any.
@@ -58,7 +61,7 @@ impl Table {
     /// Its name; empty if it has none.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.settings.name
+        if self.settings.name.is_empty() { &self.called } else { &self.settings.name }
     }
 
     /// Packets looked up, and those of them that matched.
@@ -104,6 +107,7 @@ impl Tables {
             max_rules: MAX_RULES,
             miss: TableMiss::Default,
             settings: TableSettings::default(),
+            called: String::new(),
             evicts: false,
             evictable: None,
             thresholds: (0, 0),

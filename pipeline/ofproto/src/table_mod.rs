@@ -205,6 +205,15 @@ impl Bridge {
         self.commit(change, now);
     }
 
+    /// Names a table as a controller wants it. A name that is configured stays.
+    pub fn call_table(&mut self, id: u8, name: &str) {
+        if self.state.tables.get(id).is_some_and(|table| table.called != name)
+            && let Some(table) = self.state.write().tables.get_mut(id)
+        {
+            table.called = name.into();
+        }
+    }
+
     /// Evicts a rule of a table.
     ///
     /// # Errors

@@ -71,19 +71,19 @@ pub(crate) fn extract(database: &Database) -> Extracted {
 }
 
 #[derive(Default)]
-struct Reading {
+pub(super) struct Reading {
     extracted: Extracted,
     n_ports: usize,
 }
 
 impl Reading {
-    fn remark(&mut self, record: Record<'_>, text: impl Into<String>) {
+    pub(super) fn remark(&mut self, record: Record<'_>, text: impl Into<String>) {
         let at = (record.table, record.uuid());
         self.extracted.remarks.entry(at).or_default().push(text.into());
     }
 
     /// Remarks on columns that are set and have no effect.
-    fn remark_set(&mut self, record: Record<'_>, columns: &[&str]) {
+    pub(super) fn remark_set(&mut self, record: Record<'_>, columns: &[&str]) {
         for column in columns.iter().filter(|column| record.is_set(column)) {
             self.remark(record, *column);
         }
@@ -97,7 +97,7 @@ impl Reading {
     }
 
     /// Remarks on keys of a map that have no effect.
-    fn remark_keys(&mut self, record: Record<'_>, column: &str, known: &[&str]) {
+    pub(super) fn remark_keys(&mut self, record: Record<'_>, column: &str, known: &[&str]) {
         for (key, _) in record.pairs(column).filter(|(key, _)| !known.contains(key)) {
             self.remark(record, format!("{column}:{key}"));
         }
@@ -184,7 +184,7 @@ impl Reading {
     }
 
     fn port(&mut self, row: Record<'_>) -> PortWanted {
-        self.remark_set(row, &["qos", "mac"]);
+        self.remark_set(row, &["mac"]);
         self.remark_keys(row, "other_config", &["qinq-ethtype", "priority-tags"]);
         if row.string("lacp").is_some_and(|lacp| lacp != "off") {
             self.remark(row, "lacp");
@@ -200,6 +200,7 @@ impl Reading {
             trunks: row.vlans("trunks"),
             vlan_mode: row.string("vlan_mode").and_then(vlan_mode),
             cvlans: row.vlans("cvlans"),
+            qos: row.refs("qos", "QoS", 1).next().and_then(|qos| self.qos(row, qos)),
             qinq_is_8100: matches!(config("qinq-ethtype"), Some("802.1q" | "0x8100")),
             priority_tags: match config("priority-tags") {
                 Some("always") => PriorityTags::Always,

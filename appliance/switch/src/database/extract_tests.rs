@@ -1,4 +1,5 @@
 use super::*;
+use agent::bridge_config::{QosWanted, QueueWanted, RateWanted};
 use ovsdb::{Keeping, Limits, Schema, Server};
 use serde_json::{Value, json};
 
@@ -76,6 +77,48 @@ fn columns_become_fields() {
     assert_eq!(interface.kind, InterfaceKind::Patch { peer: "q1".into() });
     assert_eq!((interface.ofport_request, interface.mtu_request), (Some(9), Some(1400)));
     assert_eq!(interface.ingress_policing_rate_kbps, 1000);
+}
+
+/// What a port with this QoS row, and this one as its queue 3, comes to.
+fn port_with_qos(qos: Value, queue: Value) -> (Option<QosWanted>, Vec<String>) {
+    let mut qos = qos;
+    qos["queues"] = json!(["map", [[3, ["named-uuid", "q3"]]]]);
+    let (extracted, _) = after(&json!([
+        {"op": "insert", "table": "Queue", "uuid-name": "q3", "row": queue},
+        {"op": "insert", "table": "QoS", "uuid-name": "q", "row": qos},
+        {"op": "insert", "table": "Interface", "uuid-name": "i", "row": {"name": "p1"}},
+        {"op": "insert", "table": "Port", "uuid-name": "p",
+            "row": {"name": "p1", "interfaces": ["named-uuid", "i"], "qos": ["named-uuid", "q"]}},
+        {"op": "insert", "table": "Bridge", "uuid-name": "b",
+            "row": {"name": "br0", "ports": ["named-uuid", "p"]}},
+        {"op": "insert", "table": "Open_vSwitch", "row": {"bridges": ["named-uuid", "b"]}},
+    ]));
+    (extracted.wanted.bridges[0].ports[0].qos.clone(), remarks(&extracted))
+}
+
+#[test]
+fn qos_and_queues() {
+    let map = |pairs: &[(&str, &str)]| json!(["map", pairs]);
+    let (qos, told) = port_with_qos(
+        json!({"type": "egress-policer", "other_config": map(&[("cir", "46000"), ("cbs", "2048")])}),
+        json!({"other_config": map(&[("max-rate", "8000000"), ("min-rate", "1000"), ("priority", "1")])}),
+    );
+    let qos = qos.expect("it is known");
+    assert_eq!(qos.total, Some(RateWanted { bytes_per_s: 46000, burst_bytes: 2048 }));
+    let max = RateWanted { bytes_per_s: 1_000_000, burst_bytes: 100_000 };
+    let queue = QueueWanted { min_rate_bps: Some(1000), max: Some(max) };
+    assert_eq!(qos.queues.into_iter().collect::<Vec<_>>(), [(3, queue)]);
+    assert_eq!(told, ["qos: other_config:priority"]);
+    let (qos, told) = port_with_qos(
+        json!({"type": "linux-htb", "other_config": map(&[("max-rate", "800")])}),
+        json!({}),
+    );
+    let total = qos.expect("it is known").total;
+    assert_eq!(total, Some(RateWanted { bytes_per_s: 100, burst_bytes: 15_140 }));
+    assert_eq!(told, [""; 0]);
+    let (qos, told) = port_with_qos(json!({"type": "linux-codel"}), json!({}));
+    assert_eq!(qos, None);
+    assert_eq!(told, ["qos: type linux-codel is not built in, nothing is bounded"]);
 }
 
 #[test]

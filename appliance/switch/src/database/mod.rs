@@ -14,6 +14,7 @@
 
 mod extract;
 mod managers;
+mod qos;
 mod reconcile;
 mod seeding;
 mod status;

@@ -169,7 +169,7 @@ impl Control {
                 return Err("another bridge has an interface of this name".to_string());
             }
             Some(_) => {
-                self.bring_in_line(port, wanted);
+                self.bring_in_line(port, wanted, now);
                 return Ok(());
             }
             None => {}
@@ -198,7 +198,7 @@ impl Control {
         let of = requested.or(before).or_else(|| member.free_number(is_asked));
         let of = of.ok_or("the bridge has no number left")?;
         self.add_attachment(id, place, of, wanted, now)?;
-        self.bring_in_line(port, wanted);
+        self.bring_in_line(port, wanted, now);
         Ok(())
     }
 
@@ -249,10 +249,15 @@ impl Control {
     }
 
     /// Gives an interface that is there its settings.
-    fn bring_in_line(&mut self, port: &PortWanted, wanted: &InterfaceWanted) {
+    fn bring_in_line(&mut self, port: &PortWanted, wanted: &InterfaceWanted, now: Nanos) {
         let Some(attachment) = self.intent.attached.get_mut(&wanted.name) else { return };
         let Some(member) = self.bridges.get_mut(attachment.bridge) else { return };
         member.bridge.set_port_vlan(attachment.of, port_vlan(port));
+        let qos = port.qos.clone().unwrap_or_default();
+        if member.bridge.set_qos(attachment.of, &qos, &mut self.dpif, now).is_err() {
+            let why = "no meters are left: it may send what it likes".to_string();
+            self.intent.errors.insert(wanted.name.clone(), why);
+        }
         // What a controller did by a port-mod stands until the configuration says something new.
         if attachment.is_admin_down != wanted.is_admin_down {
             attachment.is_admin_down = wanted.is_admin_down;

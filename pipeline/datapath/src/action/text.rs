@@ -116,6 +116,7 @@ fn one(action: &DpAction, names: Option<&dyn PortNames>, f: &mut Formatter<'_>) 
             HashKind::SymL4 => write!(f, "hash(sym_l4({}))", hash.basis),
         },
         DpAction::Meter(id) => write!(f, "meter({id})"),
+        DpAction::Police(id) => write!(f, "police({id})"),
         DpAction::Drop(_) => f.write_str("drop"),
         _ => {
             f.write_str("set(")?;

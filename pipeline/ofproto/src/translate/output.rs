@@ -7,8 +7,11 @@ use super::step::{Origin, Verdict};
 use crate::events::MissKind;
 use crate::packet_in::PacketInSpec;
 use crate::port::Port;
+use crate::qos::Qos;
 use alloc::sync::Arc;
-use datapath::{DpAction, DropReason, UpcallAction};
+use alloc::vec::Vec;
+use datapath::{DpAction, DropReason, PortNo, UpcallAction};
+use flow::Field;
 use openflow::{ControllerAction, OfPort, PacketInReason, PortConfig};
 
 /// Which ports a flood goes to.
@@ -79,13 +82,33 @@ impl Machine<'_> {
             return;
         }
         self.commit();
-        if self.snaplen != 0 {
-            self.emit(DpAction::Truncate(self.snaplen.into()));
+        match port.qos() {
+            None => {
+                if self.snaplen != 0 {
+                    self.emit(DpAction::Truncate(self.snaplen.into()));
+                }
+                self.emit(DpAction::Output(dp));
+            }
+            Some(qos) => self.emit_policed(qos, dp),
         }
-        self.emit(DpAction::Output(dp));
         self.has_output = true;
         let selected = self.input.state.mirrors.of_destination(number);
         self.mirror(number, selected);
+    }
+
+    /// Sends as far as the port, and the queue that the packet is in, may send (see [`crate::qos`]). In a
+    /// clone: what is too much here may still go elsewhere.
+    fn emit_policed(&mut self, qos: &Qos, dp: PortNo) {
+        if qos.has_queues() {
+            self.mask.set_exact(Field::SkbPriority);
+        }
+        let mut inner: Vec<_> =
+            qos.meters(self.flow.skb_priority()).map(DpAction::Police).collect();
+        if self.snaplen != 0 {
+            inner.push(DpAction::Truncate(self.snaplen.into()));
+        }
+        inner.push(DpAction::Output(dp));
+        self.emit_clone(inner.into());
     }
 
     /// Whether the packet would go from one protected port to another.

@@ -18,6 +18,7 @@ mod normal;
 mod packet_io;
 mod pausing;
 mod ports;
+mod qos;
 mod rings;
 mod rounds;
 mod selecting;

@@ -46,7 +46,12 @@ pub enum MultipartRequest {
     /// Abilities of meters.
     MeterFeatures,
     /// Table features: a question when empty, else a change.
-    TableFeatures(Vec<TableFeatures>),
+    TableFeatures {
+        /// How tables should be.
+        tables: Vec<TableFeatures>,
+        /// Whether this is a part of a request that goes on.
+        more: bool,
+    },
     /// Port descriptions; [`OfPort::ANY`] for all, others in 1.5 only.
     PortDesc(OfPort),
     /// Configurations of tables (1.4+).

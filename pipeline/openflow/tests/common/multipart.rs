@@ -172,7 +172,8 @@ pub(super) fn request(version: Version) -> BoxedStrategy<MultipartRequest> {
         any::<u32>().prop_map(MultipartRequest::Meter),
         any::<u32>().prop_map(MultipartRequest::MeterConfig),
         Just(MultipartRequest::MeterFeatures),
-        vec(table_features(version), 0..3).prop_map(MultipartRequest::TableFeatures),
+        (vec(table_features(version), 0..3), any::<bool>())
+            .prop_map(|(tables, more)| MultipartRequest::TableFeatures { tables, more }),
     ];
     if version == Version::V13 {
         return prop_oneof![4 => common, 1 => groups, 2 => from13].boxed();

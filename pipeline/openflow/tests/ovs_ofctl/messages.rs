@@ -508,7 +508,10 @@ fn from11(version: Version) -> Vec<(&'static str, Message)> {
         ),
         (
             "table features request",
-            Message::MultipartRequest(MultipartRequest::TableFeatures(Vec::new())),
+            Message::MultipartRequest(MultipartRequest::TableFeatures {
+                tables: Vec::new(),
+                more: false,
+            }),
         ),
         ("table features reply", reply(MultipartBody::TableFeatures(vec![table_features]))),
         (

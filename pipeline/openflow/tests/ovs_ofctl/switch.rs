@@ -89,7 +89,7 @@ fn answer(
                         MultipartRequest::Table => {
                             MultipartBody::Table(vec![TableStats::default()])
                         }
-                        MultipartRequest::TableFeatures(_) => {
+                        MultipartRequest::TableFeatures { .. } => {
                             MultipartBody::TableFeatures(vec![table_features()])
                         }
                         _ => MultipartBody::PortDesc(Vec::new()),

@@ -356,6 +356,7 @@ fn tag(action: &DpAction) -> u32 {
         DpAction::Recirc(_) => 18,
         DpAction::Hash(_) => 19,
         DpAction::Meter(_) => 20,
+        DpAction::Police(_) => 20,
         DpAction::Drop(_) => 21,
         DpAction::CheckPktLen(_) => 22,
         DpAction::PushPbb(_) | DpAction::PopPbb | DpAction::SetPbb(_) => 23,

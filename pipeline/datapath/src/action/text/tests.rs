@@ -121,6 +121,7 @@ fn prints_as_dpctl_does() {
         (DpAction::Recirc(0x1f), "recirc(0x1f)"),
         (DpAction::Hash(HashAction { kind: HashKind::L4, basis: 0 }), "hash(l4(0))",),
         (DpAction::Meter(3), "meter(3)"),
+        (DpAction::Police(4), "police(4)"),
         (DpAction::Drop(DropReason::NoRule), "drop"),
         (DpAction::SlowPath(SlowPath::Action), "userspace(pid=0,slow_path(action))"),
         (

@@ -34,6 +34,8 @@ const NXST_GROUP: u32 = 7;
 const NXST_GROUP_DESC: u32 = 8;
 const NXST_GROUP_FEATURES: u32 = 9;
 const NXST_FLOW_MONITOR: u32 = 2;
+const NXST_IPFIX_BRIDGE: u32 = 3;
+const NXST_IPFIX_FLOW: u32 = 4;
 const ONFST_FLOW_MONITOR: u32 = 1870;
 
 use Version::{V10, V11, V12, V13, V14, V15};
@@ -107,6 +109,10 @@ fn read_header(r: &mut Reader<'_>, version: Version) -> Result<(MultipartKind, b
         return Err(OfErrorKind::RequestBadVendor);
     }
     let subtype = r.u32()?;
+    if vendor == NICIRA && matches!(subtype, NXST_IPFIX_BRIDGE | NXST_IPFIX_FLOW) {
+        // There is no exporter of flows that could be asked how it fares.
+        return Err(OfErrorKind::NxStatsNotConfigured);
+    }
     let extensions = [
         MultipartKind::Flow(FlowFormat::Nxm),
         MultipartKind::Aggregate(FlowFormat::Nxm),
@@ -142,8 +148,9 @@ fn put_header(out: &mut Vec<u8>, kind: MultipartKind, more: bool, version: Versi
 
 pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<MultipartRequest> {
     let (kind, more) = read_header(r, version)?;
-    // Requests in several parts are not kept: no one sends them (1.3.5 §7.3.5 allows a limit).
-    if more {
+    // Requests in several parts are not kept (1.3.5 §7.3.5 allows a limit) but for this one, which is long
+    // where it describes every table.
+    if more && kind != MultipartKind::TableFeatures {
         return Err(OfErrorKind::RequestMultipartBufferOverflow);
     }
     Ok(match kind {
@@ -177,7 +184,8 @@ pub(super) fn read_request(r: &mut Reader<'_>, version: Version) -> Result<Multi
         MultipartKind::MeterConfig => MultipartRequest::MeterConfig(read_padded_id(r)?),
         MultipartKind::MeterFeatures => MultipartRequest::MeterFeatures,
         MultipartKind::TableFeatures => {
-            MultipartRequest::TableFeatures(read_all(r, |r| table_features::read(r, version))?)
+            let tables = read_all(r, |r| table_features::read(r, version))?;
+            MultipartRequest::TableFeatures { tables, more }
         }
         MultipartKind::PortDesc if version == V15 => {
             MultipartRequest::PortDesc(OfPort(read_padded_id(r)?))
@@ -307,7 +315,8 @@ fn put_flow_request(out: &mut Vec<u8>, request: &FlowStatsRequest, version: Vers
 }
 
 pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version: Version) {
-    put_header(out, request.kind(), false, version);
+    let more = matches!(request, MultipartRequest::TableFeatures { more: true, .. });
+    put_header(out, request.kind(), more, version);
     match request {
         MultipartRequest::Flow(request)
         | MultipartRequest::Aggregate(request)
@@ -330,7 +339,7 @@ pub(super) fn put_request(out: &mut Vec<u8>, request: &MultipartRequest, version
             out.u32(*id);
             out.zeros(4);
         }
-        MultipartRequest::TableFeatures(tables) => {
+        MultipartRequest::TableFeatures { tables, .. } => {
             tables.iter().for_each(|table| table_features::put(out, table, version));
         }
         MultipartRequest::PortDesc(port) => {
@@ -375,7 +384,7 @@ impl MultipartRequest {
             MultipartRequest::Meter(_) => MultipartKind::Meter,
             MultipartRequest::MeterConfig(_) => MultipartKind::MeterConfig,
             MultipartRequest::MeterFeatures => MultipartKind::MeterFeatures,
-            MultipartRequest::TableFeatures(_) => MultipartKind::TableFeatures,
+            MultipartRequest::TableFeatures { .. } => MultipartKind::TableFeatures,
             MultipartRequest::PortDesc(_) => MultipartKind::PortDesc,
             MultipartRequest::TableDesc => MultipartKind::TableDesc,
             MultipartRequest::QueueDesc { .. } => MultipartKind::QueueDesc,
