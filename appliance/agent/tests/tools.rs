@@ -5,7 +5,8 @@ mod common;
 use agent::{Agent, AgentConfig, ConnId};
 use common::Stage;
 use datapath::LocalDpif;
-use ofproto::{Bridge, BridgeConfig};
+use ofproto::qos::{QosConfig, QueueSpec, Rate};
+use ofproto::{Bridge, BridgeConfig, OfPort};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -423,5 +424,55 @@ fn actions_on_packets_come_back() {
             let (refused, _) = switch.run(version, &["add-flow", "BR", actions]);
             assert!(refused.contains(error), "{version} {actions}: {refused}");
         }
+    }
+}
+
+#[test]
+fn tables_get_names_and_queues_are_told() {
+    if !has_tool() {
+        return;
+    }
+    for version in ["OpenFlow13", "OpenFlow14", "OpenFlow15"] {
+        let mut switch = Switch::start();
+        switch.ok(version, &["mod-table", "BR", "3", "name:acl"]);
+        let (text, _) = switch.run(version, &["dump-table-features", "BR"]);
+        assert!(text.contains("table 3 (\"acl\")"), "{version}: {text}");
+        switch.ok(version, &["add-flow", "BR", "table=acl,priority=7,actions=drop"]);
+        let (text, _) = switch.run(version, &["dump-flows", "BR", "table=3"]);
+        assert!(text.contains("priority=7"), "{version}: {text}");
+        let (text, _) = switch.run(version, &["--names", "dump-flows", "BR"]);
+        assert!(text.contains("table=acl"), "{version}: {text}");
+    }
+    let mut switch = Switch::start();
+    let slow = Rate { bytes_per_s: 125_000, burst_bytes: 3000 };
+    let queue = QueueSpec { min_rate_bps: Some(1_000_000), max: Some(slow) };
+    let config = QosConfig { total: None, queues: [(5, queue)].into() };
+    let Switch { bridge, dpif, .. } = &mut switch;
+    bridge.set_qos(OfPort(2), &config, dpif, Nanos::from_secs(1)).expect("meters are free");
+    for version in VERSIONS {
+        let (text, is_ok) = switch.run(version, &["queue-stats", "BR"]);
+        assert!(is_ok && text.contains("port 2 queue 5: bytes=0, pkts=0, errors=0"), "{text}");
+        let (text, is_ok) = switch.run(version, &["queue-get-config", "BR", "2"]);
+        assert!(is_ok && text.contains("5") && text.contains("rate"), "{version}: {text}");
+        let (text, _) = switch.run(version, &["queue-stats", "BR", "2", "4"]);
+        assert!(text.contains("OFPQOFC_BAD_QUEUE"), "{version}: {text}");
+        for command in ["dump-ipfix-bridge", "dump-ipfix-flow"] {
+            let (text, _) = switch.run(version, &[command, "BR"]);
+            assert!(text.contains("NXST_NOT_CONFIGURED"), "{version}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_ingress_port_is_written_as_the_tool_reads_it() {
+    if !has_tool() {
+        return;
+    }
+    for version in VERSIONS {
+        let mut switch = Switch::start();
+        switch.ok(version, &["add-flow", "BR", "ip,actions=load:1->NXM_OF_IN_PORT[],output:2"]);
+        let (text, _) = switch.run(version, &["dump-flows", "BR"]);
+        assert!(text.contains("1->NXM_OF_IN_PORT[]") || text.contains("in_port"), "{text}");
+        assert!(!text.contains("error") && text.contains("output:2"), "{version}: {text}");
     }
 }

@@ -144,6 +144,12 @@ pub(super) fn put(out: &mut Vec<u8>, action: &Action, packet: Packet, version: V
             put_action(out, COPY_FIELD, |out| copy_field::put(out, src, dst, version));
         }
         Action::Meter(meter) => put_u32(out, METER, meter),
+        // In 32 bits the ingress port is nothing that Open vSwitch sets.
+        Action::SetField { field: Field::InPort, value, .. } if is_short_port(value) => {
+            put_action(out, SET_FIELD, |out| {
+                oxm::put_entry(out, Field::InPort, value, Field::InPort.ones(), Flavour::Nxm);
+            });
+        }
         Action::SetField { field, value, mask } if mask == field.ones() => {
             put_field(out, field, value, version);
         }
@@ -177,6 +183,11 @@ fn put_field(out: &mut Vec<u8>, field: Field, value: u128, version: Version) {
 }
 
 /// The DSCP is named without its shift in the standard.
+/// Whether 16 bits can name a port.
+fn is_short_port(port: u128) -> bool {
+    u32::try_from(port).is_ok_and(|port| OfPort(port).to_u16().is_some())
+}
+
 fn put_masked(out: &mut Vec<u8>, field: Field, value: u128, mask: u128, version: Version) {
     let (field, value, mask) = match field {
         Field::IpDscp => (Field::IpDscpShifted, value >> 2, mask >> 2),
