@@ -32,6 +32,7 @@ fuzz! {
     unixctl: 5_000;
     seed_blob: 5_000;
     boot_text: 5_000;
+    drive: 3_000;
     ring: 3_000;
     ovsdb_client: 1_000;
     ovsdb_transaction: 2_000;

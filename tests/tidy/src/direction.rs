@@ -12,7 +12,18 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     // What runs.
     (
         "appliance",
-        &["switch", "runtime", "virtio-net", "virtio", "netdev", "ovsdb", "packet", "sync", "seed"],
+        &[
+            "switch",
+            "runtime",
+            "virtio-net",
+            "virtio",
+            "netdev",
+            "ovsdb",
+            "packet",
+            "sync",
+            "seed",
+            "drive",
+        ],
     ),
     (
         "switch",
@@ -26,6 +37,8 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &[]),
     // Shared with the launcher, so it knows nobody.
     ("seed", &[]),
+    // Files of a disk, whatever they mean.
+    ("drive", &[]),
     // How frames enter and leave.
     ("netdev", &["packet", "sync"]),
     ("virtio", &[]),

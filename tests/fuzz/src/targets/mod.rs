@@ -2,6 +2,7 @@
 
 mod actions;
 mod controller;
+mod drive;
 mod frame;
 mod openflow;
 mod ovsdb;
@@ -12,6 +13,7 @@ mod unixctl;
 
 pub use actions::actions;
 pub use controller::controller;
+pub use drive::drive;
 pub use frame::frame;
 pub use openflow::{flow_line, openflow_message};
 pub use ovsdb::{ovsdb_client, ovsdb_log, ovsdb_transaction};
@@ -100,6 +102,7 @@ pub const TARGETS: &[Target] = &[
         words: ovsdb::WORDS,
         more: ovsdb::written,
     },
+    Target { name: "drive", run: drive, repair: leave, words: drive::WORDS, more: nothing },
     Target { name: "ring", run: ring, repair: leave, words: &[], more: nothing },
 ];
 
