@@ -32,7 +32,11 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
     }
     out16(SELECTOR, KEY_DIRECTORY);
     let file = find(name, next)?;
-    let len = usize::try_from(file.bytes).ok().filter(|&len| len <= MAX_FILE_BYTES)?;
+    let len = usize::try_from(file.bytes).ok().filter(|&len| len <= MAX_FILE_BYTES);
+    let Some(len) = len else {
+        log::warn!("{name}: {} bytes are too long to be read", file.bytes);
+        return None;
+    };
     out16(SELECTOR, file.key);
     let mut content = vec![0; len];
     content.iter_mut().for_each(|byte| *byte = in8(DATA));

@@ -8,6 +8,7 @@ mod blob;
 mod config;
 mod mac;
 mod text;
+mod user_data;
 
 #[cfg(test)]
 mod tests;
@@ -19,3 +20,4 @@ pub use config::{
 };
 pub use mac::{Mac, MacError};
 pub use text::{FromText, TextError};
+pub use user_data::{MARK, MAX_TEXT_BYTES, UserData, UserDataError};

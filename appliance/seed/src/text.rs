@@ -44,11 +44,9 @@ pub enum TextError {
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value { word, expected } => {
-                write!(f, "command line: {word}: expected {expected}")
-            }
-            Self::Conflict { why } => write!(f, "command line: {why}"),
-            Self::Invalid(why) => write!(f, "command line: {why}"),
+            Self::Value { word, expected } => write!(f, "{word}: expected {expected}"),
+            Self::Conflict { why } => f.write_str(why),
+            Self::Invalid(why) => why.fmt(f),
         }
     }
 }
