@@ -2,7 +2,8 @@
 //!
 //! Both protocols promise flat 32-bit segments, paging off, interrupts off; PVH gives the start
 //! information's address in `ebx`, multiboot2 the same with its magic in `eax`. The code below
-//! reads the time-stamp counter first, maps the first 4 GiB one to one with 2 MiB pages (all of it
+//! reads the time-stamp counter first, makes sure that there is memory up to the image's end (with less it
+//! says so and halts: without a stack there is nothing more to be done), maps the first 4 GiB one to one with 2 MiB pages (all of it
 //! writable and executable, for the few microseconds until the final tables are built), enables
 //! SSE, which compiled Rust uses freely, and calls the program on the boot stack.
 //!
@@ -123,6 +124,12 @@ macro_rules! entry_point {
             "rdtsc",
             "movl %eax, {tsc}",
             "movl %edx, {tsc} + 4",
+            // What stands at the image's end is still zero; where there is no memory it stays what it is.
+            "movl $image_end - 4, %ecx",
+            "movl $0x55aa6996, (%ecx)",
+            "cmpl $0x55aa6996, (%ecx)",
+            "jne 4f",
+            "movl $0, (%ecx)",
             // Tables: one PML4 entry, four PDPT entries, 2,048 pages of 2 MiB.
             "movl $boot_pdpt + 3, boot_pml4",
             "movl $boot_pd + 0x0003, boot_pdpt",
@@ -169,6 +176,33 @@ macro_rules! entry_point {
             "xorl %ebp, %ebp",
             "call {start}",
             "ud2",
+            // No memory for data or stack: a sentence on the first serial port, with registers alone.
+            ".code32",
+            "4:",
+            "movl $no_room_text, %ebx",
+            "5:",
+            "movl $0x3fd, %edx",
+            "movl $100000, %ecx",
+            "6:",
+            "inb %dx, %al",
+            "testb $0x20, %al",
+            "jnz 7f",
+            "decl %ecx",
+            "jnz 6b",
+            "7:",
+            "movb (%ebx), %al",
+            "testb %al, %al",
+            "jz 8f",
+            "movl $0x3f8, %edx",
+            "outb %al, %dx",
+            "incl %ebx",
+            "jmp 5b",
+            "8:",
+            "hlt",
+            "jmp 8b",
+            "no_room_text: .ascii \"\\r\\nuniswitch cannot start: too little memory for the image itself; \"",
+            ".asciz \"give the machine at least 32 MiB\\r\\n\"",
+            ".code64",
             tsc = sym $crate::boot::entry::ENTRY_TSC,
             stacks = sym $crate::cpu::stacks::BOOT_STACKS,
             stack_top = const $crate::cpu::stacks::MAIN_TOP,
