@@ -1,8 +1,8 @@
-//! The disk on which the configuration is kept: a virtio block device (virtio 1.2 §5.2).
+//! Disks: virtio block devices (virtio 1.2 §5.2).
 //!
 //! # Which disk
-//! The one whose serial is [`SERIAL`]. The image may have been booted from another, and no disk that
-//! nobody gave it for this is written to.
+//! The one whose serial is [`SERIAL`] keeps the configuration. The image may have been booted from
+//! another, or be given one to read a seed from, and no disk that nobody gave it for this is written to.
 //!
 //! # Waiting
 //! One request at a time, and the caller waits for it. A flush can take its host milliseconds, so the
@@ -10,19 +10,22 @@
 //! the configuration, never a frame. A device that does not answer for [`PATIENCE`] is given up.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use drive::{ReadFailed, Sectors};
 use ovsdb::store::{BlockDevice, DeviceError, SECTOR};
 use runtime::{cpu, time};
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
+use virtio_drivers::transport::{DeviceStatus, DeviceType, SomeTransport, Transport};
 use virtio_drivers::{Error, Result};
 
+use crate::devices::Device;
 use crate::dma::DeviceMemory;
 
 /// The serial of the disk that is the image's to write.
-pub(crate) const SERIAL: &str = "uniswitch-db";
+const SERIAL: &str = "uniswitch-db";
 /// A request that takes longer has failed, in nanoseconds.
 const PATIENCE: u64 = 20_000_000_000;
 
@@ -35,6 +38,58 @@ const READ_ONLY: u64 = 1 << 5;
 const FLUSH: u64 = 1 << 9;
 /// Bytes of a serial.
 const ID_BYTES: usize = 20;
+
+/// The disks of the machine.
+#[derive(Default)]
+pub(crate) struct Disks {
+    /// The one to keep the configuration on.
+    pub(crate) database: Option<Disk>,
+    /// The others.
+    pub(crate) spares: Vec<Spare>,
+}
+
+/// A disk to read from.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    /// Where it is.
+    pub(crate) location: String,
+    disk: Disk,
+}
+
+impl Disks {
+    /// Takes the disks from among the devices and opens them.
+    pub(crate) fn take(devices: &mut Vec<Device>, breathe: fn()) -> Self {
+        let mut disks = Self::default();
+        let found = devices.extract_if(.., |device| device.kind() == DeviceType::Block);
+        for Device { location, transport, .. } in found {
+            match Disk::new(transport, breathe) {
+                Ok(mut disk) => {
+                    if disks.database.is_none() && disk.is_ours() {
+                        disks.database = Some(disk);
+                    } else {
+                        disks.spares.push(Spare { location, disk });
+                    }
+                }
+                Err(error) => log::error!("disk at {location} cannot be used: {error}"),
+            }
+        }
+        disks
+    }
+}
+
+impl Sectors for Spare {
+    fn n_sectors(&self) -> u64 {
+        self.disk.n_sectors
+    }
+
+    fn read(
+        &mut self,
+        sector: u64,
+        into: &mut [u8; SECTOR],
+    ) -> core::result::Result<(), ReadFailed> {
+        BlockDevice::read(&mut self.disk, sector, into).map_err(|_| ReadFailed)
+    }
+}
 
 /// What a request asks for (§5.2.6).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,7 +138,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// Sets the device up (§3.1.1).
-    pub(crate) fn new(mut transport: SomeTransport<'static>, breathe: fn()) -> Result<Self> {
+    fn new(mut transport: SomeTransport<'static>, breathe: fn()) -> Result<Self> {
         let hello = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
         transport.set_status(DeviceStatus::empty());
         transport.set_status(hello);
@@ -114,7 +169,7 @@ impl Disk {
     }
 
     /// Whether the disk was given for this.
-    pub(crate) fn is_ours(&mut self) -> bool {
+    fn is_ours(&mut self) -> bool {
         let is_told = self.request(Kind::GetId, 0).is_ok();
         let id = self.buffers.data.get(..ID_BYTES).unwrap_or_default();
         let id = id.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -28,7 +28,10 @@ mod devices;
 mod disk;
 mod dma;
 mod rest;
+mod room;
 mod switching;
+
+use disk::Disks;
 
 /// All memory that is not the image's own.
 #[global_allocator]
@@ -85,14 +88,15 @@ fn run(magic: u32, information: u32) -> Result<Infallible, StartError> {
     }
 
     log::debug!("{acpi:?}");
-    let devices = devices::find(&info, &acpi);
+    let mut devices = devices::find(&info, &acpi);
     for device in &devices {
         log::info!("{device}");
     }
     let harm = Harm::from_command_line(&info.command_line);
-    let config = configure::find(&info)?;
-    configure::apply(&config);
-    let switch = switching::build(&config, devices)?;
+    let Disks { database, spares } = Disks::take(&mut devices, switching::breathe);
+    let found = configure::find(&info, spares)?;
+    configure::apply(&found.config);
+    let switch = switching::build(found, devices, database, memory.ram_bytes)?;
     switching::run(switch, harm)
 }
 

@@ -1,10 +1,5 @@
 //! From configuration and devices to a running switch.
 //!
-//! # Memory
-//! Packet buffers get half of the heap at the most, dealt evenly over the NICs: twice a ring for
-//! each, so that a full transmit ring does not starve reception. Little memory or many NICs make
-//! rings shorter, never the boot fail, down to [`MIN_RING`].
-//!
 //! # Processors
 //! With one, control and polling bodies alternate on it. With more, the boot processor has the
 //! control body and each other one a polling body. How they rest: [`crate::rest`].
@@ -15,29 +10,22 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use netdev::{Netdev, Wake};
-use packet::{Pool, PoolConfig, PoolError, Region};
-use runtime::{console, cpu, entropy, memory, power, time};
-use seed::BootConfig;
+use runtime::{console, cpu, entropy, power, time};
 use spin::mutex::Mutex;
 use switch::{ByteChannel, Control, DatabaseParts, Machine, Pmd, SeedRefused, Switch, SwitchParts};
 use sync::time::Nanos;
-use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::transport::{DeviceType, SomeTransport};
 use virtio_net::VirtioNet;
 
 use crate::Harm;
+use crate::configure::Found;
 use crate::console_port::BytePort;
 use crate::devices::Device;
-use crate::disk::{Disk, SERIAL};
+use crate::disk::Disk;
 use crate::dma::DeviceMemory;
 use crate::rest::{self, Rest, Work};
+use crate::room::{Demand, Rings, RoomError};
 
-/// Shortest rings that a boot gives: less would lose whole bursts.
-const MIN_RING: usize = 128;
-/// Longest rings that are asked for.
-const MAX_RING: usize = 1024;
-/// Jumbo buffers, at the least and at the most.
-const JUMBO: core::ops::RangeInclusive<usize> = 64..=1024;
 /// Bytes of the log moved to the serial line in one round of the control body.
 const LOG_BYTES: usize = 16;
 
@@ -46,33 +34,44 @@ const LOG_BYTES: usize = 16;
 pub(crate) enum BuildError {
     /// The configuration does not fit.
     Seed(SeedRefused),
-    /// There is no room for packet buffers.
-    Memory { needed_bytes: usize },
-    /// The pool was refused.
-    Pool(PoolError),
+    /// There is no room for it.
+    Room(RoomError),
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Seed(error) => error.fmt(f),
-            Self::Memory { needed_bytes } => {
-                let mib = needed_bytes.div_ceil(1 << 20);
-                write!(f, "too little memory: packet buffers need {mib} MiB; give the VM more")
-            }
-            Self::Pool(error) => write!(f, "packet buffers: {error:?}"),
+            Self::Room(error) => error.fmt(f),
         }
     }
 }
 
 type Nic = VirtioNet<SomeTransport<'static>, DeviceMemory>;
 
-/// Builds the switch.
-pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch, BuildError> {
-    let Opened { nics, channels, disk } = open(devices);
+/// Builds the switch on a machine with so many bytes of memory.
+pub(crate) fn build(
+    found: Found,
+    devices: Vec<Device>,
+    disk: Option<Disk>,
+    ram_bytes: u64,
+) -> Result<Switch, BuildError> {
+    let Found { config, database: file } = found;
+    let disk = disk.map(|disk| -> Box<dyn switch::Disk> { Box::new(disk) });
+    let Opened { nics, channels } = open(devices);
+    let n_cores = cpu::count().saturating_sub(1).max(1);
     let (heap_used, heap_total) = crate::heap_use();
-    let rings = Rings::plan(nics.len(), heap_total.saturating_sub(heap_used));
-    let pool = rings.pool()?;
+    let free_bytes = heap_total.saturating_sub(heap_used);
+    let pairs = nics.iter().map(|nic| usize::from(nic.info().max_queue_pairs).clamp(1, n_cores));
+    let demand = Demand {
+        n_nics: nics.len(),
+        n_pairs: pairs.sum(),
+        n_cores,
+        free_bytes,
+        taken_bytes: usize::try_from(ram_bytes).unwrap_or(usize::MAX).saturating_sub(free_bytes),
+    };
+    let rings = Rings::plan(&demand).map_err(BuildError::Room)?;
+    let pool = rings.pool().map_err(BuildError::Room)?;
     let nics =
         nics.into_iter().map(|nic| -> Box<dyn Netdev> { Box::new(nic.with_queue_size(rings.len)) });
     let epoch_ms = time::wall_clock().unwrap_or(0).saturating_mul(1000);
@@ -80,13 +79,13 @@ pub(crate) fn build(config: &BootConfig, devices: Vec<Device>) -> Result<Switch,
         nics: nics.collect(),
         channels,
         pool,
-        n_cores: cpu::count().saturating_sub(1).max(1),
-        database: DatabaseParts { epoch_ms, disk, breathe, ..DatabaseParts::default() },
+        n_cores,
+        database: DatabaseParts { epoch_ms, disk, file, breathe, ..DatabaseParts::default() },
         random: entropy::seed(),
         memory: crate::heap_use,
         cycles: time::tsc,
     };
-    let parts = SwitchParts::from_seed(config, machine).map_err(BuildError::Seed)?;
+    let parts = SwitchParts::from_seed(&config, machine).map_err(BuildError::Seed)?;
     Ok(Switch::new(parts, now()))
 }
 
@@ -198,7 +197,7 @@ static OWN: Mutex<Vec<Pmd>> = Mutex::new(Vec::new());
 
 /// A round of the boot processor's own polling bodies: from the loop, and from within long waits and
 /// long work of the control body. Bodies meet by rings only, so it is as if another processor did it.
-fn breathe() {
+pub(crate) fn breathe() {
     poll_own();
 }
 
@@ -217,12 +216,11 @@ fn poll_own() -> bool {
 struct Opened {
     nics: Vec<Nic>,
     channels: Vec<Box<dyn ByteChannel>>,
-    disk: Option<Box<dyn switch::Disk>>,
 }
 
-/// Opens NICs, consoles and the disk; what cannot be opened is logged and left out.
+/// Opens NICs and consoles; what cannot be opened is logged and left out.
 fn open(devices: Vec<Device>) -> Opened {
-    let Opened { mut nics, mut channels, mut disk } = Opened::default();
+    let Opened { mut nics, mut channels } = Opened::default();
     for device in devices {
         let kind = device.kind();
         let Device { location, transport, doorbells } = device;
@@ -240,60 +238,10 @@ fn open(devices: Vec<Device>) -> Opened {
                 Ok(port) => channels.push(Box::new(port)),
                 Err(error) => log::warn!("console at {location} cannot be used: {error}"),
             },
-            DeviceType::Block if disk.is_none() => match Disk::new(transport, breathe) {
-                Ok(mut found) => {
-                    if found.is_ours() {
-                        disk = Some(Box::new(found));
-                    } else {
-                        log::info!("disk at {location} is not used: its serial is not {SERIAL}");
-                    }
-                }
-                Err(error) => log::error!("disk at {location} cannot be used: {error}"),
-            },
             _ => log::debug!("device at {location} is not used"),
         }
     }
-    Opened { nics, channels, disk }
-}
-
-/// How long rings are and how many buffers there are.
-struct Rings {
-    len: u16,
-    buffers: PoolConfig,
-}
-
-impl Rings {
-    fn plan(n_nics: usize, free_bytes: usize) -> Self {
-        let n_nics = n_nics.max(1);
-        let budget = free_bytes / 2;
-        let bytes = |small, jumbo| Pool::required_bytes(&PoolConfig { small, jumbo });
-        let jumbo = (budget / 4 / bytes(0, 1)).clamp(*JUMBO.start(), *JUMBO.end());
-        let per_nic = budget / 4 * 3 / bytes(1, 0) / n_nics;
-        let ring = (per_nic / 2).clamp(MIN_RING, MAX_RING);
-        let ring = 1 << ring.ilog2();
-        let small = 2 * ring * n_nics + 256;
-        Self { len: u16::try_from(ring).unwrap_or(u16::MAX), buffers: PoolConfig { small, jumbo } }
-    }
-
-    fn pool(&self) -> Result<Arc<Pool>, BuildError> {
-        let needed_bytes = Pool::required_bytes(&self.buffers);
-        let memory = memory::dma_alloc_uncleared(needed_bytes.div_ceil(PAGE_SIZE), PAGE_SIZE);
-        let memory = memory.ok_or(BuildError::Memory { needed_bytes })?;
-        let offset =
-            memory::device_address(memory).wrapping_sub(memory.as_ptr().expose_provenance() as u64);
-        // Buffers are written before they are read, and clearing them would cost boot time.
-        // SAFETY: freshly allocated pages of at least this length, never freed and referred to by
-        // nothing else; the offset turns their addresses into the device's.
-        let region = unsafe { Region::new(memory, needed_bytes, offset) };
-        log::info!(
-            "{} packet buffers and {} jumbo ones in {} KiB, rings of {}",
-            self.buffers.small,
-            self.buffers.jumbo,
-            needed_bytes >> 10,
-            self.len,
-        );
-        Pool::new(self.buffers, region).map_err(BuildError::Pool)
-    }
+    Opened { nics, channels }
 }
 
 impl fmt::Debug for BytePort {

@@ -144,6 +144,20 @@ pub(crate) struct RunArgs {
     /// settings [default: in memory, gone with the VM].
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) db: Option<String>,
+    /// A database file of ovsdb-server (made with ovsdb-tool, say) that a new database begins as, in place
+    /// of the options for bridge, controllers and settings.
+    #[arg(long, value_name = "FILE", conflicts_with = "vsctl")]
+    pub(crate) seed: Option<PathBuf>,
+    /// Give the VM this config drive, a file with an ISO9660 or FAT volume named config-2 or cidata, and
+    /// have it configured by the user data on it instead of by options.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "vsctl", "seed", "controllers", "fail_mode", "other_config", "protocols", "log", "self_check",
+        ]
+    )]
+    pub(crate) config_drive: Option<PathBuf>,
     /// Translate one in N cache hits again and compare; 0 for never.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) self_check: u32,

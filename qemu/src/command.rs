@@ -38,6 +38,9 @@ impl Vm {
         if let Some(seed) = &self.seed {
             line.with_path("-fw_cfg", "name=opt/uniswitch/config,file=", seed, "");
         }
+        if let Some(file) = &self.database_seed {
+            line.with_path("-fw_cfg", "name=opt/uniswitch/database,file=", file, "");
+        }
         if let Some(qmp) = &self.qmp {
             line.with_path("-chardev", "socket,id=qmp,server=on,wait=off,path=", qmp, "");
             line.arg("-mon", "chardev=qmp,mode=control");
@@ -50,6 +53,9 @@ impl Vm {
         }
         if let Some(database) = &self.database {
             self.database(&mut line, database);
+        }
+        if let Some(drive) = &self.config_drive {
+            self.config_drive(&mut line, drive);
         }
         line.0.extend(self.extra.iter().map(OsString::from));
         line.0
@@ -119,6 +125,20 @@ impl Vm {
             _ => format!("pci,disable-legacy=on,addr={DATABASE_SLOT:#x}"),
         };
         line.arg("-device", format!("virtio-blk-{place},drive=db,serial={DATABASE_SERIAL}"));
+    }
+
+    fn config_drive(&self, line: &mut Line, path: &Path) {
+        line.with_path("-drive", "if=none,id=config,format=raw,readonly=on,file=", path, "");
+        // Behind the NICs.
+        let n_nics = self.nics.len();
+        let place = match self.machine {
+            Machine::Microvm => {
+                let transport = FIRST_NIC_TRANSPORT - n_nics - usize::from(self.database.is_some());
+                format!("device,bus=virtio-mmio-bus.{transport}")
+            }
+            _ => format!("pci,disable-legacy=on,addr={:#x}", FIRST_NIC_SLOT + n_nics),
+        };
+        line.arg("-device", format!("virtio-blk-{place},drive=config"));
     }
 
     fn nic(&self, line: &mut Line, i: usize, nic: &Nic) {

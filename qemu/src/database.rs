@@ -61,6 +61,20 @@ pub fn extract(disk: &Path) -> Result<Vec<u8>, String> {
     ovsdb::extract(device).map_err(|why| format!("{}: {why}", disk.display()))
 }
 
+/// Looks whether a file is a database file of Open vSwitch, as an image takes it.
+///
+/// # Errors
+/// What is wrong with it, in a line.
+pub fn check(file: &Path) -> Result<(), String> {
+    let told = |why: String| format!("{}: {why}", file.display());
+    let bytes = fs::read(file).map_err(|why| told(why.to_string()))?;
+    let read = ovsdb::log::load(&bytes, Some(&Schema::open_vswitch()), &mut ovsdb::Uuids::new(0));
+    match read.map_err(|why| told(why.to_string()))?.torn {
+        Some(why) => Err(told(format!("broken: {why}"))),
+        None => Ok(()),
+    }
+}
+
 /// Puts a database file of Open vSwitch on a disk, which is made if there is none. The VM must be off.
 ///
 /// # Errors
@@ -145,7 +159,11 @@ mod tests {
         fs::write(&file, &text).unwrap();
         import(&disk, &file).unwrap();
         assert_eq!(extract(&disk).unwrap(), text);
+        assert_eq!(check(&file), Ok(()));
+        fs::write(&file, &text[..text.len() - 1]).unwrap();
+        assert!(check(&file).is_err());
         fs::write(&file, "no database").unwrap();
+        assert!(check(&file).is_err());
         assert!(import(&disk, &file).is_err());
         assert_eq!(extract(&disk).unwrap(), text, "what was there stays");
     }

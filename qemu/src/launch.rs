@@ -62,7 +62,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     let machine = Machine::from(args.machine);
     let dir = StateDir::new(args)?;
     let plan = Plan::new(&specs, dir.path());
-    check_count(&plan, machine, args.db.is_some())?;
+    check_count(&plan, machine, args)?;
     plan.check()?;
     let mut ovsdb = args.ovsdb.unwrap_or(GUEST_OVSDB);
     if !args.print {
@@ -82,8 +82,19 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
     notes.into_iter().for_each(|text| ui.show(&Event::Note { text }));
 
     let mut vm = describe(args, &qemu, boot, &plan, (ovsdb, dir.path()));
+    let mut seed = args.seed.as_deref();
+    if let Some(file) = seed {
+        database::check(file)?;
+    }
     if let Some(name) = &args.db {
-        vm.database = Some(database_disk(name, ui)?);
+        let (disk, is_new) = database_disk(name, ui)?;
+        if let Some(file) = seed.take().filter(|_| is_new) {
+            database::import(&disk, file)?;
+        }
+        vm.database = Some(disk);
+    }
+    if let Some(file) = seed {
+        vm.database_seed = Some(handed_in(file)?);
     }
     if vm.accel == qemu::Accel::Tcg
         && let Some(why) = probe::accelerator().1
@@ -111,7 +122,10 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         on_panic: OnPanic::PowerOff,
         ..BootConfig::default()
     };
-    vm.write_seed(&config, dir.path())?;
+    match &args.config_drive {
+        Some(drive) => vm.config_drive = Some(config_drive(drive)?),
+        None => vm.write_seed(&config, dir.path())?,
+    }
     if args.print {
         ui.show(&Event::Command { line: command::shell_quoted(&vm.command()) });
         return Ok(());
@@ -137,18 +151,42 @@ fn db(command: &DbCommand, ui: &mut Ui) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The disk for the database, made if it is not there.
-fn database_disk(name: &str, ui: &mut Ui) -> Result<PathBuf, Stop> {
+/// The disk for the database, made if it is not there, and whether it was.
+fn database_disk(name: &str, ui: &mut Ui) -> Result<(PathBuf, bool), Stop> {
     let path = database::path(name)?;
     let is_new = database::create(&path).map_err(|why| format!("{}: {why}", path.display()))?;
     let what = if is_new { "goes to the new disk" } else { "comes from the disk" };
     ui.show(&Event::Note { text: format!("the configuration {what} {}", path.display()) });
-    Ok(path)
+    Ok((path, is_new))
 }
 
-fn check_count(plan: &Plan, machine: Machine, has_database: bool) -> Result<(), PortError> {
+/// A database file as the image takes it from fw_cfg.
+fn handed_in(file: &Path) -> Result<PathBuf, String> {
+    const MOST: u64 = 1 << 20;
+    let told = |why| format!("--seed {}: {why}", file.display());
+    match fs::metadata(file).map_err(|why| told(why.to_string()))?.len() {
+        0..=MOST => Ok(file.to_path_buf()),
+        n => Err(told(format!(
+            "{} KiB are more than the 1024 that are handed in: add --db",
+            n >> 10
+        ))),
+    }
+}
+
+/// A config drive that is there. What is on it is the image's to judge.
+fn config_drive(file: &Path) -> Result<PathBuf, String> {
+    let told = |why: &str| format!("--config-drive {}: {why}", file.display());
+    let data = fs::metadata(file).map_err(|why| told(&why.to_string()))?;
+    if data.is_file() && data.len() < 512 {
+        return Err(told("too short for a volume"));
+    }
+    Ok(file.to_path_buf())
+}
+
+fn check_count(plan: &Plan, machine: Machine, args: &RunArgs) -> Result<(), PortError> {
     // One NIC is management; a disk takes a place of its own kind, but for machines without PCI.
-    let max = machine.max_nics() - 1 - usize::from(has_database && machine == Machine::Microvm);
+    let database = usize::from(args.db.is_some() && machine == Machine::Microvm);
+    let max = machine.max_nics() - 1 - database - usize::from(args.config_drive.is_some());
     if plan.nics.len() > max {
         return Err(PortError::TooMany { n: plan.nics.len(), max, machine: machine.name() });
     }

@@ -31,7 +31,8 @@ impl Machine {
     }
 
     /// NICs at most, management included: one slot (PCI) or one transport (MMIO) each, those kept
-    /// for consoles and the disk taken off.
+    /// for consoles and the disk taken off. A config drive takes the place of one, on microvm the disk of the
+    /// database as well.
     pub fn max_nics(self) -> usize {
         match self {
             Self::Pc | Self::Q35 => 25,
@@ -129,6 +130,11 @@ pub struct Vm {
     pub qmp: Option<PathBuf>,
     /// The disk on which the image keeps its database, a raw file; it is written to.
     pub database: Option<PathBuf>,
+    /// A disk with a volume `config-2` or `cidata`, a raw file; it is not written to. The image reads it
+    /// when there is neither a seed nor a command line.
+    pub config_drive: Option<PathBuf>,
+    /// A database file of Open vSwitch, which a new database begins as, for fw_cfg.
+    pub database_seed: Option<PathBuf>,
     /// Further arguments, as they are.
     pub extra: Vec<String>,
 }
@@ -151,6 +157,8 @@ impl Vm {
             consoles: vec![dir.join("ctl"), dir.join("appctl")],
             qmp: Some(dir.join("qmp")),
             database: None,
+            config_drive: None,
+            database_seed: None,
             extra: Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
-use crate::database::{DatabaseParts, SeedBridge, SeedPort, Seeding, parse_vsctl};
+use crate::database::{Birth, DatabaseParts, SeedBridge, SeedPort, Seeding, parse_vsctl};
 use crate::mgmt;
 use crate::settings::Settings;
 use agent::AgentConfig;
@@ -92,7 +92,10 @@ impl SwitchParts {
         let mut ports = ports(config, &mut nics)?;
         let mut database = machine.database;
         if config.vsctl.is_empty() {
-            database.seed.get_or_insert_with(|| seeding(config, &ports));
+            if database.seed.is_none() {
+                database.seed = Some(seeding(config, &ports));
+                database.birth = Birth::Later;
+            }
         } else {
             // Statements say which ports there are.
             ports.iter_mut().for_each(|port| port.of = OfPort::ANY);

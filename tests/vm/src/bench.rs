@@ -145,6 +145,8 @@ impl Bench {
         vm.memory_mib = config.memory_mib;
         vm.extra.clone_from(&config.extra);
         vm.database.clone_from(&config.database);
+        vm.config_drive.clone_from(&config.config_drive);
+        let reads_seed = reads_seed && vm.config_drive.is_none();
         if reads_seed && !vm.extra.iter().any(|arg| arg.contains("opt/uniswitch/config")) {
             vm.write_seed(&config.seed, dir.path()).expect("a seed");
         }

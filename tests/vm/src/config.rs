@@ -36,6 +36,8 @@ pub struct Config {
     pub has_management: bool,
     /// The disk on which the image keeps its database.
     pub database: Option<PathBuf>,
+    /// A config drive, which says all: with it there is no seed.
+    pub config_drive: Option<PathBuf>,
     /// What is booted; none is the tree's image, with no command line.
     pub boot: Option<qemu::Boot>,
     /// Further arguments for QEMU.
@@ -65,6 +67,7 @@ impl Config {
             seed,
             has_management: true,
             database: None,
+            config_drive: None,
             boot: None,
             extra: Vec::new(),
         }
@@ -130,6 +133,13 @@ impl Config {
             panic!("{}: {why}", disk.display());
         }
         self.database = Some(disk.into());
+        self
+    }
+
+    /// With nothing told but what is on this config drive.
+    #[must_use]
+    pub fn config_drive(mut self, image: &Path) -> Self {
+        self.config_drive = Some(image.into());
         self
     }
 

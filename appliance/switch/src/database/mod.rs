@@ -6,12 +6,13 @@
 //!
 //! # Bounds
 //! A round of the control core serves a bounded number of requests. What one request may cost is a matter
-//! of [`limits`], which follow the machine's memory: 64 clients on an ordinary machine, a megabyte a message,
+//! of `Limits`, which follow the machine's memory: 64 clients on an ordinary machine, a megabyte a message,
 //! some thousand operations a transaction. In the middle of a long one the polling bodies of the same
 //! processor get their turn ([`DatabaseParts::breathe`]), as they do while the disk is waited for.
 //! A client that does not read its answers is not asked for more, and when it does not even answer a
 //! probe its connection is closed with a line in the log.
 
+mod birth;
 mod extract;
 mod managers;
 mod qos;
@@ -27,15 +28,14 @@ pub(crate) use vsctl::parse as parse_vsctl;
 use crate::mgmt::{Management, SocketId};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::vec;
+use alloc::string::String;
 use alloc::vec::Vec;
+use birth::Unborn;
 use core::fmt::Debug;
 use core::net::SocketAddr;
 use managers::Managers;
 use ovsdb::store::{BlockDevice, Store};
-use ovsdb::{
-    Bounds, CellChange, ClientId, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids,
-};
+use ovsdb::{CellChange, ClientId, Database, Server};
 use reconcile::Reconciler;
 use status::Extent;
 use sync::time::Nanos;
@@ -52,6 +52,16 @@ pub trait Disk: BlockDevice + Debug + Send {}
 
 impl<D: BlockDevice + Debug + Send> Disk for D {}
 
+/// When the database is built.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Birth {
+    /// With the switch, which is not ready before: what the database says is how it begins.
+    #[default]
+    AtOnce,
+    /// A little later: the switch begins as the seed says anyway, and the database will say the same.
+    Later,
+}
+
 /// What the machine contributes to the database.
 #[derive(Debug)]
 pub struct DatabaseParts {
@@ -60,6 +70,11 @@ pub struct DatabaseParts {
     /// What a new database begins with; without it, it is empty, and the switch stays as it is made until
     /// somebody writes the first row.
     pub seed: Option<Seeding>,
+    /// A database file of Open vSwitch that a new database begins as, in place of the seed, and where it
+    /// comes from.
+    pub file: Option<(String, Vec<u8>)>,
+    /// When it is built; one on a disk is read at once in any case.
+    pub birth: Birth,
     /// Where it is kept.
     pub disk: Option<Box<dyn Disk>>,
     /// Milliseconds from 1970 to the zero of the switch's clock.
@@ -70,14 +85,24 @@ pub struct DatabaseParts {
 
 impl Default for DatabaseParts {
     fn default() -> Self {
-        Self { listen: PORT, seed: None, disk: None, epoch_ms: 0, breathe: || {} }
+        Self {
+            listen: PORT,
+            seed: None,
+            file: None,
+            birth: Birth::AtOnce,
+            disk: None,
+            epoch_ms: 0,
+            breathe: || {},
+        }
     }
 }
 
 /// The server, its clients' connections and its disk.
 #[derive(Debug)]
 pub(crate) struct Databases {
-    pub(crate) server: Server,
+    /// None before it is built.
+    server: Option<Server>,
+    birth: Option<Unborn>,
     pub(crate) reconciler: Reconciler,
     managers: Managers,
     store: Option<Store<Box<dyn Disk>>>,
@@ -89,71 +114,36 @@ pub(crate) struct Databases {
 }
 
 impl Databases {
-    /// Opens the database on the machine's disk, or an empty one in memory. `memory` is the size of
-    /// the heap in bytes.
+    /// Opens the database on the machine's disk, or an empty one in memory, or neither yet. `memory` is
+    /// the size of the heap in bytes.
     pub(crate) fn new(parts: DatabaseParts, memory: usize, random: u64, now: Nanos) -> Self {
-        let schema = Schema::open_vswitch();
-        let mut uuids = Uuids::new(random.rotate_left(29));
-        let wall_ms = parts.epoch_ms.saturating_add(now.as_millis());
-        let mut store = None;
-        let mut database = None;
-        if let Some(disk) = parts.disk {
-            match ovsdb::open(disk, &schema, &mut uuids, wall_ms) {
-                Ok(kept) => {
-                    log::info!("ovsdb: kept on the disk, generation {}", kept.store.generation());
-                    (database, store) = (Some(kept.database), Some(kept.store));
-                }
-                Err(error) => {
-                    log::error!("ovsdb: the disk gives no database ({error}); it is left alone");
-                }
-            }
-        }
-        let keeping = match &store {
-            Some(_) => Keeping::Log,
-            None => {
-                log::info!("ovsdb: in memory only, changes end with the machine");
-                Keeping::Memory
-            }
-        };
-        let database = database.unwrap_or_else(|| Database::new(schema, uuids.fresh()));
-        let mut server = Server::new(limits(memory), vec![(database, keeping)], random);
-        server.set_breathe(parts.breathe);
+        let (listen, epoch_ms) = (parts.listen, parts.epoch_ms);
+        let can_wait = parts.birth == Birth::Later && parts.disk.is_none() && parts.file.is_none();
         let mut databases = Self {
-            server,
+            server: None,
+            birth: Some(Unborn::new(parts, memory, random)),
             reconciler: Reconciler::default(),
             managers: Managers::default(),
-            store,
+            store: None,
             clients: Vec::new(),
             is_seasoned: false,
-            listen: parts.listen,
-            epoch_ms: parts.epoch_ms,
+            listen,
+            epoch_ms,
         };
-        databases.is_seasoned = databases.is_configured();
-        if let (false, Some(seed)) = (databases.is_seasoned, &parts.seed) {
-            databases.seed(seed, now);
+        if !can_wait {
+            databases.finish(now);
         }
         databases
+    }
+
+    /// The database that configures the switch, once it is there.
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.server.as_ref()?.database(NAME)
     }
 
     /// Whether there was a configuration on the disk.
     pub(crate) fn is_seasoned(&self) -> bool {
         self.is_seasoned
-    }
-
-    /// Whether there is a configuration.
-    pub(crate) fn is_configured(&self) -> bool {
-        let database = self.server.database(NAME);
-        let root = database.and_then(|database| database.schema().table(NAME));
-        database.zip(root).is_some_and(|(database, root)| database.n_rows(root) > 0)
-    }
-
-    fn seed(&mut self, seed: &Seeding, now: Nanos) {
-        let wall_ms = self.wall_ms(now);
-        let results = self.server.transact(NAME, &seed.operations(), wall_ms);
-        if let Some(error) = results.iter().find(|result| result.get("error").is_some()) {
-            log::error!("ovsdb: the seed does not fit the database: {error}");
-        }
-        self.keep(now);
     }
 
     /// Where the configuration is kept, in words.
@@ -174,7 +164,11 @@ impl Databases {
         port: u16,
         now: Nanos,
     ) -> bool {
-        let is_taken = self.server.accepted(ClientId(id.0), format!("tcp:{peer}"), now);
+        // Who asks for the database does not hear that it is not there yet.
+        self.finish(now);
+        let peer = format!("tcp:{peer}");
+        let server = self.server.as_mut();
+        let is_taken = server.is_some_and(|server| server.accepted(ClientId(id.0), peer, now));
         if is_taken {
             self.clients.push((id, port));
         }
@@ -192,17 +186,19 @@ impl Databases {
         self.managers.closed(id, now);
         if let Some(at) = self.clients.iter().position(|&(client, _)| client == id) {
             self.clients.swap_remove(at);
-            self.server.closed(ClientId(id.0));
+            if let Some(server) = &mut self.server {
+                server.closed(ClientId(id.0));
+            }
         }
     }
 
     /// Takes what clients sent.
     pub(crate) fn hear(&mut self, stack: &mut Management, now: Nanos) -> bool {
         let mut worked = false;
+        let Some(server) = &mut self.server else { return false };
         for &(id, _) in &self.clients {
             let mut budget = BYTES_PER_ROUND;
             while budget > 0 {
-                let server = &mut self.server;
                 let taken = stack.receive(id, |bytes| server.received(ClientId(id.0), bytes, now));
                 if taken == 0 {
                     break;
@@ -214,10 +210,14 @@ impl Databases {
         worked
     }
 
-    /// Serves requests, and brings what they changed to the disk.
+    /// Serves requests, and brings what they changed to the disk; before that, goes on with building.
     pub(crate) fn poll(&mut self, now: Nanos) -> bool {
         let wall_ms = self.wall_ms(now);
-        let worked = self.server.poll(now, wall_ms);
+        if self.birth.is_some() {
+            return self.grow(now);
+        }
+        let Some(server) = &mut self.server else { return false };
+        let worked = server.poll(now, wall_ms);
         self.keep(now);
         worked
     }
@@ -225,9 +225,9 @@ impl Databases {
     /// Brings what was committed to the disk, so that clients may hear of it.
     pub(crate) fn keep(&mut self, now: Nanos) {
         let wall_ms = self.wall_ms(now);
-        if let Some(store) = &mut self.store {
+        if let (Some(store), Some(server)) = (&mut self.store, &mut self.server) {
             // The server has told of a failure, and refuses changes from then on.
-            let _ = self.server.keep_in(store, wall_ms);
+            let _ = server.keep_in(store, wall_ms);
         }
     }
 
@@ -237,13 +237,14 @@ impl Databases {
         let taken: Vec<u16> = doors.iter().copied().chain([self.listen]).collect();
         self.managers.run(stack, &taken, now);
         let mut queued = false;
+        let Some(server) = &mut self.server else { return false };
         for &(id, _) in &self.clients {
-            let Some(outbox) = self.server.output(ClientId(id.0)) else { continue };
+            let Some(outbox) = server.output(ClientId(id.0)) else { continue };
             let sent = stack.send(id, outbox.pending());
             outbox.consume(sent);
             queued |= sent > 0;
         }
-        while let Some((ClientId(id), _)) = self.server.next_close() {
+        while let Some((ClientId(id), _)) = server.next_close() {
             let id = SocketId(id);
             self.clients.retain(|&(client, _)| client != id);
             self.managers.closed(id, now);
@@ -259,34 +260,18 @@ impl Databases {
         status::manager_changes(database, self.reconciler.extracted(), extent, status)
     }
 
+    /// Writes status.
+    fn write_cells(&mut self, cells: Vec<CellChange>, now: Nanos) {
+        let wall_ms = self.wall_ms(now);
+        if let Some(server) = self.server.as_mut().filter(|_| !cells.is_empty())
+            && let Err(error) = server.write_cells(NAME, cells, wall_ms)
+        {
+            log::warn!("ovsdb: the status cannot be written: {error}");
+        }
+    }
+
     /// Milliseconds since 1970.
     pub(crate) fn wall_ms(&self, now: Nanos) -> u64 {
         self.epoch_ms.saturating_add(now.as_millis())
-    }
-}
-
-/// What clients may take of a machine with so many bytes of heap: at the worst about a third, while all
-/// of them do their worst at once.
-fn limits(memory: usize) -> Limits {
-    const KIB: usize = 1024;
-    const MIB: usize = 1024 * KIB;
-    let share = |part: usize, least: usize, most: usize| (memory / part).clamp(least, most);
-    Limits {
-        max_clients: share(MIB, 16, 64),
-        json: JsonLimits {
-            max_bytes: share(64, 512 * KIB, 2 * MIB),
-            // 32 bytes each.
-            max_values: share(16, 2 * MIB, 8 * MIB) / 32,
-            ..JsonLimits::default()
-        },
-        max_input: share(32, MIB, 4 * MIB),
-        bounds: Bounds {
-            max_operations: 8192,
-            max_steps: 1_000_000,
-            max_selected: share(32, MIB, 8 * MIB),
-            max_weight: share(16, 2 * MIB, 16 * MIB),
-        },
-        high_water: share(512, 32 * KIB, 256 * KIB),
-        ..Limits::default()
     }
 }

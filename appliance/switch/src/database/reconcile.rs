@@ -41,7 +41,8 @@ impl Reconciler {
 impl Control {
     /// Follows the database, and tells it how the switch fares; true when anything happened.
     pub(crate) fn reconcile(&mut self, now: Nanos) -> bool {
-        let Some(database) = self.databases.server.database(NAME) else { return false };
+        let server = self.databases.server.as_ref();
+        let Some(database) = server.and_then(|server| server.database(NAME)) else { return false };
         let commits = database.n_commits();
         let mut worked = false;
         if self.databases.reconciler.read != Some(commits) {
@@ -83,7 +84,7 @@ impl Control {
         if !applied.is_settled && now < reconciler.next_state {
             return;
         }
-        let Some(database) = self.databases.server.database(NAME) else { return };
+        let Some(database) = self.databases.database() else { return };
         let extent = if is_due { Extent::Everything } else { Extent::State };
         let cur_cfg = applied.is_settled.then_some(reconciler.extracted.next_cfg);
         let keeping = self.databases.keeping();
@@ -92,15 +93,10 @@ impl Control {
             status::changes(database, extracted, &applied, (extent, cur_cfg), keeping);
         changes.extend(self.databases.manager_status(database, extent, now));
         let interval = statistics_interval(database);
-        let wall_ms = self.databases.wall_ms(now);
-        if !changes.is_empty()
-            && let Err(error) = self.databases.server.write_cells(NAME, changes, wall_ms)
-        {
-            log::warn!("ovsdb: the status cannot be written: {error}");
-        }
+        self.databases.write_cells(changes, now);
         self.databases.keep(now);
         // What was written now is nobody's wish.
-        let commits = self.databases.server.database(NAME).map(Database::n_commits);
+        let commits = self.databases.database().map(Database::n_commits);
         let reconciler = &mut self.databases.reconciler;
         reconciler.read = commits;
         reconciler.is_open &= !applied.is_settled;

@@ -1,0 +1,183 @@
+//! How the database comes to be: at once, or in steps between rounds of forwarding.
+//!
+//! ```text
+//! Unborn ──► schema ──► database and server ──► seed ──► served
+//! ```
+//! What a disk says must be in force before the first frame, so it is read before anything is forwarded.
+//! A seed that the switch begins with in any case can wait: the switch forwards first, and the database,
+//! which will say nothing new, is built when the first frames have passed ([`REST`]), or when the first
+//! client is there. Each step is short, and the polling bodies have their turn between them.
+
+use super::{DatabaseParts, Databases, NAME};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use ovsdb::{Bounds, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids};
+use sync::time::Nanos;
+
+/// So long after the first round nothing is done yet: those who wait for the switch are served first.
+const REST: Nanos = Nanos::from_millis(10);
+
+/// A database that is not built yet.
+#[derive(Debug)]
+pub(super) struct Unborn {
+    parts: DatabaseParts,
+    /// Bytes of the heap.
+    memory: usize,
+    random: u64,
+    due: Option<Nanos>,
+    schema: Option<Schema>,
+}
+
+impl Unborn {
+    pub(super) fn new(parts: DatabaseParts, memory: usize, random: u64) -> Self {
+        Self { parts, memory, random, due: None, schema: None }
+    }
+}
+
+impl Databases {
+    /// Goes on with building when that is due; true when it did.
+    pub(super) fn grow(&mut self, now: Nanos) -> bool {
+        let Some(unborn) = &mut self.birth else { return false };
+        let due = *unborn.due.get_or_insert(now.saturating_add(REST));
+        let is_due = now >= due;
+        if is_due {
+            self.step(now);
+        }
+        is_due
+    }
+
+    /// Builds what is not there yet.
+    pub(super) fn finish(&mut self, now: Nanos) {
+        while let Some(unborn) = &self.birth {
+            let breathe = unborn.parts.breathe;
+            self.step(now);
+            breathe();
+        }
+    }
+
+    fn step(&mut self, now: Nanos) {
+        let Some(mut unborn) = self.birth.take() else { return };
+        if self.server.is_some() {
+            return self.seed(&unborn.parts, now);
+        }
+        match unborn.schema.take() {
+            None => unborn.schema = Some(Schema::open_vswitch()),
+            Some(schema) => self.open(&mut unborn, schema, now),
+        }
+        self.birth = Some(unborn);
+    }
+
+    /// The database of the disk, or an empty one, and its server.
+    fn open(&mut self, unborn: &mut Unborn, schema: Schema, now: Nanos) {
+        let mut uuids = Uuids::new(unborn.random.rotate_left(29));
+        let mut kept = None;
+        if let Some(disk) = unborn.parts.disk.take() {
+            match ovsdb::open(disk, &schema, &mut uuids, self.wall_ms(now)) {
+                Ok(found) => {
+                    log::info!("ovsdb: kept on the disk, generation {}", found.store.generation());
+                    self.store = Some(found.store);
+                    kept = Some(found.database);
+                }
+                Err(error) => {
+                    log::error!("ovsdb: the disk gives no database ({error}); it is left alone");
+                }
+            }
+        }
+        let keeping = match &self.store {
+            Some(_) => Keeping::Log,
+            None => {
+                log::info!("ovsdb: in memory only, changes end with the machine");
+                Keeping::Memory
+            }
+        };
+        let mut database = kept.unwrap_or_else(|| Database::new(schema, uuids.fresh()));
+        if let Some((place, file)) = unborn.parts.file.take()
+            && !has_root(&database)
+        {
+            match self.read_file(&file, database.schema(), &mut uuids, unborn.memory, now) {
+                Ok(read) => {
+                    log::info!("ovsdb: begins as {place} says");
+                    database = read;
+                }
+                Err(why) => log::error!("{place} is no database to begin with: {why}; not used"),
+            }
+        }
+        self.is_seasoned = has_root(&database);
+        let limits = limits(unborn.memory);
+        let mut server = Server::new(limits, vec![(database, keeping)], unborn.random);
+        server.set_breathe(unborn.parts.breathe);
+        self.server = Some(server);
+    }
+
+    /// The database that a file of Open vSwitch holds, on the disk as well if there is one.
+    fn read_file(
+        &mut self,
+        file: &[u8],
+        schema: &Schema,
+        uuids: &mut Uuids,
+        memory: usize,
+        now: Nanos,
+    ) -> Result<Database, String> {
+        // JSON in memory is many times as long as its text.
+        if file.len() > memory / 32 {
+            return Err(format!("{} KiB are too much for this machine's memory", file.len() >> 10));
+        }
+        let read = ovsdb::log::load(file, Some(schema), uuids).map_err(|why| why.to_string())?;
+        if let Some(why) = read.torn {
+            return Err(format!("it is broken after record {}: {why}", read.n_records));
+        }
+        if !has_root(&read.database) {
+            return Err(format!("it has no row in {NAME}"));
+        }
+        if let Some(store) = &mut self.store {
+            let records =
+                ovsdb::log::snapshot(&read.database, "seed", self.epoch_ms + now.as_millis());
+            store.begin(&records).map_err(|why| format!("the disk does not take it: {why}"))?;
+        }
+        Ok(read.database)
+    }
+
+    fn seed(&mut self, parts: &DatabaseParts, now: Nanos) {
+        let wall_ms = self.wall_ms(now);
+        let seed = parts.seed.as_ref().filter(|_| !self.is_seasoned);
+        if let (Some(seed), Some(server)) = (seed, &mut self.server) {
+            let results = server.transact(NAME, &seed.operations(), wall_ms);
+            if let Some(error) = results.iter().find(|result| result.get("error").is_some()) {
+                log::error!("ovsdb: the seed does not fit the database: {error}");
+            }
+            self.keep(now);
+        }
+    }
+}
+
+/// Whether anybody has said what the switch is to be.
+fn has_root(database: &Database) -> bool {
+    database.schema().table(NAME).is_some_and(|root| database.n_rows(root) > 0)
+}
+
+/// What clients may take of a machine with so many bytes of heap: at the worst about a third, while all
+/// of them do their worst at once.
+fn limits(memory: usize) -> Limits {
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    let share = |part: usize, least: usize, most: usize| (memory / part).clamp(least, most);
+    Limits {
+        max_clients: share(MIB, 16, 64),
+        json: JsonLimits {
+            max_bytes: share(64, 512 * KIB, 2 * MIB),
+            // 32 bytes each.
+            max_values: share(16, 2 * MIB, 8 * MIB) / 32,
+            ..JsonLimits::default()
+        },
+        max_input: share(32, MIB, 4 * MIB),
+        bounds: Bounds {
+            max_operations: 8192,
+            max_steps: 1_000_000,
+            max_selected: share(32, MIB, 8 * MIB),
+            max_weight: share(16, 2 * MIB, 16 * MIB),
+        },
+        high_water: share(512, 32 * KIB, 256 * KIB),
+        ..Limits::default()
+    }
+}
