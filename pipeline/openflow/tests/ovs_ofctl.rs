@@ -6,6 +6,8 @@
 
 mod common;
 
+#[path = "ovs_ofctl/flows.rs"]
+mod flows;
 #[path = "ovs_ofctl/messages.rs"]
 mod messages;
 #[path = "ovs_ofctl/newer.rs"]
@@ -152,7 +154,7 @@ fn tool_and_text_agree() {
     }
     for version in Version::ALL {
         let switch = switch::Switch::start(version);
-        for text in messages::FLOWS {
+        for text in flows::FLOWS {
             // The versions that the tool can say the flow in.
             let (versions, text) = match text.strip_prefix('@').and_then(|t| t.split_once(' ')) {
                 Some((versions, text)) => (versions, text),

@@ -1,4 +1,4 @@
-//! The messages of the golden files and the flows of the text comparison.
+//! The messages of the golden files.
 
 use flow::text::{NoNames, parse_match};
 use openflow::*;
@@ -564,62 +564,3 @@ pub(crate) fn is_known(message: &Message, version: Version) -> bool {
     ];
     !unknown.iter().any(|word| text.contains(word))
 }
-
-/// Flows as people type them; `@` and digits name the versions that have them.
-pub(crate) const FLOWS: &[&str] = &[
-    "actions=drop",
-    "actions=NORMAL",
-    "actions=learn(table=1,load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15],in_port=2),output:NXM_OF_IN_PORT[]",
-    "actions=move:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15],push:NXM_OF_IN_PORT[]",
-    "@2345 ip,actions=push_mpls:0x8847,write_actions(dec_ttl)",
-    "in_port=1,actions=2",
-    "in_port=LOCAL,actions=output:2,3,LOCAL,IN_PORT,FLOOD,ALL",
-    "table=0,priority=10,tcp,nw_dst=1.2.3.4 idle_timeout=60 cookie=0x1 actions=output:2",
-    "priority=65535,hard_timeout=9,udp,nw_src=10.0.0.0/8,tp_src=53,actions=CONTROLLER:128",
-    "dl_src=02:00:00:00:00:01,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=ALL",
-    "dl_vlan=5,actions=strip_vlan,output:1",
-    "dl_vlan=5,dl_vlan_pcp=3,actions=1",
-    "dl_vlan=0xffff,actions=1",
-    "vlan_tci=0x1000/0x1000,actions=1",
-    "ip,nw_tos=32,nw_ttl=4,nw_ecn=2,nw_frag=first,actions=1",
-    "icmp,icmp_type=8,icmp_code=0,actions=1",
-    "icmp6,icmp_type=135,icmp_code=0,nd_target=fe80::1,nd_sll=02:00:00:00:00:01,actions=1",
-    "tcp6,ipv6_src=fe80::/64,ipv6_dst=::1,ipv6_label=0x12,tp_dst=443,actions=1",
-    "arp,arp_op=1,arp_spa=1.2.3.4,arp_tpa=1.0.0.0/8,arp_sha=02:00:00:00:00:01,actions=1",
-    "sctp,tp_src=80,tp_dst=81,actions=1",
-    "tcp,tcp_flags=+syn-ack,actions=1",
-    "mpls,mpls_label=5,mpls_tc=3,mpls_bos=1,actions=dec_mpls_ttl,pop_mpls:0x0800",
-    "metadata=0x5/0xff,tun_id=9,reg0=1,reg15=0x10/0xf0,pkt_mark=3,actions=1",
-    "xreg1=5,actions=1",
-    "actions=mod_dl_src:02:00:00:00:00:01,mod_dl_dst:02:00:00:00:00:02,1",
-    "tcp,actions=mod_nw_src:1.2.3.4,mod_nw_dst:5.6.7.8,mod_tp_src:1,mod_tp_dst:2,1",
-    "@0 ip,actions=mod_nw_tos:16,1",
-    "@0 dl_vlan=5,actions=mod_vlan_vid:6,mod_vlan_pcp:7,1",
-    "@0 actions=mod_vlan_vid:6,enqueue:1:2",
-    "@2345 dl_vlan=5,actions=set_field:4102->vlan_vid,set_field:3->vlan_pcp,1",
-    "@2345 actions=push_vlan:0x88a8,set_field:4102->vlan_vid,1",
-    "@2345 ip,actions=set_field:5->ip_dscp,set_field:2->nw_ecn,set_field:1.2.3.4->ip_src,1",
-    "@2345 ip,actions=mod_nw_ttl:3,1",
-    "@2345 tcp6,actions=set_field:::1->ipv6_src,set_field:80->tcp_dst,1",
-    "@2345 arp,actions=set_field:2->arp_op,set_field:1.2.3.4->arp_spa,set_field:02:00:00:00:00:01->arp_sha,1",
-    "@2345 mpls,actions=set_field:5->mpls_label,set_field:3->mpls_tc,1",
-    "@2345 actions=set_field:5->reg0,set_field:7->metadata,set_field:9->tun_id,set_field:3->pkt_mark",
-    "ip,actions=dec_ttl,dec_ttl(1,2),1",
-    "actions=push_mpls:0x8847,set_mpls_ttl:3,1",
-    "actions=load:0x1->NXM_NX_REG0[0..15],load:0x2->NXM_OF_ETH_SRC[],load:1->OXM_OF_METADATA[3]",
-    "actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],move:NXM_NX_REG0[0..3]->NXM_NX_REG1[4..7]",
-    "actions=push:NXM_NX_REG1[],pop:NXM_NX_REG2[3..4]",
-    "actions=resubmit(,1),resubmit(3,4),resubmit:5",
-    "actions=set_queue:3,pop_queue,note:11.22.33,exit",
-    "tcp,actions=fin_timeout(idle_timeout=3,hard_timeout=4)",
-    "actions=controller(reason=no_match,max_len=50,id=7),controller(userdata=01.02,pause)",
-    "actions=output:NXM_NX_REG0[0..15],output(port=3,max_len=100)",
-    "actions=check_pkt_larger(1500)->NXM_NX_REG0[3],2",
-    "actions=sample(probability=9,collector_set_id=1,obs_domain_id=2,obs_point_id=3),1",
-    "actions=sample(probability=9,sampling_port=3),sample(probability=1,sampling_port=3,egress)",
-    "actions=set_tunnel:5,set_tunnel64:0x123456789",
-    "actions=group:4",
-    "@345 actions=meter:3,output:1",
-    "@2345 actions=clear_actions,write_actions(output:3,set_field:5->reg1),write_metadata:0x1/0xf,goto_table:3",
-    "@2345 actions=write_metadata:0x1,goto_table:254",
-];
