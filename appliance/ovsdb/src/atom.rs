@@ -243,13 +243,21 @@ fn uuid_from_json(value: &Value, names: Option<&mut Names<'_>>) -> Result<Uuid, 
 #[derive(Debug)]
 pub struct Names<'a> {
     uuids: &'a mut Uuids,
-    known: BTreeMap<String, (Uuid, bool)>,
+    known: KnownNames,
 }
 
+/// Names so far: the row of each, and whether an insert has defined it.
+pub(crate) type KnownNames = BTreeMap<String, (Uuid, bool)>;
+
 impl<'a> Names<'a> {
-    /// No names; new UUIDs come from `uuids`.
-    pub fn new(uuids: &'a mut Uuids) -> Self {
-        Self { uuids, known: BTreeMap::new() }
+    /// Names of a transaction that goes on; new UUIDs come from `uuids`.
+    pub(crate) fn with(uuids: &'a mut Uuids, known: KnownNames) -> Self {
+        Self { uuids, known }
+    }
+
+    /// The names, for [`Self::with`].
+    pub(crate) fn into_known(self) -> KnownNames {
+        self.known
     }
 
     /// A new UUID without a name.

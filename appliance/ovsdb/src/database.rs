@@ -6,6 +6,7 @@
 //! to it; beside each table its indexes, and for each row of it who refers to it weakly.
 
 use crate::atom::Atom;
+use crate::budget::Breath;
 use crate::datum::Datum;
 use crate::history::History;
 use crate::schema::{Schema, UUID_COLUMN};
@@ -158,14 +159,20 @@ impl Database {
 
     /// Makes a commit come true. It must have been prepared on the database as it is.
     pub fn apply(&mut self, commit: &Commit) {
+        self.apply_breathing(commit, Breath::none());
+    }
+
+    pub(crate) fn apply_breathing(&mut self, commit: &Commit, mut breath: Breath) {
         // Out with everything old first: rows may swap the values that an index keeps apart.
         for change in commit.changes.iter() {
+            breath.row();
             if let Some(old) = &change.old {
                 self.weight = self.weight.saturating_sub(old.weight());
                 self.note(change.table, change.uuid, old, Note::Forget);
             }
         }
         for change in commit.changes.iter() {
+            breath.row();
             let Some(table) = self.tables.get_mut(change.table) else { continue };
             let Some(new) = &change.new else {
                 table.rows.remove(&change.uuid);

@@ -3,11 +3,11 @@
 //! # What
 //! OVSDB's JSON-RPC has no framing: objects follow one another on the stream (RFC 7047 §4). The
 //! [`Framer`] finds their ends by counting brackets outside strings, each byte once, and refuses what
-//! is too long, too deep, or would take too much memory as a tree, before any of it is parsed.
-//! Parsing itself (UTF-8, escapes, numbers) is `serde_json`'s.
+//! is too long, too deep, or would take too much memory as a tree, before any of it is parsed
+//! ([`crate::parse`]).
 //!
 //! # Cost
-//! One pass over the bytes here, one in the parser. A tree costs some 32 bytes a value and some 650
+//! One pass over the bytes here, as they come, one in the parser. A tree costs some 32 bytes a value and some 650
 //! an object, hence the budget in "values" in which an object counts as [`OBJECT_WEIGHT`].
 
 use crate::error::Error;
@@ -72,7 +72,7 @@ impl fmt::Display for JsonError {
 
 /// Cuts a stream of bytes into JSON objects.
 #[derive(Debug)]
-pub struct Framer {
+pub(crate) struct Framer {
     limits: JsonLimits,
     input: Vec<u8>,
     at: usize,
@@ -85,31 +85,25 @@ pub struct Framer {
 impl Framer {
     /// A framer at the beginning of a stream.
     #[must_use]
-    pub fn new(limits: JsonLimits) -> Self {
+    pub(crate) fn new(limits: JsonLimits) -> Self {
         let input = Vec::new();
         Self { limits, input, at: 0, depth: 0, values: 0, in_string: false, escaped: false }
     }
 
     /// Bytes held.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.input.len()
     }
 
-    /// True when no byte is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.input.is_empty()
-    }
-
     /// Takes more of the stream. The caller bounds what it hands over by [`Framer::len`].
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
     }
 
-    /// The next whole object and its length in bytes; `None` when it has not all come. After an error
-    /// the stream is lost.
-    pub fn next_object(&mut self) -> Result<Option<(Value, usize)>, JsonError> {
+    /// The next whole message; `None` when it has not all come. Its end was found, no more: whether it
+    /// is JSON is the parser's matter. After an error the stream is lost.
+    pub(crate) fn next_message(&mut self) -> Result<Option<Vec<u8>>, JsonError> {
         if self.at == 0 {
             let space = self.input.iter().take_while(|b| b.is_ascii_whitespace()).count();
             self.input.drain(..space);
@@ -117,18 +111,10 @@ impl Framer {
         let Some(end) = self.find_end()? else {
             return Ok(None);
         };
-        let message = self.input.get(..end).unwrap_or_default();
-        let parsed = serde_json::from_slice::<Value>(message);
-        self.input.drain(..end);
-        if self.input.is_empty() {
-            // A large message is not paid for for ever.
-            self.input = Vec::new();
-        }
+        let rest = self.input.split_off(end);
+        let message = core::mem::replace(&mut self.input, rest);
         (self.at, self.depth, self.values) = (0, 0, 0);
-        match parsed {
-            Ok(value) => Ok(Some((value, end))),
-            Err(e) => Err(JsonError::Malformed { line: e.line(), column: e.column() }),
-        }
+        Ok(Some(message))
     }
 
     fn find_end(&mut self) -> Result<Option<usize>, JsonError> {

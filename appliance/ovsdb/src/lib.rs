@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod atom;
+mod budget;
 mod database;
 mod datum;
 mod error;
@@ -14,10 +15,12 @@ mod history;
 mod json;
 pub mod log;
 mod monitor;
+mod parse;
 mod schema;
 mod server;
 pub mod store;
 mod transaction;
+mod trash;
 mod types;
 mod uuid;
 
@@ -25,12 +28,12 @@ pub use atom::{Atom, AtomKind, Names};
 pub use database::{Commit, Database, Row, RowChange};
 pub use datum::Datum;
 pub use error::{Error, ErrorKind};
-pub use json::{Framer, JsonError, JsonLimits};
+pub use json::{JsonError, JsonLimits};
 pub use schema::{Column, FIRST_COLUMN, Schema, TableSchema, UUID_COLUMN, VERSION_COLUMN};
 pub use server::{
     CellChange, ClientId, CloseReason, Keeping, Kept, Limits, OpenError, Outbox, Server, extract,
     import, open,
 };
-pub use transaction::{Bounds, Client, Executed, Transaction, execute};
+pub use transaction::{Bounds, Client, Executed, Results, Transaction, execute};
 pub use types::{BaseType, ColumnType, Constraint, Strength, UNLIMITED};
 pub use uuid::{Uuid, Uuids};

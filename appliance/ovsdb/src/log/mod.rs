@@ -13,9 +13,11 @@
 mod record;
 mod replay;
 
+use record::record_text;
 pub use record::{ReadError, Reader, write_record};
 pub use replay::{LoadError, Loaded, load, load_text};
 
+use crate::budget::Breath;
 use crate::database::{Commit, Database, Row};
 use crate::datum::Datum;
 use crate::schema::{Schema, TableSchema};
@@ -27,8 +29,18 @@ use serde_json::{Map, Value};
 /// that are not kept.
 #[must_use]
 pub fn commit_record(schema: &Schema, commit: &Commit, wall_ms: u64) -> Option<Vec<u8>> {
+    commit_text(schema, commit, wall_ms, Breath::none())
+}
+
+pub(crate) fn commit_text(
+    schema: &Schema,
+    commit: &Commit,
+    wall_ms: u64,
+    mut breath: Breath,
+) -> Option<Vec<u8>> {
     let mut tables = Map::new();
     for change in commit.changes.iter() {
+        breath.row();
         let Some(table) = schema.tables.get(change.table) else { continue };
         let row = match (&change.old, &change.new) {
             (_, None) => Value::Null,
@@ -50,25 +62,35 @@ pub fn commit_record(schema: &Schema, commit: &Commit, wall_ms: u64) -> Option<V
     if !commit.comment.is_empty() {
         tables.insert("_comment".to_string(), commit.comment.as_str().into());
     }
-    Some(write_record(&Value::Object(tables)))
+    Some(record_text(&Value::Object(tables), breath))
 }
 
 /// The records of a log that says no more than what the database is: schema, and if there are any all
 /// rows.
 #[must_use]
 pub fn snapshot(database: &Database, comment: &str, wall_ms: u64) -> Vec<Vec<u8>> {
+    snapshot_texts(database, comment, wall_ms, Breath::none())
+}
+
+pub(crate) fn snapshot_texts(
+    database: &Database,
+    comment: &str,
+    wall_ms: u64,
+    mut breath: Breath,
+) -> Vec<Vec<u8>> {
     let schema = database.schema();
     let mut records = alloc::vec![write_record(&schema.to_json())];
     let mut tables = Map::new();
     for (at, table) in schema.tables.iter().enumerate() {
         for row in database.rows(at) {
+            breath.row();
             put(&mut tables, &table.name, row.uuid().to_string(), new_row(table, row));
         }
     }
     if !tables.is_empty() {
         tables.insert("_date".to_string(), wall_ms.into());
         tables.insert("_comment".to_string(), comment.into());
-        records.push(write_record(&Value::Object(tables)));
+        records.push(record_text(&Value::Object(tables), breath));
     }
     records
 }

@@ -1,5 +1,6 @@
 //! Records: `OVSDB JSON <length> <sha1>`, then the JSON text of that length with its line end.
 
+use crate::budget::Breath;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -16,9 +17,18 @@ const CLUSTER: &[u8] = b"OVSDB CLUSTER ";
 /// The bytes of a record.
 #[must_use]
 pub fn write_record(value: &Value) -> Vec<u8> {
-    let mut text = value.to_string();
+    record_text(value, Breath::none())
+}
+
+pub(super) fn record_text(value: &Value, mut breath: Breath) -> Vec<u8> {
+    let mut text = breath.text(value);
     text.push('\n');
-    let sum = sha1_smol::Sha1::from(text.as_bytes()).digest();
+    let mut sum = sha1_smol::Sha1::new();
+    for piece in text.as_bytes().chunks(1024) {
+        sum.update(piece);
+        breath.row();
+    }
+    let sum = sum.digest();
     let mut record = format!("OVSDB JSON {} {sum}\n", text.len()).into_bytes();
     record.extend_from_slice(text.as_bytes());
     record

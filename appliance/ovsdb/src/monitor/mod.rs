@@ -15,6 +15,7 @@ mod update;
 
 pub(crate) use request::parse;
 
+use crate::budget::Breath;
 use crate::database::{Database, Row, RowChange};
 use crate::history::{Merged, merge};
 use crate::transaction::Condition;
@@ -79,9 +80,14 @@ impl Monitor {
     }
 
     /// The reply to the request that made it. `last` is the state that the client says it has.
-    pub(crate) fn first_reply(&self, database: &Database, last: Option<Uuid>) -> Value {
+    pub(crate) fn first_reply(
+        &self,
+        database: &Database,
+        last: Option<Uuid>,
+        breath: Breath,
+    ) -> Value {
         let missed = last.filter(|&id| id != Uuid::ZERO).and_then(|id| database.history.since(id));
-        let mut updates = TableUpdates::new(database, self.version);
+        let mut updates = TableUpdates::new(database, self.version, breath);
         match &missed {
             Some(missed) => self.tell(&mut updates, missed.values()),
             None => {
@@ -116,8 +122,9 @@ impl Monitor {
     }
 
     /// Takes note of a commit of its database.
-    pub(crate) fn committed(&mut self, changes: &[RowChange]) {
+    pub(crate) fn committed(&mut self, changes: &[RowChange], mut breath: Breath) {
         for change in changes {
+            breath.row();
             if self.tables.get(&change.table).is_some_and(|wanted| wanted.cares(change)) {
                 merge(&mut self.untold, core::slice::from_ref(change));
             }
@@ -125,12 +132,12 @@ impl Monitor {
     }
 
     /// The notification of what was not told so far; `None` when there is nothing to tell.
-    pub(crate) fn take_update(&mut self, database: &Database) -> Option<Value> {
+    pub(crate) fn take_update(&mut self, database: &Database, breath: Breath) -> Option<Value> {
         if self.untold.is_empty() {
             return None;
         }
         let untold = core::mem::take(&mut self.untold);
-        let mut updates = TableUpdates::new(database, self.version);
+        let mut updates = TableUpdates::new(database, self.version, breath);
         self.tell(&mut updates, untold.values());
         self.notification(database, updates)
     }
@@ -142,8 +149,9 @@ impl Monitor {
         database: &Database,
         id: Value,
         conditions: BTreeMap<usize, Condition>,
+        breath: Breath,
     ) -> Option<Value> {
-        let mut updates = TableUpdates::new(database, self.version);
+        let mut updates = TableUpdates::new(database, self.version, breath);
         for (table, condition) in conditions {
             let Some(wanted) = self.tables.get_mut(&table) else { continue };
             let old = core::mem::replace(&mut wanted.condition, condition);

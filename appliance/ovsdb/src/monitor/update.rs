@@ -2,6 +2,7 @@
 //! §4.1.14.
 
 use super::{Version, Wanted, select};
+use crate::budget::Breath;
 use crate::database::{Database, Row};
 use crate::datum::Datum;
 use crate::uuid::Uuid;
@@ -21,12 +22,13 @@ pub(super) enum Moment<'a> {
 pub(super) struct TableUpdates<'d> {
     database: &'d Database,
     version: Version,
+    breath: Breath,
     tables: Map<String, Value>,
 }
 
 impl<'d> TableUpdates<'d> {
-    pub(super) fn new(database: &'d Database, version: Version) -> Self {
-        Self { database, version, tables: Map::new() }
+    pub(super) fn new(database: &'d Database, version: Version, breath: Breath) -> Self {
+        Self { database, version, breath, tables: Map::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -39,6 +41,7 @@ impl<'d> TableUpdates<'d> {
 
     /// Adds what there is to tell of a row, if anything.
     pub(super) fn add(&mut self, table: usize, wanted: &Wanted, uuid: Uuid, moment: Moment<'_>) {
+        self.breath.row();
         let (kind, old, new) = match moment {
             Moment::Initial(row) => {
                 if !wanted.condition.matches_any(row) {

@@ -1,6 +1,7 @@
 //! A server and its disk: open, append what was committed, begin anew when the log has grown.
 
 use super::{Keeping, Server};
+use crate::budget::Breath;
 use crate::database::Database;
 use crate::log::{self, LoadError};
 use crate::schema::Schema;
@@ -85,7 +86,8 @@ impl Server {
             if let Some(served) = logged {
                 // The snapshot has the records too, so one that fits settles all. One that does not
                 // is no loss when they are in the old log.
-                let snapshot = log::snapshot(&served.database, "compacting", wall_ms);
+                let breath = Breath::new(self.breathe);
+                let snapshot = log::snapshot_texts(&served.database, "compacting", wall_ms, breath);
                 match store.begin(&snapshot) {
                     Err(StoreError::Full) if kept.is_ok() => {}
                     begun => kept = begun,

@@ -16,6 +16,7 @@
 //! told after it stays in the outboxes until the caller reports the record written and flushed
 //! ([`Server::records_durable`]). Many commits can share a flush that way.
 
+mod jobs;
 mod keep;
 mod locks;
 mod outbox;
@@ -27,20 +28,24 @@ pub use keep::{Kept, OpenError, extract, import, open};
 pub use outbox::Outbox;
 pub use own::CellChange;
 
+use crate::budget::{Breath, Budget};
 use crate::database::{Commit, Database};
 use crate::error::{Error, ErrorKind};
 use crate::json::{JsonError, JsonLimits};
 use crate::log;
+use crate::parse::Parser;
 use crate::schema::Schema;
-use crate::transaction::{Bounds, Client, Executed, execute};
+use crate::transaction::{Bounds, Client};
+use crate::trash::Trash;
 use crate::uuid::{Uuid, Uuids};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use jobs::Job;
 use locks::Locks;
 use serde_json::{Value, json};
-use session::Session;
+use session::{Session, Wait};
 use sync::time::Nanos;
 
 /// A client's connection, by the number that the caller gave it.
@@ -131,11 +136,6 @@ struct Served {
     keeping: Keeping,
 }
 
-/// Requests of clients in one poll.
-const REQUESTS_PER_POLL: usize = 8;
-/// Waiting transactions tried again in one poll.
-const WAITS_PER_POLL: usize = 16;
-
 /// The server.
 #[derive(Debug)]
 pub struct Server {
@@ -146,6 +146,10 @@ pub struct Server {
     sessions: BTreeMap<ClientId, Session>,
     /// The last client whose request was taken: the next one comes first.
     served_last: ClientId,
+    /// The request that is being served.
+    job: Option<Job>,
+    trash: Trash,
+    last_work: usize,
     locks: Locks,
     to_close: Vec<(ClientId, CloseReason)>,
     records: Vec<Vec<u8>>,
@@ -174,6 +178,9 @@ impl Server {
             databases: databases.collect(),
             sessions: BTreeMap::new(),
             served_last: ClientId(0),
+            job: None,
+            trash: Trash::default(),
+            last_work: 0,
             locks: Locks::default(),
             to_close: Vec::new(),
             records: Vec::new(),
@@ -185,8 +192,8 @@ impl Server {
         }
     }
 
-    /// Has `breathe` called now and then in long transactions: they are not cut into pieces, but what
-    /// shares the processor can go on between their operations.
+    /// Has `breathe` called now and then in work that is not cut into steps, such as an operation that
+    /// looks at many rows: what shares the processor can go on meanwhile.
     pub fn set_breathe(&mut self, breathe: fn()) {
         self.breathe = breathe;
     }
@@ -230,54 +237,8 @@ impl Server {
         }
     }
 
-    fn run_local(&mut self, at: usize, operations: &[Value], wall_ms: u64) -> Vec<Value> {
-        struct Ourselves(fn());
-        impl Client for Ourselves {
-            fn owns(&self, _lock: &str) -> bool {
-                true
-            }
-            fn may_write(&self) -> bool {
-                true
-            }
-            fn waited_ms(&self) -> u64 {
-                u64::MAX
-            }
-            fn breathe(&self) {
-                (self.0)();
-            }
-        }
-        self.run(at, operations, &Ourselves(self.breathe), wall_ms).unwrap_or_else(|_| {
-            alloc::vec![
-                Error::new(ErrorKind::TimedOut, "the switch itself does not wait").to_json()
-            ]
-        })
-    }
-
-    /// Runs operations, and commits them; `Err` with its timeout when a `wait` is not true yet.
-    fn run(
-        &mut self,
-        at: usize,
-        operations: &[Value],
-        client: &dyn Client,
-        wall_ms: u64,
-    ) -> Result<Vec<Value>, Option<u64>> {
-        let Self { databases, uuids, limits, .. } = self;
-        let Some(served) = databases.get(at) else {
-            return Ok(Vec::new());
-        };
-        match execute(&served.database, operations, client, &limits.bounds, uuids) {
-            Executed::Waiting(timeout_ms) => Err(timeout_ms),
-            Executed::Finished(results, None) => Ok(results),
-            Executed::Finished(mut results, Some(commit)) => {
-                if let Err(error) = self.commit(at, &commit, wall_ms) {
-                    results.push(error.to_json());
-                }
-                Ok(results)
-            }
-        }
-    }
-
     fn commit(&mut self, at: usize, commit: &Commit, wall_ms: u64) -> Result<(), Error> {
+        let breath = Breath::new(self.breathe);
         let Some(served) = self.databases.get_mut(at) else {
             return Ok(());
         };
@@ -286,14 +247,15 @@ impl Server {
                 return Err(Error::new(ErrorKind::IoError, "the log cannot be written"));
             }
             // A change of columns that are not kept is not in the log.
-            if let Some(record) = log::commit_record(served.database.schema(), commit, wall_ms) {
+            let schema = served.database.schema();
+            if let Some(record) = log::commit_text(schema, commit, wall_ms, breath) {
                 self.records.push(record);
                 self.n_records += 1;
             }
         }
-        served.database.apply(commit);
+        served.database.apply_breathing(commit, breath);
         for session in self.sessions.values_mut() {
-            session.committed(at, &commit.changes);
+            session.committed(at, &commit.changes, breath);
         }
         Ok(())
     }
@@ -332,10 +294,17 @@ impl Server {
             return false;
         }
         self.describe_databases();
-        let mut session = Session::new(peer, self.limits.json, now);
+        let mut session = Session::new(peer, &self.limits, now);
         session.outbox.durable(self.n_durable.min(self.n_records));
         self.sessions.insert(id, session);
         true
+    }
+
+    /// After so long a silence this client is asked for a sign of life; never without it.
+    pub fn set_probe(&mut self, id: ClientId, probe: Option<Nanos>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.probe = probe;
+        }
     }
 
     /// Takes bytes of a client; returns how many. The others are to be offered again later.
@@ -361,6 +330,7 @@ impl Server {
 
     /// A client's connection is gone.
     pub fn closed(&mut self, id: ClientId) {
+        self.give_up_job_of(id);
         self.sessions.remove(&id);
         for (name, owner) in self.locks.forget(id) {
             self.notify_lock(owner, "locked", &name);
@@ -393,15 +363,9 @@ impl Server {
     /// Does what is due, within bounds; true when there was anything. `wall_ms` is the time since 1970
     /// in milliseconds, for the log.
     pub fn poll(&mut self, now: Nanos, wall_ms: u64) -> bool {
-        let mut worked = self.retry_waits(now, wall_ms);
-        for _ in 0..REQUESTS_PER_POLL {
-            if !self.serve_next(now, wall_ms) {
-                break;
-            }
-            worked = true;
-            // Who waited for this change hears of it before later requests are answered.
-            self.retry_waits(now, wall_ms);
-        }
+        let mut budget = Budget::new(jobs::WORK_PER_POLL);
+        let mut worked = self.work(&mut budget, now, wall_ms);
+        self.last_work = budget.spent();
         let ids: Vec<ClientId> = self.sessions.keys().copied().collect();
         for id in ids {
             worked |= self.flush_monitors(id, self.limits.high_water);
@@ -413,11 +377,11 @@ impl Server {
     /// When [`Server::poll`] wants to be called at the latest, if nothing comes in.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Nanos> {
-        self.sessions.values().filter_map(|session| session.next_deadline(&self.limits)).min()
+        self.sessions.values().filter_map(|session| session.next_deadline()).min()
     }
 
-    /// Serves one request of the client whose turn it is; false when nobody has one.
-    fn serve_next(&mut self, now: Nanos, wall_ms: u64) -> bool {
+    /// Takes a message of the client whose turn it is; false when nobody has one.
+    fn take_message(&mut self) -> bool {
         let after =
             self.sessions.range(self.served_last..).skip_while(|(id, _)| **id == self.served_last);
         let before = self.sessions.range(..=self.served_last);
@@ -425,19 +389,17 @@ impl Server {
             (session.has_more && session.outbox.len() < self.limits.high_water).then_some(*id)
         };
         let turn: Vec<ClientId> = after.chain(before).filter_map(ready).collect();
-        for id in turn {
-            let Some(session) = self.sessions.get_mut(&id) else { continue };
-            match session.framer.next_object() {
-                Ok(Some((message, length))) => {
-                    self.served_last = id;
-                    if let Err(reason) = self.message(id, message, length, now, wall_ms) {
-                        self.end(id, reason);
-                    }
+        for client in turn {
+            let Some(session) = self.sessions.get_mut(&client) else { continue };
+            match session.framer.next_message() {
+                Ok(Some(message)) => {
+                    self.served_last = client;
+                    self.job = Some(Job::Parse { client, parser: Parser::new(message) });
                     return true;
                 }
                 Ok(None) => session.has_more = false,
                 Err(error) => {
-                    self.end(id, CloseReason::Json(error));
+                    self.end(client, CloseReason::Json(error));
                     return true;
                 }
             }
@@ -452,25 +414,15 @@ impl Server {
         self.to_close.push((id, reason));
     }
 
-    /// Tries waiting transactions again whose database has changed or whose time is over.
-    fn retry_waits(&mut self, now: Nanos, wall_ms: u64) -> bool {
-        let mut due = Vec::new();
-        for (&id, session) in &mut self.sessions {
-            while due.len() < WAITS_PER_POLL
-                && let Some(wait) = session.take_due_wait(now)
-            {
-                due.push((id, wait));
-            }
-        }
-        let worked = !due.is_empty();
-        for (id, wait) in due {
-            self.transact_for(id, wait, now, wall_ms);
-        }
-        worked
+    /// A waiting transaction whose database has changed or whose time is over.
+    fn next_due_wait(&mut self, now: Nanos) -> Option<(ClientId, Wait)> {
+        let mut sessions = self.sessions.iter_mut();
+        sessions.find_map(|(&id, session)| Some((id, session.take_due_wait(now)?)))
     }
 
     /// Tells a client what its monitors saw, when it has few bytes unsent.
     fn flush_monitors(&mut self, id: ClientId, high_water: usize) -> bool {
+        let mut breath = Breath::new(self.breathe);
         let Self { sessions, databases, n_records, .. } = self;
         let Some(session) = sessions.get_mut(&id) else { return false };
         let mut worked = false;
@@ -479,8 +431,8 @@ impl Server {
                 break;
             }
             let Some(served) = databases.get(monitor.database) else { continue };
-            if let Some(update) = monitor.take_update(&served.database) {
-                session.outbox.write(update.to_string().as_bytes(), *n_records);
+            if let Some(update) = monitor.take_update(&served.database, breath) {
+                session.outbox.write(breath.text(&update).as_bytes(), *n_records);
                 worked = true;
             }
         }
@@ -491,7 +443,8 @@ impl Server {
     fn send(&mut self, id: ClientId, message: &Value) {
         self.flush_monitors(id, usize::MAX);
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.outbox.write(message.to_string().as_bytes(), self.n_records);
+            let text = Breath::new(self.breathe).text(message);
+            session.outbox.write(text.as_bytes(), self.n_records);
         }
     }
 
@@ -501,7 +454,7 @@ impl Server {
 
     fn probe(&mut self, id: ClientId, now: Nanos) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        match session.due_probe(&self.limits, now) {
+        match session.due_probe(now) {
             session::Probe::NotDue => {}
             session::Probe::Ask => {
                 let probe = json!({"method": "echo", "params": [], "id": "echo"});

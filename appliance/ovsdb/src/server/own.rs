@@ -24,7 +24,8 @@ pub struct CellChange {
 }
 
 impl Server {
-    /// Writes cells of a database in one commit. Cells that hold the value already, and those of rows that
+    /// Writes cells of a database in one commit; not while [`Server::is_transacting`], when nothing is
+    /// written. Cells that hold the value already, and those of rows that
     /// are gone, do not count; true when anything changed.
     ///
     /// # Errors
@@ -35,6 +36,9 @@ impl Server {
         cells: Vec<CellChange>,
         wall_ms: u64,
     ) -> Result<bool, Error> {
+        if self.is_transacting() {
+            return Ok(false);
+        }
         let Self { databases, uuids, limits, .. } = self;
         let at = databases.iter().position(|served| served.database.schema().name == database);
         let Some((at, served)) = at.and_then(|at| Some((at, databases.get(at)?))) else {

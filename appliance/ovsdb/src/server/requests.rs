@@ -3,6 +3,7 @@
 use super::locks::Manner;
 use super::session::Wait;
 use super::{Client, ClientId, CloseReason, Locks, Server};
+use crate::budget::Breath;
 use crate::error::{Error, ErrorKind};
 use crate::json::is_id;
 use crate::monitor::{self, Monitor, Version};
@@ -14,12 +15,12 @@ use serde_json::{Value, json};
 use sync::time::Nanos;
 
 /// A client as its transactions see it.
-struct Asking<'a> {
-    id: ClientId,
-    locks: &'a Locks,
-    may_write: bool,
-    waited_ms: u64,
-    breathe: fn(),
+pub(super) struct Asking<'a> {
+    pub(super) id: ClientId,
+    pub(super) locks: &'a Locks,
+    pub(super) may_write: bool,
+    pub(super) waited_ms: u64,
+    pub(super) breathe: fn(),
 }
 
 impl Client for Asking<'_> {
@@ -82,7 +83,6 @@ impl Server {
         message: Value,
         length: usize,
         now: Nanos,
-        wall_ms: u64,
     ) -> Result<(), CloseReason> {
         let Some(mut request) = Request::from_json(message)? else {
             return Ok(());
@@ -96,7 +96,7 @@ impl Server {
         }
         if request.method == "transact" {
             match self.transact_request(id, &mut request, length, now) {
-                Ok(wait) => self.transact_for(id, wait, now, wall_ms),
+                Ok(wait) => self.begin_transaction(id, wait, now),
                 Err(error) => self.reply(id, request.id, Err(error.to_json())),
             }
             return Ok(());
@@ -112,6 +112,15 @@ impl Server {
             Err(error) => (Value::Null, error),
         };
         self.send(to, &json!({"id": id, "result": result, "error": error}));
+    }
+
+    /// A reply with a result that is text already.
+    pub(super) fn reply_with(&mut self, to: ClientId, id: &Value, result: &str) {
+        self.flush_monitors(to, usize::MAX);
+        if let Some(session) = self.sessions.get_mut(&to) {
+            let text = format!("{{\"error\":null,\"id\":{id},\"result\":{result}}}");
+            session.outbox.write(text.as_bytes(), self.n_records);
+        }
     }
 
     fn answer(&mut self, id: ClientId, request: &mut Request) -> Reply {
@@ -180,34 +189,21 @@ impl Server {
         Ok(Wait { id, database, operations, length, asked: now, timeout_ms: None, is_stale: false })
     }
 
-    /// Runs a transaction, and answers it or lets it wait.
-    pub(super) fn transact_for(&mut self, id: ClientId, mut wait: Wait, now: Nanos, wall_ms: u64) {
-        let name = self.databases.get(wait.database).map(|served| &served.database.schema().name);
-        let may_write = name.is_some_and(|name| !name.starts_with('_'));
-        let waited_ms = now.saturating_sub(wait.asked).as_millis();
-        // The locks are lent to the transaction, which changes none.
-        let locks = core::mem::take(&mut self.locks);
-        let breathe = self.breathe;
-        let asking = Asking { id, locks: &locks, may_write, waited_ms, breathe };
-        let outcome = self.run(wait.database, &wait.operations, &asking, wall_ms);
-        self.locks = locks;
-        match outcome {
-            Ok(results) => self.reply(id, wait.id, Ok(Value::Array(results))),
-            Err(timeout_ms) => {
-                let Some(session) = self.sessions.get_mut(&id) else { return };
-                let held: usize = session.waits.iter().map(|wait| wait.length).sum();
-                if session.waits.len() >= self.limits.max_waits
-                    || held + wait.length > self.limits.max_wait_bytes
-                {
-                    let details = "too many waiting transactions";
-                    let error = Error::new(ErrorKind::ResourcesExhausted, details).to_json();
-                    self.reply(id, wait.id, Ok(json!([error])));
-                    return;
-                }
-                (wait.timeout_ms, wait.is_stale) = (timeout_ms, false);
-                session.waits.push(wait);
-            }
+    /// Keeps a transaction until it can be tried again, if the client may have one more.
+    pub(super) fn let_wait(&mut self, id: ClientId, mut wait: Wait, timeout_ms: Option<u64>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let held: usize = session.waits.iter().map(|wait| wait.length).sum();
+        if session.waits.len() >= self.limits.max_waits
+            || held + wait.length > self.limits.max_wait_bytes
+        {
+            let details = "too many waiting transactions";
+            let error = Error::new(ErrorKind::ResourcesExhausted, details).to_json();
+            self.reply(id, wait.id, Ok(json!([error])));
+            self.trash.add(Value::Array(wait.operations));
+            return;
         }
+        (wait.timeout_ms, wait.is_stale) = (timeout_ms, false);
+        session.waits.push(wait);
     }
 
     fn cancel(&mut self, id: ClientId, request: &Request) {
@@ -248,7 +244,7 @@ impl Server {
         }
         let tables = monitor::parse(&served.database, version, requests)?;
         let monitor = Monitor::new(name.clone(), at, version, tables);
-        let reply = monitor.first_reply(&served.database, last);
+        let reply = monitor.first_reply(&served.database, last, Breath::new(self.breathe));
         // What earlier monitors saw is told before; this one knows it already.
         self.flush_monitors(id, usize::MAX);
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -263,6 +259,7 @@ impl Server {
         };
         // Up to here by the old conditions.
         self.flush_monitors(id, usize::MAX);
+        let mut breath = Breath::new(self.breathe);
         let Self { sessions, databases, n_records, .. } = self;
         let Some(session) = sessions.get_mut(&id) else { return Ok(Value::Null) };
         if name != new_name && session.monitors.iter().any(|monitor| monitor.id == *new_name) {
@@ -274,9 +271,10 @@ impl Server {
             .ok_or_else(|| Error::syntax(name, "unknown monitor session"))?;
         let Some(served) = databases.get(monitor.database) else { return Ok(Value::Null) };
         let conditions = monitor.parse_change(&served.database, requests)?;
-        let update = monitor.change_conditions(&served.database, new_name.clone(), conditions);
+        let update =
+            monitor.change_conditions(&served.database, new_name.clone(), conditions, breath);
         if let Some(update) = update {
-            session.outbox.write(update.to_string().as_bytes(), *n_records);
+            session.outbox.write(breath.text(&update).as_bytes(), *n_records);
         }
         Ok(json!({}))
     }

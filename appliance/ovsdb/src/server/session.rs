@@ -1,8 +1,9 @@
 //! One client: what it sent, what it is to be told, and what it waits for.
 
 use super::{Limits, Outbox};
+use crate::budget::Breath;
 use crate::database::RowChange;
-use crate::json::{Framer, JsonLimits};
+use crate::json::Framer;
 use crate::monitor::Monitor;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -24,6 +25,8 @@ pub(super) struct Session {
     pub(super) waits: Vec<Wait>,
     /// Locks that it asked for and did not give up; some may be stolen.
     pub(super) locks: BTreeSet<String>,
+    /// After so long a silence it is asked for a sign of life.
+    pub(super) probe: Option<Nanos>,
     heard: Nanos,
     probed: Option<Nanos>,
 }
@@ -59,15 +62,16 @@ pub(super) enum Probe {
 }
 
 impl Session {
-    pub(super) fn new(peer: String, limits: JsonLimits, now: Nanos) -> Self {
+    pub(super) fn new(peer: String, limits: &Limits, now: Nanos) -> Self {
         Self {
             peer,
-            framer: Framer::new(limits),
+            framer: Framer::new(limits.json),
             has_more: false,
             outbox: Outbox::default(),
             monitors: Vec::new(),
             waits: Vec::new(),
             locks: BTreeSet::new(),
+            probe: limits.probe,
             heard: now,
             probed: None,
         }
@@ -88,9 +92,9 @@ impl Session {
         self.probed = None;
     }
 
-    pub(super) fn committed(&mut self, database: usize, changes: &[RowChange]) {
+    pub(super) fn committed(&mut self, database: usize, changes: &[RowChange], breath: Breath) {
         for monitor in self.monitors.iter_mut().filter(|m| m.database == database) {
-            monitor.committed(changes);
+            monitor.committed(changes, breath);
         }
         for wait in self.waits.iter_mut().filter(|wait| wait.database == database) {
             wait.is_stale = true;
@@ -110,8 +114,8 @@ impl Session {
         Some(self.waits.remove(at))
     }
 
-    pub(super) fn due_probe(&mut self, limits: &Limits, now: Nanos) -> Probe {
-        let Some(interval) = limits.probe else { return Probe::NotDue };
+    pub(super) fn due_probe(&mut self, now: Nanos) -> Probe {
+        let Some(interval) = self.probe else { return Probe::NotDue };
         let since = self.probed.unwrap_or(self.heard);
         if now < since.saturating_add(interval) {
             return Probe::NotDue;
@@ -123,9 +127,9 @@ impl Session {
         Probe::Ask
     }
 
-    pub(super) fn next_deadline(&self, limits: &Limits) -> Option<Nanos> {
+    pub(super) fn next_deadline(&self) -> Option<Nanos> {
         let waits = self.waits.iter().filter_map(Wait::deadline);
         let since = self.probed.unwrap_or(self.heard);
-        waits.chain(limits.probe.map(|interval| since.saturating_add(interval))).min()
+        waits.chain(self.probe.map(|interval| since.saturating_add(interval))).min()
     }
 }

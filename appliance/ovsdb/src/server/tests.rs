@@ -374,7 +374,7 @@ fn broken_streams_end_with_a_reason() {
         (b"{\"method\":\"echo\",\"params\":{},\"id\":1}", CloseReason::NotJsonRpc),
         (
             b"{\"method\":\"\xff\",\"params\":[],\"id\":1}",
-            CloseReason::Json(JsonError::Malformed { line: 1, column: 12 }),
+            CloseReason::Json(JsonError::Malformed { line: 1, column: 13 }),
         ),
     ] {
         let mut bench = Bench::new();

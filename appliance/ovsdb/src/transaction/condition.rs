@@ -72,6 +72,11 @@ impl Condition {
         self.0.is_empty()
     }
 
+    /// Clauses that a row is held against.
+    pub(crate) const fn n_clauses(&self) -> usize {
+        self.0.len()
+    }
+
     /// Adds the clauses of another condition.
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);

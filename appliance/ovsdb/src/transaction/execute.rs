@@ -1,14 +1,14 @@
 //! The operations of `transact` (RFC 7047 §5.2), one after another.
 
 use super::mutation::Mutation;
-use super::{Condition, Transaction, columns_from_json, default_row, row_from_json};
+use super::{Client, Condition, Transaction, columns_from_json, default_row, row_from_json};
 use crate::atom::Names;
-use crate::database::{Commit, Database, Row};
+use crate::database::Row;
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
 use crate::json::{Members, integer, is_id};
 use crate::schema::{TableSchema, UUID_COLUMN};
-use crate::uuid::{Uuid, Uuids};
+use crate::uuid::Uuid;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::ToString;
@@ -16,100 +16,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde_json::{Map, Value, json};
 
-/// What a transaction may cost.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bounds {
-    /// Operations of one transaction.
-    pub max_operations: usize,
-    /// Rows that the conditions of one transaction look at, together.
-    pub max_steps: usize,
-    /// Memory of the rows that its `select`s answer, in bytes.
-    pub max_selected: usize,
-    /// Memory of all rows of the database, in bytes.
-    pub max_weight: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            max_operations: 20_000,
-            max_steps: 2_000_000,
-            max_selected: 8 * 1024 * 1024,
-            max_weight: 16 * 1024 * 1024,
-        }
-    }
-}
-
-/// Operations between two calls of [`Client::breathe`].
-const OPERATIONS_A_BREATH: usize = 8;
-
-/// Who asks, as far as operations want to know.
-pub trait Client {
-    /// It owns this lock.
-    fn owns(&self, lock: &str) -> bool;
-    /// It may change this database.
-    fn may_write(&self) -> bool;
-    /// Milliseconds since it asked.
-    fn waited_ms(&self) -> u64;
-    /// Called now and then in a long transaction, for whatever else has to go on.
-    fn breathe(&self) {}
-}
-
-/// What came of the operations.
-#[derive(Debug)]
-pub enum Executed {
-    /// They ran to an end: the results for the client, and the changes if there are any.
-    Finished(Vec<Value>, Option<Commit>),
-    /// A `wait` is not true yet. To be tried again when the database has changed, and at the latest
-    /// after so many milliseconds from the request.
-    Waiting(Option<u64>),
-}
-
-/// Runs the operations of a `transact` request over a database.
-pub fn execute(
-    database: &Database,
-    operations: &[Value],
-    client: &dyn Client,
-    bounds: &Bounds,
-    uuids: &mut Uuids,
-) -> Executed {
-    let transaction = Transaction::new(database, bounds.max_steps);
-    let selected_left = bounds.max_selected;
-    let names = Names::new(uuids);
-    let mut run = Run { transaction, names, client, selected_left };
-    let mut results = Vec::new();
-    if operations.len() > bounds.max_operations {
-        let details = format!("more than {} operations", bounds.max_operations);
-        results.push(Error::new(ErrorKind::ResourcesExhausted, details).to_json());
-        return Executed::Finished(results, None);
-    }
-    for (k, operation) in operations.iter().enumerate() {
-        if k % OPERATIONS_A_BREATH == OPERATIONS_A_BREATH - 1 {
-            client.breathe();
-        }
-        match run.operation(operation) {
-            Ok(result) => results.push(result),
-            Err(Stop::Wait(timeout_ms)) => return Executed::Waiting(timeout_ms),
-            Err(Stop::Error(error)) => {
-                results.push(error.to_json());
-                // RFC 7047 §4.1.3: what was not tried is null.
-                results.resize(operations.len().max(k + 1), Value::Null);
-                return Executed::Finished(results, None);
-            }
-        }
-    }
-    let Run { transaction, .. } = run;
-    match transaction.prepare(uuids, bounds.max_weight) {
-        Ok(commit) => Executed::Finished(results, commit),
-        Err(error) => {
-            results.push(error.to_json());
-            Executed::Finished(results, None)
-        }
-    }
-}
-
 /// Why the operations do not go on.
-enum Stop {
+pub(super) enum Stop {
     Error(Error),
     /// A `wait` with this timeout is not true.
     Wait(Option<u64>),
@@ -121,15 +29,15 @@ impl From<Error> for Stop {
     }
 }
 
-struct Run<'a, 'u> {
-    transaction: Transaction<'a>,
-    names: Names<'u>,
-    client: &'u dyn Client,
-    selected_left: usize,
+pub(super) struct Run<'a, 'u> {
+    pub(super) transaction: Transaction<'a>,
+    pub(super) names: Names<'u>,
+    pub(super) client: &'u dyn Client,
+    pub(super) selected_left: usize,
 }
 
 impl<'a> Run<'a, '_> {
-    fn operation(&mut self, operation: &Value) -> Result<Value, Stop> {
+    pub(super) fn operation(&mut self, operation: &Value) -> Result<Value, Stop> {
         let mut members = Members::of(operation, "ovsdb operation")?;
         let name = members.id("op")?;
         let (result, writes) = match name {
@@ -180,7 +88,8 @@ impl<'a> Run<'a, '_> {
     ) -> Result<Vec<Uuid>, Error> {
         let clauses = members.array("where")?;
         let condition = Condition::from_json(schema, clauses, Some(&mut self.names))?;
-        self.transaction.matching(table, &condition)
+        let client = self.client;
+        self.transaction.matching(table, &condition, || client.breathe())
     }
 
     /// §5.2.1.
@@ -282,6 +191,7 @@ impl<'a> Run<'a, '_> {
         let mutations = mutations.map(|json| Mutation::from_json(schema, json, &mut self.names));
         let mutations = mutations.collect::<Result<Vec<_>, _>>()?;
         let rows = self.rows(members, (table, schema))?;
+        self.transaction.charge(rows.len().saturating_mul(mutations.len()))?;
         for &uuid in rows.iter().filter(|_| !mutations.is_empty()) {
             if let Some(row) = self.transaction.modify(table, uuid) {
                 mutations.iter().try_for_each(|mutation| mutation.apply(row))?;

@@ -1,9 +1,5 @@
-//! What follows from the changes of a transaction, and whether they may be.
-//!
-//! In the order of Open vSwitch (whose results, and error when several rules are broken, are thereby
-//! ours): rows that did not change are left out; strong references are counted and must point at rows;
-//! rows outside the root set that nobody refers to are deleted, and what only they referred to; tables
-//! keep to their sizes; weak references to rows that are gone go too; indexes stay unique.
+//! What follows from the changes of a transaction, and whether they may be: the rules, row by row. Their
+//! order is [`super::settle`]'s.
 //!
 //! # Cost
 //! By the rows and references that changed. Counts of strong references stand beside the rows, weak
@@ -11,12 +7,11 @@
 
 use super::{Change, Transaction, differ};
 use crate::atom::Atom;
-use crate::database::{Commit, Row, RowChange, index_key, references};
+use crate::database::{Row, index_key, references};
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
-use crate::schema::VERSION_COLUMN;
 use crate::types::{BaseType, Strength, UNLIMITED};
-use crate::uuid::{Uuid, Uuids};
+use crate::uuid::Uuid;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -24,31 +19,19 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Transaction<'_> {
-    /// Settles the transaction; `None` when it changes nothing.
-    pub fn prepare(
-        mut self,
-        uuids: &mut Uuids,
-        max_weight: usize,
-    ) -> Result<Option<Commit>, Error> {
-        for changes in &mut self.changes {
-            changes.retain(|_, change| change.is_real());
-        }
-        if self.changes.iter().all(BTreeMap::is_empty) {
-            return Ok(None);
-        }
-        self.count_references()?;
-        self.collect_garbage();
-        self.check_sizes()?;
-        self.drop_weak_references()?;
-        self.check_indexes()?;
-        self.check_weight(max_weight)?;
-        Ok(self.into_commit(uuids))
-    }
-
     /// Every row that is changed, by table.
-    fn touched(&self) -> Vec<(usize, Uuid)> {
+    pub(super) fn touched(&self) -> Vec<(usize, Uuid)> {
         let tables = self.changes.iter().enumerate();
         tables.flat_map(|(table, changes)| changes.keys().map(move |&uuid| (table, uuid))).collect()
+    }
+
+    /// Forgets a change that is none.
+    pub(super) fn leave_out_unchanged(&mut self, (table, uuid): (usize, Uuid)) {
+        if let Some(changes) = self.changes.get_mut(table)
+            && changes.get(&uuid).is_some_and(|change| !change.is_real())
+        {
+            changes.remove(&uuid);
+        }
     }
 
     fn change(&self, table: usize, uuid: Uuid) -> Option<&Change> {
@@ -67,41 +50,44 @@ impl Transaction<'_> {
         strong.filter(|&(_, to, target)| (to, target) != (table, row.uuid())).collect()
     }
 
-    fn count_references(&mut self) -> Result<(), Error> {
-        let touched = self.touched();
-        for &(table, uuid) in &touched {
-            let Some(new) = self.change(table, uuid).and_then(|change| change.new.clone()) else {
-                continue;
-            };
-            for (column, target_table, target) in self.strong_references(table, &new) {
-                match self.touch(target_table, target) {
-                    Some(Change { old: None, new: None, .. }) | None => {
-                        return Err(self.dangling((table, uuid), column, (target_table, target)));
-                    }
-                    Some(change) => change.references += 1,
+    /// Counts the strong references of a row as it is now.
+    pub(super) fn count_new(&mut self, (table, uuid): (usize, Uuid)) -> Result<(), Error> {
+        let Some(new) = self.change(table, uuid).and_then(|change| change.new.clone()) else {
+            return Ok(());
+        };
+        for (column, target_table, target) in self.strong_references(table, &new) {
+            match self.touch(target_table, target) {
+                Some(Change { old: None, new: None, .. }) | None => {
+                    return Err(self.dangling((table, uuid), column, (target_table, target)));
                 }
+                Some(change) => change.references += 1,
             }
         }
-        for &(table, uuid) in &touched {
-            let Some(old) = self.change(table, uuid).and_then(|change| change.old.clone()) else {
-                continue;
-            };
-            for (_, target_table, target) in self.strong_references(table, &old) {
-                if let Some(change) = self.touch(target_table, target) {
-                    change.references = change.references.saturating_sub(1);
-                }
+        Ok(())
+    }
+
+    /// Takes off those that it had.
+    pub(super) fn count_old(&mut self, (table, uuid): (usize, Uuid)) {
+        let Some(old) = self.change(table, uuid).and_then(|change| change.old.clone()) else {
+            return;
+        };
+        for (_, target_table, target) in self.strong_references(table, &old) {
+            if let Some(change) = self.touch(target_table, target) {
+                change.references = change.references.saturating_sub(1);
             }
         }
-        for (table, uuid) in self.touched() {
-            let Some(change) = self.change(table, uuid) else { continue };
-            if change.new.is_none() && change.references > 0 {
-                let details = format!(
-                    "cannot delete {} row {uuid} because of {} remaining reference(s)",
-                    self.table_name(table),
-                    change.references
-                );
-                return Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details));
-            }
+    }
+
+    /// A row that is gone has no references to it.
+    pub(super) fn check_gone(&self, (table, uuid): (usize, Uuid)) -> Result<(), Error> {
+        let Some(change) = self.change(table, uuid) else { return Ok(()) };
+        if change.new.is_none() && change.references > 0 {
+            let details = format!(
+                "cannot delete {} row {uuid} because of {} remaining reference(s)",
+                self.table_name(table),
+                change.references
+            );
+            return Err(Error::new(ErrorKind::ReferentialIntegrityViolation, details));
         }
         Ok(())
     }
@@ -130,25 +116,29 @@ impl Transaction<'_> {
         !is_root && change.is_some_and(|change| change.new.is_some() && change.references == 0)
     }
 
-    fn collect_garbage(&mut self) {
-        let mut suspects = self.touched();
-        while let Some((table, uuid)) = suspects.pop() {
-            if !self.is_garbage(table, uuid) {
-                continue;
-            }
-            let Some(row) = self.touch(table, uuid).and_then(|change| change.new.take()) else {
-                continue;
-            };
-            for (_, target_table, target) in self.strong_references(table, &row) {
-                if let Some(change) = self.touch(target_table, target) {
-                    change.references = change.references.saturating_sub(1);
-                    suspects.push((target_table, target));
-                }
+    /// Deletes a row outside the root set that nobody refers to; the rows that it referred to are
+    /// suspects then.
+    pub(super) fn collect(
+        &mut self,
+        (table, uuid): (usize, Uuid),
+        suspects: &mut Vec<(usize, Uuid)>,
+    ) {
+        if !self.is_garbage(table, uuid) {
+            return;
+        }
+        let Some(row) = self.touch(table, uuid).and_then(|change| change.new.take()) else {
+            return;
+        };
+        for (_, target_table, target) in self.strong_references(table, &row) {
+            if let Some(change) = self.touch(target_table, target) {
+                change.references = change.references.saturating_sub(1);
+                suspects.push((target_table, target));
             }
         }
     }
 
-    fn check_sizes(&self) -> Result<(), Error> {
+    /// Tables have no more rows than they may.
+    pub(super) fn check_sizes(&self) -> Result<(), Error> {
         for (table, changes) in self.changes.iter().enumerate() {
             let Some(schema) = self.database.schema().tables.get(table) else { continue };
             let came =
@@ -168,47 +158,45 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn drop_weak_references(&mut self) -> Result<(), Error> {
-        // Rows that refer to one that goes are looked at too.
-        for (table, uuid) in self.touched() {
-            let Some(change) = self.change(table, uuid) else { continue };
-            if change.old.is_some() && change.new.is_none() {
-                let sources =
-                    self.database.tables.get(table).and_then(|table| table.weak.get(&uuid));
-                for &(source_table, source) in sources.into_iter().flatten() {
-                    self.touch(source_table, source);
-                }
+    /// Rows that refer weakly to one that goes are looked at too.
+    pub(super) fn touch_sources(&mut self, (table, uuid): (usize, Uuid)) {
+        let Some(change) = self.change(table, uuid) else { return };
+        if change.old.is_some() && change.new.is_none() {
+            let sources = self.database.tables.get(table).and_then(|table| table.weak.get(&uuid));
+            for &(source_table, source) in sources.into_iter().flatten() {
+                self.touch(source_table, source);
             }
         }
-        for (table, uuid) in self.touched() {
-            let Some(row) = self.change(table, uuid).and_then(|change| change.new.clone()) else {
+    }
+
+    /// Takes the weak references to rows that are gone out of a row.
+    pub(super) fn drop_weak(&mut self, (table, uuid): (usize, Uuid)) -> Result<(), Error> {
+        let Some(row) = self.change(table, uuid).and_then(|change| change.new.clone()) else {
+            return Ok(());
+        };
+        let Some(schema) = self.database.schema().tables.get(table) else { return Ok(()) };
+        for (place, column) in schema.named_columns() {
+            if !column.kind.has_references(Strength::Weak) {
                 continue;
-            };
-            let Some(schema) = self.database.schema().tables.get(table) else { continue };
-            for (place, column) in schema.named_columns() {
-                if !column.kind.has_references(Strength::Weak) {
-                    continue;
-                }
-                let cell = row.cell(place);
-                let kept =
-                    self.without_dangling(cell, &column.kind.key, column.kind.value.as_ref());
-                let (before, after) = (cell.len(), kept.len());
-                if before == after {
-                    continue;
-                }
-                if column.kind.min > 0 && after == 0 {
-                    return Err(Error::constraint(format!(
-                        "Deletion of {before} weak reference(s) to deleted (or never-existing) rows \
-                         from column \"{}\" in \"{}\" row {uuid} caused this column to become empty, \
-                         but constraints on this column disallow an empty column.",
-                        column.name, schema.name
-                    )));
-                }
-                if let Some(row) = self.modify(table, uuid)
-                    && let Some(cell) = row.cells.get_mut(place)
-                {
-                    *cell = kept;
-                }
+            }
+            let cell = row.cell(place);
+            let kept = self.without_dangling(cell, &column.kind.key, column.kind.value.as_ref());
+            let (before, after) = (cell.len(), kept.len());
+            if before == after {
+                continue;
+            }
+            if column.kind.min > 0 && after == 0 {
+                return Err(Error::constraint(format!(
+                    "Deletion of {before} weak reference(s) to deleted (or never-existing) rows from \
+                     column \"{}\" in \"{}\" row {uuid} caused this column to become empty, but \
+                     constraints on this column disallow an empty column.",
+                    column.name, schema.name
+                )));
+            }
+            if let Some(row) = self.modify(table, uuid)
+                && let Some(cell) = row.cells.get_mut(place)
+            {
+                *cell = kept;
             }
         }
         Ok(())
@@ -231,22 +219,27 @@ impl Transaction<'_> {
         kept
     }
 
-    fn check_indexes(&self) -> Result<(), Error> {
-        for (table, changes) in self.changes.iter().enumerate() {
-            let Some(schema) = self.database.schema().tables.get(table) else { continue };
-            let Some(stored) = self.database.tables.get(table) else { continue };
-            for (columns, index) in schema.indexes.iter().zip(&stored.indexes) {
-                let mut mine: BTreeMap<Vec<Datum>, Uuid> = BTreeMap::new();
-                for (&uuid, change) in changes {
-                    let Some(row) = &change.new else { continue };
-                    let key = index_key(row, columns);
-                    let theirs = index.get(&key).filter(|other| !changes.contains_key(other));
-                    if let Some(&other) = mine.get(&key).or(theirs) {
-                        return Err(self.duplicate(table, columns, &key, [other, uuid]));
-                    }
-                    mine.insert(key, uuid);
-                }
+    /// No other row has the values of this one in the columns of an index. `mine` are the values of
+    /// changed rows so far.
+    pub(super) fn check_indexes(
+        &self,
+        (table, uuid): (usize, Uuid),
+        mine: &mut BTreeMap<(usize, usize, Vec<Datum>), Uuid>,
+    ) -> Result<(), Error> {
+        let Some(schema) = self.database.schema().tables.get(table) else { return Ok(()) };
+        let Some(stored) = self.database.tables.get(table) else { return Ok(()) };
+        let Some(changes) = self.changes.get(table) else { return Ok(()) };
+        let Some(row) = self.change(table, uuid).and_then(|change| change.new.as_ref()) else {
+            return Ok(());
+        };
+        for (k, (columns, index)) in schema.indexes.iter().zip(&stored.indexes).enumerate() {
+            let key = index_key(row, columns);
+            let theirs = index.get(&key).filter(|other| !changes.contains_key(other)).copied();
+            let key = (table, k, key);
+            if let Some(other) = mine.get(&key).copied().or(theirs) {
+                return Err(self.duplicate(table, columns, &key.2, [other, uuid]));
             }
+            mine.insert(key, uuid);
         }
         Ok(())
     }
@@ -292,46 +285,25 @@ impl Transaction<'_> {
         format!("with UUID {uuid}, {what}")
     }
 
-    fn check_weight(&self, max_weight: usize) -> Result<(), Error> {
-        let changes = || self.changes.iter().flat_map(BTreeMap::values);
+    /// Memory that a row takes now, and that it took, in bytes.
+    pub(super) fn weigh(&self, (table, uuid): (usize, Uuid)) -> [usize; 2] {
         let weigh = |row: Option<&Arc<Row>>| row.map_or(0, |row| row.weight());
-        let more: usize = changes().map(|change| weigh(change.new.as_ref())).sum();
-        let less: usize = changes().map(|change| weigh(change.old.as_ref())).sum();
-        if more <= less || self.database.weight() + (more - less) <= max_weight {
-            return Ok(());
-        }
-        let details = format!("the database would take more than {max_weight} bytes");
-        Err(Error::new(ErrorKind::ResourcesExhausted, details))
+        self.change(table, uuid)
+            .map_or([0; 2], |change| [&change.new, &change.old].map(|row| weigh(row.as_ref())))
     }
 
-    fn into_commit(self, uuids: &mut Uuids) -> Option<Commit> {
-        let mut changes = Vec::new();
-        let mut references = Vec::new();
-        for (table, rows) in self.changes.into_iter().enumerate() {
-            for (uuid, mut change) in rows {
-                if change.new.is_some() {
-                    references.push((table, uuid, change.references));
-                }
-                if !change.is_real() {
-                    continue;
-                }
-                if let Some(row) = change.new.as_mut().map(Arc::make_mut)
-                    && let Some(version) = row.cells.get_mut(VERSION_COLUMN)
-                {
-                    *version = Datum::of(uuids.fresh());
-                }
-                changes.push(RowChange { table, uuid, old: change.old, new: change.new });
-            }
+    pub(super) fn check_weight(&self, [more, less]: [usize; 2], most: usize) -> Result<(), Error> {
+        if more <= less || self.database.weight() + (more - less) <= most {
+            return Ok(());
         }
-        let id = uuids.fresh();
-        let commit = Commit { id, changes: changes.into(), comment: self.comment, references };
-        (!commit.changes.is_empty()).then_some(commit)
+        let details = format!("the database would take more than {most} bytes");
+        Err(Error::new(ErrorKind::ResourcesExhausted, details))
     }
 }
 
 impl Change {
     /// True when the row comes, goes, or is another.
-    fn is_real(&self) -> bool {
+    pub(super) fn is_real(&self) -> bool {
         match (&self.old, &self.new) {
             (None, None) => false,
             (Some(old), Some(new)) => !Arc::ptr_eq(old, new) && differ(old, new),

@@ -2,9 +2,10 @@
 //!
 //! # What
 //! Operations (`execute.rs`) read and write through [`Transaction`], which keeps changed rows beside
-//! the database and never touches it. [`Transaction::prepare`] (`integrity.rs`) then settles what
-//! follows from the changes: references, garbage, limits, indexes. What comes out is a [`Commit`],
-//! which cannot fail any more, so it can be written to a log first and be applied after.
+//! the database and never touches it. [`settle::Settling`] then works out what follows from the changes:
+//! references, garbage, limits, indexes. What comes out is a [`crate::Commit`], which cannot fail any
+//! more, so it can be written to a log first and be applied after. [`run::Running`] does all of it in
+//! steps of bounded work.
 //!
 //! # Cost
 //! By the rows that it touches, but for conditions, which look at every row of their table unless they
@@ -14,15 +15,19 @@ mod condition;
 mod execute;
 mod integrity;
 mod mutation;
+mod run;
+mod settle;
 
 pub(crate) use condition::Condition;
-pub use execute::{Bounds, Client, Executed, execute};
+pub(crate) use run::Running;
+pub use run::{Bounds, Client, Executed, Results, execute};
 
 use crate::atom::Names;
 use crate::database::{Database, Row};
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
 use crate::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN, VERSION_COLUMN};
+use crate::trash::Trash;
 use crate::uuid::Uuid;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -53,7 +58,43 @@ pub struct Transaction<'a> {
     steps_left: usize,
 }
 
+/// What a transaction has beside the database that it runs over.
+#[derive(Debug, Default)]
+struct Draft {
+    changes: Vec<BTreeMap<Uuid, Change>>,
+    comment: String,
+    steps_left: usize,
+}
+
+impl Draft {
+    fn new(database: &Database, max_steps: usize) -> Self {
+        Transaction::new(database, max_steps).into_draft()
+    }
+
+    /// The transaction over the database that it was begun on.
+    fn over(self, database: &Database) -> Transaction<'_> {
+        let Self { changes, comment, steps_left } = self;
+        Transaction { database, changes, comment, steps_left }
+    }
+
+    /// Has the rows dropped that are nowhere else.
+    fn discard(self, trash: &mut Trash) {
+        trash.add_rows(
+            self.changes
+                .into_iter()
+                .map(BTreeMap::into_values)
+                .flat_map(|changes| changes.filter_map(|change| change.new).collect::<Vec<_>>())
+                .collect(),
+        );
+    }
+}
+
 impl<'a> Transaction<'a> {
+    fn into_draft(self) -> Draft {
+        let Self { changes, comment, steps_left, .. } = self;
+        Draft { changes, comment, steps_left }
+    }
+
     /// A transaction that changes nothing so far. Its conditions may look at `max_steps` rows in all.
     #[must_use]
     pub fn new(database: &'a Database, max_steps: usize) -> Self {
@@ -133,22 +174,39 @@ impl<'a> Transaction<'a> {
     }
 
     /// The rows of a table that a condition holds for.
-    fn matching(&mut self, table: usize, condition: &Condition) -> Result<Vec<Uuid>, Error> {
+    fn matching(
+        &mut self,
+        table: usize,
+        condition: &Condition,
+        breathe: impl Fn(),
+    ) -> Result<Vec<Uuid>, Error> {
         if let Some(uuid) = condition.names_row() {
             let row = self.row(table, uuid).filter(|row| condition.matches_all(row));
             return Ok(row.map(|_| uuid).into_iter().collect());
         }
+        let n_changes = self.changes.get(table).map_or(0, BTreeMap::len);
+        let n_rows = self.database.n_rows(table) + n_changes;
+        self.charge(n_rows.saturating_mul(condition.n_clauses().max(1)))?;
         let changes = self.changes.get(table);
-        let n_changes = changes.map_or(0, BTreeMap::len);
-        let steps = self.database.n_rows(table) + n_changes;
-        self.steps_left = self.steps_left.checked_sub(steps).ok_or_else(|| {
-            Error::new(ErrorKind::ResourcesExhausted, "the transaction looks at too many rows")
-        })?;
         let is_changed = |uuid: &Uuid| changes.is_some_and(|changes| changes.contains_key(uuid));
         let untouched = self.database.rows(table).filter(|row| !is_changed(&row.uuid()));
         let touched = changes.into_iter().flat_map(|c| c.values().filter_map(|c| c.new.as_ref()));
-        let rows = untouched.chain(touched);
-        Ok(rows.filter(|row| condition.matches_all(row)).map(|row| row.uuid()).collect())
+        let interval = (run::ROWS_A_BREATH / condition.n_clauses().max(1)).max(1);
+        let rows = untouched.chain(touched).enumerate().filter(|(k, row)| {
+            if k % interval == interval - 1 {
+                breathe();
+            }
+            condition.matches_all(row)
+        });
+        Ok(rows.map(|(_, row)| row.uuid()).collect())
+    }
+
+    /// Takes so many steps of those that the transaction has.
+    fn charge(&mut self, steps: usize) -> Result<(), Error> {
+        self.steps_left = self.steps_left.checked_sub(steps).ok_or_else(|| {
+            Error::new(ErrorKind::ResourcesExhausted, "the transaction looks at too many rows")
+        })?;
+        Ok(())
     }
 }
 

@@ -68,7 +68,7 @@ impl World {
     #[track_caller]
     fn run(&mut self, operations: Value) -> Vec<Value> {
         match self.try_run(operations, &Bounds::default()) {
-            Executed::Finished(results, _) => results,
+            Executed::Finished(results, _) => results.to_vec(),
             Executed::Waiting(_) => panic!("waits"),
         }
     }
@@ -461,7 +461,7 @@ fn waiting() {
         .try_run(wait(timeout), &Bounds::default())
     {
         Executed::Waiting(ms) => format!("waits {ms:?}"),
-        Executed::Finished(results, _) => results[0].to_string(),
+        Executed::Finished(results, _) => results.to_vec()[0].to_string(),
     };
     assert_eq!(outcome(&mut world, Value::Null), "waits None");
     assert_eq!(outcome(&mut world, json!(100)), "waits Some(100)");
@@ -476,6 +476,7 @@ fn bounds() {
     let mut world = World::new();
     let mut error = |operations: Value| match world.try_run(operations, &bounds) {
         Executed::Finished(results, _) => {
+            let results = results.to_vec();
             results.iter().find_map(|r| r["error"].as_str()).unwrap_or("").to_string()
         }
         Executed::Waiting(_) => "waits".to_string(),

@@ -149,8 +149,7 @@ impl Stock {
         if !file.exists() {
             let schema = folder.join("schema");
             std::fs::write(&schema, Schema::open_vswitch().to_json().to_string()).unwrap();
-            let output = run("ovsdb-tool", &[&"create", &file.display(), &schema.display()]);
-            assert!(output.status.success(), "{output:?}");
+            printed("ovsdb-tool", &[&"create", &file.display(), &schema.display()]);
         }
         let socket = folder.join("stock.sock");
         let mut command = Command::new(vm::tool::need("ovsdb-server", "openvswitch-common"));
