@@ -10,7 +10,7 @@ use crate::connection::{Closing, Connection, Waiting};
 use crate::remote::{Remote, RemoteState};
 use crate::requests::Effect;
 use crate::role::Generation;
-use crate::{ConnId, Outbox, events, monitor, requests};
+use crate::{ConnId, Outbox, PeerSettings, events, monitor, requests};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -43,6 +43,10 @@ pub struct AgentConfig {
     pub max_backoff: Nanos,
     /// How many packet-ins each connection gets; all of them without it.
     pub packet_in_limit: Option<PacketInLimit>,
+    /// Peers get nothing unasked until they say what they want.
+    pub is_quiet: bool,
+    /// Controllers for which other things hold than the four above.
+    pub own: Vec<(SocketAddr, PeerSettings)>,
     /// Bytes of messages in the bundles of all connections.
     pub max_bundled_bytes: usize,
     /// What a description request is answered with.
@@ -67,6 +71,8 @@ impl Default for AgentConfig {
             inactivity_probe: Nanos::from_secs(5),
             max_backoff: Nanos::from_secs(8),
             packet_in_limit: None,
+            is_quiet: false,
+            own: Vec::new(),
             max_bundled_bytes: 64 * 1024 * 1024,
             description: SwitchDesc {
                 manufacturer: "Uniswitch".into(),
@@ -129,7 +135,7 @@ pub struct Agent {
 impl Agent {
     /// An agent without connections; configured controllers are tried at once.
     pub fn new(config: AgentConfig) -> Self {
-        let remote = |&to| Remote::new(to, config.max_backoff);
+        let remote = |&to| Remote::new(to, config.settings_for(Some(to)).max_backoff);
         let remotes: BTreeMap<_, _> = config.controllers.iter().map(remote).enumerate().collect();
         let next_remote = remotes.len();
         let shared = Shared {
@@ -149,16 +155,19 @@ impl Agent {
         let stays = |remote: &Remote| config.controllers.contains(&remote.target);
         self.remotes.retain(|_, remote| stays(remote));
         for remote in self.remotes.values_mut() {
-            remote.set_max_backoff(config.max_backoff);
+            remote.set_max_backoff(config.settings_for(Some(remote.target)).max_backoff);
         }
         for &target in &config.controllers {
             if !self.remotes.values().any(|remote| remote.target == target) {
-                self.remotes.insert(self.next_remote, Remote::new(target, config.max_backoff));
+                let max_backoff = config.settings_for(Some(target)).max_backoff;
+                self.remotes.insert(self.next_remote, Remote::new(target, max_backoff));
                 self.next_remote += 1;
             }
         }
         for connection in &mut self.connections {
-            let is_ours = connection.remote.is_none_or(|k| self.remotes.contains_key(&k));
+            let target = connection.remote.map(|k| self.remotes.get(&k).map(|of| of.target));
+            connection.settings = config.settings_for(target.flatten());
+            let is_ours = target.is_none_or(|target| target.is_some());
             if ends_all || !is_ours {
                 connection.ending.get_or_insert("its configuration changed");
             }
@@ -232,8 +241,7 @@ impl Agent {
 
     /// A bounded piece of work; true when there was any.
     pub fn poll(&mut self, now: Nanos, bridge: &mut Bridge, dpif: &mut dyn Dpif) -> bool {
-        let mut worked =
-            events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
+        let mut worked = events::deliver(&mut self.connections, bridge, now);
         worked |= monitor::deliver(&mut self.connections, bridge, None, now);
         self.end_commits(bridge);
         let n = self.connections.len();
@@ -241,10 +249,9 @@ impl Agent {
             worked |= self.take_turn((self.turn + k) % n, now, bridge, dpif);
         }
         self.turn = if n == 0 { 0 } else { (self.turn + 1) % n };
-        worked |=
-            events::deliver(&mut self.connections, bridge, self.shared.config.packet_in_limit, now);
+        worked |= events::deliver(&mut self.connections, bridge, now);
         for connection in &mut self.connections {
-            connection.probe(self.shared.config.inactivity_probe, now);
+            connection.probe(now);
             let late = connection.bundles.expire(&mut self.shared.n_bundled_bytes, now);
             for (xid, error) in late {
                 connection.say(xid, &Message::Error(error));
@@ -267,9 +274,8 @@ impl Agent {
 
     /// When [`Agent::poll`] has something to do without any event.
     pub fn next_deadline(&self) -> Option<Nanos> {
-        let interval = self.shared.config.inactivity_probe;
         let probes = self.connections.iter().filter_map(|c| match c.closing {
-            Closing::No => c.probe_deadline(interval),
+            Closing::No => c.probe_deadline(),
             Closing::Asked(since) => Some(since.saturating_add(CLOSING_GRACE)),
             Closing::Aborted => None,
         });
@@ -315,8 +321,10 @@ impl Agent {
             log::warn!("tcp:{peer}: refused, {MAX_CONNECTIONS} connections are open");
             return false;
         }
-        let versions = self.shared.config.versions;
-        self.connections.push(Connection::new(conn, peer, remote, versions, now));
+        let Shared { config, .. } = &self.shared;
+        let settings = config.settings_for(remote.map(|_| peer));
+        let entry = Connection::new(conn, peer, (remote, settings), config.versions, now);
+        self.connections.push(entry);
         true
     }
 
@@ -415,7 +423,10 @@ impl Agent {
         bridge.set_controllers(!self.remotes.is_empty(), now);
         bridge.watch_rules(self.connections.iter().any(|c| c.watch.is_active()));
         // As Open vSwitch: without contact for three probes, the fail mode decides.
-        let patience = Nanos(self.shared.config.inactivity_probe.0.saturating_mul(3));
+        let config = &self.shared.config;
+        let probes = self.remotes.values().map(|remote| config.settings_for(Some(remote.target)));
+        let probe = probes.map(|settings| settings.inactivity_probe).max();
+        let patience = Nanos(probe.unwrap_or(config.inactivity_probe).0.saturating_mul(3));
         let silent = now.saturating_sub(self.controlled.unwrap_or(now));
         bridge.set_controllers_connected(silent <= patience, now);
 

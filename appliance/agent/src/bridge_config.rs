@@ -93,8 +93,8 @@ pub struct ControllerWanted {
     pub controller_rate_limit: Option<u32>,
     /// See [`Self::controller_rate_limit`].
     pub controller_burst_limit: Option<u32>,
-    /// Whether it is a mere service connection (`type=service`), which gets no packet-ins unasked.
-    pub is_service: bool,
+    /// Whether it gets nothing unasked until it says what it wants (`enable_async_messages=false`).
+    pub is_quiet: bool,
 }
 
 /// How a controller is reached.
@@ -268,6 +268,8 @@ pub struct InterfaceApplied {
     pub ifindex: Option<u32>,
     /// What is known of its device: `driver_name`, `features`, … (column `status`).
     pub status: Vec<(&'static str, String)>,
+    /// What was asked of it and cannot be, in words.
+    pub ignored: Option<String>,
     /// Counters under Open vSwitch's names (`rx_packets`, …); drop reasons have `ovs_` before them.
     pub statistics: Vec<(&'static str, u64)>,
 }

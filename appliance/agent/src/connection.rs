@@ -6,7 +6,7 @@ use crate::monitor::Watch;
 use crate::multipart::{LongReply, Sum};
 use crate::outbox::Outbox;
 use crate::table_features::TableNames;
-use crate::{ConnId, role};
+use crate::{ConnId, PeerSettings, role};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -63,6 +63,12 @@ pub(crate) enum Closing {
     Aborted,
 }
 
+/// Nothing is told unasked.
+fn quiet() -> AsyncConfig {
+    let nothing = AsyncMasks::default();
+    AsyncConfig { primary: nothing, secondary: nothing, ..AsyncConfig::initial() }
+}
+
 /// One peer.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -70,6 +76,7 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Index of the configured controller, if we connected to it.
     pub(crate) remote: Option<usize>,
+    pub(crate) settings: PeerSettings,
     pub(crate) out: Outbox,
     /// The version agreed on and the extensions asked for; `None` until the handshake is over.
     pub(crate) dialect: Option<Dialect>,
@@ -102,7 +109,7 @@ impl Connection {
     pub(crate) fn new(
         id: ConnId,
         peer: SocketAddr,
-        remote: Option<usize>,
+        (remote, settings): (Option<usize>, PeerSettings),
         versions: u32,
         now: Nanos,
     ) -> Self {
@@ -110,10 +117,11 @@ impl Connection {
             id,
             peer,
             remote,
+            settings,
             out: Outbox::default(),
             dialect: None,
             role: ControllerRole::Equal,
-            asynchrony: AsyncConfig::initial(),
+            asynchrony: if settings.is_quiet { quiet() } else { AsyncConfig::initial() },
             miss_send_len: openflow::DEFAULT_MISS_SEND_LEN,
             controller_id: 0,
             waiting: Waiting::No,
@@ -224,8 +232,9 @@ impl Connection {
         version
     }
 
-    /// Sends an echo request after `interval` of silence, and ends the connection after another.
-    pub(crate) fn probe(&mut self, interval: Nanos, now: Nanos) {
+    /// Sends an echo request after an interval of silence, and ends the connection after another.
+    pub(crate) fn probe(&mut self, now: Nanos) {
+        let interval = self.settings.inactivity_probe;
         if interval == Nanos::ZERO || self.ending.is_some() {
             return;
         }
@@ -247,7 +256,8 @@ impl Connection {
     }
 
     /// When [`Connection::probe`] has something to do.
-    pub(crate) fn probe_deadline(&self, interval: Nanos) -> Option<Nanos> {
+    pub(crate) fn probe_deadline(&self) -> Option<Nanos> {
+        let interval = self.settings.inactivity_probe;
         (interval != Nanos::ZERO)
             .then(|| self.probed.unwrap_or(self.heard).saturating_add(interval))
     }

@@ -12,12 +12,7 @@ use sync::time::Nanos;
 const PER_CALL: usize = 256;
 
 /// Carries events of the bridge to the connections; true when there was any.
-pub(crate) fn deliver(
-    connections: &mut [Connection],
-    bridge: &mut Bridge,
-    limit: Option<PacketInLimit>,
-    now: Nanos,
-) -> bool {
+pub(crate) fn deliver(connections: &mut [Connection], bridge: &mut Bridge, now: Nanos) -> bool {
     for n in 0..PER_CALL {
         let Some(event) = bridge.take_event() else {
             return n > 0;
@@ -25,7 +20,7 @@ pub(crate) fn deliver(
         match event {
             BridgeEvent::PacketIn(event) => {
                 for connection in connections.iter_mut() {
-                    packet_in(connection, &event, limit, now);
+                    packet_in(connection, &event, now);
                 }
             }
             BridgeEvent::FlowRemoved(removed) => {
@@ -91,12 +86,7 @@ impl PacketInBucket {
 }
 
 /// The packet-in as this connection should see it, if it should.
-fn packet_in(
-    connection: &mut Connection,
-    event: &PacketInEvent,
-    limit: Option<PacketInLimit>,
-    now: Nanos,
-) {
+fn packet_in(connection: &mut Connection, event: &PacketInEvent, now: Nanos) {
     let Some(version) = connection.version() else {
         return;
     };
@@ -120,7 +110,7 @@ fn packet_in(
     if !wanted || connection.controller_id != event.controller_id {
         return;
     }
-    if let Some(limit) = limit
+    if let Some(limit) = connection.settings.packet_in_limit
         && !connection.packet_ins.take(limit, now)
     {
         connection.n_lost += 1;

@@ -14,6 +14,7 @@ mod events;
 mod monitor;
 mod multipart;
 mod outbox;
+mod peer_settings;
 mod remote;
 mod requests;
 mod role;
@@ -22,6 +23,7 @@ pub mod unixctl;
 
 pub use agent::{Agent, AgentConfig, ControllerView, NetRequest, PacketInLimit};
 pub use outbox::Outbox;
+pub use peer_settings::PeerSettings;
 pub use remote::{Remote, RemoteState};
 
 /// A connection, by the number that the network layer gave it.

@@ -68,6 +68,8 @@ pub struct RingDpif {
     dark: BTreeSet<PortNo>,
     /// What ports may receive, where that is limited.
     policing: BTreeMap<PortNo, Policing>,
+    /// The longest frames that may leave, in bytes, where the device would take longer ones.
+    max_frames: BTreeMap<PortNo, usize>,
     /// What ports counted that are no more.
     gone: PortStats,
     fences: u64,
@@ -110,6 +112,7 @@ impl RingDpif {
             config: DatapathConfig::default(),
             dark: BTreeSet::new(),
             policing: BTreeMap::new(),
+            max_frames: BTreeMap::new(),
             gone: PortStats::default(),
             fences: 0,
             now: Nanos::ZERO,
@@ -150,6 +153,7 @@ impl RingDpif {
             }
         }
         let policing = self.policing.get(&port).copied().unwrap_or_default();
+        let max_frame = self.max_frames.get(&port).copied();
         for ((link, counters), pair) in self.links.iter_mut().zip(counters.iter()).zip(pairs) {
             let (rx, tx) = match pair {
                 Some(pair) => (Some(pair.rx), TxRoute::Queue(pair.tx)),
@@ -157,7 +161,7 @@ impl RingDpif {
             };
             let Counts { frames: counters, upcalls } = counters.clone();
             let policing = (policing, n_queues);
-            let queues = PortQueues { port, counters, upcalls, rx, tx, policing };
+            let queues = PortQueues { port, counters, upcalls, rx, tx, policing, max_frame };
             link.orders.send(Order::TakePort(Box::new(queues)));
         }
         if let Some(Counts { frames, upcalls }) = counters.last().cloned() {
@@ -195,6 +199,17 @@ impl RingDpif {
         let n_queues = self.n_queues(port);
         for link in &mut self.links {
             link.orders.send(Order::Police(port, (policing, n_queues)));
+        }
+    }
+
+    /// Limits the length of the frames that leave by a port, in bytes.
+    pub(crate) fn limit_frames(&mut self, port: PortNo, max_frame: Option<usize>) {
+        match max_frame {
+            Some(max_frame) => self.max_frames.insert(port, max_frame),
+            None => self.max_frames.remove(&port),
+        };
+        for link in &mut self.links {
+            link.orders.send(Order::LimitFrames(port, max_frame));
         }
     }
 

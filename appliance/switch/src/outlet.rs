@@ -60,6 +60,8 @@ enum Way {
 struct OwnQueue {
     queue: Box<dyn TxQueue>,
     staged: Batch,
+    /// The longest frame that may leave, in bytes (`mtu_request`); the device has a limit of its own.
+    max_frame: Option<usize>,
     /// The device broke its protocol; nothing is sent until the port is taken anew.
     dead: bool,
 }
@@ -116,12 +118,21 @@ impl Outlet {
         }
         let way = match tx {
             TxRoute::Queue(queue) => {
-                Way::Queue(Box::new(OwnQueue { queue, staged: Batch::new(), dead: false }))
+                let (staged, max_frame) = (Batch::new(), None);
+                Way::Queue(Box::new(OwnQueue { queue, staged, max_frame, dead: false }))
             }
             TxRoute::Core(core) => Way::Core(core),
         };
         if let Some(slot) = self.ports.get_mut(k) {
             *slot = Some(Egress { counters, way });
+        }
+    }
+
+    /// Longer frames than `max_frame` do not leave by the port, if this core has its queue.
+    pub(crate) fn limit_frames(&mut self, port: PortNo, max_frame: Option<usize>) {
+        let egress = self.ports.get_mut(port.0 as usize).and_then(Option::as_mut);
+        if let Some(Egress { way: Way::Queue(own), .. }) = egress {
+            own.max_frame = max_frame;
         }
     }
 
@@ -182,9 +193,9 @@ impl Outlet {
                 self.dirty.swap_remove(k);
                 continue;
             };
-            let OwnQueue { queue, staged, dead } = &mut **own;
-            self.core.tx_batches.add(u64::from(!staged.is_empty()));
-            let sent = send(queue.as_mut(), staged, &mut self.cache, counters);
+            self.core.tx_batches.add(u64::from(!own.staged.is_empty()));
+            let sent = send(own, &mut self.cache, counters);
+            let OwnQueue { staged, dead, .. } = &mut **own;
             match sent {
                 Ok(n) => worked |= n > 0,
                 Err(died) => {
@@ -229,11 +240,26 @@ impl Outlet {
 
 /// One burst; counts what the device took and what cannot be sent. Gives how many left the batch.
 fn send(
-    queue: &mut dyn TxQueue,
-    staged: &mut Batch,
+    own: &mut OwnQueue,
     cache: &mut PoolCache,
     counters: &PortCounters,
 ) -> Result<usize, QueueFault> {
+    let OwnQueue { queue, staged, max_frame, .. } = own;
+    if let Some(max_frame) = *max_frame
+        && staged.iter().any(|packet| packet.len() > max_frame)
+    {
+        let mut kept = Batch::new();
+        for packet in staged.drain(..) {
+            if packet.len() > max_frame {
+                counters.dropped(DropReason::MtuExceeded, 1);
+                cache.free(packet);
+            } else {
+                // As many places as in the batch.
+                let _ = kept.push(packet);
+            }
+        }
+        *staged = kept;
+    }
     let before = queue.stats();
     let outcome = queue.transmit(staged, cache);
     let after = queue.stats();
@@ -270,12 +296,12 @@ impl Output for Outlet {
             }
             Way::Queue(own) if own.dead => (DropReason::TxFault, packet),
             Way::Queue(own) => {
-                let OwnQueue { queue, staged, .. } = &mut **own;
-                if staged.is_full() {
+                if own.staged.is_full() {
                     self.core.tx_batches.add(1);
                     // A fault shows again at the flush, which reports it.
-                    let _ = send(queue.as_mut(), staged, &mut self.cache, counters);
+                    let _ = send(own, &mut self.cache, counters);
                 }
+                let staged = &mut own.staged;
                 if staged.is_empty() && !self.dirty.contains(&port) {
                     self.dirty.push(port);
                 }

@@ -282,6 +282,7 @@ impl Pmd {
                     let of_port = self.ingress.iter_mut().filter(|k| k.port == port);
                     of_port.for_each(|k| k.policer = Policer::new(policing.0, policing.1));
                 }
+                Order::LimitFrames(port, max_frame) => self.outlet.limit_frames(port, max_frame),
                 Order::Unbind(port) => {
                     self.translators.bind(port, None);
                     let remove = Command::RemovePort(port);
@@ -320,9 +321,11 @@ impl Pmd {
     }
 
     fn take_port(&mut self, queues: PortQueues) {
-        let PortQueues { port, counters, upcalls, rx, tx, policing: (policing, n_queues) } = queues;
+        let PortQueues { port, counters, upcalls, rx, tx, policing, max_frame } = queues;
+        let (policing, n_queues) = policing;
         let policer = Policer::new(policing, n_queues);
         self.outlet.add_port(port, counters.clone(), upcalls, tx);
+        self.outlet.limit_frames(port, max_frame);
         self.budget.add_port(port);
         if let Some(queue) = rx {
             self.turns.add_port(port);

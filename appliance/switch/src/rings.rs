@@ -55,6 +55,8 @@ pub(crate) enum Order {
     Bind(Box<Binding>),
     /// What the port may receive from now on, and how many queues share that.
     Police(PortNo, (Policing, u32)),
+    /// Longer frames than this do not leave by the port.
+    LimitFrames(PortNo, Option<usize>),
     /// The port belongs to no bridge: its megaflows go, and frames that come from it are dropped.
     Unbind(PortNo),
 }
@@ -69,6 +71,8 @@ pub(crate) struct PortQueues {
     pub(crate) tx: TxRoute,
     /// What the port may receive, and how many queues share that.
     pub(crate) policing: (Policing, u32),
+    /// The longest frame that may leave, in bytes, where the device would take longer ones.
+    pub(crate) max_frame: Option<usize>,
 }
 
 /// A port that comes to a bridge, as a core sees it.

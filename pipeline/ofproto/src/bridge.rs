@@ -391,6 +391,13 @@ impl Bridge {
         self.port_modified(desc);
     }
 
+    /// Says what the largest payload of a port is. Who drops longer frames is the datapath's matter.
+    pub fn set_port_mtu(&mut self, number: OfPort, mtu: u16) {
+        if self.state.ports.get(number).is_some_and(|port| port.mtu() != mtu) {
+            self.state.write().ports.set_mtu(number, mtu);
+        }
+    }
+
     /// Sets how a port carries VLANs. The stations that were learned on it are forgotten, because they
     /// may be in other VLANs now.
     pub fn set_port_vlan(&mut self, number: OfPort, vlan: PortVlan) {

@@ -286,6 +286,12 @@ impl Ports {
         Some(port)
     }
 
+    /// Sets the largest payload; whether that changed anything.
+    pub(crate) fn set_mtu(&mut self, number: OfPort, mtu: u16) -> bool {
+        let port = self.by_number.get_mut(&number);
+        port.is_some_and(|port| core::mem::replace(&mut port.spec.mtu, mtu) != mtu)
+    }
+
     /// Sets how VLANs are carried; whether that changed anything.
     pub(crate) fn set_vlan(&mut self, number: OfPort, vlan: PortVlan) -> bool {
         let Some(port) = self.by_number.get_mut(&number) else { return false };

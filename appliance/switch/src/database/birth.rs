@@ -165,17 +165,17 @@ fn limits(memory: usize) -> Limits {
     Limits {
         max_clients: share(MIB, 16, 64),
         json: JsonLimits {
-            max_bytes: share(64, 512 * KIB, 2 * MIB),
+            max_bytes: share(64, 512 * KIB, 16 * MIB),
             // 32 bytes each.
-            max_values: share(16, 2 * MIB, 8 * MIB) / 32,
+            max_values: share(16, 2 * MIB, 128 * MIB) / 32,
             ..JsonLimits::default()
         },
-        max_input: share(32, MIB, 4 * MIB),
+        max_input: share(32, MIB, 32 * MIB),
         bounds: Bounds {
-            max_operations: 8192,
+            max_operations: share(8 * KIB, 8192, 131_072),
             max_steps: 1_000_000,
             max_selected: share(32, MIB, 8 * MIB),
-            max_weight: share(16, 2 * MIB, 16 * MIB),
+            max_weight: share(16, 2 * MIB, 64 * MIB),
         },
         high_water: share(512, 32 * KIB, 256 * KIB),
         ..Limits::default()

@@ -57,11 +57,17 @@ pub(crate) fn extract(database: &Database) -> Extracted {
     if root.is_set("ssl") {
         reading.remark(root, "ssl: no TLS here");
     }
+    reading.remark_set(root, &["datapaths"]);
     if root.cell("bridges").len() > MAX_BRIDGES {
         reading.remark(root, format!("bridges: beyond {MAX_BRIDGES}"));
     }
     for manager in root.refs("manager_options", "Manager", MAX_REMOTES) {
         reading.manager(manager);
+    }
+    for set in view.rows("Flow_Sample_Collector_Set", MAX_REMOTES) {
+        for bridge in set.refs("bridge", "Bridge", 1) {
+            reading.remark(bridge, "Flow_Sample_Collector_Set");
+        }
     }
     for bridge in root.refs("bridges", "Bridge", MAX_BRIDGES) {
         let wanted = reading.bridge(bridge);
@@ -92,6 +98,13 @@ impl Reading {
     /// Remarks on switches that are on and have no effect.
     fn remark_true(&mut self, record: Record<'_>, columns: &[&str]) {
         for column in columns.iter().filter(|column| record.boolean(column)) {
+            self.remark(record, *column);
+        }
+    }
+
+    /// Remarks on numbers that are not zero and have no effect.
+    fn remark_numbers(&mut self, record: Record<'_>, columns: &[&str]) {
+        for column in columns.iter().filter(|column| record.integer(column).unwrap_or(0) != 0) {
             self.remark(record, *column);
         }
     }
@@ -152,7 +165,7 @@ impl Reading {
             ports,
             mirrors: row
                 .refs("mirrors", "Mirror", MAX_MIRRORS)
-                .map(|mirror| self.mirror(mirror))
+                .map(|mirror| self.mirror(mirror, row))
                 .collect(),
             flood_vlans: row.vlans("flood_vlans"),
             mac_aging_time_s: config("mac-aging-time").and_then(|value| value.parse().ok()),
@@ -189,6 +202,9 @@ impl Reading {
         if row.string("lacp").is_some_and(|lacp| lacp != "off") {
             self.remark(row, "lacp");
         }
+        self.remark_set(row, &["bond_mode"]);
+        self.remark_true(row, &["bond_fake_iface"]);
+        self.remark_numbers(row, &["bond_updelay", "bond_downdelay"]);
         let interfaces: Vec<_> = row.refs("interfaces", "Interface", MAX_PORTS).collect();
         if let (true, Some(first)) = (interfaces.len() > 1, interfaces.first()) {
             self.remark(row, format!("no bonds here: only interface {} is used", first.name()));
@@ -237,10 +253,17 @@ impl Reading {
         self.remark_keys(row, "bfd", &[]);
         self.remark_keys(row, "lldp", &["enable"]);
         self.remark_set(row, &["cfm_mpid"]);
-        for column in ["ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"] {
-            if row.integer(column).is_some_and(|value| value != 0) {
-                self.remark(row, column);
+        self.remark_numbers(row, &["ingress_policing_kpkts_rate", "ingress_policing_kpkts_burst"]);
+        match kind {
+            InterfaceKind::Nic | InterfaceKind::NicAt(_) => self.remark_set(row, &["mac"]),
+            InterfaceKind::Internal | InterfaceKind::Patch { .. } => {
+                let limits = ["ingress_policing_rate", "ingress_policing_burst"];
+                self.remark_numbers(row, &limits);
             }
+            InterfaceKind::Unsupported(_) => {}
+        }
+        if let InterfaceKind::Patch { .. } = kind {
+            self.remark_set(row, &["mtu_request"]);
         }
         let mac = row.string("mac").and_then(ethernet);
         if row.is_set("mac") && mac.is_none() {
@@ -268,11 +291,9 @@ impl Reading {
         let columns = ["local_ip", "local_netmask", "local_gateway", "controller_queue_size"];
         self.remark_set(row, &columns);
         self.remark_keys(row, "other_config", &[]);
-        if row.string("connection_mode") == Some("in-band") {
-            self.remark(row, "connection_mode: there is no in-band control");
-        }
-        if row.is_set("enable_async_messages") && !row.boolean("enable_async_messages") {
-            self.remark(row, "enable_async_messages");
+        self.remark_in_band(row);
+        if row.string("type") == Some("service") {
+            self.remark(row, "type: all connections are primary");
         }
         let target = row.string("target").unwrap_or_default();
         let way = match remote(target, OPENFLOW_PORT) {
@@ -290,16 +311,22 @@ impl Reading {
             inactivity_probe_ms: row.integer("inactivity_probe").map(not_negative),
             controller_rate_limit: row.number("controller_rate_limit", u32::MAX),
             controller_burst_limit: row.number("controller_burst_limit", u32::MAX),
-            is_service: row.string("type") == Some("service"),
+            is_quiet: row.is_set("enable_async_messages") && !row.boolean("enable_async_messages"),
         }
     }
 
     /// Managers are the database's own matter; here is told what of them has no effect.
     fn manager(&mut self, row: Record<'_>) {
-        self.remark_set(row, &["inactivity_probe"]);
+        self.remark_in_band(row);
         self.remark_keys(row, "other_config", &[]);
         if remote(row.string("target").unwrap_or_default(), OPENFLOW_PORT).is_none() {
             self.remark(row, "target: only tcp:ADDRESS[:PORT] and ptcp:[PORT] can be reached");
+        }
+    }
+
+    fn remark_in_band(&mut self, row: Record<'_>) {
+        if row.string("connection_mode") == Some("in-band") {
+            self.remark(row, "connection_mode: there is no in-band control");
         }
     }
 
@@ -324,9 +351,9 @@ impl Reading {
         tables
     }
 
-    fn mirror(&mut self, row: Record<'_>) -> MirrorWanted {
+    fn mirror(&mut self, row: Record<'_>, bridge: Record<'_>) -> MirrorWanted {
         if row.is_set("filter") {
-            log::warn!("ovsdb: mirror {}: filter has no effect", row.name());
+            self.remark(bridge, format!("mirrors:{}: filter", row.name()));
         }
         let ports = |column| row.refs(column, "Port", MAX_PORTS).map(Record::name).collect();
         MirrorWanted {
@@ -435,6 +462,9 @@ fn natural(name: &str) -> (String, u64, String) {
     (head.to_string(), digits.parse().unwrap_or(u64::MAX), name.to_string())
 }
 
+#[cfg(test)]
+#[path = "columns_tests.rs"]
+mod columns;
 #[cfg(test)]
 #[path = "extract_tests.rs"]
 mod tests;

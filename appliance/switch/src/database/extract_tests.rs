@@ -61,7 +61,8 @@ fn columns_become_fields() {
         json!({"type": "patch", "options": ["map", [["peer", "q1"]]], "ofport_request": 9,
             "mtu_request": 1400, "ingress_policing_rate": 1000}),
     );
-    assert_eq!(remarks(&extracted), [""; 0]);
+    // Of a cable.
+    assert_eq!(remarks(&extracted), ["ingress_policing_rate", "mtu_request"]);
     let bridge = &extracted.wanted.bridges[0];
     assert_eq!(bridge.datapath_id, Some(0xab));
     assert_eq!(bridge.mac, Some([2, 0, 0, 0, 0, 7]));

@@ -23,6 +23,10 @@ use sync::time::Nanos;
 /// Where a target names no port.
 const OVSDB_PORT: u16 = 6640;
 const FIRST_BACKOFF: Nanos = Nanos::from_secs(1);
+/// Where nobody says anything.
+const DEFAULT_PROBE: Option<Nanos> = Some(Nanos::from_secs(5));
+/// Longest interval of probes, in milliseconds: a day.
+const MAX_PROBE_MS: u64 = 86_400_000;
 /// An attempt that has not succeeded by then has failed.
 const ATTEMPT_LIMIT: Nanos = Nanos::from_secs(8);
 
@@ -37,6 +41,7 @@ enum State {
 #[derive(Debug)]
 struct Active {
     target: SocketAddr,
+    probe: Option<Nanos>,
     max_backoff: Nanos,
     backoff: Nanos,
     state: State,
@@ -47,8 +52,8 @@ struct Active {
 #[derive(Debug, Default)]
 pub(crate) struct Managers {
     active: BTreeMap<Uuid, Active>,
-    /// Ports of passive managers.
-    doors: BTreeMap<Uuid, u16>,
+    /// Ports of passive managers, and after what silence their clients are asked for a sign of life.
+    doors: BTreeMap<Uuid, (u16, Option<Nanos>)>,
     listening: Vec<u16>,
     /// Connections of managers that are no more.
     orphans: Vec<SocketId>,
@@ -74,7 +79,7 @@ impl Managers {
             let target = row.string("target").unwrap_or_default();
             match remote(target, OVSDB_PORT) {
                 Some(Remote::Listen(port)) => {
-                    self.doors.insert(row.uuid(), port);
+                    self.doors.insert(row.uuid(), (port, probe(row)));
                 }
                 Some(Remote::Connect(target)) => {
                     let max_ms = row.number("max_backoff", u64::MAX).unwrap_or(8_000);
@@ -82,12 +87,13 @@ impl Managers {
                     let same = before.remove(&row.uuid()).filter(|old| old.target == target);
                     let mut active = same.unwrap_or(Active {
                         target,
+                        probe: None,
                         max_backoff,
                         backoff: Nanos::ZERO,
                         state: State::Backoff { until: Nanos::ZERO },
                         lost: None,
                     });
-                    active.max_backoff = max_backoff;
+                    (active.max_backoff, active.probe) = (max_backoff, probe(row));
                     self.active.insert(row.uuid(), active);
                 }
                 None => {}
@@ -101,12 +107,23 @@ impl Managers {
         self.listening.contains(&port)
     }
 
+    /// After what silence a client is asked for a sign of life: as the manager says by whose connection
+    /// or port it came (0: the switch connected).
+    pub(super) fn probe_of(&self, id: SocketId, port: u16) -> Option<Nanos> {
+        let active = self.active.values().find(|manager| manager.socket() == Some(id));
+        let door = self.doors.values().find(|(door, _)| *door == port && port != 0);
+        active
+            .map(|manager| manager.probe)
+            .or(door.map(|(_, probe)| *probe))
+            .unwrap_or(DEFAULT_PROBE)
+    }
+
     /// Listens and connects, as far as that is due. `taken` are ports that others listen on.
     pub(super) fn run(&mut self, stack: &mut Management, taken: &[u16], now: Nanos) {
         for socket in self.orphans.drain(..) {
             stack.close(socket);
         }
-        let mut wanted: Vec<u16> = self.doors.values().copied().collect();
+        let mut wanted: Vec<u16> = self.doors.values().map(|(port, _)| *port).collect();
         wanted.retain(|port| !taken.contains(port));
         for &port in self.listening.iter().filter(|port| !wanted.contains(port)) {
             stack.unlisten(port);
@@ -143,7 +160,7 @@ impl Managers {
         peers: impl Fn(u16) -> usize,
         now: Nanos,
     ) -> Option<ManagerStatus> {
-        if let Some(&port) = self.doors.get(&row) {
+        if let Some(&(port, _)) = self.doors.get(&row) {
             let n = peers(port);
             let state = if n > 0 { "ACTIVE" } else { "IDLE" };
             let mut pairs = alloc::vec![("state", state.to_string())];
@@ -171,6 +188,14 @@ impl Managers {
         }
         Some(ManagerStatus { is_connected: state == "ACTIVE", pairs })
     }
+}
+
+/// `inactivity_probe` of a manager, in milliseconds; 0 is never.
+fn probe(row: Record<'_>) -> Option<Nanos> {
+    let ms = row.number("inactivity_probe", u64::MAX);
+    ms.map_or(DEFAULT_PROBE, |ms| {
+        (ms != 0).then(|| Nanos::from_millis(ms.clamp(1_000, MAX_PROBE_MS)))
+    })
 }
 
 impl Active {

@@ -5,10 +5,11 @@
 //! it all three: connections of the management stack, a disk if the machine has one, and the clock.
 //!
 //! # Bounds
-//! A round of the control core serves a bounded number of requests. What one request may cost is a matter
-//! of `Limits`, which follow the machine's memory: 64 clients on an ordinary machine, a megabyte a message,
-//! some thousand operations a transaction. In the middle of a long one the polling bodies of the same
-//! processor get their turn ([`DatabaseParts::breathe`]), as they do while the disk is waited for.
+//! A round of the control core does a bounded amount of work: parsing and transactions are cut into
+//! steps. What one request may cost in all is a matter of `Limits`, which follow the machine's memory: on
+//! one of 128 MiB 64 clients, a megabyte a message, some ten thousand operations a transaction. In what
+//! cannot be cut, as the one moment at which a large transaction is applied, the polling bodies of the
+//! same processor get their turn ([`DatabaseParts::breathe`]), as they do while the disk is waited for.
 //! A client that does not read its answers is not asked for more, and when it does not even answer a
 //! probe its connection is closed with a line in the log.
 
@@ -167,9 +168,10 @@ impl Databases {
         // Who asks for the database does not hear that it is not there yet.
         self.finish(now);
         let peer = format!("tcp:{peer}");
-        let server = self.server.as_mut();
-        let is_taken = server.is_some_and(|server| server.accepted(ClientId(id.0), peer, now));
+        let Some(server) = &mut self.server else { return false };
+        let is_taken = server.accepted(ClientId(id.0), peer, now);
         if is_taken {
+            server.set_probe(ClientId(id.0), self.managers.probe_of(id, port));
             self.clients.push((id, port));
         }
         is_taken
@@ -179,6 +181,17 @@ impl Databases {
     pub(crate) fn connected(&mut self, id: SocketId, now: Nanos) -> bool {
         let peer = self.managers.connected(id, now);
         peer.is_some_and(|peer| self.accepted(id, peer, 0, now))
+    }
+
+    /// The rows of managers have changed.
+    fn follow_managers(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        if let Some(database) = server.database(NAME) {
+            self.managers.follow(database);
+        }
+        for &(id, port) in &self.clients {
+            server.set_probe(ClientId(id.0), self.managers.probe_of(id, port));
+        }
     }
 
     /// A connection is gone; it need not have been a client's.

@@ -13,7 +13,7 @@ use super::extract::{Extracted, STATS_INTERVAL, extract};
 use super::status::{self, Extent};
 use super::view::View;
 use crate::control::Control;
-use ovsdb::Database;
+use ovsdb::{Database, Server};
 use sync::time::Nanos;
 
 /// Between two looks at what changes by events.
@@ -48,14 +48,14 @@ impl Control {
         if self.databases.reconciler.read != Some(commits) {
             let extracted = extract(database);
             let has_root = View { database }.root().is_some();
-            let reconciler = &mut self.databases.reconciler;
             // Without a root row nobody has said anything yet, or it was taken back: all stays.
             if !has_root {
                 return false;
             }
+            self.databases.follow_managers();
+            let reconciler = &mut self.databases.reconciler;
             let is_first = reconciler.read.is_none();
             reconciler.read = Some(commits);
-            self.databases.managers.follow(database);
             if is_first || extracted != reconciler.extracted {
                 let wanted = extracted.wanted.clone();
                 let is_new = is_first || wanted != reconciler.extracted.wanted;
@@ -71,7 +71,10 @@ impl Control {
         if reconciler.read.is_none() {
             return false;
         }
-        if reconciler.is_open || now >= reconciler.next_state {
+        // A transaction of a client that is under way comes first.
+        let server = self.databases.server.as_ref();
+        let is_in_the_way = server.is_some_and(Server::is_transacting);
+        if !is_in_the_way && (reconciler.is_open || now >= reconciler.next_state) {
             self.report(now);
         }
         worked

@@ -101,7 +101,19 @@ impl Writer<'_> {
 
     /// A status of pairs, and what of the row has no effect.
     fn put_status(&mut self, row: Record<'_>, pairs: Vec<(&'static str, String)>) {
-        let ignored = self.ignored(row).map(|text| (IGNORED, text));
+        self.put_status_and(row, pairs, None);
+    }
+
+    /// The same with what else has no effect.
+    fn put_status_and(
+        &mut self,
+        row: Record<'_>,
+        pairs: Vec<(&'static str, String)>,
+        more: Option<&str>,
+    ) {
+        let ignored: Vec<String> =
+            self.ignored(row).into_iter().chain(more.map(ToString::to_string)).collect();
+        let ignored = (!ignored.is_empty()).then(|| (IGNORED, shortened(ignored.join("; "))));
         let pairs = pairs.into_iter().chain(ignored);
         self.put(row, "status", map(pairs));
     }
@@ -171,7 +183,7 @@ impl Writer<'_> {
         self.put(row, "duplex", optional(duplex));
         self.put(row, "mtu", number(applied.mtu.map(u64::from)));
         self.put(row, "ifindex", number(applied.ifindex.map(u64::from)));
-        self.put_status(row, applied.status.clone());
+        self.put_status_and(row, applied.status.clone(), applied.ignored.as_deref());
         if self.extent == Extent::Everything {
             self.put(row, "statistics", counters_map(&applied.statistics));
         }

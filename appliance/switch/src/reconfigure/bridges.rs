@@ -2,8 +2,8 @@
 
 use super::Control;
 use crate::bridges::{BridgeId, Bridges, MAX_BRIDGES, Member};
-use agent::bridge_config::{BridgeWanted, ControllerWay, FailMode, Wanted};
-use agent::{Agent, AgentConfig, PacketInLimit};
+use agent::bridge_config::{BridgeWanted, ControllerWanted, ControllerWay, FailMode, Wanted};
+use agent::{Agent, AgentConfig, PacketInLimit, PeerSettings};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -214,20 +214,37 @@ fn agent_config(template: &AgentConfig, wanted: &BridgeWanted) -> AgentConfig {
         config.description.datapath = String::clone(desc);
     }
     for controller in &wanted.controllers {
-        if let Some(probe) = controller.inactivity_probe_ms {
-            config.inactivity_probe = Nanos::from_millis(probe.into());
-        }
-        if let Some(backoff) = controller.max_backoff_ms {
-            config.max_backoff = Nanos::from_millis(backoff.max(1000).into());
-        }
-        if let Some(per_second) = controller.controller_rate_limit.filter(|rate| *rate > 0) {
-            let burst = controller.controller_burst_limit.filter(|burst| *burst > 0);
-            let burst = burst.unwrap_or(per_second / 4).max(1);
-            config.packet_in_limit = Some(PacketInLimit { per_second, burst });
-        }
-        if let ControllerWay::Connect(target) = controller.way {
-            config.controllers.push(target);
+        let settings = peer_settings(template, controller);
+        match controller.way {
+            ControllerWay::Connect(target) => {
+                config.controllers.push(target);
+                config.own.push((target, settings));
+            }
+            // Who comes by any of the doors is dealt with as the last of them says.
+            ControllerWay::Listen(_) => {
+                config.inactivity_probe = settings.inactivity_probe;
+                config.max_backoff = settings.max_backoff;
+                config.packet_in_limit = settings.packet_in_limit;
+                config.is_quiet = settings.is_quiet;
+            }
+            ControllerWay::Unsupported => {}
         }
     }
     config
+}
+
+/// How one controller is dealt with.
+fn peer_settings(template: &AgentConfig, wanted: &ControllerWanted) -> PeerSettings {
+    let in_ms = |ms: u32| Nanos::from_millis(ms.into());
+    let rate = wanted.controller_rate_limit.filter(|rate| *rate > 0);
+    let burst = wanted.controller_burst_limit.filter(|burst| *burst > 0);
+    PeerSettings {
+        inactivity_probe: wanted.inactivity_probe_ms.map_or(template.inactivity_probe, in_ms),
+        max_backoff: wanted.max_backoff_ms.map_or(template.max_backoff, |ms| in_ms(ms.max(1000))),
+        packet_in_limit: rate.map(|per_second| PacketInLimit {
+            per_second,
+            burst: burst.unwrap_or(per_second / 4).max(1),
+        }),
+        is_quiet: wanted.is_quiet,
+    }
 }

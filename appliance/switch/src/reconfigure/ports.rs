@@ -16,6 +16,10 @@ use sync::time::Nanos;
 
 /// Largest frame payload of a port that has no device.
 const VIRTUAL_MTU: u16 = 1500;
+/// Smallest MTU of IPv4 (RFC 791).
+const MIN_MTU: u16 = 68;
+/// Bytes of a frame beside its payload: the Ethernet header and two VLAN tags, as the drivers count.
+const FRAME_OVERHEAD: usize = 14 + 8;
 
 /// An interface that is in a bridge.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Attachment {
     /// What the configuration says about its being shut down.
     is_admin_down: bool,
     policing: Policing,
+    /// What `mtu_request` said last.
+    pub(super) mtu_request: Option<u32>,
 }
 
 /// What an interface is, as far as it is known to be there.
@@ -109,10 +115,13 @@ impl Control {
 
     fn detach(&mut self, name: &str) {
         let Some(attachment) = self.intent.attached.remove(name) else { return };
-        let Attachment { bridge, of, dp, policing, .. } = attachment;
+        let Attachment { bridge, of, dp, policing, mtu_request, .. } = attachment;
         if let Some(dp) = dp {
             if policing != Policing::default() {
                 self.dpif.police(dp, Policing::default());
+            }
+            if mtu_request.is_some() {
+                self.dpif.limit_frames(dp, None);
             }
             self.dpif.unbind(dp);
             self.bridges.bind(dp, None);
@@ -243,6 +252,7 @@ impl Control {
             place,
             is_admin_down: false,
             policing: Policing::default(),
+            mtu_request: None,
         };
         self.intent.attached.insert(wanted.name.clone(), attachment);
         Ok(())
@@ -277,6 +287,41 @@ impl Control {
         {
             attachment.policing = policing;
             self.dpif.police(port, policing);
+        }
+        self.follow_mtu(wanted);
+    }
+
+    /// Follows `mtu_request`: smaller ones than the device's MTU hold, what is too much is told of
+    /// in the status.
+    fn follow_mtu(&mut self, wanted: &InterfaceWanted) {
+        let Some(attachment) = self.intent.attached.get(&wanted.name) else { return };
+        let Attachment { bridge, of, place, mtu_request, .. } = *attachment;
+        if mtu_request == wanted.mtu_request {
+            return;
+        }
+        let most = match place {
+            Place::Nic(port) => self.ports.get(port).map(|(netdev, _)| netdev.info().mtu),
+            Place::Internal => Some(u16::MAX),
+            Place::Cable(..) | Place::Loose => None,
+        };
+        let usual = if place == Place::Internal { Some(VIRTUAL_MTU) } else { most };
+        let (Some(most), Some(usual)) = (most, usual) else { return };
+        let asked = wanted.mtu_request.and_then(|mtu| u16::try_from(mtu).ok());
+        let asked = asked.filter(|mtu| (MIN_MTU..=most).contains(mtu));
+        if asked.is_none()
+            && let Some(mtu) = wanted.mtu_request
+        {
+            log::warn!("{}: an MTU of {mtu} cannot be set, it stays {usual}", wanted.name);
+        }
+        if let Place::Nic(port) = place {
+            let limit = asked.filter(|mtu| *mtu < most);
+            self.dpif.limit_frames(port, limit.map(|mtu| usize::from(mtu) + FRAME_OVERHEAD));
+        }
+        if let Some(member) = self.bridges.get_mut(bridge) {
+            member.bridge.set_port_mtu(of, asked.unwrap_or(usual));
+        }
+        if let Some(attachment) = self.intent.attached.get_mut(&wanted.name) {
+            attachment.mtu_request = wanted.mtu_request;
         }
     }
 

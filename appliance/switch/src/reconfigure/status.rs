@@ -6,6 +6,7 @@ use agent::bridge_config::{
     Applied, BridgeApplied, BridgeWanted, ControllerApplied, ControllerWanted, ControllerWay,
     InterfaceApplied, MirrorApplied,
 };
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -59,6 +60,10 @@ fn interface(control: &Control, member: &Member, name: &str) -> InterfaceApplied
     applied.mtu = Some(port.mtu());
     applied.ifindex = port.dp().map(|dp| dp.0);
     applied.status = device(control, port);
+    let wanted = control.intent.attached.get(name).and_then(|attachment| attachment.mtu_request);
+    if wanted.is_some_and(|mtu| mtu != u32::from(port.mtu())) {
+        applied.ignored = Some(format!("mtu_request: it carries {}", port.mtu()));
+    }
     let stats = port.dp().map(|dp| control.dpif.port_stats(dp));
     applied.statistics = statistics(&stats.unwrap_or_default());
     applied
