@@ -29,6 +29,7 @@ mod disk;
 mod dma;
 mod rest;
 mod room;
+mod serial_line;
 mod switching;
 
 use disk::Disks;

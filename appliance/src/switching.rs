@@ -25,6 +25,7 @@ use crate::disk::Disk;
 use crate::dma::DeviceMemory;
 use crate::rest::{self, Rest, Work};
 use crate::room::{Demand, Rings, RoomError};
+use crate::serial_line::SerialLine;
 
 /// Bytes of the log moved to the serial line in one round of the control body.
 const LOG_BYTES: usize = 16;
@@ -58,7 +59,8 @@ pub(crate) fn build(
 ) -> Result<Switch, BuildError> {
     let Found { config, database: file } = found;
     let disk = disk.map(|disk| -> Box<dyn switch::Disk> { Box::new(disk) });
-    let Opened { nics, channels } = open(devices);
+    let Opened { nics, mut channels } = open(devices);
+    channels.push(Box::new(SerialLine::default()));
     let n_cores = cpu::count().saturating_sub(1).max(1);
     let (heap_used, heap_total) = crate::heap_use();
     let free_bytes = heap_total.saturating_sub(heap_used);

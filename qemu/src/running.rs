@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::thread;
@@ -143,6 +143,16 @@ impl Running {
     /// What the guest wrote on its serial port.
     pub fn serial(&self) -> &Log {
         &self.serial
+    }
+
+    /// Types a line at the guest's serial port.
+    ///
+    /// # Errors
+    /// When QEMU is gone.
+    pub fn type_line(&mut self, line: &str) -> io::Result<()> {
+        let stdin = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(line.as_bytes())?;
+        stdin.write_all(b"\r")
     }
 
     /// What QEMU itself had to say.

@@ -24,7 +24,7 @@ pub(crate) fn spawn(command: &[std::ffi::OsString]) -> io::Result<Child> {
         child
     };
     child
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Ctrl-C at the terminal is for us: we shut the guest down, QEMU must not just die.

@@ -6,7 +6,12 @@
 //!
 //! The byte channel is a virtio console, which does not tell when a client goes. A request cut off in
 //! the middle is therefore forgotten after [`QUIET`], and the next client starts clean.
+//!
+//! On a serial line there is a person instead, who types commands and reads text: [`terminal`].
 
+mod terminal;
+
+use self::terminal::Terminal;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -39,6 +44,8 @@ pub struct Unixctl {
     last_byte: Nanos,
     /// A whole request was found at the last look, so another one may follow it in `input`.
     has_more: bool,
+    /// Where a person is at the other end.
+    terminal: Option<Terminal>,
 }
 
 /// How far the search for the end of the message has come.
@@ -80,6 +87,11 @@ impl Unixctl {
         Self::default()
     }
 
+    /// A channel with a person at a terminal.
+    pub fn on_terminal() -> Self {
+        Self { terminal: Some(Terminal::default()), ..Self::default() }
+    }
+
     /// True when bytes may be read from the channel: neither answers nor requests are piling up.
     pub fn wants_input(&self) -> bool {
         self.output.len() < MAX_PENDING && !self.has_more
@@ -89,6 +101,10 @@ impl Unixctl {
     pub fn received(&mut self, bytes: &[u8], now: Nanos) {
         if bytes.is_empty() {
             // Silence goes on.
+            return;
+        }
+        if let Some(terminal) = &mut self.terminal {
+            bytes.iter().for_each(|&byte| terminal.typed(byte, &mut self.output));
             return;
         }
         if !self.input.is_empty() && now.saturating_sub(self.last_byte) > QUIET {
@@ -113,6 +129,11 @@ impl Unixctl {
     }
 
     fn parse_next(&mut self) -> Option<Request> {
+        if let Some(terminal) = &mut self.terminal {
+            let mut words = terminal.next_words()?.into_iter();
+            let (method, params) = (words.next()?, words.collect());
+            return Some(Request { id: Value::Null, method, params });
+        }
         loop {
             self.skip_to_object();
             let end = match self.scan.at {
@@ -141,6 +162,9 @@ impl Unixctl {
     }
 
     fn answer(&mut self, id: &Value, outcome: Result<String, String>) {
+        if self.terminal.is_some() {
+            return Terminal::show(outcome, &mut self.output);
+        }
         let message = match outcome {
             Ok(result) => json!({"id": id, "result": whole_lines(result), "error": null}),
             Err(error) => json!({"id": id, "result": null, "error": whole_lines(error)}),
@@ -269,6 +293,27 @@ mod tests {
             let answer = core::str::from_utf8(channel.output()).expect("text");
             assert!(answer.contains(r#""result":null"#), "{text}: {answer}");
         }
+    }
+
+    #[test]
+    fn a_person_types_and_reads_text() {
+        let mut channel = Unixctl::on_terminal();
+        assert!(channel.output().is_empty(), "nothing is said before the first key");
+        channel.received(b"\rfdb/show br0\rnonsense\r", Nanos::ZERO);
+        let first = channel.next_request().expect("a line");
+        assert_eq!(
+            (first.method.as_str(), first.params.as_slice()),
+            ("fdb/show", &["br0".into()][..])
+        );
+        channel.reply(&first, Ok(" port  VLAN".into()));
+        let second = channel.next_request().expect("a line");
+        channel.reply(&second, Err("no such command".into()));
+        assert_eq!(channel.next_request(), None);
+        let seen = core::str::from_utf8(channel.output()).expect("text");
+        assert_eq!(
+            seen,
+            "\nuniswitch> fdb/show br0\nnonsense\n port  VLAN\nuniswitch> no such command\nuniswitch> "
+        );
     }
 
     #[test]

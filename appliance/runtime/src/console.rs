@@ -156,6 +156,20 @@ pub fn write(text: fmt::Arguments<'_>) {
     }
 }
 
+/// Takes bytes of text as far as there is room for them without waiting, half of the room at the most, so
+/// that a long answer leaves room for the log. Returns how many.
+pub fn offer(bytes: &[u8]) -> usize {
+    let Some(mut console) = CONSOLE.try_lock() else { return 0 };
+    if !console.is_present || EMERGENCY.load(Ordering::Relaxed) {
+        return bytes.len();
+    }
+    // A line's end becomes two bytes.
+    let room = (RING_BYTES / 2).saturating_sub(console.len) / 2;
+    let taken = bytes.get(..room).unwrap_or(bytes);
+    console.push(taken);
+    taken.len()
+}
+
 /// Moves deferred text to the device as far as it takes it without waiting, but no more than
 /// `max_bytes`. Returns whether text is left.
 pub fn flush(max_bytes: usize) -> bool {

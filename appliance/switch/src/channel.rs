@@ -1,4 +1,5 @@
-//! Byte channels other than the network: virtio consoles, on which unixctl clients come and go.
+//! Byte channels other than the network: virtio consoles, on which unixctl clients come and go, and the
+//! serial line, at which a person may sit.
 
 use agent::unixctl::Unixctl;
 use alloc::boxed::Box;
@@ -18,6 +19,11 @@ pub trait ByteChannel: Debug + Send {
 
     /// Gives bytes to send; returns how many were accepted.
     fn write(&mut self, bytes: &[u8]) -> usize;
+
+    /// Whether a person is at the other end, who types commands and reads text.
+    fn is_terminal(&self) -> bool {
+        false
+    }
 }
 
 /// A channel with a unixctl server on it.
@@ -31,7 +37,8 @@ pub(crate) struct ControlChannel {
 
 impl ControlChannel {
     pub(crate) fn new(channel: Box<dyn ByteChannel>) -> Self {
-        Self { channel, server: Unixctl::new(), n_sent: 0 }
+        let server = if channel.is_terminal() { Unixctl::on_terminal() } else { Unixctl::new() };
+        Self { channel, server, n_sent: 0 }
     }
 
     /// Brings in what has arrived.

@@ -14,6 +14,7 @@ fn ovs_appctl() {
     console.trace();
     console.refusals();
     console.log_levels();
+    console.serial_line();
     bench.shutdown();
 }
 
@@ -39,6 +40,25 @@ impl Console<'_> {
         let (code, said, errors) = self.run(args);
         assert_eq!((code, errors.as_str()), (Some(0), ""), "{args:?}: {said}");
         said
+    }
+
+    fn serial_line(&self) {
+        self.bench.case("the same commands, typed at the serial line");
+        let version = self.says(&["version"]);
+        for (line, answer) in [
+            ("version", version.as_str()),
+            ("fdb/sohw br0", "\"fdb/sohw\" is not a valid command"),
+            ("dpctl/show", "lookups: hit:"),
+            ("coverage/show", "Event coverage"),
+        ] {
+            let before = self.bench.serial().text().len();
+            self.bench.type_line(line);
+            let answered = self.bench.serial().wait_until(vm::WAIT, |text| {
+                let said = text.get(before..).unwrap_or_default();
+                said.split_once(answer).is_some_and(|(_, rest)| rest.contains("uniswitch> "))
+            });
+            assert!(answered, "{line}: {}", self.bench.serial().tail(20).join("\n"));
+        }
     }
 
     fn commands(&self) {

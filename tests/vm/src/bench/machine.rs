@@ -16,6 +16,13 @@ impl Bench {
         self.running.borrow().serial().clone()
     }
 
+    /// Types a line at the image's serial port.
+    #[track_caller]
+    pub fn type_line(&self, line: &str) {
+        let typed = self.running.borrow_mut().type_line(line);
+        typed.unwrap_or_else(|why| self.fail(why.to_string()));
+    }
+
     /// QEMU's control.
     #[track_caller]
     pub fn qmp(&self) -> Qmp {
