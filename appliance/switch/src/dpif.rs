@@ -332,6 +332,7 @@ impl RingDpif {
 
     /// Lets readings begin at `now`.
     pub(crate) fn begin_readings(&mut self, now: Nanos) {
+        self.core_counters().for_each(|core| core.cycles.longest_gap.set(0));
         let cores = 0..=self.links.len();
         self.base = (cores.filter_map(|core| self.reading_since_boot(core)).collect(), now);
     }
@@ -357,7 +358,6 @@ impl RingDpif {
         counters.map_or(0, |counters| counters.frames.masks.limit())
     }
 
-    /// Every core's counters, the control core's last.
     /// What the tables of all cores have found since boot.
     pub(crate) fn hits(&self) -> Hits {
         let mut sum = Hits::default();
@@ -371,6 +371,7 @@ impl RingDpif {
         sum
     }
 
+    /// Every core's counters, the control core's last.
     pub(crate) fn core_counters(&self) -> impl Iterator<Item = &CoreCounters> {
         self.links.iter().map(|link| &*link.counters).chain([&*self.own_counters])
     }

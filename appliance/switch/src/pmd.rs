@@ -56,6 +56,8 @@ pub struct Pmd {
     reports: Sender<Report>,
     batch: Batch,
     rounds: u32,
+    /// When the last round began, unless the core has rested since.
+    last_round: Option<Nanos>,
     /// The cycle counter at the end of the last stretch that was counted.
     counted: u64,
 }
@@ -93,12 +95,16 @@ impl Pmd {
             reports,
             batch: Batch::new(),
             rounds: 0,
+            last_round: None,
             counted,
         }
     }
 
     /// One round at time `now`; true when there was anything to do.
     pub fn poll(&mut self, now: Nanos) -> bool {
+        if let Some(last) = self.last_round.replace(now) {
+            self.outlet.core().cycles.gap(now.saturating_sub(last));
+        }
         // What passed since the last round was rest.
         let (ended, began) = (self.counted, self.outlet.cycles());
         self.counted = began;
@@ -129,6 +135,7 @@ impl Pmd {
 
     /// Counts a rest of the core.
     pub fn rested(&mut self, time: Nanos) {
+        self.last_round = None;
         let cycles = &self.outlet.core().cycles;
         cycles.rests.add(1);
         cycles.rested_us.add(time.as_micros());

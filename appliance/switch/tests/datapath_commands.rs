@@ -167,6 +167,29 @@ fn performance_is_told_by_stage_where_it_is_measured() {
 }
 
 #[test]
+fn the_longest_gap_between_two_rounds_is_told() {
+    let mut bench = Bench::new();
+    bench.ask("dpif-netdev/pmd-stats-clear", &[]);
+    let text = bench.ask("dpif-netdev/pmd-perf-show", &[]);
+    assert_eq!(number(&text, "- longest gap:"), 10, "{text}");
+    assert!(text.contains("; 0 times over 1000)"), "{text}");
+    // Something else takes too long, three times; a rest is not counted.
+    for millis in [1, 3, 2] {
+        bench.now += Nanos::from_millis(millis);
+        bench.settle();
+    }
+    bench.now += Nanos::from_secs(5);
+    bench.switch.pmds[0].rested(Nanos::from_secs(5));
+    let text = bench.ask("dpif-netdev/pmd-perf-show", &[]);
+    assert_eq!(number(&text, "- longest gap:"), 3_010, "{text}");
+    assert!(text.contains("; 3 times over 1000)"), "{text}");
+    bench.ask("dpif-netdev/pmd-stats-clear", &[]);
+    let text = bench.ask("dpif-netdev/pmd-perf-show", &[]);
+    assert_eq!(number(&text, "- longest gap:"), 10, "{text}");
+    assert!(text.contains("; 0 times over 1000)"), "{text}");
+}
+
+#[test]
 fn cached_flows_and_masks_are_shown() {
     let mut bench = Bench::new();
     bench.forward(6);

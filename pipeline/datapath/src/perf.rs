@@ -4,7 +4,8 @@
 //! core was busy or idle is counted always, once a round. Which stage took them costs a reading a stage
 //! and batch, and is counted when `pmd-perf-metrics` says so.
 
-use sync::counter::Counter;
+use sync::counter::{Counter, Gauge};
+use sync::time::Nanos;
 
 /// The stages of a packet's way through a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +77,27 @@ pub struct Cycles {
     by_stage: [Counter; Stage::ALL.len()],
     /// Packets, passes of recirculated ones included, whose stages were counted.
     pub measured: Counter,
+    /// The longest time between the beginnings of two rounds, in nanoseconds: so long the ports waited
+    /// at most for the core to come back from whatever else it does. Who reads it may set it back to
+    /// zero; a round that ends just then may be missed.
+    pub longest_gap: Gauge,
+    /// How often that time was more than [`Self::GAP_BUDGET`].
+    pub long_gaps: Counter,
 }
 
 impl Cycles {
+    /// What is done beside polling is to take no longer at once.
+    pub const GAP_BUDGET: Nanos = Nanos::from_millis(1);
+
+    /// Notes that a round begins so long after the last one began. By the owning core alone.
+    #[inline]
+    pub fn gap(&self, gap: Nanos) {
+        if gap.0 > self.longest_gap.get() {
+            self.longest_gap.set(gap.0);
+        }
+        self.long_gaps.add(u64::from(gap > Self::GAP_BUDGET));
+    }
+
     /// Adds cycles to a stage. By the owning core alone.
     #[inline]
     pub fn spend(&self, stage: Stage, n: u64) {

@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use datapath::{CoreId, Dpif, PortNo, Stage};
+use datapath::{CoreId, Cycles, Dpif, PortNo, Stage};
 use flow::Mask;
 use sync::time::Nanos;
 
@@ -126,6 +126,12 @@ fn perf(read: &Reading, micros: u64) -> String {
     line("- sleep iterations:", read.rests, &rests);
     let rested = format!("({:3.0} us/iteration avg.)", per(read.rested_us, read.rests));
     line("Sleep time (us):", read.rested_us, &rested);
+    let late = format!(
+        "(us from one iteration to the next; {} times over {})",
+        read.long_gaps,
+        Cycles::GAP_BUDGET.as_micros()
+    );
+    line("- longest gap:", read.longest_gap / 1000, &late);
     let n = read.rx_packets;
     let cost = read.busy.checked_div(n).unwrap_or(0);
     line("Rx packets:", n, &format!("({} Kpps, {cost} cycles/pkt)", kilo(n)));

@@ -29,6 +29,9 @@ pub(crate) struct Reading {
     pub(crate) idle: u64,
     pub(crate) rests: u64,
     pub(crate) rested_us: u64,
+    /// Nanoseconds; the longest ever, or since somebody set it back.
+    pub(crate) longest_gap: u64,
+    pub(crate) long_gaps: u64,
     /// Packets whose stages were measured.
     pub(crate) measured: u64,
     /// Cycles by stage.
@@ -57,6 +60,8 @@ impl Reading {
             idle: cycles.idle.get(),
             rests: cycles.rests.get(),
             rested_us: cycles.rested_us.get(),
+            longest_gap: cycles.longest_gap.get(),
+            long_gaps: cycles.long_gaps.get(),
             measured: cycles.measured.get(),
             stages: Stage::ALL.map(|stage| cycles.spent(stage)),
         }
@@ -86,6 +91,8 @@ impl Reading {
             idle: self.idle.wrapping_sub(base.idle),
             rests: self.rests.wrapping_sub(base.rests),
             rested_us: self.rested_us.wrapping_sub(base.rested_us),
+            longest_gap: self.longest_gap,
+            long_gaps: self.long_gaps.wrapping_sub(base.long_gaps),
             measured: self.measured.wrapping_sub(base.measured),
             stages,
         }
