@@ -21,10 +21,18 @@ fn c7_the_mask_covers_only_what_was_looked_at() {
         lab.megaflows(),
         ["recirc_id=0,eth,ip,in_port=101,nw_src=192.168.1.0/24,nw_frag=no actions:103"]
     );
-    // Another host of the subnet hits the megaflow.
+    let found = |lab: &Lab| {
+        let counters = lab.dpif.pmd().counters();
+        let by_caches = (counters.megaflow_hits.get(), counters.emc_hits.get());
+        (lab.bridge.stats().upcalls, by_caches, counters.emc_inserts.get())
+    };
+    assert_eq!(found(&lab), (1, (0, 0), 0));
+    // Another host of the subnet hits the megaflow, and enters the exact-match cache.
     assert_eq!(lab.ports(1, &udp("192.168.1.2")), [3]);
-    assert_eq!(lab.ports(1, &udp("192.168.1.3")), [3]);
-    assert_eq!(lab.bridge.stats().upcalls, 1);
+    assert_eq!(found(&lab), (1, (1, 0), 1));
+    // A third packet, like the second, hits that.
+    assert_eq!(lab.ports(1, &udp("192.168.1.2")), [3]);
+    assert_eq!(found(&lab), (1, (1, 1), 1));
     // One outside does not.
     assert_eq!(lab.ports(1, &udp("192.168.2.1")), []);
     assert_eq!(lab.bridge.stats().upcalls, 2);
