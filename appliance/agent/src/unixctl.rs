@@ -7,7 +7,7 @@
 //! The byte channel is a virtio console, which does not tell when a client goes. A request cut off in
 //! the middle is therefore forgotten after [`QUIET`], and the next client starts clean.
 //!
-//! On a serial line there is a person instead, who types commands and reads text: [`terminal`].
+//! On a serial line there is a person instead, who types commands and reads text (`terminal.rs`).
 
 mod terminal;
 
