@@ -399,10 +399,18 @@ impl Copy {
     }
 }
 
-/// A server with clients that monitor in the three ways there are.
+/// Clients that monitor: the first three everything, in the three ways there are, the others what
+/// conditions say, which change.
+const N: usize = 5;
+
+/// Which rows a client wants to see: roots with a larger `n`, kids with a smaller `x`.
+type Sight = (i64, i64);
+
+/// A server with these clients.
 struct World {
     server: Server,
-    copies: [Copy; 3],
+    copies: [Copy; N],
+    sights: [Option<Sight>; N],
     model: Model,
     last: String,
 }
@@ -414,16 +422,17 @@ impl World {
         let database = Database::new(schema(), Uuid(1));
         let limits = Limits { probe: None, ..Limits::default() };
         let mut server = Server::new(limits, vec![(database, Keeping::Memory)], 5);
-        for id in [ClientId(0), ClientId(1), ClientId(2), WRITER] {
+        for id in (0..5).map(ClientId).chain([WRITER]) {
             server.accepted(id, "client".into(), Nanos::ZERO);
         }
         let mut world = Self {
             server,
             copies: Default::default(),
+            sights: [None, None, None, Some((0, 5)), Some((-10, 2))],
             model: Model::default(),
             last: String::new(),
         };
-        for k in 0..3 {
+        for k in 0..N {
             world.monitor(k, &Uuid::ZERO.to_string());
         }
         world
@@ -444,16 +453,21 @@ impl World {
     }
 
     fn monitor(&mut self, k: usize, last: &str) {
-        let requests = json!({"root": [{}], "kid": [{}]});
+        let requests = match self.sights[k] {
+            None => json!({"root": [{}], "kid": [{}]}),
+            Some(sight) => conditions(sight),
+        };
         let (method, params) = [
             ("monitor", json!(["m", "m", requests])),
+            ("monitor_cond", json!(["m", "m", requests])),
+            ("monitor_cond_since", json!(["m", "m", requests, last])),
             ("monitor_cond", json!(["m", "m", requests])),
             ("monitor_cond_since", json!(["m", "m", requests, last])),
         ][k]
             .clone();
         let reply = self.ask(ClientId(u32::try_from(k).unwrap()), method, params).pop().unwrap();
         assert!(reply["error"].is_null(), "{reply}");
-        let updates = if k == 2 { &reply["result"][2] } else { &reply["result"] };
+        let updates = if [2, 4].contains(&k) { &reply["result"][2] } else { &reply["result"] };
         if k == 2 {
             self.last = reply["result"][1].as_str().unwrap().to_string();
             if reply["result"][0] == false {
@@ -464,17 +478,42 @@ impl World {
     }
 
     /// Reads what the clients were told; `who` says which of them do.
-    fn hear(&mut self, who: [bool; 3]) {
+    fn hear(&mut self, who: [bool; N]) {
         while self.server.poll(Nanos::ZERO, 0) {}
-        for k in (0..3).filter(|&k| who[k]) {
-            for message in self.read(ClientId(u32::try_from(k).unwrap())) {
-                let params = message["params"].as_array().unwrap();
-                self.copies[k].apply(&schema(), params.last().unwrap());
-                if k == 2 {
-                    self.last = params[1].as_str().unwrap().to_string();
-                }
+        for k in (0..N).filter(|&k| who[k]) {
+            let messages = self.read(ClientId(u32::try_from(k).unwrap()));
+            self.take(k, &messages);
+        }
+    }
+
+    /// What a client makes of messages: notifications, and perhaps a reply at the end.
+    fn take(&mut self, k: usize, messages: &[Value]) {
+        for message in messages.iter().filter(|message| message["method"].is_string()) {
+            let params = message["params"].as_array().unwrap();
+            self.copies[k].apply(&schema(), params.last().unwrap());
+            if k == 2 {
+                self.last = params[1].as_str().unwrap().to_string();
             }
         }
+    }
+
+    /// A client wants to see other rows.
+    fn look(&mut self, k: usize, sight: Sight) {
+        self.sights[k] = Some(sight);
+        let params = json!(["m", "m", conditions(sight)]);
+        let messages = self.ask(ClientId(u32::try_from(k).unwrap()), "monitor_cond_change", params);
+        assert_eq!(messages.last().unwrap()["result"], json!({}), "{messages:?}");
+        self.take(k, &messages);
+    }
+
+    /// What a client is to know.
+    fn seen_by(&self, k: usize) -> Model {
+        let mut model = self.model.clone();
+        if let Some((n, x)) = self.sights[k] {
+            model.roots.retain(|_, root| root.n > n);
+            model.kids.retain(|_, kid| kid.x < x);
+        }
+        model
     }
 
     /// The third client loses its connection and comes back with what it knew last.
@@ -486,16 +525,22 @@ impl World {
     }
 }
 
+fn conditions((n, x): Sight) -> Value {
+    json!({"root": [{"where": [["n", ">", n]]}], "kid": [{"where": [["x", "<", x]]}]})
+}
+
 #[derive(Clone, Debug)]
 struct Step {
     ops: Vec<Op>,
-    hear: [bool; 3],
+    hear: [bool; N],
     reconnect: bool,
+    look: Option<(usize, Sight)>,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (prop::collection::vec(op(), 1..6), any::<[bool; 3]>(), prop::bool::weighted(0.1))
-        .prop_map(|(ops, hear, reconnect)| Step { ops, hear, reconnect })
+    let look = prop::option::weighted(0.3, (3..N, (-50i64..50, -1i64..9)));
+    (prop::collection::vec(op(), 1..6), any::<[bool; N]>(), prop::bool::weighted(0.1), look)
+        .prop_map(|(ops, hear, reconnect, look)| Step { ops, hear, reconnect, look })
 }
 
 proptest! {
@@ -520,14 +565,17 @@ proptest! {
             if step.reconnect {
                 world.reconnect();
             }
+            if let Some((k, sight)) = step.look {
+                world.look(k, sight);
+            }
             world.hear(step.hear);
-            for k in (0..3).filter(|&k| step.hear[k]) {
-                prop_assert_eq!(&world.copies[k].model(), &world.model, "client {}", k);
+            for k in (0..N).filter(|&k| step.hear[k]) {
+                prop_assert_eq!(world.copies[k].model(), world.seen_by(k), "client {}", k);
             }
         }
-        world.hear([true; 3]);
-        for copy in &world.copies {
-            prop_assert_eq!(&copy.model(), &world.model);
+        world.hear([true; N]);
+        for k in 0..N {
+            prop_assert_eq!(world.copies[k].model(), world.seen_by(k));
         }
         // What a log's reader would see is the same again.
         let database = world.server.database("m").unwrap();
