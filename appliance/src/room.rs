@@ -93,23 +93,22 @@ impl Rings {
         let half = free_bytes / 2;
         let budget = half.min(free_bytes.saturating_sub(rest));
         let jumbo = (budget / 4 / bytes(0, 1)).clamp(*JUMBO.start(), *JUMBO.end());
-        let mut ring = MAX_RING;
-        loop {
+        let rings =
+            core::iter::successors(Some(MAX_RING), |ring| (*ring > MIN_RING).then_some(*ring / 2));
+        // The last resort is the least that there can be.
+        let least = (MIN_RING, *JUMBO.start());
+        let mut needed = 0;
+        for (ring, jumbo) in rings.map(|ring| (ring, jumbo)).chain([least]) {
             let small = 2 * ring * n_nics.max(1) + 256;
             let buffers = bytes(small, jumbo);
-            let needed = buffers + rest + n_pairs * ring * PER_ENTRY;
-            let is_shortest = ring <= MIN_RING;
-            if needed <= free_bytes && (buffers <= half || is_shortest) {
+            needed = buffers + rest + n_pairs * ring * PER_ENTRY;
+            if needed <= free_bytes && (buffers <= half || ring <= MIN_RING) {
                 let len = u16::try_from(ring).unwrap_or(u16::MAX);
                 return Ok(Self { len, buffers: PoolConfig { small, jumbo } });
             }
-            if is_shortest {
-                let needed_bytes = needed + taken_bytes;
-                let has_bytes = free_bytes + taken_bytes;
-                return Err(RoomError::TooLittle { n_nics, needed_bytes, has_bytes });
-            }
-            ring /= 2;
         }
+        let (needed_bytes, has_bytes) = (needed + taken_bytes, free_bytes + taken_bytes);
+        Err(RoomError::TooLittle { n_nics, needed_bytes, has_bytes })
     }
 
     /// The packet buffers.
