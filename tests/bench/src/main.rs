@@ -5,6 +5,7 @@ mod boot;
 mod control;
 mod daemon;
 mod idle;
+mod instructions;
 mod machine;
 mod rate;
 mod report;
@@ -44,6 +45,8 @@ enum Comparison {
     VersusOvs(versus::Options),
     /// Flow-mods, bundles, dumps and echoes beside `ovs-vswitchd`, natively on this machine.
     Control(control::Options),
+    /// Instructions per packet on the hot paths, beside a stored baseline.
+    Instructions(instructions::Options),
     /// Cycles per packet of each table, of upcalls, and under attack, natively on this machine.
     Tiers(tiers::Options),
 }
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     match &options.comparison {
         Some(Comparison::VersusOvs(options)) => return versus::run(options),
+        Some(Comparison::Instructions(options)) => return instructions::run(options),
         Some(Comparison::Control(options)) => return control::run(options),
         Some(Comparison::Tiers(options)) => return tiers::run(options),
         None => {}

@@ -16,7 +16,7 @@ const HUGE_PAGES: u64 = 80;
 
 /// Replaces this process by one of the same arguments that is built with the profile of the image, if
 /// cargo is at hand to build it, and whose heap is in huge pages. Returns in that process.
-pub(super) fn start_anew() -> Result<(), Box<dyn Error>> {
+pub(crate) fn start_anew() -> Result<(), Box<dyn Error>> {
     if env::var_os(STARTED).is_some() {
         return Ok(());
     }

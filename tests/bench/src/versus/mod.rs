@@ -14,18 +14,31 @@
 //! The time that the polling thread really ran (`schedstat`), so that a busy machine disturbs the
 //! figure little, at the nominal clock. The ratio does not depend on that clock.
 
-mod case;
-mod fair;
-pub(crate) mod frames;
-mod ours;
-mod ovs;
+//!
+//! # New flows
+//! Where each packet is a flow that was never seen, what is measured is the stretch in which the frames
+//! come in for the first time: the polling thread's time for each flow, which it makes known itself in
+//! both switches (`pass.rs`).
 
-use crate::report::{cpu_model, median};
+pub(crate) mod case;
+pub(crate) mod fair;
+pub(crate) mod frames;
+mod measured;
+mod memory;
+pub(crate) mod ours;
+mod ovs;
+mod pass;
+mod plot;
+mod port_alone;
+mod vhost;
+
+use crate::report::cpu_model;
 use case::Case;
 use clap::Args;
+use measured::{Outcome, Rounds, best};
 use serde_json::{Value, json};
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the polling threads of both run.
@@ -48,87 +61,143 @@ pub(crate) struct Options {
     /// Write the figures of all rounds to this file as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Draw the ratios into this file as SVG, too.
+    #[arg(long)]
+    plot: Option<PathBuf>,
+    /// Run ours once between the vhost-user ports in this directory, for the case that is named.
+    #[arg(long, hide = true, requires = "cases")]
+    vhost_run: Option<PathBuf>,
 }
 
+/// Seconds of a short round.
+const QUICK: f64 = 0.5;
 /// Free huge pages of 2 MiB with which Open vSwitch gets them: it takes 1 GiB. Ours has taken its own by
 /// then.
 const OVS_HUGE_PAGES: u64 = 520;
 
 pub(crate) const NO_CLOCK: &str = "no `cpu MHz` in /proc/cpuinfo";
 
-/// What a run of one case on one switch gave.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    packets: u64,
-    /// Time that the polling thread ran.
-    time: Duration,
-    /// Time a packet took in the undisturbed stretches of the run, in seconds; none if it was not
-    /// looked at.
-    undisturbed: Option<f64>,
-}
-
-impl Measured {
-    fn cycles(self, hertz: f64) -> f64 {
-        self.time.as_secs_f64() * hertz / self.packets.max(1) as f64
-    }
-}
-
 /// Runs the comparison and prints its table.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let cases = chosen(&options.cases)?;
+    let (cases, vhost_cases) = chosen(&options.cases)?;
     fair::start_anew()?;
+    let (n_rounds, seconds) = if options.quick { (1, QUICK) } else { (5, 2.0) };
+    if let (Some(dir), [case, ..]) = (&options.vhost_run, &vhost_cases[..]) {
+        return vhost::ours::run_and_tell(dir, case, seconds);
+    }
     if options.ours_only {
         return ours_only(&cases, options);
     }
     ovs::ensure_installed()?;
-    let hertz = clock().ok_or(NO_CLOCK)?;
-    let has_huge_pages = free_huge_pages() >= OVS_HUGE_PAGES;
-    let (rounds, seconds) = if options.quick { (1, 0.5) } else { (5, 2.0) };
+    let terms = Terms {
+        hertz: clock().ok_or(NO_CLOCK)?,
+        has_huge_pages: free_huge_pages() >= OVS_HUGE_PAGES,
+        n_rounds,
+        seconds,
+    };
+    let Terms { hertz, has_huge_pages, .. } = terms;
+    let huge = if has_huge_pages { "with" } else { "no" };
+    let machine = format!("{}, {huge} huge pages, {n_rounds} rounds of {seconds} s", cpu_model());
+    println!("{machine}");
     println!(
-        "{}, {} huge pages, {rounds} rounds of {seconds} s",
-        cpu_model(),
-        if has_huge_pages { "with" } else { "no" }
+        "of 100 packets: e exact-match cache, s signature cache, m megaflows, d none needed, u upcall"
     );
-    println!("cycles/packet  OVS (best cache)   ours  ratio");
-    let mut all: Vec<Value> = Vec::new();
+    let port = match options.cases.is_empty() {
+        true => Some(port_alone::compare(&terms)?),
+        false => None,
+    };
+    println!(
+        "{:<14} {:>7} {:<9} {:<10} {:>6} {:<9} {:<10} {:>5}  aim",
+        "cycles/packet", "OVS", "best", "found by", "ours", "best", "found by", "ratio"
+    );
+    let (mut all, mut outcomes): (Vec<Value>, Vec<Outcome>) = (Vec::new(), Vec::new());
     for case in &cases {
-        let mut theirs = vec![Vec::new(); case.caches.len()];
-        let mut ours = Vec::new();
-        for _ in 0..rounds {
-            for (&cache, theirs) in case.caches.iter().zip(&mut theirs) {
-                let dir = tempfile::tempdir()?;
-                let ovs = ovs::Ovs::start(dir.path(), case, cache, has_huge_pages)?;
-                theirs.push(ovs.measure(case, seconds)?.cycles(hertz));
-            }
-            ours.push(ours::run(case, seconds)?.cycles(hertz));
-        }
-        all.push(json!({"case": case.name, "ovs": theirs, "ours": ours}));
-        let best =
-            theirs.into_iter().map(median).zip(case.caches).min_by(|a, b| a.0.total_cmp(&b.0));
-        let (theirs, cache) = best.ok_or("a case without settings")?;
-        let ours = median(ours);
+        let (theirs, ours) = rounds(case, &terms)?;
+        let json = |all: &[Rounds]| all.iter().map(|one| one.to_json(hertz)).collect::<Vec<_>>();
+        all.push(json!({"case": case.name, "ovs": json(&theirs), "ours": json(&ours)}));
+        let no_settings = "a case without settings";
+        let theirs = best(&theirs, hertz).ok_or(no_settings)?;
+        let ours = best(&ours, hertz).ok_or(no_settings)?;
+        let outcome = Outcome {
+            case: case.name,
+            about: case.about,
+            aim: Some(case.aim),
+            ovs: (theirs.cycles(hertz), theirs.setting),
+            ours: (ours.cycles(hertz), ours.setting),
+        };
         println!(
-            "{:<12} {theirs:>9.0} {:<10} {ours:>6.0} {:>6.2}  {}",
-            case.name,
-            format!("({})", cache.name()),
-            ours / theirs,
+            "{:<14} {:>7.0} {:<9} {:<10} {:>6.0} {:<9} {:<10} {:>5.2}  {:<4}  {}",
+            outcome.case,
+            outcome.ovs.0,
+            theirs.setting,
+            theirs.found(),
+            outcome.ours.0,
+            ours.setting,
+            ours.found(),
+            outcome.ratio(),
+            case.aim,
             case.about
         );
+        outcomes.push(outcome);
     }
+    let vhost = vhost::compare(&vhost_cases, &terms)?;
     if let Some(path) = &options.json {
-        let text = json!({"cpu": cpu_model(), "hertz": hertz, "huge_pages": has_huge_pages, "cycles_per_packet": all});
-        std::fs::write(path, text.to_string())
-            .map_err(|why| format!("{}: {why}", path.display()))?;
+        let text = json!({
+            "cpu": cpu_model(), "hertz": hertz, "huge_pages": has_huge_pages,
+            "port_alone": port, "cycles_per_packet": all,
+            "vhost_user": vhost,
+        });
+        write(path, &text.to_string())?;
+    }
+    if let Some(path) = &options.plot {
+        write(path, &plot::svg(&outcomes, &machine))?;
     }
     Ok(())
+}
+
+/// How to measure.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    hertz: f64,
+    has_huge_pages: bool,
+    n_rounds: usize,
+    seconds: f64,
+}
+
+impl Terms {
+    fn is_quick(self) -> bool {
+        self.seconds <= QUICK
+    }
+}
+
+/// All rounds of a case, of Open vSwitch and of ours, setting by setting.
+fn rounds(case: &Case, terms: &Terms) -> Result<(Vec<Rounds>, Vec<Rounds>), Box<dyn Error>> {
+    let none = || case.caches.iter().map(|cache| Rounds::new(cache.name())).collect::<Vec<_>>();
+    let (mut theirs, mut ours) = (none(), none());
+    for _ in 0..terms.n_rounds {
+        for (&cache, rounds) in case.caches.iter().zip(&mut theirs) {
+            let dir = tempfile::tempdir()?;
+            let ports = ovs::Ports::in_memory(dir.path(), case)?;
+            let ovs = ovs::Ovs::start(dir.path(), &ports, cache, terms.has_huge_pages)?;
+            rounds.add(ovs.measure(case, terms.seconds)?);
+        }
+        for (&cache, rounds) in case.caches.iter().zip(&mut ours) {
+            rounds.add(ours::run(case, cache, terms.seconds)?);
+        }
+    }
+    Ok((theirs, ours))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// Our switch alone, one round a case: cycles over all, and in undisturbed stretches.
 fn ours_only(cases: &[Case], options: &Options) -> Result<(), Box<dyn Error>> {
     let hertz = clock().ok_or(NO_CLOCK)?;
-    let seconds = if options.quick { 0.5 } else { 2.0 };
+    let seconds = if options.quick { QUICK } else { 2.0 };
     for case in cases {
-        let measured = ours::run(case, seconds)?;
+        let measured = ours::run(case, case::Cache::Default, seconds)?;
         let (all, undisturbed) =
             (measured.cycles(hertz), measured.undisturbed.unwrap_or(0.0) * hertz);
         println!("{:<12} {all:>6.0} {undisturbed:>6.0}  {}", case.name, case.about);
@@ -136,16 +205,18 @@ fn ours_only(cases: &[Case], options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Case>, String> {
-    let mut cases = case::all();
-    let known: Vec<_> = cases.iter().map(|case| case.name).collect();
+/// The cases with ports in memory and those with vhost-user that are asked for: all, if none is named.
+fn chosen(names: &[String]) -> Result<(Vec<Case>, Vec<vhost::Case>), String> {
+    let (mut cases, mut vhost) = (case::all(), vhost::all());
+    let known = cases.iter().map(|case| case.name).chain(vhost.iter().map(|case| case.name));
+    let known: Vec<_> = known.collect();
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("no case {name:?}; there are: {}", known.join(", ")));
     }
-    if !names.is_empty() {
-        cases.retain(|case| names.iter().any(|name| name == case.name));
-    }
-    Ok(cases)
+    let is_asked_for = |known: &str| names.is_empty() || names.iter().any(|name| name == known);
+    cases.retain(|case| is_asked_for(case.name));
+    vhost.retain(|case| is_asked_for(case.name));
+    Ok((cases, vhost))
 }
 
 /// Time that a thread has run, by its file `schedstat` under `/proc`.

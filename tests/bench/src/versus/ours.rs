@@ -1,31 +1,55 @@
 //! Our switch in this process: the polling body on the measured core, the control body on the other.
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "a run is shorter than 500 years, and has few ports"
-)]
-
-use super::case::Case;
-use super::{CONTROL_CORE, Measured, POLLING_CORE, cpu_time};
+use super::case::{Cache, Case, Kind};
+use super::measured::{Found, Measured};
+use super::memory::Memory;
+use super::pass::Passage;
+use super::{CONTROL_CORE, POLLING_CORE, cpu_time};
 use core_affinity::CoreId;
-use netdev::{
-    LinkState, Netdev, NetdevInfo, OpenError, QueueFault, QueuePair, RxQueue, RxStats, TxQueue,
-    TxStats, take_front,
-};
-use openflow::{FlowModCommand, OfPort, Version};
-use packet::{Batch, Packet, Pool, PoolCache, PoolConfig};
+use datapath::{DatapathConfig, PortNo, SmcEnable};
+use openflow::{FlowModCommand, MeterMod, MeterModCommand, OfPort, Version};
+use packet::{Pool, PoolConfig};
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use switch::{PortParts, Switch, SwitchParts};
+use switch::{Control, Pmd, PortParts, Switch, SwitchParts, UpcallConfig, UpcallMode, UpcallStats};
 use sync::time::Nanos;
 
+/// Rounds of the control body before frames come in, at most.
+const SETTLING: u32 = 10_000;
 /// Rounds between two looks at the clock for the end.
 const ROUNDS: u32 = 256;
 
-/// Runs one case for `seconds`, after as long a time to warm up.
-pub(crate) fn run(case: &Case, seconds: f64) -> Result<Measured, Box<dyn Error>> {
+/// Flows that both may keep: the default of both, which they come to by and by.
+pub(super) const FLOW_LIMIT: usize = 200_000;
+/// What the polling core spends on upcalls is no question where all packets are upcalls: it answers all.
+const UNLIMITED: UpcallConfig = UpcallConfig {
+    mode: UpcallMode::Callback,
+    rate: u32::MAX,
+    burst: u32::MAX,
+    per_burst: u32::MAX,
+    core_rate: u32::MAX,
+    protocol_rate: u32::MAX,
+};
+
+/// The settings of ours for `cache`.
+pub(crate) fn config(cache: Cache) -> DatapathConfig {
+    let default = DatapathConfig::default();
+    let (emc_insert_inv_prob, smc_enable) = match cache {
+        Cache::Default => return default,
+        Cache::Exact => (default.emc_insert_inv_prob.max(1), SmcEnable::Off),
+        Cache::Off => (0, SmcEnable::Off),
+        Cache::Signature => (0, SmcEnable::On),
+    };
+    DatapathConfig { emc_insert_inv_prob, smc_enable, ..default }
+}
+
+/// A switch with the rules of `case`, and the count of frames that have come in.
+pub(crate) fn assemble(
+    case: &Case,
+    cache: Cache,
+) -> Result<(Switch, Arc<AtomicU64>), Box<dyn Error>> {
     let frames: Arc<[Box<[u8]>]> = case.frames.make().iter().map(|f| Box::from(&f[..])).collect();
     let received = Arc::new(AtomicU64::new(0));
     let ports = (1..=3_u32).map(|k| PortParts {
@@ -50,162 +74,135 @@ pub(crate) fn run(case: &Case, seconds: f64) -> Result<Measured, Box<dyn Error>>
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }),
         self_check_one_in: 10_000,
-        datapath: Default::default(),
-        upcalls: switch::UpcallConfig::default(),
+        datapath: config(cache),
+        upcalls: if case.kind == Kind::NewFlows { UNLIMITED } else { UpcallConfig::default() },
         database: switch::DatabaseParts::default(),
         random: 7,
         memory: || (0, 0),
         cycles: || 0,
     };
-    let begin = Instant::now();
-    let now = move || Nanos(begin.elapsed().as_nanos() as u64);
-    let Switch { mut control, mut pmds } = Switch::new(parts, Nanos::ZERO);
-    let mut flows = Vec::new();
-    for text in &case.flows {
-        flows.push(
-            openflow::text::parse_flow(text, FlowModCommand::Add)
-                .map_err(|why| format!("{text}: {why}"))?,
-        );
+    let mut switch = Switch::new(parts, Nanos::ZERO);
+    // It would grow to that by and by.
+    switch.control.configure(|bridge, _| bridge.set_flow_limit(FLOW_LIMIT));
+    for text in &case.meters {
+        let config = openflow::text::parse_meter(text).map_err(|why| format!("{text}: {why}"))?;
+        let meter_mod = MeterMod { command: MeterModCommand::Add, config };
+        let done = switch
+            .control
+            .configure(|bridge, dpif| bridge.meter_mod(&meter_mod, dpif, Nanos::ZERO));
+        done.map_err(|why| format!("{text}: {why:?}"))?;
     }
-    control.configure(|bridge, _| -> Result<(), String> {
-        for flow in &flows {
-            bridge.flow_mod(flow, Version::V13, Nanos::ZERO).map_err(|why| format!("{why:?}"))?;
-        }
-        Ok(())
-    })?;
-    let done = AtomicBool::new(false);
+    for text in &case.flows {
+        let flow_mod = openflow::text::parse_flow(text, FlowModCommand::Add)
+            .map_err(|why| format!("{text}: {why}"))?;
+        let done = switch
+            .control
+            .configure(|bridge, _| bridge.flow_mod(&flow_mod, Version::V13, Nanos::ZERO));
+        done.map_err(|why| format!("{text}: {why:?}"))?;
+    }
+    Ok((switch, received))
+}
+
+/// Runs one case for `seconds`, after as long a time to warm up; or until new flows have become known.
+pub(crate) fn run(case: &Case, cache: Cache, seconds: f64) -> Result<Measured, Box<dyn Error>> {
+    let (Switch { mut control, mut pmds }, received) = assemble(case, cache)?;
     let mut pmd = pmds.remove(0);
+    let begin = Instant::now();
+    let now = move || Nanos(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    // The tables are as they will be before the first frame comes in.
+    let _ = (0..SETTLING).find(|_| !control.poll(now()));
+    let (control, done) = (Mutex::new(control), AtomicBool::new(false));
+    let (control, done, received) = (&control, &done, &*received);
+    let (tell_time, time) = mpsc::channel();
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             core_affinity::set_for_current(CoreId { id: CONTROL_CORE });
             while !done.load(Ordering::Relaxed) {
-                if !control.poll(now()) {
+                let worked = control.lock().is_ok_and(|mut control| control.poll(now()));
+                if !worked {
                     thread::sleep(Duration::from_micros(100));
                 }
             }
         });
-        let polled = scope.spawn(|| {
+        let polled = scope.spawn(move || {
             core_affinity::set_for_current(CoreId { id: POLLING_CORE });
-            let mut poll_for = |seconds: f64| {
-                let (begun, before) = (Instant::now(), received.load(Ordering::Relaxed));
-                let cpu = cpu_time("/proc/thread-self/schedstat");
-                let mut stretches = Vec::new();
-                let (mut at, mut n) = (begun, before);
-                while begun.elapsed().as_secs_f64() < seconds {
+            let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+            // Heard where new flows are counted.
+            let _ = tell_time.send(format!("/proc/{}/schedstat", thread.display()));
+            if case.kind == Kind::NewFlows {
+                while !done.load(Ordering::Relaxed) {
                     for _ in 0..ROUNDS {
                         pmd.poll(now());
                     }
-                    let (later, more) = (Instant::now(), received.load(Ordering::Relaxed));
-                    stretches.push((later - at).as_secs_f64() / (more - n).max(1) as f64);
-                    (at, n) = (later, more);
                 }
-                let packets = n - before;
-                let time = cpu_time("/proc/thread-self/schedstat") - cpu;
-                stretches.sort_unstable_by(f64::total_cmp);
-                let undisturbed = stretches.get(stretches.len() / 10).copied();
-                Measured { packets, time, undisturbed }
-            };
-            poll_for(seconds);
-            poll_for(seconds)
+                return None;
+            }
+            poll_for(&mut pmd, now, received, seconds);
+            let before = found(control);
+            let measured = poll_for(&mut pmd, now, received, seconds);
+            Some(Measured { found: less(found(control), before), ..measured })
         });
+        let new_flows = (case.kind == Kind::NewFlows).then(|| -> Result<_, Box<dyn Error>> {
+            let thread = time.recv()?;
+            let known = || Ok((n_answered(control), cpu_time(&thread)));
+            Passage::of(case.frames.n.into()).watch(|| Ok(received.load(Ordering::Relaxed)), known)
+        });
+        if new_flows.is_some() {
+            done.store(true, Ordering::Relaxed);
+        }
         let outcome = polled.join();
         done.store(true, Ordering::Relaxed);
-        Ok(outcome.map_err(|_| "the polling thread panicked")?)
+        match (new_flows, outcome) {
+            (Some(measured), _) => measured,
+            (None, Ok(Some(measured))) => Ok(measured),
+            _ => Err("the polling thread panicked".into()),
+        }
     })
 }
 
-/// A port in memory: gives frames without end, one copy each, and swallows what it gets.
-#[derive(Debug)]
-struct Memory {
-    info: NetdevInfo,
-    frames: Arc<[Box<[u8]>]>,
-    received: Arc<AtomicU64>,
-}
-
-impl Memory {
-    fn new(k: u32, frames: Arc<[Box<[u8]>]>, received: &Arc<AtomicU64>) -> Self {
-        let info = NetdevInfo {
-            name: format!("memory{k}"),
-            mac: [2, 0, 0, 0, 1, k as u8],
-            mtu: 1500,
-            max_queue_pairs: 1,
-            driver: "memory",
-            features: Vec::new(),
-        };
-        Self { info, frames, received: received.clone() }
-    }
-}
-
-impl Netdev for Memory {
-    fn info(&self) -> &NetdevInfo {
-        &self.info
-    }
-
-    fn open(&mut self, _n_pairs: u16, _pool: &Arc<Pool>) -> Result<Vec<QueuePair>, OpenError> {
-        let (frames, received) = (self.frames.clone(), self.received.clone());
-        let rx = Box::new(Feed { frames, next: 0, n_received: 0, received });
-        Ok(vec![QueuePair { rx, tx: Box::new(Sink { frames: 0 }) }])
-    }
-
-    fn link(&mut self) -> LinkState {
-        LinkState { up: true, speed_mbps: Some(10_000) }
-    }
-
-    fn reset(&mut self, _returned: Vec<QueuePair>) -> Result<(), OpenError> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Feed {
-    frames: Arc<[Box<[u8]>]>,
-    next: usize,
-    n_received: u64,
-    /// Read by the measurement.
-    received: Arc<AtomicU64>,
-}
-
-impl RxQueue for Feed {
-    fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
-        let before = into.len();
-        while !into.is_full() {
-            let Some(frame) = self.frames.get(self.next) else { break };
-            let Some(packet) = cache.from_bytes(frame) else { break };
-            // There is room.
-            let _ = into.push(packet);
-            self.next = if self.next + 1 == self.frames.len() { 0 } else { self.next + 1 };
+fn poll_for(
+    pmd: &mut Pmd,
+    now: impl Fn() -> Nanos,
+    received: &AtomicU64,
+    seconds: f64,
+) -> Measured {
+    let (begun, before) = (Instant::now(), received.load(Ordering::Relaxed));
+    let cpu = cpu_time("/proc/thread-self/schedstat");
+    let mut stretches = Vec::new();
+    let (mut at, mut n) = (begun, before);
+    while begun.elapsed().as_secs_f64() < seconds {
+        for _ in 0..ROUNDS {
+            pmd.poll(now());
         }
-        let n = into.len() - before;
-        if n > 0 {
-            self.n_received += n as u64;
-            self.received.store(self.n_received, Ordering::Relaxed);
-        }
-        Ok(n)
+        let (later, more) = (Instant::now(), received.load(Ordering::Relaxed));
+        stretches.push((later - at).as_secs_f64() / (more - n).max(1) as f64);
+        (at, n) = (later, more);
     }
-
-    fn stats(&self) -> RxStats {
-        RxStats { frames: self.n_received, ..RxStats::default() }
-    }
+    let time = cpu_time("/proc/thread-self/schedstat") - cpu;
+    stretches.sort_unstable_by(f64::total_cmp);
+    let undisturbed = stretches.get(stretches.len() / 10).copied();
+    Measured { packets: n - before, time, undisturbed, found: Found::default() }
 }
 
-#[derive(Debug)]
-struct Sink {
-    frames: u64,
+pub(super) fn found(control: &Mutex<Control>) -> Found {
+    let hits = control.lock().expect("the control thread lives").hits();
+    let switch::Hits { emc, smc, megaflow, misses, .. } = hits;
+    Found { emc, smc, megaflow, simple: 0, upcalls: misses }
 }
 
-impl TxQueue for Sink {
-    fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
-        let n = from.len();
-        self.frames += n as u64;
-        take_front(from, n).for_each(|packet: Packet| cache.free(packet));
-        Ok(n)
-    }
+/// Upcalls of port 1 that were answered.
+fn n_answered(control: &Mutex<Control>) -> u64 {
+    let control = control.lock().expect("the control thread lives");
+    let UpcallStats { inline, cached, by_ring, under_way, .. } = control.upcall_stats(PortNo(1));
+    inline + cached + by_ring - under_way
+}
 
-    fn reclaim(&mut self, _cache: &mut PoolCache) -> Result<(), QueueFault> {
-        Ok(())
-    }
-
-    fn stats(&self) -> TxStats {
-        TxStats { frames: self.frames, ..TxStats::default() }
+pub(super) fn less(after: Found, before: Found) -> Found {
+    Found {
+        emc: after.emc - before.emc,
+        smc: after.smc - before.smc,
+        megaflow: after.megaflow - before.megaflow,
+        simple: after.simple - before.simple,
+        upcalls: after.upcalls - before.upcalls,
     }
 }

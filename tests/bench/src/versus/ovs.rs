@@ -1,8 +1,11 @@
 //! Open vSwitch with DPDK: a database server and a daemon of our own in a directory of our own,
 //! configured by the stock tools.
 
-use super::case::{Cache, Case};
-use super::{CONTROL_CORE, Measured, POLLING_CORE, cpu_time};
+use super::case::{Cache, Case, Kind};
+use super::measured::{Found, Measured};
+use super::ours::FLOW_LIMIT;
+use super::pass::Passage;
+use super::{CONTROL_CORE, POLLING_CORE, cpu_time};
 use crate::daemon::{Killed, SCHEMA, run, wait_for};
 use std::error::Error;
 use std::fs::{self, File};
@@ -23,6 +26,29 @@ pub(crate) struct Ovs {
     // In this order: the daemon goes before its database.
     daemon: Killed,
     _database: Killed,
+}
+
+/// The ports of the bridge.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    /// What DPDK is told of each.
+    pub(crate) devices: Vec<String>,
+    /// What is set for each, as `column:key=value`.
+    pub(crate) settings: Vec<String>,
+    /// What else DPDK is told.
+    pub(crate) extra: &'static str,
+}
+
+impl Ports {
+    /// Three in memory: the first gives the frames of `case` without end, from a file in `dir`, the
+    /// others swallow what they get.
+    pub(crate) fn in_memory(dir: &Path, case: &Case) -> Result<Self> {
+        let pcap = dir.join("frames.pcap");
+        case.frames.write_pcap(&pcap)?;
+        let feed = format!("net_pcap0,rx_pcap={},infinite_rx=1", pcap.display());
+        let devices = vec![feed, "net_null1,no-rx=1".into(), "net_null2,no-rx=1".into()];
+        Ok(Self { devices, ..Self::default() })
+    }
 }
 
 /// Installs what is missing, telling so.
@@ -48,11 +74,10 @@ pub(crate) fn ensure_installed() -> Result<()> {
 }
 
 impl Ovs {
-    /// Starts it with an empty bridge of three ports: the first gives the frames of `case` without
-    /// end, the others swallow what they get.
+    /// Starts it with an empty bridge of these ports.
     pub(crate) fn start(
         dir: &Path,
-        case: &Case,
+        ports: &Ports,
         cache: Cache,
         has_huge_pages: bool,
     ) -> Result<Self> {
@@ -83,13 +108,13 @@ impl Ovs {
             "Open_vSwitch",
             ".",
             "other_config:dpdk-init=true",
-            &format!("other_config:dpdk-extra=\"--no-pci {memory}-m 1024\""),
+            &format!("other_config:dpdk-extra=\"--no-pci {memory}-m 1024 {}\"", ports.extra),
             &format!("other_config:pmd-cpu-mask={:#x}", 1 << POLLING_CORE),
             &format!("other_config:dpdk-lcore-mask={:#x}", 1 << CONTROL_CORE),
             &format!("other_config:smc-enable={}", cache == Cache::Signature),
             &format!(
                 "other_config:emc-insert-inv-prob={}",
-                if cache == Cache::Exact { 100 } else { 0 }
+                if matches!(cache, Cache::Default | Cache::Exact) { 100 } else { 0 }
             ),
         ])?;
         let daemon = Command::new(DAEMON)
@@ -103,9 +128,6 @@ impl Ovs {
             .spawn()?;
         let daemon = Killed(daemon);
         wait_for(&file("ovs.ctl"))?;
-        let pcap = file("frames.pcap");
-        case.frames.write_pcap(&pcap)?;
-        let feed = format!("net_pcap0,rx_pcap={},infinite_rx=1", pcap.display());
         let added = vsctl(&[
             "add-br",
             "br0",
@@ -117,22 +139,14 @@ impl Ovs {
             "fail_mode=secure",
         ])
         .and_then(|_| {
-            for (k, device) in
-                [&feed[..], "net_null1,no-rx=1", "net_null2,no-rx=1"].into_iter().enumerate()
-            {
+            for (k, device) in ports.devices.iter().enumerate() {
                 let port = format!("p{}", k + 1);
-                vsctl(&[
-                    "add-port",
-                    "br0",
-                    &port,
-                    "--",
-                    "set",
-                    "Interface",
-                    &port,
-                    "type=dpdk",
-                    &format!("options:dpdk-devargs=\"{device}\""),
-                    &format!("ofport_request={}", k + 1),
-                ])?;
+                let devargs = format!("options:dpdk-devargs=\"{device}\"");
+                let number = format!("ofport_request={}", k + 1);
+                let words = ["add-port", "br0", &port, "--", "set", "Interface", &port];
+                let set = ["type=dpdk", &devargs, &number];
+                let settings = ports.settings.iter().map(String::as_str);
+                vsctl(&words.into_iter().chain(set).chain(settings).collect::<Vec<_>>())?;
             }
             Ok(())
         });
@@ -144,31 +158,49 @@ impl Ovs {
         Ok(Self { dir: dir.into(), daemon, _database })
     }
 
-    /// Installs the flows of `case` and measures for `seconds`, after as long to warm up.
+    /// Installs the flows of `case` and measures for `seconds`, after as long to warm up; or until new
+    /// flows have become known.
     pub(crate) fn measure(&self, case: &Case, seconds: f64) -> Result<Measured> {
         let flows = self.dir.join("flows.txt");
         fs::write(&flows, case.flows.join("\n") + "\n")?;
-        run(Command::new("ovs-ofctl")
-            .env("OVS_RUNDIR", &self.dir)
-            .args(["-O", "OpenFlow13", "add-flows", "br0"])
-            .arg(&flows))?;
+        for meter in &case.meters {
+            run(self.ofctl().args(["add-meter", "br0", meter]))?;
+        }
+        self.appctl(&["upcall/set-flow-limit", &FLOW_LIMIT.to_string()])?;
+        run(self.ofctl().args(["add-flows", "br0"]).arg(&flows))?;
         let thread = self.polling_thread()?;
+        if case.kind == Kind::NewFlows {
+            let known = || -> Result<(u64, Duration)> {
+                let text = self.appctl(&["dpif-netdev/pmd-stats-show"])?;
+                Ok((count(&text, "miss with success upcall:")?, cpu_time(&thread)))
+            };
+            return Passage::of(case.frames.n.into()).watch(|| Ok(known()?.0), known);
+        }
         std::thread::sleep(Duration::from_secs_f64(seconds));
         self.appctl(&["dpif-netdev/pmd-stats-clear"])?;
         let before = cpu_time(&thread);
         std::thread::sleep(Duration::from_secs_f64(seconds));
         let text = self.appctl(&["dpif-netdev/pmd-perf-show"])?;
         let time = cpu_time(&thread).saturating_sub(before);
-        let count = |label: &str| -> Result<u64> {
-            let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label));
-            let word = line.and_then(|rest| rest.split_whitespace().next());
-            Ok(word.ok_or(format!("no {label:?} in:\n{text}"))?.parse()?)
+        let count = |label| count(&text, label);
+        let found = Found {
+            emc: count("- EMC hits:")?,
+            smc: count("- SMC hits:")?,
+            megaflow: count("- Megaflow hits:")?,
+            simple: count("- Simple Match hits:").unwrap_or(0),
+            upcalls: count("- Upcalls:")?,
         };
-        Ok(Measured { packets: count("Rx packets:")?, time, undisturbed: None })
+        Ok(Measured { packets: count("Rx packets:")?, time, undisturbed: None, found })
+    }
+
+    pub(super) fn ofctl(&self) -> Command {
+        let mut command = Command::new("ovs-ofctl");
+        command.env("OVS_RUNDIR", &self.dir).args(["-O", "OpenFlow13"]);
+        command
     }
 
     /// The `schedstat` file of the thread that polls.
-    fn polling_thread(&self) -> Result<String> {
+    pub(super) fn polling_thread(&self) -> Result<String> {
         for task in fs::read_dir(format!("/proc/{}/task", self.daemon.0.id()))? {
             let path = task?.path();
             let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
@@ -179,7 +211,14 @@ impl Ovs {
         Err("Open vSwitch has no polling thread".into())
     }
 
-    fn appctl(&self, words: &[&str]) -> Result<String> {
+    pub(super) fn appctl(&self, words: &[&str]) -> Result<String> {
         run(Command::new("ovs-appctl").arg("-t").arg(self.dir.join("ovs.ctl")).args(words))
     }
+}
+
+/// The number behind `label`, which begins a line.
+pub(super) fn count(text: &str, label: &str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix(label));
+    let word = line.and_then(|rest| rest.split_whitespace().next());
+    Ok(word.ok_or(format!("no {label:?} in:\n{text}"))?.parse()?)
 }

@@ -1,0 +1,172 @@
+//! Between two vhost-user ports, natively on this machine.
+//!
+//! dpdk-testpmd (`net_vhost`) is the back end of both ports: it makes frames of 1,024 flows on each, and
+//! takes what comes back, all on the core where everything else runs. The switch has the other core: ours
+//! with its own driver in front of the rings (`vhost-front` in the place of a hypervisor), Open vSwitch
+//! with DPDK's (`net_virtio_user`).
+//!
+//! # Cycles
+//! As with ports in memory, less the rounds in which nothing came in: testpmd on one core may not keep up with
+//! a switch. So a figure is the polling thread's time by the share of it in which it had work, for each
+//! packet; and packets a second are what both together reached.
+
+pub(super) mod ours;
+mod ovs;
+mod testpmd;
+
+use super::Terms;
+use super::measured::Found;
+use crate::report::median;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// One case.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    /// Its name for `--case`.
+    pub(super) name: &'static str,
+    about: &'static str,
+    /// Without checksum.
+    frame_len: u16,
+    /// Whether a frame may be spread over several receive buffers.
+    is_mergeable: bool,
+    pairs: u16,
+}
+
+impl Case {
+    fn mtu(self) -> u16 {
+        self.frame_len.saturating_sub(14).max(1_500)
+    }
+}
+
+/// The ring that a switch asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ring {
+    Split,
+    Packed,
+}
+
+impl Ring {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Packed => "packed",
+        }
+    }
+}
+
+/// What a run gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    packets: u64,
+    elapsed: Duration,
+    /// Time that the polling thread ran, and the share of it in which there was work.
+    time: Duration,
+    busy: f64,
+    found: Found,
+}
+
+impl Run {
+    fn cycles(self, hertz: f64) -> f64 {
+        self.time.as_secs_f64() * self.busy * hertz / self.packets.max(1) as f64
+    }
+
+    fn megapackets(self) -> f64 {
+        self.packets as f64 / self.elapsed.as_secs_f64() / 1e6
+    }
+}
+
+/// All cases, in the order of the table.
+pub(super) fn all() -> Vec<Case> {
+    let case = |name, about, frame_len, is_mergeable, pairs| Case {
+        name,
+        about,
+        frame_len,
+        is_mergeable,
+        pairs,
+    };
+    vec![
+        case("vhost-64", "64 bytes", 64, true, 1),
+        case("vhost-512", "512 bytes", 512, true, 1),
+        case("vhost-1514", "1,514 bytes", 1_514, true, 1),
+        case("vhost-9000", "9,000 bytes", 9_000, true, 1),
+        case("vhost-64-whole", "64 bytes, each frame in one buffer", 64, false, 1),
+        case("vhost-1514-whole", "1,514 bytes, each frame in one buffer", 1_514, false, 1),
+        case("vhost-9000-whole", "9,000 bytes, each frame in one buffer", 9_000, false, 1),
+        case("vhost-64-pairs", "64 bytes, two queue pairs", 64, true, 2),
+    ]
+}
+
+/// Runs the cases and prints their table; the figures as JSON.
+pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
+    if cases.is_empty() {
+        return Ok(Vec::new());
+    }
+    if !testpmd::is_there() {
+        println!(
+            "no {}: package {} has it; vhost-user is left out",
+            testpmd::NAME,
+            testpmd::PACKAGE
+        );
+        return Ok(Vec::new());
+    }
+    println!("vhost-user to vhost-user, both ways, testpmd on core {}", super::CONTROL_CORE);
+    println!(
+        "{:<17} {:>8} {:>6} {:<7} {:<10} {:>8} {:>6} {:<10} {:>5}",
+        "cycles, Mpps", "OVS", "", "best", "found by", "ours", "", "found by", "ratio"
+    );
+    let mut all = Vec::new();
+    for case in cases {
+        let (mut split, mut packed, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..terms.n_rounds {
+            split.push(one(terms, case, |dir| ovs::run(dir, case, Ring::Split, terms))?);
+            packed.push(one(terms, case, |dir| ovs::run(dir, case, Ring::Packed, terms))?);
+            ours.push(one(terms, case, |dir| ours::in_a_child(dir, case, terms))?);
+        }
+        let cycles =
+            |runs: &[Run]| median(runs.iter().map(|run| run.cycles(terms.hertz)).collect());
+        let rate = |runs: &[Run]| median(runs.iter().map(|run| run.megapackets()).collect());
+        let found = |runs: &[Run]| runs.last().map(|run| run.found).unwrap_or_default();
+        let (ring, theirs) = match cycles(&packed) < cycles(&split) {
+            true => (Ring::Packed, &packed),
+            false => (Ring::Split, &split),
+        };
+        println!(
+            "{:<17} {:>8.0} {:>6.2} {:<7} {:<10} {:>8.0} {:>6.2} {:<10} {:>5.2}  {}",
+            case.name,
+            cycles(theirs),
+            rate(theirs),
+            ring.name(),
+            found(theirs),
+            cycles(&ours),
+            rate(&ours),
+            found(&ours),
+            cycles(&ours) / cycles(theirs),
+            case.about
+        );
+        let json = |runs: &[Run]| -> Vec<Value> {
+            let one = |run: &Run| {
+                let (cycles, busy) = (run.cycles(terms.hertz), run.busy);
+                json!({"cycles": cycles, "mpps": run.megapackets(), "busy": busy})
+            };
+            runs.iter().map(one).collect()
+        };
+        all.push(json!({
+            "case": case.name, "ovs-split": json(&split), "ovs-packed": json(&packed),
+            "ours-split": json(&ours),
+        }));
+    }
+    Ok(all)
+}
+
+/// A run between two ports of a testpmd of its own.
+fn one(terms: &Terms, case: &Case, run: impl FnOnce(&Path) -> Result<Run>) -> Result<Run> {
+    let dir = tempfile::tempdir()?;
+    let testpmd = testpmd::Testpmd::start(dir.path(), case, terms.has_huge_pages)?;
+    let done = run(dir.path());
+    done.map_err(|why| format!("{}: {why}\n{}", case.name, testpmd.last_words()).into())
+}
