@@ -15,7 +15,7 @@
 mod edit;
 
 use flow::extract;
-use packet::{Batch, Packet};
+use packet::{Batch, Offsets, Packet};
 use sync::time::Nanos;
 
 use crate::{
@@ -112,8 +112,9 @@ impl<O: Output> Executor<'_, O> {
     /// Counts and frees all packets of the group.
     pub(crate) fn drop_all(&mut self, group: &mut Batch, reason: DropReason) {
         self.port_counters.dropped(reason, group.len() as u64);
+        let cache = self.out.cache();
         while let Some(packet) = group.pop() {
-            self.out.cache().free(packet);
+            cache.free(packet);
         }
     }
 
@@ -278,12 +279,41 @@ impl<O: Output> Executor<'_, O> {
         }
     }
 
-    /// Edits each packet's bytes; those that do not have the header, or the room, leave the group.
+    /// Edits each packet's bytes. What is usual has a loop of its own, so that what the action says is
+    /// looked at once and not for each packet.
     fn edit(&mut self, group: &mut Batch, action: &DpAction) {
+        use edit::whole;
+        match action {
+            DpAction::SetEth(set) => {
+                self.edit_each(group, |packet, _| whole(edit::set_eth(packet, set)));
+            }
+            DpAction::SetIpv4(set) => {
+                self.edit_each(group, |packet, at| whole(edit::set_ipv4(packet, at, set)));
+            }
+            DpAction::SetTcp(set) => {
+                self.edit_each(group, |packet, at| whole(edit::set_tcp(packet, at, set)));
+            }
+            DpAction::SetUdp(set) => {
+                self.edit_each(group, |packet, at| whole(edit::set_udp(packet, at, set)));
+            }
+            DpAction::PushVlan(vlan) => {
+                self.edit_each(group, |packet, at| edit::push_vlan(packet, at, *vlan));
+            }
+            _ => self.edit_each(group, |packet, at| edit::edit(action, packet, at)),
+        }
+    }
+
+    /// Edits each packet; those that do not have the header, or the room, leave the group.
+    #[inline(always)]
+    fn edit_each(
+        &mut self,
+        group: &mut Batch,
+        mut edit: impl FnMut(&mut Packet, &mut Offsets) -> Result<(), DropReason>,
+    ) {
         let mut index = 0;
         while let Some(packet) = group.get_mut(index) {
             let mut offsets = packet.offsets();
-            match edit::edit(action, packet, &mut offsets) {
+            match edit(packet, &mut offsets) {
                 Ok(()) => {
                     packet.set_offsets(offsets);
                     index += 1;

@@ -131,8 +131,13 @@ impl PmdDatapath {
             }
         }
         let found = unknown.without(hits.missing());
+        let mut last = None;
         for packet in found {
-            flows.prefetch(hits.slot(packet));
+            let slot = hits.slot(packet);
+            if last != Some(slot) {
+                flows.prefetch(slot);
+                last = Some(slot);
+            }
         }
         counters.megaflow_hits.add(found.len());
         watch.lap(Stage::Megaflow, &counters.cycles, cycles);
@@ -185,18 +190,18 @@ impl PmdDatapath {
             let members = hits.of_slot(slot);
             left = left.without(members);
             let Some(installed) = self.flows.get(slot) else { continue };
+            let or = |flags, key: &Extracted| flags | key.flow.tcp_flags();
             // Usually all packets of a burst go the same way, and nothing has to be moved.
-            let group = if members == all {
-                &mut *batch
+            let (group, tcp_flags) = if members == all {
+                (&mut *batch, self.keys.iter().fold(0, or))
             } else {
                 if waiting.is_empty() {
                     waiting.extend(batch.drain(..).map(Some));
                 }
                 take_group(members, &mut waiting, &mut part);
-                &mut part
+                let keys = members.filter_map(|packet| self.keys.get(packet));
+                (&mut part, keys.fold(0, or))
             };
-            let keys = members.filter_map(|packet| self.keys.get(packet));
-            let tcp_flags = keys.fold(0, |flags, key| flags | key.flow.tcp_flags());
             let n_bytes = group.iter().map(|packet| packet.len() as u64).sum();
             installed.stats.credit(members.len(), n_bytes, now, tcp_flags);
             n_hits += members.len();

@@ -51,6 +51,7 @@ pub fn pseudo_ipv6(src: u128, dst: u128, proto: u8, len: u32) -> u32 {
 /// A checksum after bytes that it covers changed from `old` to `new`. Both start at an even
 /// offset of the summed data and are of the same, even length.
 #[must_use]
+#[inline]
 pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
     let mut total = u32::from(!checksum);
     for (old, new) in old.as_chunks::<2>().0.iter().zip(new.as_chunks::<2>().0) {
@@ -62,6 +63,7 @@ pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
 }
 
 /// Corrects the checksum field at `at` in `data`; does nothing when it is not there.
+#[inline]
 pub(crate) fn update_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
     let checksum = update(u16_at(data, at), old, new);
     put(data, at, checksum.to_be_bytes());
@@ -69,6 +71,7 @@ pub(crate) fn update_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
 
 /// As [`update_at`] for UDP (RFC 768): a field of 0 means "none" and stays; a result of 0 is sent
 /// as all ones.
+#[inline]
 pub(crate) fn update_udp_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
     let before = u16_at(data, at);
     if before != 0 {
@@ -86,6 +89,7 @@ fn fold64(wide: u64) -> u32 {
     fold(u32::try_from(twice).unwrap_or(u32::MAX)).into()
 }
 
+#[inline]
 fn fold(sum: u32) -> u16 {
     let once = (sum & 0xffff) + (sum >> 16);
     let twice = (once & 0xffff) + (once >> 16);

@@ -44,6 +44,7 @@ pub use ttl::{copy_ttl_in, copy_ttl_out};
 use crate::bytes::put;
 
 /// Changes the `N` bytes at `at` by `change`; gives the old and the new ones.
+#[inline]
 fn change<const N: usize>(
     data: &mut [u8],
     at: usize,

@@ -4,7 +4,7 @@
 use packet::{Batch, Offsets, Packet, edit};
 
 use crate::{
-    action::{DpAction, TtlCopy},
+    action::{DpAction, PushVlan, SetEth, SetIpv4, SetPorts, TtlCopy},
     drop_reason::DropReason,
 };
 
@@ -19,16 +19,8 @@ pub(super) fn edit(
     at: &mut Offsets,
 ) -> Result<(), DropReason> {
     let is_done = match action {
-        DpAction::SetEth(set) => {
-            (set.src.is_none() || edit::set_eth_src(packet, set.src))
-                && (set.dst.is_none() || edit::set_eth_dst(packet, set.dst))
-        }
-        DpAction::SetIpv4(set) => {
-            (set.src.is_none() || edit::set_ipv4_src(packet, at, set.src))
-                && (set.dst.is_none() || edit::set_ipv4_dst(packet, at, set.dst))
-                && (set.tos.is_none() || edit::set_ipv4_tos(packet, at, set.tos))
-                && (set.ttl.is_none() || edit::set_ipv4_ttl(packet, at, set.ttl))
-        }
+        DpAction::SetEth(set) => set_eth(packet, set),
+        DpAction::SetIpv4(set) => set_ipv4(packet, at, set),
         DpAction::SetIpv6(set) => {
             (set.src.is_none() || edit::set_ipv6_src(packet, at, set.src))
                 && (set.dst.is_none() || edit::set_ipv6_dst(packet, at, set.dst))
@@ -36,14 +28,8 @@ pub(super) fn edit(
                 && (set.tclass.is_none() || edit::set_ipv6_class(packet, at, set.tclass))
                 && (set.hlimit.is_none() || edit::set_ipv6_hop_limit(packet, at, set.hlimit))
         }
-        DpAction::SetTcp(set) => {
-            (set.src.is_none() || edit::set_tcp_src(packet, at, set.src))
-                && (set.dst.is_none() || edit::set_tcp_dst(packet, at, set.dst))
-        }
-        DpAction::SetUdp(set) => {
-            (set.src.is_none() || edit::set_udp_src(packet, at, set.src))
-                && (set.dst.is_none() || edit::set_udp_dst(packet, at, set.dst))
-        }
+        DpAction::SetTcp(set) => set_tcp(packet, at, set),
+        DpAction::SetUdp(set) => set_udp(packet, at, set),
         DpAction::SetSctp(set) => {
             (set.src.is_none() || edit::set_sctp_src(packet, at, set.src))
                 && (set.dst.is_none() || edit::set_sctp_dst(packet, at, set.dst))
@@ -74,10 +60,7 @@ pub(super) fn edit(
                     || edit::set_nd_options_type(packet, at, set.options_type))
         }
         DpAction::SetMpls(lse) => edit::set_mpls_lse(packet, at, *lse),
-        DpAction::PushVlan(vlan) => {
-            room_for(packet, TAG)?;
-            edit::push_vlan(packet, at, vlan.tpid, vlan.tci & !TCI_PRESENT)
-        }
+        DpAction::PushVlan(vlan) => return push_vlan(packet, at, *vlan),
         DpAction::PopVlan => edit::pop_vlan(packet, at).is_some(),
         DpAction::PushMpls(mpls) => {
             room_for(packet, TAG)?;
@@ -104,7 +87,49 @@ pub(super) fn edit(
         // The executor handles all others itself.
         _ => true,
     };
+    whole(is_done)
+}
+
+/// An edit that found its header.
+#[inline]
+pub(super) fn whole(is_done: bool) -> Result<(), DropReason> {
     if is_done { Ok(()) } else { Err(DropReason::TooShort) }
+}
+
+#[inline]
+pub(super) fn set_eth(packet: &mut Packet, set: &SetEth) -> bool {
+    (set.src.is_none() || edit::set_eth_src(packet, set.src))
+        && (set.dst.is_none() || edit::set_eth_dst(packet, set.dst))
+}
+
+#[inline]
+pub(super) fn set_ipv4(packet: &mut Packet, at: &Offsets, set: &SetIpv4) -> bool {
+    (set.src.is_none() || edit::set_ipv4_src(packet, at, set.src))
+        && (set.dst.is_none() || edit::set_ipv4_dst(packet, at, set.dst))
+        && (set.tos.is_none() || edit::set_ipv4_tos(packet, at, set.tos))
+        && (set.ttl.is_none() || edit::set_ipv4_ttl(packet, at, set.ttl))
+}
+
+#[inline]
+pub(super) fn set_tcp(packet: &mut Packet, at: &Offsets, set: &SetPorts) -> bool {
+    (set.src.is_none() || edit::set_tcp_src(packet, at, set.src))
+        && (set.dst.is_none() || edit::set_tcp_dst(packet, at, set.dst))
+}
+
+#[inline]
+pub(super) fn set_udp(packet: &mut Packet, at: &Offsets, set: &SetPorts) -> bool {
+    (set.src.is_none() || edit::set_udp_src(packet, at, set.src))
+        && (set.dst.is_none() || edit::set_udp_dst(packet, at, set.dst))
+}
+
+#[inline]
+pub(super) fn push_vlan(
+    packet: &mut Packet,
+    at: &mut Offsets,
+    vlan: PushVlan,
+) -> Result<(), DropReason> {
+    room_for(packet, TAG)?;
+    whole(edit::push_vlan(packet, at, vlan.tpid, vlan.tci & !TCI_PRESENT))
 }
 
 /// Bytes of a VLAN tag or a label stack entry.

@@ -45,6 +45,12 @@ impl Packets {
         )
     }
 
+    /// Those whose bits are set.
+    #[inline]
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
@@ -114,6 +120,17 @@ impl Hits {
         self.missing.remove(packet);
     }
 
+    /// Packets have hit the same.
+    #[inline]
+    pub(crate) fn put_all(&mut self, packets: Packets, hit: Hit) {
+        if packets == Packets::first_of(BATCH) {
+            (self.slots, self.costs) = ([hit.slot.0; BATCH], [hit.cost; BATCH]);
+            self.missing = Packets::first_of(0);
+            return;
+        }
+        packets.for_each(|packet| self.put(packet, hit));
+    }
+
     /// What a packet has hit; [`Slot::NONE`] if nothing.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a power of two of them")]
@@ -162,7 +179,13 @@ mod tests {
                 let of: Vec<_> = (0..n).filter(|packet| twin[*packet] == Some(slot)).collect();
                 prop_assert_eq!(hits.of_slot(Slot(slot)).collect::<Vec<_>>(), of);
             }
+            let mut again = Hits::new(n);
+            for slot in 0..3 {
+                again.put_all(hits.of_slot(Slot(slot)), Hit { slot: Slot(slot), cost: slot + 1 });
+            }
+            prop_assert_eq!(again.missing(), hits.missing());
             for (packet, slot) in twin.into_iter().enumerate() {
+                prop_assert_eq!(again.slot(packet), hits.slot(packet));
                 prop_assert_eq!(hits.slot(packet), slot.map_or(Slot::NONE, Slot));
                 prop_assert_eq!(hits.cost(packet), slot.map_or(0, |slot| slot + 1));
             }

@@ -271,32 +271,51 @@ impl Rows {
     }
 }
 
-/// Finds the packets that match the only row. What told the last one that did not will tell the next
+/// Finds the packets that match the only row: word by word over all packets, without a branch for each,
+/// as which of them match is hard to foresee. What told the last one that did not will tell the next
 /// one, most likely, so that word is looked at first: the one behind is returned.
 #[inline]
 fn compare_all(
     (slot, row): (Slot, &[u64]),
     words: &[Examined],
-    mut tell: usize,
+    told_last: usize,
     keys: &[Extracted],
     missing: Packets,
     hits: &mut Hits,
     cost: u32,
 ) -> usize {
-    for packet in missing {
-        let Some(key) = keys.get(packet) else { break };
-        let differs = |at: &Examined, value: &u64| key.flow.word(at.word) & at.bits != *value;
-        if let (Some(at), Some(value)) = (words.get(tell), row.get(tell))
-            && differs(at, value)
-        {
-            continue;
-        }
-        match words.iter().zip(row).position(|(at, value)| differs(at, value)) {
-            Some(other) => tell = other,
-            None => hits.put(packet, Hit { slot, cost }),
+    let first = words.iter().zip(row).enumerate().skip(told_last).take(1);
+    let others = words.iter().zip(row).enumerate().filter(|(k, _)| *k != told_last);
+    let (mut left, mut tell) = (missing, told_last);
+    for (k, (at, value)) in first.chain(others) {
+        let matching = agreeing(left, keys, at, *value);
+        if matching != left {
+            (left, tell) = (matching, k);
+            if left.is_empty() {
+                return tell;
+            }
         }
     }
+    hits.put_all(left, Hit { slot, cost });
     tell
+}
+
+/// Those packets in whose keys the examined bits of a word have this value.
+#[inline]
+fn agreeing(packets: Packets, keys: &[Extracted], at: &Examined, value: u64) -> Packets {
+    let differs = |key: &Extracted| key.flow.word(at.word) & at.bits != value;
+    // Where most are asked for, asking all is cheaper than finding out which.
+    if 2 * packets.len() >= keys.len() as u64 {
+        let bits = keys.iter().rev().fold(0, |bits, key| bits << 1 | u32::from(differs(key)));
+        return packets.without(Packets::from_bits(bits));
+    }
+    let mut bits = 0;
+    for packet in packets {
+        if let Some(key) = keys.get(packet) {
+            bits |= u32::from(differs(key)) << packet;
+        }
+    }
+    packets.without(Packets::from_bits(bits))
 }
 
 /// Whether a key has just these words.

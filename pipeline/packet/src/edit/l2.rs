@@ -7,12 +7,14 @@ use crate::{Offsets, Packet};
 
 /// Writes the source address.
 #[must_use]
+#[inline]
 pub fn set_eth_src(packet: &mut Packet, to: Masked<[u8; 6]>) -> bool {
     change(packet.data_mut(), ethernet::SRC, |old| to.over(old)).is_some()
 }
 
 /// Writes the destination address.
 #[must_use]
+#[inline]
 pub fn set_eth_dst(packet: &mut Packet, to: Masked<[u8; 6]>) -> bool {
     change(packet.data_mut(), ethernet::DST, |old| to.over(old)).is_some()
 }
@@ -20,6 +22,7 @@ pub fn set_eth_dst(packet: &mut Packet, to: Masked<[u8; 6]>) -> bool {
 /// Pushes a tag in front of all others. `tci` goes on the wire as given: a caller that holds a
 /// flow's TCI, where the DEI bit says "present", clears that bit first.
 #[must_use]
+#[inline]
 pub fn push_vlan(packet: &mut Packet, at: &mut Offsets, tpid: u16, tci: u16) -> bool {
     if packet.len() < ethernet::LEN || packet.push_front(vlan::LEN).is_none() {
         return false;

@@ -9,12 +9,14 @@ use crate::{Offsets, Packet};
 
 /// Writes the IPv4 source address.
 #[must_use]
+#[inline]
 pub fn set_ipv4_src(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
     set_ipv4_address(packet, at, ipv4::SRC, to)
 }
 
 /// Writes the IPv4 destination address.
 #[must_use]
+#[inline]
 pub fn set_ipv4_dst(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
     set_ipv4_address(packet, at, ipv4::DST, to)
 }
@@ -28,6 +30,7 @@ pub fn set_ipv4_tos(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
 
 /// Writes the IPv4 time to live.
 #[must_use]
+#[inline]
 pub fn set_ipv4_ttl(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
     let write = |[ttl, proto]: [u8; 2]| [to.over(ttl), proto];
     set_ipv4_word(packet, at, ipv4::TTL, write)
@@ -136,10 +139,12 @@ pub fn set_arp_tha(packet: &mut Packet, at: &Offsets, to: Masked<[u8; 6]>) -> bo
 }
 
 /// Where the network header begins, when `len` bytes of it are there.
+#[inline]
 fn header(packet: &Packet, at: &Offsets, len: usize) -> Option<usize> {
     at.l3.map(usize::from).filter(|l3| l3 + len <= packet.len())
 }
 
+#[inline]
 fn set_ipv4_address(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u32>) -> bool {
     let Some(l3) = header(packet, at, ipv4::MIN_LEN) else {
         return false;
@@ -160,6 +165,7 @@ fn set_ipv4_address(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<
     true
 }
 
+#[inline]
 fn set_ipv4_word(
     packet: &mut Packet,
     at: &Offsets,
@@ -222,6 +228,7 @@ fn set_arp<const N: usize>(
 }
 
 /// Corrects a transport checksum for a change in its pseudo header.
+#[inline]
 fn fix_transport(frame: &mut [u8], l4: usize, proto: u8, old: &[u8], new: &[u8]) {
     match proto {
         proto::TCP => update_at(frame, l4 + tcp::CHECKSUM, old, new),
