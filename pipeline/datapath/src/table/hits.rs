@@ -67,6 +67,18 @@ impl Packets {
         Self(self.0 & !other.0)
     }
 
+    /// The one with the lowest number.
+    #[inline]
+    pub(crate) fn first(mut self) -> Option<usize> {
+        self.next()
+    }
+
+    /// The one with the highest number.
+    #[inline]
+    pub(crate) fn last(self) -> Option<usize> {
+        Some(self.0.checked_ilog2()? as usize)
+    }
+
     #[inline]
     pub(crate) fn remove(&mut self, packet: usize) {
         self.0 &= !(1 << (packet & (BATCH - 1)));
@@ -174,6 +186,8 @@ mod tests {
             }
             let missing: Vec<_> = (0..n).filter(|packet| twin[*packet].is_none()).collect();
             prop_assert_eq!(hits.missing().len(), missing.len() as u64);
+            prop_assert_eq!(hits.missing().first(), missing.first().copied());
+            prop_assert_eq!(Packets::last(hits.missing()), missing.last().copied());
             prop_assert_eq!(hits.missing().collect::<Vec<_>>(), missing);
             for slot in 0..3 {
                 let of: Vec<_> = (0..n).filter(|packet| twin[*packet] == Some(slot)).collect();

@@ -271,36 +271,48 @@ impl Rows {
     }
 }
 
-/// Finds the packets that match the only row: word by word over all packets, without a branch for each,
-/// as which of them match is hard to foresee. What told the last one that did not will tell the next
+/// Finds the packets that match the only row. What told the last one that did not will tell the next
 /// one, most likely, so that word is looked at first: the one behind is returned.
 #[inline]
 fn compare_all(
     (slot, row): (Slot, &[u64]),
     words: &[Examined],
-    told_last: usize,
+    mut tell: usize,
     keys: &[Extracted],
     missing: Packets,
     hits: &mut Hits,
     cost: u32,
 ) -> usize {
-    let first = words.iter().zip(row).enumerate().skip(told_last).take(1);
-    let others = words.iter().zip(row).enumerate().filter(|(k, _)| *k != told_last);
-    let (mut left, mut tell) = (missing, told_last);
-    for (k, (at, value)) in first.chain(others) {
-        let matching = agreeing(left, keys, at, *value);
-        if matching != left {
-            (left, tell) = (matching, k);
-            if left.is_empty() {
-                return tell;
-            }
+    let hit = Hit { slot, cost };
+    let differs = |key: &Extracted, (at, value): (&Examined, &u64)| {
+        key.flow.word(at.word) & at.bits != *value
+    };
+    // Where the first and the last packet match, so do most likely those between.
+    let matches = |packet: usize| {
+        keys.get(packet).is_some_and(|key| !words.iter().zip(row).any(|word| differs(key, word)))
+    };
+    if missing.first().is_some_and(matches) && Packets::last(missing).is_some_and(matches) {
+        let words = words.iter().zip(row);
+        let matching = words.fold(missing, |left, (at, value)| agreeing(left, keys, at, *value));
+        hits.put_all(matching, hit);
+        return tell;
+    }
+    for packet in missing {
+        let Some(key) = keys.get(packet) else { break };
+        if let (Some(at), Some(value)) = (words.get(tell), row.get(tell))
+            && differs(key, (at, value))
+        {
+            continue;
+        }
+        match words.iter().zip(row).position(|word| differs(key, word)) {
+            Some(other) => tell = other,
+            None => hits.put(packet, hit),
         }
     }
-    hits.put_all(left, Hit { slot, cost });
     tell
 }
 
-/// Those packets in whose keys the examined bits of a word have this value.
+/// Those packets in whose keys the examined bits of a word have this value: without a branch for each.
 #[inline]
 fn agreeing(packets: Packets, keys: &[Extracted], at: &Examined, value: u64) -> Packets {
     let differs = |key: &Extracted| key.flow.word(at.word) & at.bits != value;
