@@ -1,10 +1,11 @@
 //! What the image tells about itself once a second: the answer of method `uniswitch/telemetry`.
 //!
-//! Every key may be missing: an image of another version is shown as far as it is understood.
+//! Every key may be missing: an image of another version is shown as far as it is understood. A NIC that is in
+//! no bridge has neither name nor number, and a machine without management none of that: these are null.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The method of unixctl that answers with a [`Telemetry`].
 pub const METHOD: &str = "uniswitch/telemetry";
@@ -24,6 +25,7 @@ pub struct Telemetry {
     /// Where OpenFlow listens, in OVS's spelling.
     pub openflow: Vec<String>,
     /// The management NIC.
+    #[serde(deserialize_with = "or_default")]
     pub management: Management,
     /// Ports of the bridge.
     pub ports: Vec<Port>,
@@ -69,8 +71,10 @@ pub struct Management {
 #[expect(missing_docs, reason = "the counters are named as in OpenFlow 1.3.5 §A.3.5.6")]
 pub struct Port {
     /// Its name.
+    #[serde(deserialize_with = "or_default")]
     pub name: String,
     /// Its OpenFlow number.
+    #[serde(deserialize_with = "or_default")]
     pub ofport: u32,
     /// Whether the cable is in.
     pub link: bool,
@@ -104,6 +108,13 @@ pub struct Controller {
     pub role: Option<String>,
 }
 
+/// What is null has its default.
+fn or_default<'a, D: Deserializer<'a>, T: Default + Deserialize<'a>>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +129,9 @@ mod tests {
         assert_eq!(told.ports[0].drops["no-rule"], 2);
         assert_eq!(told.ports[0].tx_bytes, 0);
         assert_eq!(serde_json::from_str::<Telemetry>("{}").unwrap(), Telemetry::default());
+        let text = r#"{"management":null,"ports":[{"name":null,"ofport":null,"link":true}]}"#;
+        let told: Telemetry = serde_json::from_str(text).unwrap();
+        assert_eq!((told.ports[0].name.as_str(), told.ports[0].ofport), ("", 0));
+        assert_eq!(told.management, Management::default());
     }
 }
