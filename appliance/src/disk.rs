@@ -36,6 +36,8 @@ const VERSION_1: u64 = 1 << 32;
 const READ_ONLY: u64 = 1 << 5;
 /// `VIRTIO_BLK_F_FLUSH`; without it every write is durable when it is answered.
 const FLUSH: u64 = 1 << 9;
+/// Sectors of one request.
+const RUN: usize = 64;
 /// Bytes of a serial.
 const ID_BYTES: usize = 20;
 
@@ -100,17 +102,19 @@ enum Kind {
     GetId = 8,
 }
 
-/// What the device reads and writes: in one allocation that stays while the queue does.
+/// What the device reads and writes: in allocations that stay while the queue does.
 struct Buffers {
     header: [u8; 16],
-    data: [u8; SECTOR],
+    data: Box<[[u8; SECTOR]]>,
     status: [u8; 1],
 }
 
 impl Buffers {
-    /// What the device reads for a request, and what it writes.
-    fn pieces(&mut self, kind: Kind) -> (Vec<&[u8]>, Vec<&mut [u8]>) {
+    /// What the device reads for a request of so many sectors, and what it writes.
+    fn pieces(&mut self, kind: Kind, n_sectors: usize) -> (Vec<&[u8]>, Vec<&mut [u8]>) {
         let Self { header, data, status } = self;
+        let (data, _) = data.split_at_mut(n_sectors.min(RUN));
+        let data = data.as_flattened_mut();
         match kind {
             Kind::In => (vec![header], vec![data, status]),
             Kind::Out => (vec![header, data], vec![status]),
@@ -155,7 +159,8 @@ impl Disk {
         let n_sectors = half(0)? | half(4)? << 32;
         let queue = VirtQueue::new(&mut transport, QUEUE_INDEX, false, false)?;
         transport.finish_init();
-        let buffers = Box::new(Buffers { header: [0; 16], data: [0; SECTOR], status: [0] });
+        let data = vec![[0; SECTOR]; RUN].into_boxed_slice();
+        let buffers = Box::new(Buffers { header: [0; 16], data, status: [0] });
         Ok(Self {
             transport,
             queue,
@@ -170,14 +175,19 @@ impl Disk {
 
     /// Whether the disk was given for this.
     fn is_ours(&mut self) -> bool {
-        let is_told = self.request(Kind::GetId, 0).is_ok();
-        let id = self.buffers.data.get(..ID_BYTES).unwrap_or_default();
+        let is_told = self.request(Kind::GetId, 0, 1).is_ok();
+        let id = self.buffers.data.as_flattened().get(..ID_BYTES).unwrap_or_default();
         let id = id.split(|byte| *byte == 0).next().unwrap_or_default();
         is_told && id == SERIAL.as_bytes() && !self.is_read_only
     }
 
-    /// One request to its end. What is read or written stands in the buffers.
-    fn request(&mut self, kind: Kind, sector: u64) -> core::result::Result<(), DeviceError> {
+    /// One request to its end, for up to [`RUN`] sectors. What is read or written stands in the buffers.
+    fn request(
+        &mut self,
+        kind: Kind,
+        sector: u64,
+        n_sectors: usize,
+    ) -> core::result::Result<(), DeviceError> {
         if self.is_broken {
             return Err(DeviceError::Failed);
         }
@@ -187,9 +197,9 @@ impl Disk {
         header[8..].copy_from_slice(&sector.to_le_bytes());
         status[0] = u8::MAX;
         if kind == Kind::GetId {
-            data.fill(0);
+            data.as_flattened_mut().fill(0);
         }
-        let (inputs, mut outputs) = self.buffers.pieces(kind);
+        let (inputs, mut outputs) = self.buffers.pieces(kind, n_sectors);
         // SAFETY: the buffers are on the heap, live as long as the queue and are not touched until
         // this token was popped below; if it never is, they are never touched again (`is_broken`).
         let token = unsafe { self.queue.add(&inputs, &mut outputs) };
@@ -210,13 +220,22 @@ impl Disk {
             (self.breathe)();
             cpu::pause();
         }
-        let (inputs, mut outputs) = self.buffers.pieces(kind);
+        let (inputs, mut outputs) = self.buffers.pieces(kind, n_sectors);
         // SAFETY: the same buffers as above, which are still there.
         let popped = unsafe { self.queue.pop_used(token, &inputs, &mut outputs) };
         if popped.is_err() {
             self.is_broken = true;
         }
         if popped.is_ok() && self.buffers.status == [0] { Ok(()) } else { Err(DeviceError::Failed) }
+    }
+}
+
+impl Disk {
+    /// Whether there are so many sectors from this one on.
+    fn check(&self, first: u64, n_sectors: usize) -> core::result::Result<(), DeviceError> {
+        let end = u64::try_from(n_sectors).ok().and_then(|n| first.checked_add(n));
+        let is_there = end.is_some_and(|end| end <= self.n_sectors);
+        if is_there { Ok(()) } else { Err(DeviceError::OutOfRange) }
     }
 }
 
@@ -230,27 +249,48 @@ impl BlockDevice for Disk {
         sector: u64,
         into: &mut [u8; SECTOR],
     ) -> core::result::Result<(), DeviceError> {
-        if sector >= self.n_sectors {
-            return Err(DeviceError::OutOfRange);
-        }
-        self.request(Kind::In, sector)?;
-        *into = self.buffers.data;
-        Ok(())
+        self.read_run(sector, core::slice::from_mut(into))
     }
 
     fn write(&mut self, sector: u64, from: &[u8; SECTOR]) -> core::result::Result<(), DeviceError> {
-        if sector >= self.n_sectors {
-            return Err(DeviceError::OutOfRange);
+        self.write_run(sector, core::slice::from_ref(from))
+    }
+
+    fn read_run(
+        &mut self,
+        mut first: u64,
+        into: &mut [[u8; SECTOR]],
+    ) -> core::result::Result<(), DeviceError> {
+        self.check(first, into.len())?;
+        for into in into.chunks_mut(RUN) {
+            self.request(Kind::In, first, into.len())?;
+            into.copy_from_slice(self.buffers.data.get(..into.len()).unwrap_or_default());
+            first += into.len() as u64;
         }
-        if self.is_broken {
-            return Err(DeviceError::Failed);
+        Ok(())
+    }
+
+    fn write_run(
+        &mut self,
+        mut first: u64,
+        from: &[[u8; SECTOR]],
+    ) -> core::result::Result<(), DeviceError> {
+        self.check(first, from.len())?;
+        for from in from.chunks(RUN) {
+            if self.is_broken {
+                return Err(DeviceError::Failed);
+            }
+            if let Some(place) = self.buffers.data.get_mut(..from.len()) {
+                place.copy_from_slice(from);
+            }
+            self.request(Kind::Out, first, from.len())?;
+            first += from.len() as u64;
         }
-        self.buffers.data = *from;
-        self.request(Kind::Out, sector)
+        Ok(())
     }
 
     fn flush(&mut self) -> core::result::Result<(), DeviceError> {
-        if self.can_flush { self.request(Kind::Flush, 0) } else { Ok(()) }
+        if self.can_flush { self.request(Kind::Flush, 0, 0) } else { Ok(()) }
     }
 }
 

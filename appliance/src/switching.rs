@@ -27,6 +27,9 @@ use crate::rest::{self, Rest, Work};
 use crate::room::{Demand, Rings, RoomError};
 use crate::serial_line::SerialLine;
 
+/// The switch's clock begins here and not at zero, so that what was before it was switched on, the age of
+/// rules that were kept, has a time too: 19 hours, as the longest timeout of a rule is 18.
+const POWER_ON: Nanos = Nanos(1 << 46);
 /// Bytes of the log moved to the serial line in one round of the control body.
 const LOG_BYTES: usize = 16;
 
@@ -77,12 +80,20 @@ pub(crate) fn build(
     let nics =
         nics.into_iter().map(|nic| -> Box<dyn Netdev> { Box::new(nic.with_queue_size(rings.len)) });
     let epoch_ms = time::wall_clock().unwrap_or(0).saturating_mul(1000);
+    let epoch_ms = epoch_ms.saturating_sub(POWER_ON.as_millis());
     let machine = Machine {
         nics: nics.collect(),
         channels,
         pool,
         n_cores,
-        database: DatabaseParts { epoch_ms, disk, file, breathe, ..DatabaseParts::default() },
+        database: DatabaseParts {
+            epoch_ms,
+            power_on: POWER_ON,
+            disk,
+            file,
+            breathe,
+            ..DatabaseParts::default()
+        },
         random: entropy::seed(),
         memory: crate::heap_use,
         cycles: time::tsc,
@@ -99,7 +110,7 @@ pub(crate) fn run(switch: Switch, harm: Harm) -> ! {
         pmds.extend((1..).zip(dealt).filter_map(|(number, pmd)| start(number, pmd, harm)));
     }
     *OWN.lock() = pmds;
-    log::info!("ready {} us after power on", now().as_micros());
+    log::info!("ready {} us after power on", (now() - POWER_ON).as_micros());
     harm.do_on(0);
     let mut boot = BootProcessor { control };
     let mut rest = Rest::new(0);
@@ -191,7 +202,7 @@ impl Work for PollingProcessor {
 }
 
 fn now() -> Nanos {
-    Nanos(time::now())
+    POWER_ON + Nanos(time::now())
 }
 
 /// The polling bodies that the boot processor has beside the control body.

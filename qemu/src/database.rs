@@ -13,8 +13,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ovsdb::Schema;
 use ovsdb::store::{BlockDevice, DeviceError, SECTOR};
 
-/// Size of a new disk: half of it holds a log, which takes a database of some MiB.
-const DISK_BYTES: u64 = 32 << 20;
+/// Size of a new disk, which takes room on the host only as it fills. A quarter holds a log, which takes a
+/// database of many MiB, a quarter a picture of the OpenFlow state, of some hundred thousand rules.
+const DISK_BYTES: u64 = 256 << 20;
 
 /// The file that `--db` names: a path as it is, a word as a file of `$XDG_DATA_HOME/uniswitch`.
 ///

@@ -414,6 +414,12 @@ impl Agent {
         }
     }
 
+    /// Whether there are controllers to connect to.
+    #[must_use]
+    pub fn has_controllers(&self) -> bool {
+        !self.remotes.is_empty()
+    }
+
     /// Tells the bridge what depends on who is connected and what they want to hear.
     fn tell_bridge(&mut self, bridge: &mut Bridge, now: Nanos) {
         let up = |c: &Connection| c.remote.is_some() && c.dialect.is_some() && c.ending.is_none();

@@ -98,6 +98,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "revalidator/resume", usage: "", n_params: 0..=0, run: revalidator::resume },
     Command { name: "revalidator/wait", usage: "", n_params: 0..=0, run: revalidator::wait },
     Command { name: "uniswitch/get", usage: "[KEY]", n_params: 0..=1, run: revalidator::get },
+    Command { name: "uniswitch/keep", usage: "", n_params: 0..=0, run: revalidator::keep },
     Command {
         name: "uniswitch/self-check",
         usage: "",

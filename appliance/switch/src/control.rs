@@ -15,6 +15,7 @@ use crate::commands;
 use crate::coverage::{self, Coverage};
 use crate::database::{self, Databases};
 use crate::dpif::RingDpif;
+use crate::keeping::Keeping;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::outlet::FirstForward;
 use crate::ports::Ports;
@@ -82,6 +83,7 @@ pub struct Control {
     pub(crate) memory: fn() -> (usize, usize),
     pub(crate) pool: Arc<Pool>,
     pub(crate) databases: Databases,
+    pub(crate) keeping: Keeping,
     pub(crate) exit: bool,
     pub(crate) coverage: Coverage,
     /// What the switch is to be.
@@ -151,6 +153,7 @@ impl Control {
             memory: parts.memory,
             pool: parts.pool,
             databases: parts.databases,
+            keeping: Keeping::default(),
             exit: false,
             coverage: Coverage::default(),
             intent: Intent::default(),
@@ -188,6 +191,10 @@ impl Control {
             // What it does in slices goes on at once.
             worked |= bridge.run(&mut self.dpif, now) <= now;
         }
+        worked |= self.keep_openflow(now);
+        if self.exit {
+            self.keep_all(now);
+        }
         self.observe(now);
         self.ports.run(&mut self.dpif, &mut self.bridges, now);
         self.settle(now);
@@ -223,6 +230,11 @@ impl Control {
     /// How long cores without work may rest at once: `pmd-sleep-max`.
     pub fn longest_rest(&self) -> Nanos {
         Nanos::from_micros(self.dpif.config().pmd_sleep_max_us.into())
+    }
+
+    /// As a unixctl client does who asks for the end.
+    pub fn ask_for_end(&mut self) {
+        self.exit = true;
     }
 
     /// A unixctl client asked for the end, and has its answer.

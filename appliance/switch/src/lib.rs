@@ -14,6 +14,7 @@ mod control;
 mod coverage;
 mod database;
 mod dpif;
+mod keeping;
 pub mod mgmt;
 mod outlet;
 mod pmd;

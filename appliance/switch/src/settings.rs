@@ -4,6 +4,7 @@
 //! The parts of the switch know their own settings; this finds the part that knows a key.
 
 use crate::control::Control;
+use crate::keeping;
 use crate::upcalls::{UpcallConfig, UpcallConfigError};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -29,7 +30,7 @@ fn expected(key: &str) -> &'static str {
         "upcall-mode" => "callback, thread or budget",
         "upcall-burst" | "upcall-per-burst" => "a number from 1 to 4294967295",
         "smc-enable" => "true, false or auto",
-        "pmd-perf-metrics" => "true or false",
+        "pmd-perf-metrics" | keeping::KEY => "true or false",
         "max-subtables" => "a number of masks from 1 to 256",
         "max-megaflows" => "a number of megaflows from 1 to 4000000",
         "pmd-sleep-max" => "a number of us from 0 to 10000",
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) upcalls: UpcallConfig,
     pub(crate) datapath: DatapathConfig,
     pub(crate) self_check_one_in: u32,
+    /// Whether the OpenFlow state is kept over restarts.
+    pub(crate) keeps_openflow: bool,
 }
 
 impl Settings {
@@ -58,6 +61,11 @@ impl Settings {
         }
         if key == SELF_CHECK {
             self.self_check_one_in = self_check(value)?;
+            return Ok(());
+        }
+        if key == keeping::KEY {
+            let is_on = value.parse().ok();
+            self.keeps_openflow = is_on.ok_or_else(|| refused(key, value, expected(key)))?;
             return Ok(());
         }
         match self.upcalls.set(key, value) {
@@ -86,12 +94,13 @@ impl Settings {
             upcalls: *control.upcall_config(),
             datapath: control.dpif.config(),
             self_check_one_in: control.self_check_one_in,
+            keeps_openflow: control.keeping.is_on(),
         }
     }
 
     /// Every key with its value.
     fn all(&self) -> Vec<(&'static str, String)> {
-        let Self { bridge, upcalls, datapath, self_check_one_in } = self;
+        let Self { bridge, upcalls, datapath, self_check_one_in, keeps_openflow } = self;
         let mut all: Vec<_> =
             Tunable::ALL.into_iter().map(|tunable| (tunable.name(), bridge.get(tunable))).collect();
         all.push(("upcall-mode", upcalls.mode.to_string()));
@@ -112,6 +121,7 @@ impl Settings {
             ("pmd-perf-metrics", datapath.pmd_perf_metrics.to_string()),
             ("pmd-sleep-max", datapath.pmd_sleep_max_us.to_string()),
             (SELF_CHECK, self_check_one_in.to_string()),
+            (keeping::KEY, keeps_openflow.to_string()),
         ]);
         all.sort_unstable();
         all
@@ -159,6 +169,7 @@ pub(crate) fn set(control: &mut Control, key: &str, value: &str) -> Result<(), S
     if settings.datapath != control.dpif.config() {
         control.dpif.configure(&settings.datapath);
     }
+    control.keeping.set(settings.keeps_openflow);
     if settings.self_check_one_in != control.self_check_one_in {
         control.self_check_one_in = settings.self_check_one_in;
         control.dpif.broadcast(|| Command::SetSampling(settings.self_check_one_in));

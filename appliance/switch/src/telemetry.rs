@@ -11,12 +11,13 @@ use sync::time::Nanos;
 pub(crate) fn report(control: &Control, now: Nanos) -> String {
     let (used, total) = (control.memory)();
     let (small, jumbo) = control.pool.available();
-    let ready = control.ready.map(Nanos::as_micros);
-    let first = control.first_forward.get().map(Nanos::as_micros);
+    let since_power_on = |at: Nanos| at.saturating_sub(control.databases.power_on).as_micros();
+    let ready = control.ready.map(since_power_on);
+    let first = control.first_forward.get().map(since_power_on);
     let sums = control.accounting();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_us": now.as_micros(),
+        "uptime_us": since_power_on(now),
         "boot": {"ready_us": ready, "first_forward_us": first},
         "memory": {"total": total, "used": used, "free_buffers": {"small": small, "jumbo": jumbo}},
         "openflow": listeners(control),

@@ -5,6 +5,7 @@ use crate::control::Control;
 use agent::unixctl::Request;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use sync::time::Nanos;
 
 /// Answers that wait at most.
 const MAX_WAITING: usize = 64;
@@ -18,6 +19,8 @@ pub(crate) enum Until {
     Paused,
     /// No purge is under way.
     Purged,
+    /// What the OpenFlow state was at this time is on the disk.
+    Kept(Nanos),
 }
 
 /// A request that has no answer yet.
@@ -43,6 +46,9 @@ impl Control {
     }
 
     fn holds(&self, until: &Until) -> bool {
+        if let Until::Kept(at) = until {
+            return self.keeping.has_kept(*at);
+        }
         let mut all = self.bridges.iter().map(|member| (member.id, member.bridge.revalidator()));
         all.all(|(id, revalidator)| match until {
             Until::DumpsArePast(dumps) => {
@@ -52,6 +58,7 @@ impl Control {
             }
             Until::Paused => revalidator.is_paused() || !revalidator.is_pause_wanted(),
             Until::Purged => !revalidator.is_purging(),
+            Until::Kept(_) => true,
         })
     }
 

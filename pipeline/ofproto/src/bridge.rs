@@ -231,6 +231,8 @@ pub struct Bridge {
     pub(crate) rule_seq: u64,
     pub(crate) instructions: SharedInstructions,
     pub(crate) purging: Purging,
+    /// Changes of the configuration by controllers that is neither rules, groups nor meters.
+    pub(crate) n_edits: u64,
 }
 
 impl Bridge {
@@ -276,6 +278,7 @@ impl Bridge {
             rule_seq: 0,
             instructions: SharedInstructions::default(),
             purging: Purging::default(),
+            n_edits: 0,
             config,
         };
         bridge.install_default_rule(now);
@@ -450,6 +453,7 @@ impl Bridge {
 
     /// Sets how fragments are handled (OpenFlow's set-config).
     pub fn set_fragments(&mut self, fragments: Fragments) {
+        self.n_edits += 1;
         self.set_options(Options { fragments, ..self.state.options });
     }
 

@@ -182,6 +182,11 @@ impl Changes {
         self.meters.note(Buckets::of(id), self.seq);
     }
 
+    /// The last changes of a group and of a meter.
+    pub(crate) fn of_objects(&self) -> (u64, u64) {
+        (self.groups.last, self.meters.last)
+    }
+
     /// A rule will be there when the version is committed that the caller prepares.
     pub(crate) fn stage_added(&mut self, table_id: u8, priority: Priority, match_: CompactMatch) {
         self.staged.push(Staged::Added { table_id, priority, match_ });

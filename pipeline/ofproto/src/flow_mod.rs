@@ -190,7 +190,7 @@ impl Bridge {
 
 /// The flags that stay with a rule, which its statistics show (1.3.5 §7.3.5.2): those of its
 /// flow-mod, but for the order to send it as emergency entry that 1.0 had.
-fn kept_flags(flags: FlowModFlags) -> FlowModFlags {
+pub(crate) fn kept_flags(flags: FlowModFlags) -> FlowModFlags {
     flags
         & (FlowModFlags::SEND_FLOW_REM
             | FlowModFlags::CHECK_OVERLAP

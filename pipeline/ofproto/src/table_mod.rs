@@ -111,6 +111,7 @@ impl Bridge {
         if !known.contains(table_mod.config) {
             return Err(OfErrorKind::TableModBadConfig);
         }
+        self.n_edits += 1;
         match version {
             Version::V10 | Version::V13 => return Ok(()),
             Version::V14 | Version::V15 => {
@@ -230,6 +231,35 @@ impl Bridge {
         let victim = victim.ok_or(OfErrorKind::FlowModTableFull)?;
         self.take_out(change, &victim, FlowRemovedReason::Eviction);
         Ok(())
+    }
+
+    /// Forgets what controllers said of misses and thresholds.
+    pub(crate) fn forget_table_mods(&mut self) {
+        let mut state = self.state.write();
+        for id in 0..state.tables.n_tables() {
+            if let Some(table) = state.tables.get_mut(id) {
+                (table.miss, table.thresholds) = (TableMiss::Default, (0, 0));
+            }
+        }
+        drop(state);
+        self.changes.everything_changed();
+    }
+
+    /// The table-mods that make a table what controllers made of it, and their versions.
+    pub(crate) fn table_mods(&self, table_id: u8) -> Vec<(TableMod, Version)> {
+        let Some(table) = self.state.tables.get(table_id) else { return Vec::new() };
+        let mut mods = Vec::new();
+        let config = self.table_config(table_id);
+        if table.miss != TableMiss::Default {
+            mods.push((TableMod { table_id, config, ..TableMod::default() }, Version::V11));
+        }
+        let desc = table.desc(table_id);
+        let vacancy = desc.vacancy.map(|vacancy| Vacancy { current: 0, ..vacancy });
+        let is_set = |vacancy: Vacancy| vacancy != Vacancy::default();
+        if !desc.config.is_empty() || vacancy.is_some_and(is_set) {
+            mods.push((TableMod { eviction: None, vacancy, ..desc }, Version::V14));
+        }
+        mods
     }
 
     /// How a table is configured, in the bits of 1.1 and 1.2.

@@ -92,6 +92,7 @@ impl Bridge {
             }
         }
         self.state.write().tlvs = tlvs;
+        self.n_edits += 1;
         Ok(())
     }
 

@@ -29,11 +29,16 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
         "switch",
         // `flow` because the datapath interface that it implements speaks of flows; `ovsdb` because the
         // database's server, disk and connections meet in the control body.
-        &["agent", "ofproto", "ovsdb", "datapath", "netdev", "packet", "flow", "sync", "seed"],
+        &[
+            "agent", "keep", "ofproto", "ovsdb", "datapath", "netdev", "packet", "flow", "sync",
+            "seed",
+        ],
     ),
     // `datapath` for the datapath interface, which it hands through to the bridge.
     ("agent", &["ofproto", "openflow", "ovsdb", "datapath", "flow", "sync"]),
     ("ovsdb", &["sync"]),
+    // `ovsdb` for the disk that both share.
+    ("keep", &["ofproto", "openflow", "ovsdb", "sync"]),
     ("runtime", &[]),
     // Shared with the launcher, so it knows nobody.
     ("seed", &[]),

@@ -65,6 +65,16 @@ pub fn open<D: BlockDevice>(
         let comment = if is_new { "created" } else { "recovered" };
         store.begin(&log::snapshot(&database, comment, wall_ms))?;
     }
+    // A log of the older layout moves at once, or by way of its other half.
+    for _ in 0..2 {
+        if store.wants_move() {
+            match store.begin(&log::snapshot(&database, "moved", wall_ms)) {
+                // It stays where it is.
+                Err(StoreError::Full) => break,
+                begun => begun?,
+            }
+        }
+    }
     Ok(Kept { database, store, is_new })
 }
 

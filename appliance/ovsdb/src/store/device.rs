@@ -35,6 +35,16 @@ pub trait BlockDevice {
     fn write(&mut self, sector: u64, from: &[u8; SECTOR]) -> Result<(), DeviceError>;
     /// Returns when everything written before is there for good.
     fn flush(&mut self) -> Result<(), DeviceError>;
+
+    /// Reads sectors that follow each other.
+    fn read_run(&mut self, first: u64, into: &mut [[u8; SECTOR]]) -> Result<(), DeviceError> {
+        (first..).zip(into).try_for_each(|(sector, into)| self.read(sector, into))
+    }
+
+    /// Writes sectors that follow each other. A power cut may leave some of them.
+    fn write_run(&mut self, first: u64, from: &[[u8; SECTOR]]) -> Result<(), DeviceError> {
+        (first..).zip(from).try_for_each(|(sector, from)| self.write(sector, from))
+    }
 }
 
 impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
@@ -50,6 +60,12 @@ impl<D: BlockDevice + ?Sized> BlockDevice for &mut D {
     fn flush(&mut self) -> Result<(), DeviceError> {
         (**self).flush()
     }
+    fn read_run(&mut self, first: u64, into: &mut [[u8; SECTOR]]) -> Result<(), DeviceError> {
+        (**self).read_run(first, into)
+    }
+    fn write_run(&mut self, first: u64, from: &[[u8; SECTOR]]) -> Result<(), DeviceError> {
+        (**self).write_run(first, from)
+    }
 }
 
 impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
@@ -64,5 +80,11 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Box<D> {
     }
     fn flush(&mut self) -> Result<(), DeviceError> {
         (**self).flush()
+    }
+    fn read_run(&mut self, first: u64, into: &mut [[u8; SECTOR]]) -> Result<(), DeviceError> {
+        (**self).read_run(first, into)
+    }
+    fn write_run(&mut self, first: u64, from: &[[u8; SECTOR]]) -> Result<(), DeviceError> {
+        (**self).write_run(first, from)
     }
 }

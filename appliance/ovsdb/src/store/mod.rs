@@ -7,12 +7,17 @@
 //!
 //! # Layout
 //! ```text
-//! sector 0, 1        one head each: which half holds the log, and its generation
+//! sector 0, 1        one head each: which half holds the log, its generation, the length of a half
 //! from sector 2      two halves of equal length, each a run of sectors of one log
+//! behind them        the rest of the disk, for others ([`Store::rest`])
 //! ```
 //! The head with the higher generation and a right checksum counts. A new generation is written into
 //! the half that does not hold the log, flushed, and then the head that does not count is overwritten:
 //! whatever is cut off, one head and its half are whole.
+//!
+//! The halves take a disk to themselves if it is small, else half of it. The head has the last word, so
+//! a disk on which they have all of it opens, and moves to the shorter halves with the next
+//! generation whose text fits there and does not lie on the old one.
 //!
 //! # Sectors of the log
 //! Each begins with a header: generation, place, length of the text in it, checksum of the sector
@@ -25,12 +30,16 @@
 //! An append writes its text in sectors of 512 bytes and flushes once. A half should hold several times
 //! the database; when it is full or mostly waste, a snapshot is due ([`Store::is_crowded`]).
 
+mod crc;
 mod device;
 mod fake;
+mod rest;
 mod sector;
 
+pub use crc::Crc32;
 pub use device::{BlockDevice, DeviceError, SECTOR};
 pub use fake::{FakeDevice, PowerCut};
+pub use rest::Rest;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -40,6 +49,8 @@ use sector::{Head, LogSector, TEXT};
 const HEADS: u64 = 2;
 /// Fewest sectors of a half: less is no disk for a database.
 const MIN_HALF: u64 = 64;
+/// Disks with so many sectors are shared with others: 16 MiB.
+const SHARED: u64 = 16 << 20 >> SECTOR.ilog2();
 /// Most text of a log that is read, in bytes.
 const MAX_TEXT: usize = 64 * 1024 * 1024;
 
@@ -86,8 +97,8 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Store<D> {
     device: D,
-    /// Sectors of each half.
-    half: u64,
+    /// Sectors of each half as they should be.
+    wanted_half: u64,
     head: Head,
     /// Where the next append begins, counted from the start of the half.
     next: u64,
@@ -102,24 +113,28 @@ impl<D: BlockDevice> Store<D> {
     /// Looks at what the device holds. A store that found nothing takes no records before
     /// [`Store::begin`].
     pub fn open(mut device: D) -> Result<(Self, Found), StoreError> {
-        let half = device.n_sectors().saturating_sub(HEADS) / 2;
-        if half < MIN_HALF {
+        let n_sectors = device.n_sectors();
+        let most = n_sectors.saturating_sub(HEADS) / 2;
+        if most < MIN_HALF {
             return Err(StoreError::TooSmall);
         }
+        let wanted_half = if n_sectors >= SHARED { most / 2 } else { most };
         let mut newest: Option<Head> = None;
         for at in 0..HEADS {
             let mut sector = [0; SECTOR];
             device.read(at, &mut sector)?;
-            let head = Head::parse(&sector).filter(|head| head.half_sectors == half);
+            let head =
+                Head::parse(&sector).filter(|head| (MIN_HALF..=most).contains(&head.half_sectors));
             if head
                 .is_some_and(|head| newest.is_none_or(|other| head.generation > other.generation))
             {
                 newest = head;
             }
         }
-        let head = newest.unwrap_or(Head { generation: 0, half_sectors: half });
+        let head = newest.unwrap_or(Head { generation: 0, half_sectors: wanted_half });
         let chain = head.first_chain();
-        let mut store = Self { device, half, head, next: 0, chain, snapshot: 0, is_broken: false };
+        let mut store =
+            Self { device, wanted_half, head, next: 0, chain, snapshot: 0, is_broken: false };
         if newest.is_none() {
             return Ok((store, Found::Nothing));
         }
@@ -129,7 +144,7 @@ impl<D: BlockDevice> Store<D> {
 
     fn read_log(&mut self) -> Result<Vec<u8>, StoreError> {
         let mut text = Vec::new();
-        while self.next < self.half && text.len() < MAX_TEXT {
+        while self.next < self.head.half_sectors && text.len() < MAX_TEXT {
             let mut sector = [0; SECTOR];
             self.device.read(self.place(self.next), &mut sector)?;
             let expected = (self.head.generation, self.next, self.chain);
@@ -145,17 +160,20 @@ impl<D: BlockDevice> Store<D> {
     /// Begins a new generation that holds just these records, and reports when it is on the disk for
     /// good. Until then the old one counts.
     pub fn begin(&mut self, records: &[Vec<u8>]) -> Result<(), StoreError> {
-        let head = Head { generation: self.head.generation + 1, half_sectors: self.half };
         let text = records.concat();
-        if sectors_for(text.len()) > self.half {
-            return Err(StoreError::Full);
-        }
+        let head = self.next_head(sectors_for(text.len())).ok_or(StoreError::Full)?;
         let (old_head, old_next, old_chain) = (self.head, self.next, self.chain);
         (self.head, self.next, self.chain) = (head, 0, head.first_chain());
         let written = self.write_text(&text).and_then(|()| {
             self.device.flush()?;
             self.device.write(head.generation % HEADS, &head.emit())?;
-            Ok(self.device.flush()?)
+            self.device.flush()?;
+            if head.half_sectors != old_head.half_sectors {
+                // What the other head calls its half may be the rest of the disk by now.
+                self.device.write((head.generation + 1) % HEADS, &[0; SECTOR])?;
+                self.device.flush()?;
+            }
+            Ok(())
         });
         match written {
             Ok(()) => {
@@ -181,7 +199,7 @@ impl<D: BlockDevice> Store<D> {
         if text.is_empty() {
             return Ok(());
         }
-        if self.next + sectors_for(text.len()) > self.half {
+        if self.next + sectors_for(text.len()) > self.head.half_sectors {
             return Err(StoreError::Full);
         }
         let written = self.write_text(&text).and_then(|()| Ok(self.device.flush()?));
@@ -192,7 +210,24 @@ impl<D: BlockDevice> Store<D> {
     /// True when a snapshot is due: the log has grown to several times what it began with.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
-        self.next > self.snapshot.saturating_mul(4).max(MIN_HALF) || self.next > self.half / 8 * 7
+        let half = self.head.half_sectors;
+        self.next > self.snapshot.saturating_mul(4).max(MIN_HALF) || self.next > half / 8 * 7
+    }
+
+    /// True when a snapshot would move the log to the halves that it should have, now or with the
+    /// one after it.
+    #[must_use]
+    pub fn wants_move(&self) -> bool {
+        self.head.half_sectors != self.wanted_half && self.next <= self.wanted_half
+    }
+
+    /// The part of the disk that the log leaves to others; none as long as the log has all of it.
+    pub fn rest(&mut self) -> Option<Rest<'_, D>> {
+        let is_settled = self.next > 0 && self.head.half_sectors == self.wanted_half;
+        let first = HEADS + 2 * self.wanted_half;
+        let n_sectors = self.device.n_sectors().saturating_sub(first);
+        (is_settled && self.device.n_sectors() >= SHARED)
+            .then(|| Rest::new(&mut self.device, first, n_sectors))
     }
 
     /// The generation: how often the log has begun anew.
@@ -217,9 +252,29 @@ impl<D: BlockDevice> Store<D> {
         Ok(())
     }
 
+    /// The head of a new generation with so many sectors, if it can be.
+    fn next_head(&self, n_sectors: u64) -> Option<Head> {
+        let generation = self.head.generation + 1;
+        let halves = [self.wanted_half, self.head.half_sectors];
+        let mut heads = halves.map(|half_sectors| Head { generation, half_sectors }).into_iter();
+        let old = self.head.first_sector()..self.head.first_sector() + self.next;
+        heads.find(|new| {
+            let first = new.first_sector();
+            let is_apart = first >= old.end || first + n_sectors <= old.start;
+            n_sectors <= new.half_sectors && is_apart
+        })
+    }
+
     /// The sector of the device at a place of the half that holds the log.
     fn place(&self, at: u64) -> u64 {
-        HEADS + self.head.generation % 2 * self.half + at
+        self.head.first_sector() + at
+    }
+}
+
+impl Head {
+    /// Where on the device its half begins.
+    fn first_sector(self) -> u64 {
+        HEADS + self.generation % 2 * self.half_sectors
     }
 }
 

@@ -6,7 +6,7 @@
 //!       24 length of the text u16   26 text
 //! ```
 
-use super::SECTOR;
+use super::{Crc32, SECTOR};
 
 const MAGIC: [u8; 8] = *b"USWDBHD1";
 const HEADER: usize = 26;
@@ -96,27 +96,6 @@ fn number(sector: &[u8; SECTOR], at: usize) -> Option<u64> {
     sector.get(at..)?.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-/// CRC-32 as in IEEE 802.3, bytewise by a table made at compile time.
 fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let (mut k, mut byte) = (0, 0);
-        while k < 256 {
-            let mut value: u32 = byte;
-            let mut bit = 0;
-            while bit < 8 {
-                value = if value & 1 == 1 { value >> 1 ^ 0xedb8_8320 } else { value >> 1 };
-                bit += 1;
-            }
-            table[k] = value;
-            k += 1;
-            byte += 1;
-        }
-        table
-    };
-    let step = |sum: u32, &byte: &u8| {
-        let [low, ..] = sum.to_le_bytes();
-        sum >> 8 ^ TABLE[usize::from(low ^ byte)]
-    };
-    !bytes.iter().fold(!0, step)
+    Crc32::new().with(bytes).value()
 }

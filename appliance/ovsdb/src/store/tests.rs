@@ -139,3 +139,78 @@ fn any_bytes_open() {
         Store::open(&mut device).unwrap();
     }
 }
+
+/// A disk on which the log has all room to itself, as it was before others could have a part.
+fn undivided(n_generations: usize, n_records: usize) -> (FakeDevice, Vec<u8>) {
+    let (mut store, _) = Store::open(FakeDevice::new(usize::try_from(SHARED).unwrap())).unwrap();
+    let most = (SHARED - HEADS) / 2;
+    (store.wanted_half, store.head.half_sectors) = (most, most);
+    let records: Vec<Vec<u8>> = (0..n_records).map(record).collect();
+    (0..n_generations).for_each(|_| store.begin(&records).unwrap());
+    (store.into_device(), records.concat())
+}
+
+/// Opens a disk as the server does: the log moves if it can.
+fn settle(device: FakeDevice, text: &[u8]) -> Store<FakeDevice> {
+    let (mut store, found) = open(device);
+    assert!(found == text);
+    for _ in 0..2 {
+        if store.wants_move() {
+            store.begin(&[text.to_vec()]).unwrap();
+        }
+    }
+    store
+}
+
+#[test]
+fn an_undivided_disk_leaves_a_rest_once_its_log_has_moved() {
+    // Few records and many, in either half.
+    for (n_generations, n_records) in [(1, 3), (2, 3), (1, 2_500), (2, 2_500)] {
+        let (device, text) = undivided(n_generations, n_records);
+        let (mut store, _) = open(device);
+        assert!(store.rest().is_none());
+        let mut store = settle(store.into_device(), &text);
+        let rest = store.rest().expect("a rest").n_sectors();
+        assert!(rest >= SHARED / 2, "{rest}");
+        // Whatever is written there, the log is as it was.
+        let mut rest = store.rest().unwrap();
+        for sector in 0..rest.n_sectors() {
+            rest.write(sector, &[0xff; SECTOR]).unwrap();
+        }
+        assert_eq!(rest.write(rest.n_sectors(), &[0; SECTOR]), Err(DeviceError::OutOfRange));
+        assert_eq!(
+            rest.read_run(rest.n_sectors() - 1, &mut [[0; SECTOR]; 2]),
+            Err(DeviceError::OutOfRange)
+        );
+        rest.flush().unwrap();
+        let (mut store, found) = open(store.into_device());
+        assert!(found == text && !store.wants_move());
+        store.append(&[record(1)]).unwrap();
+        assert!(open(store.into_device()).1 == [text, record(1)].concat());
+    }
+    // What does not fit stays where it is.
+    let (device, text) = undivided(1, 6_000);
+    let mut store = settle(device, &text);
+    assert!(store.rest().is_none() && !store.wants_move());
+}
+
+#[test]
+fn power_cut_while_the_log_moves() {
+    for n_generations in [1, 2] {
+        let (device, text) = undivided(n_generations, 3);
+        for step in 0..40 {
+            let mut cut = device.clone();
+            cut.cut_at(device.n_steps() + step);
+            let (mut store, _) = open(cut);
+            for _ in 0..2 {
+                if store.wants_move() {
+                    let _lost = store.begin(&[text.clone()]);
+                }
+            }
+            let mut cut = store.into_device();
+            cut.power_on(PowerCut::Torn(step));
+            let mut store = settle(cut, &text);
+            assert!(store.rest().is_some(), "step {step}");
+        }
+    }
+}

@@ -46,6 +46,12 @@ pub(super) fn resume(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     Ok(String::new())
 }
 
+/// `uniswitch/keep`: answers when the OpenFlow state of this moment is on the disk.
+pub(super) fn keep(control: &mut Control, _: &[String], now: Nanos) -> Outcome {
+    control.keeping.hurry()?;
+    control.answer_later(Until::Kept(now))
+}
+
 /// `uniswitch/self-check`: how many checks there were, and the last wrong flows with their packets.
 pub(super) fn self_check(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
     let sum = |count: fn(&Bridge) -> u64| control.bridges.sum(count);

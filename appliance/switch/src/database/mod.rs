@@ -35,7 +35,7 @@ use birth::Unborn;
 use core::fmt::Debug;
 use core::net::SocketAddr;
 use managers::Managers;
-use ovsdb::store::{BlockDevice, Store};
+use ovsdb::store::{BlockDevice, Rest, Store};
 use ovsdb::{CellChange, ClientId, Database, Server};
 use reconcile::Reconciler;
 use status::Extent;
@@ -80,6 +80,8 @@ pub struct DatabaseParts {
     pub disk: Option<Box<dyn Disk>>,
     /// Milliseconds from 1970 to the zero of the switch's clock.
     pub epoch_ms: u64,
+    /// What that clock said when the machine was switched on.
+    pub power_on: Nanos,
     /// Lets the polling bodies that share the control core's processor have a turn.
     pub breathe: fn(),
 }
@@ -93,6 +95,7 @@ impl Default for DatabaseParts {
             birth: Birth::AtOnce,
             disk: None,
             epoch_ms: 0,
+            power_on: Nanos::ZERO,
             breathe: || {},
         }
     }
@@ -112,13 +115,14 @@ pub(crate) struct Databases {
     is_seasoned: bool,
     pub(crate) listen: u16,
     epoch_ms: u64,
+    pub(crate) power_on: Nanos,
 }
 
 impl Databases {
     /// Opens the database on the machine's disk, or an empty one in memory, or neither yet. `memory` is
     /// the size of the heap in bytes.
     pub(crate) fn new(parts: DatabaseParts, memory: usize, random: u64, now: Nanos) -> Self {
-        let (listen, epoch_ms) = (parts.listen, parts.epoch_ms);
+        let DatabaseParts { listen, epoch_ms, power_on, .. } = parts;
         let can_wait = parts.birth == Birth::Later && parts.disk.is_none() && parts.file.is_none();
         let mut databases = Self {
             server: None,
@@ -130,6 +134,7 @@ impl Databases {
             is_seasoned: false,
             listen,
             epoch_ms,
+            power_on,
         };
         if !can_wait {
             databases.finish(now);
@@ -150,6 +155,11 @@ impl Databases {
     /// Where the configuration is kept, in words.
     pub(crate) fn keeping(&self) -> &'static str {
         if self.store.is_some() { "on disk" } else { "in memory" }
+    }
+
+    /// The part of the disk that the database leaves to others.
+    pub(crate) fn rest(&mut self) -> Option<Rest<'_, Box<dyn Disk>>> {
+        self.store.as_mut()?.rest()
     }
 
     /// Whether who connects to this port is a client of the database.

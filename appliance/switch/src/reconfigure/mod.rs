@@ -142,6 +142,7 @@ impl Control {
         for bridge in &wanted.bridges {
             self.make_bridge(bridge, now);
         }
+        self.restore_openflow(now);
         for bridge in &wanted.bridges {
             self.attach_wanted(bridge, now);
         }

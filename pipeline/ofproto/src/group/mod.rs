@@ -203,6 +203,11 @@ impl Groups {
         self.by_id.values()
     }
 
+    /// Those from a number on, by number.
+    pub(crate) fn from(&self, id: u32) -> impl Iterator<Item = &Arc<Group>> {
+        self.by_id.range(id..).map(|(_, group)| group)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
