@@ -204,8 +204,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Item> {
                 flags: FlowModFlags::from_bits(record.flags)?,
                 idle_timeout: record.idle_timeout,
                 hard_timeout: record.hard_timeout,
-                ..flow_mod
+                ..*flow_mod
             };
+            let flow_mod = flow_mod.into();
             let (age, unmodified) = (Nanos(record.age_ns), Nanos(record.unmodified_ns));
             Item::Piece(Piece::Rule(RulePiece { flow_mod, age, unmodified }), version)
         }
@@ -247,7 +248,7 @@ fn request(piece: &Piece) -> Option<Message> {
         Piece::Meter(meter_mod) => Message::MeterMod(meter_mod),
         Piece::Group(group_mod) => Message::GroupMod(group_mod),
         Piece::Table(table_mod, _) => Message::TableMod(table_mod),
-        Piece::Rule(rule) => Message::FlowMod(rule.flow_mod.into()),
+        Piece::Rule(rule) => Message::FlowMod(rule.flow_mod),
     })
 }
 
@@ -268,7 +269,7 @@ fn bare(piece: &Piece) -> Piece {
 fn bare_rule(flow_mod: FlowMod) -> RulePiece {
     let FlowMod { match_, instructions, table_id, .. } = flow_mod;
     let flow_mod = FlowMod { match_, instructions, table_id, priority: 0, ..FlowMod::default() };
-    RulePiece { flow_mod, age: Nanos::ZERO, unmodified: Nanos::ZERO }
+    RulePiece { flow_mod: flow_mod.into(), age: Nanos::ZERO, unmodified: Nanos::ZERO }
 }
 
 /// The piece that a request makes; none if it is another request, or none at all.

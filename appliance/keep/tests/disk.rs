@@ -9,7 +9,11 @@ use sync::time::Nanos;
 fn rule(n: u16) -> Piece {
     let instructions = Instructions::apply(vec![Action::output(OfPort(u32::from(n) + 1))]);
     let flow_mod = FlowMod { priority: n, instructions, ..FlowMod::default() };
-    Piece::Rule(RulePiece { flow_mod, age: Nanos(n.into()), unmodified: Nanos::ZERO })
+    Piece::Rule(RulePiece {
+        flow_mod: flow_mod.into(),
+        age: Nanos(n.into()),
+        unmodified: Nanos::ZERO,
+    })
 }
 
 /// A picture of so many rules, whose name says which.

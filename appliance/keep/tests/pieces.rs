@@ -19,7 +19,7 @@ fn piece_of(message: Message) -> Option<Piece> {
         Message::FlowMod(flow_mod) if flow_mod.command == FlowModCommand::Add => {
             let rule = FlowMod { table_id: 5, buffer_id: None, ..*flow_mod };
             let (age, unmodified) = (Nanos(rule.cookie | 7), Nanos(u64::from(rule.priority)));
-            Piece::Rule(RulePiece { flow_mod: rule, age, unmodified })
+            Piece::Rule(RulePiece { flow_mod: rule.into(), age, unmodified })
         }
         Message::GroupMod(group_mod) if group_mod.command == GroupModCommand::Add => {
             Piece::Group(group_mod)

@@ -20,6 +20,7 @@
 use crate::bridge::{Bridge, Fragments};
 use crate::group::Group;
 use crate::rule::Rule;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -63,7 +64,7 @@ pub enum Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulePiece {
     /// The request that adds it.
-    pub flow_mod: FlowMod,
+    pub flow_mod: Box<FlowMod>,
     /// Since it was added.
     pub age: Nanos,
     /// Since its hard timeout counts.
@@ -243,7 +244,7 @@ fn rule_piece(rule: &Rule, taken: Nanos) -> Piece {
         ..FlowMod::default()
     };
     Piece::Rule(RulePiece {
-        flow_mod,
+        flow_mod: flow_mod.into(),
         age: taken.saturating_sub(rule.created),
         unmodified: taken.saturating_sub(rule.modified()),
     })

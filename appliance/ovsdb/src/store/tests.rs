@@ -204,7 +204,7 @@ fn power_cut_while_the_log_moves() {
             let (mut store, _) = open(cut);
             for _ in 0..2 {
                 if store.wants_move() {
-                    let _lost = store.begin(&[text.clone()]);
+                    let _lost = store.begin(core::slice::from_ref(&text));
                 }
             }
             let mut cut = store.into_device();

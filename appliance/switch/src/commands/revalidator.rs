@@ -48,7 +48,7 @@ pub(super) fn resume(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
 
 /// `uniswitch/keep`: answers when the OpenFlow state of this moment is on the disk.
 pub(super) fn keep(control: &mut Control, _: &[String], now: Nanos) -> Outcome {
-    control.keeping.hurry()?;
+    control.keep_soon()?;
     control.answer_later(Until::Kept(now))
 }
 

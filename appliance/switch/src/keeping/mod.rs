@@ -127,19 +127,12 @@ impl Keeping {
         }
     }
 
-    /// Has a picture taken as soon as possible.
-    ///
-    /// # Errors
-    /// Why none is taken.
-    pub(crate) fn hurry(&mut self) -> Result<(), String> {
+    fn hurry(&mut self, disk: Option<&mut Rest<'_, Box<dyn Disk>>>) -> Result<(), String> {
         if !self.is_on {
             return Err(alloc::format!("other_config:{KEY} is not true"));
         }
-        if let Some(why) = &self.trouble {
-            return Err(why.clone());
-        }
-        self.is_urgent = true;
-        Ok(())
+        self.is_urgent = self.region(disk).is_some();
+        self.trouble.clone().map_or(Ok(()), Err)
     }
 
     /// Whether everything is kept that there was at `at`, or cannot be.
@@ -335,9 +328,17 @@ impl Control {
         }
     }
 
+    /// Has a picture taken as soon as possible.
+    ///
+    /// # Errors
+    /// Why none is taken.
+    pub(crate) fn keep_soon(&mut self) -> Result<(), String> {
+        self.keeping.hurry(self.databases.rest().as_mut())
+    }
+
     /// Keeps what is not kept yet, all of it, before the switch ends.
     pub(crate) fn keep_all(&mut self, now: Nanos) {
-        if self.keeping.hurry().is_err() {
+        if self.keep_soon().is_err() {
             return;
         }
         // Nothing else changes meanwhile: twice, if a picture of former times is on its way.
