@@ -289,7 +289,9 @@ pub(crate) fn answer(
             connection.waiting = Waiting::Reply(reply);
             return Ok(());
         }
-        MultipartRequest::GroupFeatures => MultipartBody::GroupFeatures(bridge.group_features()),
+        MultipartRequest::GroupFeatures => {
+            MultipartBody::GroupFeatures(bridge.group_features(version))
+        }
         MultipartRequest::Meter(id) => {
             let entries = Entries::Meters(bridge.meter_stats(id, dpif, now)?);
             let reply = LongReply::new(version, xid, MultipartKind::Meter, entries, now);

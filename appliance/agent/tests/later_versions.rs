@@ -295,3 +295,25 @@ fn a_table_of_1_1_does_on_a_miss_what_it_was_told() {
     let bits = TableConfig::MISS_DROP | TableConfig::MISS_CONTINUE;
     assert_eq!(stage.refused(&mut peer, &table_mod(bits)), OfErrorKind::TableModBadConfig);
 }
+
+#[test]
+fn group_features_name_the_actions_of_the_version() {
+    // By the numbers of each version: all but enqueue; all; then what later versions took away.
+    let expected = [
+        (Version::V10, 0x0000_07ff),
+        (Version::V11, 0x01ff_ffff),
+        (Version::V12, 0x03ff_9801),
+        (Version::V13, 0x0fff_9801),
+        (Version::V14, 0x0fff_9801),
+        (Version::V15, 0x3fff_9801),
+    ];
+    for (version, actions) in expected {
+        let mut stage = Stage::new(AgentConfig::default());
+        let mut peer = stage.peer(1, version);
+        let request = Message::MultipartRequest(MultipartRequest::GroupFeatures);
+        let heard = stage.say(&mut peer, &request);
+        let [(_, Message::MultipartReply(reply))] = heard.as_slice() else { panic!("{heard:?}") };
+        let MultipartBody::GroupFeatures(features) = &reply.body else { panic!("{reply:?}") };
+        assert_eq!(features.actions, [actions; 4], "{version}");
+    }
+}

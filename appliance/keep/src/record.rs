@@ -35,9 +35,10 @@ pub(crate) const LENGTH_BYTES: usize = 4;
 /// Longest record: a message and a little.
 pub(crate) const MAX_RECORD_BYTES: usize = openflow::MAX_MESSAGE_BYTES + 256;
 /// In this order versions are tried for rules, and for groups, whose buckets have numbers in two.
-const FOR_RULES: [Version; 5] =
-    [Version::V13, Version::V15, Version::V10, Version::V11, Version::V12];
-const FOR_GROUPS: [Version; 4] = [Version::V15, Version::V10, Version::V13, Version::V11];
+const FOR_RULES: [Version; 6] =
+    [Version::V13, Version::V15, Version::V10, Version::V11, Version::V12, Version::V14];
+const FOR_GROUPS: [Version; 6] =
+    [Version::V15, Version::V10, Version::V13, Version::V11, Version::V12, Version::V14];
 
 /// A record as it is written. A change of this is a change of [`crate::FORMAT`].
 #[derive(Serialize, Deserialize)]

@@ -196,3 +196,40 @@ fn tool_and_text_agree() {
         }
     }
 }
+
+/// What the tool prints of the match and the actions of a rule is what we print.
+#[test]
+fn tool_prints_rules_as_we_do() {
+    if !has_tool() {
+        return;
+    }
+    let mut runner = TestRunner::deterministic();
+    // The tool has older words for what 1.0 and 1.1 bring, as `mod_dl_src` for a set-field.
+    for version in [Version::V12, Version::V13, Version::V14, Version::V15] {
+        let strategy = common::message(version).prop_filter_map("a known rule", move |message| {
+            let Message::FlowMod(flow_mod) = &message else { return None };
+            let is_add = flow_mod.command == FlowModCommand::Add;
+            (is_add && messages::is_known(&message, version)).then_some(message)
+        });
+        let (mut bytes, mut all) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            let message = strategy.new_tree(&mut runner).expect("a message").current();
+            bytes.extend(encode(&message, version));
+            all.push(message);
+        }
+        let printed = print_with_tool(&bytes);
+        let lines = printed.lines().filter(|line| line.contains("(xid=0x2)"));
+        let (mut n_rules, mut wrong) = (0, Vec::new());
+        for (line, message) in lines.zip(&all) {
+            let Message::FlowMod(flow_mod) = message else { panic!("{message:?}") };
+            let theirs = line.split_once("actions=").map_or("", |(_, actions)| actions);
+            let ours = flow_mod.instructions.to_string();
+            if theirs != ours {
+                wrong.push(format!("{version}\n< {ours}\n> {theirs}"));
+            }
+            n_rules += 1;
+        }
+        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+        assert_eq!(n_rules, all.len(), "{version}");
+    }
+}

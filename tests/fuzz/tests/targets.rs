@@ -33,6 +33,7 @@ fuzz! {
     seed_blob: 5_000;
     boot_text: 5_000;
     drive: 3_000;
+    kept_picture: 1_500;
     ring: 3_000;
     ovsdb_client: 1_000;
     ovsdb_transaction: 2_000;

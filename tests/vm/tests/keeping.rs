@@ -45,7 +45,7 @@ fn state(bench: &Bench) -> Vec<String> {
     };
     let tables = ask(&["dump-table-desc"]);
     let table: String = tables.lines().filter(|line| line.contains("eviction=on")).collect();
-    let flows = ask(&["--no-stats", "dump-flows"]);
+    let flows = ask(&["dump-flows", "--no-stats"]);
     vec![flows, ask(&["dump-groups"]), ask(&["dump-meters"]), table]
 }
 

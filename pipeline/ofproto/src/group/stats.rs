@@ -6,7 +6,9 @@ use crate::bridge::Bridge;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use openflow::{GROUP_ALL, GroupCapabilities, GroupDesc, GroupFeatures, GroupStats, TABLE_ALL};
+use openflow::{
+    GROUP_ALL, GroupCapabilities, GroupDesc, GroupFeatures, GroupStats, TABLE_ALL, Version,
+};
 use sync::time::Nanos;
 
 impl Bridge {
@@ -45,28 +47,14 @@ impl Bridge {
         self.groups_named(id).into_iter().map(|group| group.desc()).collect()
     }
 
-    /// What groups can do here.
+    /// What groups can do here, in the terms of a version.
     #[must_use]
-    pub fn group_features(&self) -> GroupFeatures {
-        /// Numbers of the standard actions that buckets take: output, copying TTLs not, MPLS TTL,
-        /// pushing and popping, queue, group, IP TTL, set-field.
-        const ACTIONS: u32 = 1
-            | 1 << 15
-            | 1 << 16
-            | 1 << 17
-            | 1 << 18
-            | 1 << 19
-            | 1 << 20
-            | 1 << 21
-            | 1 << 22
-            | 1 << 23
-            | 1 << 24
-            | 1 << 25;
+    pub fn group_features(&self, version: Version) -> GroupFeatures {
         GroupFeatures {
             types: 0xf,
             capabilities: GroupCapabilities::all(),
             max_groups: [u32::try_from(MAX_GROUPS).unwrap_or(u32::MAX); 4],
-            actions: [ACTIONS; 4],
+            actions: [bucket_actions(version); 4],
         }
     }
 
@@ -75,5 +63,24 @@ impl Bridge {
             GROUP_ALL => self.state.groups.iter().cloned().collect(),
             _ => self.state.groups.get(id).cloned().into_iter().collect(),
         }
+    }
+}
+
+/// The numbers that a version has for the actions that buckets take, one bit each.
+fn bucket_actions(version: Version) -> u32 {
+    let bits = |numbers: &[core::ops::RangeInclusive<u32>]| {
+        numbers.iter().flat_map(Clone::clone).fold(0, |bits, number| bits | 1 << number)
+    };
+    match version {
+        // All but enqueue, which no action set has (1.0.1 §5.2.4).
+        Version::V10 => bits(&[0..=10]),
+        // 1.1 §A.2.5.
+        Version::V11 => bits(&[0..=24]),
+        // Output, TTLs of MPLS and copied ones, tags and labels, queue, group, TTL, set-field (1.2 §A.2.5).
+        Version::V12 => bits(&[0..=0, 11..=12, 15..=25]),
+        // PBB too (1.3.5 §7.2.5).
+        Version::V13 | Version::V14 => bits(&[0..=0, 11..=12, 15..=27]),
+        // And copy-field and meter (1.5.1 §7.2.6).
+        Version::V15 => bits(&[0..=0, 11..=12, 15..=29]),
     }
 }

@@ -150,6 +150,7 @@ fn put_action(f: &mut Formatter<'_>, action: &Action, ports: &dyn PortNames) -> 
             let text = ValueText { field: *field, value: *value, mask: *mask, ports };
             write!(f, "set_field:{text}->{}", field.name())
         }
+        Action::Load { dst, value: 0 } => write!(f, "load:0->{dst}"),
         Action::Load { dst, value } => write!(f, "load:{value:#x}->{dst}"),
         Action::Move { src, dst } => write!(f, "move:{src}->{dst}"),
         Action::StackPush(part) => write!(f, "push:{part}"),
@@ -211,9 +212,7 @@ fn put_action(f: &mut Formatter<'_>, action: &Action, ports: &dyn PortNames) -> 
         Action::Multipath(multipath) => nicira::put_multipath(f, multipath),
         Action::Bundle(bundle) => nicira::put_bundle(f, bundle, ports),
         Action::Clone(actions) => {
-            f.write_str("clone(")?;
-            put_list(f, actions, ports)?;
-            f.write_str(")")
+            write!(f, "clone({})", ActionsText { actions, ports })
         }
         Action::Sample(sample) => nicira::put_sample(f, sample, ports),
         Action::DeleteField(field) => write!(f, "delete_field:{}", field.name()),

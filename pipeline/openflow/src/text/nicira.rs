@@ -263,7 +263,9 @@ fn put_spec(f: &mut Formatter<'_>, spec: &LearnSpec, ports: &dyn PortNames) -> f
         }
         (LearnSource::Field(src), LearnTarget::Match(dst)) => write!(f, "{dst}={src}"),
         (LearnSource::Immediate(value), LearnTarget::Load(dst)) => {
-            write!(f, "load:{value:#x}->{dst}")
+            // As C prints it: zero has no prefix.
+            let prefix = if value == 0 { "" } else { "0x" };
+            write!(f, "load:{prefix}{value:x}->{dst}")
         }
         (LearnSource::Field(src), LearnTarget::Load(dst)) => write!(f, "load:{src}->{dst}"),
         (LearnSource::Field(src), LearnTarget::Output) => write!(f, "output:{src}"),

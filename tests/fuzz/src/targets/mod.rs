@@ -4,6 +4,7 @@ mod actions;
 mod controller;
 mod drive;
 mod frame;
+mod kept;
 mod openflow;
 mod ovsdb;
 mod ring;
@@ -15,6 +16,7 @@ pub use actions::actions;
 pub use controller::controller;
 pub use drive::drive;
 pub use frame::frame;
+pub use kept::kept_picture;
 pub use openflow::{flow_line, openflow_message};
 pub use ovsdb::{ovsdb_client, ovsdb_log, ovsdb_transaction};
 pub use ring::ring;
@@ -103,6 +105,13 @@ pub const TARGETS: &[Target] = &[
         more: ovsdb::written,
     },
     Target { name: "drive", run: drive, repair: leave, words: drive::WORDS, more: nothing },
+    Target {
+        name: "kept_picture",
+        run: kept_picture,
+        repair: kept::repair,
+        words: &[],
+        more: kept::pictures,
+    },
     Target { name: "ring", run: ring, repair: leave, words: &[], more: nothing },
 ];
 
