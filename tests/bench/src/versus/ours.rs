@@ -37,7 +37,8 @@ const UNLIMITED: UpcallConfig = UpcallConfig {
 pub(crate) fn config(cache: Cache) -> DatapathConfig {
     let default = DatapathConfig::default();
     let (emc_insert_inv_prob, smc_enable) = match cache {
-        Cache::Default => return default,
+        // The signature cache is asked where it pays: each switch is compared at its best.
+        Cache::Default => (default.emc_insert_inv_prob, SmcEnable::Auto),
         Cache::Exact => (default.emc_insert_inv_prob.max(1), SmcEnable::Off),
         Cache::Off => (0, SmcEnable::Off),
         Cache::Signature => (0, SmcEnable::On),
