@@ -8,8 +8,12 @@
 //! ```
 //! A processor is *busy* until it has had nothing to do for [`RESTLESS`]: forwarding at any rate worth
 //! the name is polling and nothing else. When it is quiet it asks each of its receive queues for one
-//! interrupt, looks once more, and halts. A device's interrupt, a message of another processor, or its
-//! timer ends that; the ring has kept what came meanwhile.
+//! interrupt, looks once more, and halts. An interrupt, a message of another processor, or its timer
+//! ends that; the ring has kept what came meanwhile.
+//!
+//! The interrupts of all devices go to the boot processor (see `virtio::Message`). If its rest ends
+//! before its time it therefore wakes the others that rest: the frame may be theirs. They look, and
+//! those that find nothing halt again.
 //!
 //! What comes by the rings between processors wakes nobody. So only when *all* of them are quiet do
 //! they halt for long, and the first that has work again wakes the others. As long as one is busy, the
@@ -27,7 +31,6 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use netdev::Wake;
 use runtime::{cpu, time};
 use sync::time::Nanos;
 
@@ -56,8 +59,8 @@ pub(crate) trait Work {
     /// A round; whether there was anything to do.
     fn round(&mut self) -> bool;
 
-    /// Has every device that this processor polls wake it at its next frame; whether all will.
-    fn arm(&mut self, wake: Wake) -> bool;
+    /// Has every device that this processor polls interrupt at its next frame; whether all will.
+    fn arm(&mut self) -> bool;
 
     /// A rest that lasted so long is over.
     fn rested(&mut self, time: Nanos);
@@ -97,7 +100,7 @@ impl Rest {
             BUSY.fetch_sub(1, Ordering::SeqCst);
         }
         if !self.halt(work, longest) {
-            nap(work, NAP_NS.min(longest));
+            self.nap(work, NAP_NS.min(longest));
         }
     }
 
@@ -106,10 +109,14 @@ impl Rest {
         if !self.is_busy {
             self.is_busy = true;
             BUSY.fetch_add(1, Ordering::SeqCst);
-            for (number, is_resting) in RESTING.iter().enumerate().take(cpu::count()) {
-                if number != self.number && is_resting.load(Ordering::SeqCst) {
-                    cpu::wake(number);
-                }
+            self.wake_others();
+        }
+    }
+
+    fn wake_others(&self) {
+        for (number, is_resting) in RESTING.iter().enumerate().take(cpu::count()) {
+            if number != self.number && is_resting.load(Ordering::SeqCst) {
+                cpu::wake(number);
             }
         }
     }
@@ -117,9 +124,8 @@ impl Rest {
     /// Halts until something comes; whether it did or something had come before.
     fn halt(&mut self, work: &mut impl Work, longest_ns: u64) -> bool {
         let Some(resting) = RESTING.get(self.number) else { return false };
-        let Some((address, data)) = cpu::wake_message() else { return false };
         resting.store(true, Ordering::SeqCst);
-        let is_possible = work.arm(Wake { address, data }) && BUSY.load(Ordering::SeqCst) == 0;
+        let is_possible = work.arm() && BUSY.load(Ordering::SeqCst) == 0;
         if is_possible {
             if work.round() {
                 resting.store(false, Ordering::SeqCst);
@@ -128,19 +134,23 @@ impl Rest {
             }
             // Another one may have become busy while this one looked at its rings.
             if BUSY.load(Ordering::SeqCst) == 0 {
-                nap(work, longest_ns);
+                self.nap(work, longest_ns);
             }
         }
         resting.store(false, Ordering::SeqCst);
         is_possible
     }
-}
 
-/// Halts until an interrupt comes, so many nanoseconds at the most.
-fn nap(work: &mut impl Work, ns: u64) {
-    let began = now();
-    cpu::wait(ns);
-    work.rested(now().saturating_sub(began));
+    /// Halts until an interrupt comes, so many nanoseconds at the most.
+    fn nap(&self, work: &mut impl Work, ns: u64) {
+        let began = now();
+        cpu::wait(ns);
+        let rested = now().saturating_sub(began);
+        work.rested(rested);
+        if rested.0 < ns && self.number == 0 {
+            self.wake_others();
+        }
+    }
 }
 
 fn now() -> Nanos {

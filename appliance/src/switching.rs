@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use netdev::{Netdev, Wake};
+use netdev::Netdev;
 use runtime::{console, cpu, entropy, power, time};
 use spin::mutex::Mutex;
 use switch::{ByteChannel, Control, DatabaseParts, Machine, Pmd, SeedRefused, Switch, SwitchParts};
@@ -143,9 +143,9 @@ impl Work for BootProcessor {
         worked
     }
 
-    fn arm(&mut self, wake: Wake) -> bool {
-        OWN.try_lock().is_some_and(|mut own| own.iter_mut().all(|pmd| pmd.arm(wake)))
-            && self.control.arm(wake)
+    fn arm(&mut self) -> bool {
+        OWN.try_lock().is_some_and(|mut own| own.iter_mut().all(|pmd| pmd.arm()))
+            && self.control.arm()
     }
 
     fn rested(&mut self, time: Nanos) {
@@ -192,8 +192,8 @@ impl Work for PollingProcessor {
         self.pmd.poll(now())
     }
 
-    fn arm(&mut self, wake: Wake) -> bool {
-        self.pmd.arm(wake)
+    fn arm(&mut self) -> bool {
+        self.pmd.arm()
     }
 
     fn rested(&mut self, time: Nanos) {

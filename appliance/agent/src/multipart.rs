@@ -62,6 +62,8 @@ pub(crate) enum Entries {
     Meters(Vec<MeterStats>),
     /// Configurations of meters.
     MeterConfigs(Vec<MeterConfig>),
+    /// The features of every table, some 650 KiB when they are written.
+    Tables(Version),
 }
 
 /// What is told of a rule.
@@ -101,8 +103,9 @@ impl Entries {
         })
     }
 
-    fn len(&self) -> usize {
+    fn len(&self, bridge: &Bridge) -> usize {
         match self {
+            Entries::Tables(_) => bridge.state().tables.n_tables().into(),
             Entries::Flows(rules) | Entries::Counters(rules) => rules.len(),
             // It ends when it ends.
             Entries::Walk(..) => usize::MAX,
@@ -114,8 +117,15 @@ impl Entries {
         }
     }
 
-    fn write(&self, k: usize, as_of: Nanos, writer: &mut MultipartWriter) {
+    fn write(&self, k: usize, as_of: Nanos, bridge: &Bridge, writer: &mut MultipartWriter) {
         match self {
+            Entries::Tables(version) => {
+                let tables = &bridge.state().tables;
+                tables.iter().nth(k).into_iter().for_each(|(id, table)| {
+                    let features = table_features::describe_one(id, table, tables, *version);
+                    writer.push(MultipartItem::TableFeatures(&features));
+                });
+            }
             Entries::Flows(rules) => {
                 rules.get(k).into_iter().for_each(|rule| Told::All.write(rule, as_of, writer));
             }
@@ -176,10 +186,12 @@ impl LongReply {
                     told.write(rule, self.as_of, writer);
                 })
             } else {
-                let end = self.entries.len().min(self.n_written + RECORDS_PER_LOOK);
-                (self.n_written..end).for_each(|k| self.entries.write(k, self.as_of, writer));
+                let n = self.entries.len(bridge);
+                let end = n.min(self.n_written + RECORDS_PER_LOOK);
+                (self.n_written..end)
+                    .for_each(|k| self.entries.write(k, self.as_of, bridge, writer));
                 self.n_written = end;
-                end == self.entries.len()
+                end == n
             };
             if is_done {
                 out.extend(self.writer.take().map(MultipartWriter::finish).unwrap_or_default());
@@ -309,12 +321,9 @@ pub(crate) fn answer(
             if !table_features::change(xid, &tables, more, connection, bridge, version)? {
                 return Ok(());
             }
-            // More than fits one message.
-            let features = table_features::describe(&bridge.state().tables, version);
-            let kind = MultipartBody::TableFeatures(Vec::new()).kind();
-            let mut writer = MultipartWriter::new(version, xid, kind);
-            features.iter().for_each(|table| writer.push(MultipartItem::TableFeatures(table)));
-            connection.out.tail().extend(writer.finish());
+            let (kind, entries) = (MultipartKind::TableFeatures, Entries::Tables(version));
+            let reply = LongReply::new(version, xid, kind, entries, now);
+            connection.waiting = Waiting::Reply(reply);
             return Ok(());
         }
     };

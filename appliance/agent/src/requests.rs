@@ -50,7 +50,12 @@ pub(crate) fn handle(
     };
     connection.ends_turn = looks_at_all(&message);
     if let Message::Bundle(message) = message {
-        let step = bundle(header.xid, message, bytes, connection, shared, now);
+        // Without room for its rules a bundle is full.
+        let max_bytes = match bridge.has_room_for_rules() {
+            true => shared.config.max_bundled_bytes,
+            false => 0,
+        };
+        let step = bundle(header.xid, message, bytes, max_bytes, connection, shared, now);
         match step {
             Ok(Some((bundle, reply))) => {
                 let id = bridge.commit_bundle(bundle, dpif, now);
@@ -341,6 +346,7 @@ fn bundle(
     xid: u32,
     message: BundleMessage,
     bytes: &[u8],
+    max_bytes: usize,
     connection: &mut Connection,
     shared: &mut Shared,
     now: Nanos,
@@ -351,7 +357,6 @@ fn bundle(
     if connection.role == ControllerRole::Secondary {
         return Err(OfErrorKind::RequestIsSecondary);
     }
-    let max_bytes = shared.config.max_bundled_bytes;
     let n_bytes = &mut shared.n_bundled_bytes;
     match connection.bundles.handle(message, bytes, dialect, n_bytes, max_bytes, now)? {
         Step::Nothing => {}

@@ -8,7 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use flow::{Field, Maskable, WireId};
-use ofproto::{Bridge, Tables};
+use ofproto::{Bridge, Table, Tables};
 use openflow::{
     ControllerRole, OfErrorKind, RuleKind, TableAbilities, TableConfig, TableFeatures,
     TableProperty, Version,
@@ -117,7 +117,17 @@ fn is_within(wanted: &TableFeatures, most: &TableFeatures) -> bool {
 }
 
 /// The features of all `tables`, for a peer of `version`.
-pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> {
+fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> {
+    tables.iter().map(|(id, table)| describe_one(id, table, tables, version)).collect()
+}
+
+/// The features of one of `tables`.
+pub(crate) fn describe_one(
+    id: u8,
+    table: &Table,
+    tables: &Tables,
+    version: Version,
+) -> TableFeatures {
     let matchable = fields(version, |_| true, true);
     let wildcards = fields(version, |_| true, false);
     let settable = fields(version, |field| field.spec().writable, false);
@@ -126,38 +136,35 @@ pub(crate) fn describe(tables: &Tables, version: Version) -> Vec<TableFeatures> 
     let is_action = version >= Version::V15;
     let meter_instruction = (!is_action).then_some(METER);
     let actions: Vec<u16> = ACTIONS.into_iter().chain(is_action.then_some(METER_ACTION)).collect();
-    let describe_one = |(id, table): (u8, &ofproto::Table)| {
-        let next: Vec<u8> = (id.saturating_add(1)..=last).collect();
-        let instructions: Vec<u16> = INSTRUCTIONS
-            .into_iter()
-            .filter(|&instruction| instruction != GOTO_TABLE || !next.is_empty())
-            .chain(meter_instruction)
-            .collect();
-        let mut properties = Vec::new();
-        for kind in [RuleKind::Regular, RuleKind::Miss] {
-            properties.push(TableProperty::Instructions(kind, instructions.clone()));
-            properties.push(TableProperty::NextTables(kind, next.clone()));
-            properties.push(TableProperty::WriteActions(kind, actions.clone()));
-            properties.push(TableProperty::ApplyActions(kind, actions.clone()));
-            properties.push(TableProperty::WriteSetField(kind, settable.clone()));
-            properties.push(TableProperty::ApplySetField(kind, settable.clone()));
-        }
-        properties.push(TableProperty::Match(matchable.clone()));
-        properties.push(TableProperty::Wildcards(wildcards.clone()));
-        TableFeatures {
-            table_id: id,
-            // As Open vSwitch: tables have no names until somebody names them.
-            name: String::from(table.name()),
-            command: 0,
-            features: if version >= Version::V15 { INGRESS_TABLE } else { 0 },
-            metadata_match: u64::MAX,
-            metadata_write: u64::MAX,
-            config: if version >= Version::V14 { abilities } else { 0 },
-            max_entries: u32::try_from(table.max_rules()).unwrap_or(u32::MAX),
-            properties,
-        }
-    };
-    tables.iter().map(describe_one).collect()
+    let next: Vec<u8> = (id.saturating_add(1)..=last).collect();
+    let instructions: Vec<u16> = INSTRUCTIONS
+        .into_iter()
+        .filter(|&instruction| instruction != GOTO_TABLE || !next.is_empty())
+        .chain(meter_instruction)
+        .collect();
+    let mut properties = Vec::new();
+    for kind in [RuleKind::Regular, RuleKind::Miss] {
+        properties.push(TableProperty::Instructions(kind, instructions.clone()));
+        properties.push(TableProperty::NextTables(kind, next.clone()));
+        properties.push(TableProperty::WriteActions(kind, actions.clone()));
+        properties.push(TableProperty::ApplyActions(kind, actions.clone()));
+        properties.push(TableProperty::WriteSetField(kind, settable.clone()));
+        properties.push(TableProperty::ApplySetField(kind, settable.clone()));
+    }
+    properties.push(TableProperty::Match(matchable));
+    properties.push(TableProperty::Wildcards(wildcards));
+    TableFeatures {
+        table_id: id,
+        // As Open vSwitch: tables have no names until somebody names them.
+        name: String::from(table.name()),
+        command: 0,
+        features: if version >= Version::V15 { INGRESS_TABLE } else { 0 },
+        metadata_match: u64::MAX,
+        metadata_write: u64::MAX,
+        config: if version >= Version::V14 { abilities } else { 0 },
+        max_entries: u32::try_from(table.max_rules()).unwrap_or(u32::MAX),
+        properties,
+    }
 }
 
 /// What every table can do, as table statistics of 1.1 and 1.2 say, which is said in no other way

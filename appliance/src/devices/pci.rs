@@ -7,9 +7,9 @@ use core::fmt;
 
 use runtime::acpi::{AcpiFacts, PciConfigSpace};
 use runtime::boot::memory_map::{MemoryMap, PhysicalRange};
-use runtime::memory;
 use runtime::pci::{self, Location};
-use virtio::{Doorbells, PciDoorbells};
+use runtime::{cpu, memory};
+use virtio::{Doorbells, Message, PciDoorbells};
 use virtio_drivers::transport::pci::bus::{Command, DeviceFunction, PciRoot};
 use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};
 use virtio_drivers::transport::{DeviceType, Transport};
@@ -175,15 +175,30 @@ fn open(
     let mut root = PciRoot::new(Configuration { bars });
     let (_, command) = root.get_status_command(function);
     root.set_command(function, command | Command::MEMORY_SPACE | Command::BUS_MASTER);
-    let transport = PciTransport::new::<DeviceMemory, _>(&mut root, function)?;
+    let mut transport = PciTransport::new::<DeviceMemory, _>(&mut root, function)?;
     if transport.device_type() != DeviceType::Network {
         // Others notify seldom; each register read of theirs would cost boot time.
         return Ok((transport, None));
     }
+    let message = wake_message(&mut transport);
     // SAFETY: the windows have addresses and are mapped.
-    let found =
-        unsafe { PciDoorbells::new::<DeviceMemory, _>(&mut Configuration { bars }, function) };
+    let found = unsafe {
+        PciDoorbells::new::<DeviceMemory, _>(&mut Configuration { bars }, function, message)
+    };
     Ok((transport, found.map(|doorbells| Box::new(doorbells) as Box<dyn Doorbells>)))
+}
+
+/// What the interrupts of a NIC say: they go to the boot processor, which this runs on.
+///
+/// QEMU 7.2 without KVM crashes at the interrupts of a device that another process carries out
+/// (vhost-user), so there only those have interrupts that QEMU carries out itself: they offer to reset a
+/// single ring (virtio 1.2 §6.2), and processes behind vhost-user do not.
+fn wake_message(transport: &mut PciTransport) -> Option<Message> {
+    const RING_RESET: u64 = 1 << 40;
+    if cpu::is_emulated() && transport.read_device_features() & RING_RESET == 0 {
+        return None;
+    }
+    cpu::wake_message().map(|(address, data)| Message { address, data })
 }
 
 /// Addresses below 4 GiB that no one uses, for windows that no firmware placed.

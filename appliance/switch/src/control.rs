@@ -16,6 +16,7 @@ use crate::coverage::{self, Coverage};
 use crate::database::{self, Databases};
 use crate::dpif::RingDpif;
 use crate::keeping::Keeping;
+use crate::memory::MemoryWatch;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::outlet::FirstForward;
 use crate::ports::Ports;
@@ -32,7 +33,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use datapath::{Dpif, DropReason, PortNo, Upcall, UpcallReason};
 use flow::EtherAddr;
-use netdev::{Netdev, Wake};
+use netdev::Netdev;
 use ofproto::{Bridge, BridgeConfig};
 use packet::Pool;
 use sync::spsc::Consumer;
@@ -81,6 +82,7 @@ pub struct Control {
     pub(crate) network: Option<Network>,
     pub(crate) first_forward: Arc<FirstForward>,
     pub(crate) memory: fn() -> (usize, usize),
+    pub(crate) memory_watch: MemoryWatch,
     pub(crate) pool: Arc<Pool>,
     pub(crate) databases: Databases,
     pub(crate) keeping: Keeping,
@@ -151,6 +153,7 @@ impl Control {
             network,
             first_forward: parts.first_forward,
             memory: parts.memory,
+            memory_watch: MemoryWatch::default(),
             pool: parts.pool,
             databases: parts.databases,
             keeping: Keeping::default(),
@@ -173,6 +176,7 @@ impl Control {
     pub fn poll(&mut self, now: Nanos) -> bool {
         self.ready.get_or_insert(now);
         self.dpif.begin_round(now);
+        self.share_memory(now);
         let mut worked = false;
         for member in self.bridges.iter_mut() {
             worked |= member.bridge.take_conclusions(now) > 0;
@@ -222,9 +226,9 @@ impl Control {
         members.find(|m| m.bridge.name() == name).map(|member| change(&mut member.bridge, dpif))
     }
 
-    /// Asks the management NIC to wake this core at its next frame; `false` when it cannot or has frames.
-    pub fn arm(&mut self, wake: Wake) -> bool {
-        self.network.as_mut().is_none_or(|network| network.stack.arm(wake))
+    /// Asks the management NIC for an interrupt at its next frame; `false` when it cannot or has frames.
+    pub fn arm(&mut self) -> bool {
+        self.network.as_mut().is_none_or(|network| network.stack.arm())
     }
 
     /// How long cores without work may rest at once: `pmd-sleep-max`.

@@ -158,6 +158,7 @@ pub(crate) fn totals(control: &Control) -> Vec<(String, u64)> {
         let n = of_ports.chain(strays).fold(0, u64::wrapping_add);
         add(&format!("drop_{}", reason.name().replace('-', "_")), n);
     }
+    add("memory_short", control.memory_watch.n_shortages);
     let mut of = |name: &str, count: fn(&Bridge) -> u64| add(name, control.bridges.sum(count));
     of("handler_upcall", |b| b.stats().upcalls);
     of("handler_upcall_inline", |b| b.stats().inline);

@@ -15,6 +15,7 @@ mod coverage;
 mod database;
 mod dpif;
 mod keeping;
+mod memory;
 pub mod mgmt;
 mod outlet;
 mod pmd;

@@ -25,7 +25,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Command, DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
-use netdev::{RxQueue, RxStats, Wake};
+use netdev::{RxQueue, RxStats};
 use ofproto::{Declined, InlineTranslator};
 use packet::Batch;
 use sync::spsc::Consumer;
@@ -126,11 +126,11 @@ impl Pmd {
         worked
     }
 
-    /// Asks every receive queue to wake this core at its next frame; `false` when one of them cannot, or
+    /// Asks every receive queue for an interrupt at its next frame; `false` when one of them cannot, or
     /// has frames. What comes by rings is for the caller to see: it polls once more before it rests.
-    pub fn arm(&mut self, wake: Wake) -> bool {
+    pub fn arm(&mut self) -> bool {
         let mut alive = self.ingress.iter_mut().filter(|ingress| !ingress.dead);
-        alive.all(|ingress| ingress.queue.arm(wake))
+        alive.all(|ingress| ingress.queue.arm())
     }
 
     /// Counts a rest of the core.

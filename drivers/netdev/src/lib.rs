@@ -30,24 +30,14 @@ pub trait RxQueue: Send + Debug {
     /// When the device broke its protocol; the queue is dead then.
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault>;
 
-    /// Asks the device to do `wake` when the next frame arrives, once. `false` when a frame is there
-    /// already or the device cannot: whoever rests then does so at its own risk.
-    fn arm(&mut self, wake: Wake) -> bool {
-        let _ = wake;
+    /// Asks the device for an interrupt when the next frame arrives. `false` when a frame is there
+    /// already or the device has no interrupts: whoever rests then does so at its own risk.
+    fn arm(&mut self) -> bool {
         false
     }
 
     /// Counters since `open`.
     fn stats(&self) -> RxStats;
-}
-
-/// How a device wakes a core: a write of `data` to `address` (a message-signalled interrupt).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wake {
-    /// Where the device writes.
-    pub address: u64,
-    /// What it writes.
-    pub data: u32,
 }
 
 /// The transmitting half of a queue pair.

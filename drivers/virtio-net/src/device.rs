@@ -150,7 +150,7 @@ where
             // §5.1.2: receive queues are even, transmit queues odd.
             let mut queue = self.packet_queue(2 * pair, &mut transport)?;
             let doorbells = self.doorbells.as_mut();
-            queue.set_interrupt(doorbells.and_then(|bells| bells.interrupt(2 * pair, pair)));
+            queue.set_interrupt(doorbells.is_some_and(|bells| bells.interrupt(2 * pair, pair)));
             let mut receiver = Rx::new(queue, rx_config);
             let (posted, _) = receiver.fill(&mut cache);
             rx.push(receiver);

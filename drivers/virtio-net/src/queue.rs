@@ -5,12 +5,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use netdev::{FaultKind, QueueFault, Wake};
+use netdev::{FaultKind, QueueFault};
 use packet::Packet;
 use spin::Mutex;
-use virtio::{
-    Buffer, DmaRegion, Doorbell, Interrupt, Message, RingFault, SplitQueue, Transport, Used,
-};
+use virtio::{Buffer, DmaRegion, Doorbell, RingFault, SplitQueue, Transport, Used};
 
 /// What the netdev and its queues share. Only opening and resetting touch it, except for `notify`
 /// of a transport without doorbells.
@@ -35,7 +33,7 @@ pub(crate) struct PacketQueue<T: Transport> {
     packets: Box<[Option<Packet>]>,
     number: u16,
     doorbell: Option<Doorbell>,
-    interrupt: Option<Interrupt>,
+    has_interrupt: bool,
     shared: Arc<Shared<T>>,
     fault: Option<QueueFault>,
 }
@@ -50,21 +48,17 @@ impl<T: Transport> PacketQueue<T> {
         shared.live.fetch_add(1, Ordering::AcqRel);
         let packets = (0..ring.size()).map(|_| None).collect();
         let ring = Some(ring);
-        Self { ring, packets, number, doorbell, interrupt: None, shared, fault: None }
+        Self { ring, packets, number, doorbell, has_interrupt: false, shared, fault: None }
     }
 
-    /// Lets the queue wake a core that rests.
-    pub(crate) fn set_interrupt(&mut self, interrupt: Option<Interrupt>) {
-        self.interrupt = interrupt;
+    /// Says whether the device can interrupt for this queue.
+    pub(crate) fn set_interrupt(&mut self, has_interrupt: bool) {
+        self.has_interrupt = has_interrupt;
     }
 
     /// As [`netdev::RxQueue::arm`].
-    pub(crate) fn arm(&mut self, Wake { address, data }: Wake) -> bool {
-        let (Some(interrupt), Some(ring)) = (&mut self.interrupt, &mut self.ring) else {
-            return false;
-        };
-        interrupt.aim(Message { address, data });
-        ring.arm()
+    pub(crate) fn arm(&mut self) -> bool {
+        self.has_interrupt && self.ring.as_mut().is_some_and(SplitQueue::arm)
     }
 
     pub(crate) fn size(&self) -> u16 {

@@ -14,7 +14,7 @@
 
 use crate::queue::PacketQueue;
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
-use netdev::{FaultKind, QueueFault, RxQueue, RxStats, Wake};
+use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
 use packet::{BATCH, Batch, Packet, PoolCache};
 use virtio::Transport;
 
@@ -227,8 +227,8 @@ impl<T: Transport + Send + core::fmt::Debug> RxQueue for Rx<T> {
         Ok(into.len() - before)
     }
 
-    fn arm(&mut self, wake: Wake) -> bool {
-        self.queue.arm(wake)
+    fn arm(&mut self) -> bool {
+        self.queue.arm()
     }
 
     fn stats(&self) -> RxStats {

@@ -6,7 +6,7 @@
 //!
 //! The other direction, in which a device wakes a core that rests, is [`crate::interrupt`].
 
-use crate::interrupt::{Interrupt, Table};
+use crate::interrupt::{Message, Table};
 use core::ptr::NonNull;
 use virtio_drivers::Hal;
 use virtio_drivers::transport::mmio::VirtIOHeader;
@@ -53,11 +53,11 @@ pub trait Doorbells: Send + core::fmt::Debug {
     /// while no one else uses the transport.
     fn doorbell(&mut self, queue: u16) -> Option<Doorbell>;
 
-    /// The interrupt number `entry` of the device, made the one of `queue`, if it can be had. Called
-    /// while no one else uses the transport, between setting the queue up and starting the device.
-    fn interrupt(&mut self, queue: u16, entry: u16) -> Option<Interrupt> {
+    /// Gives `queue` the device's interrupt number `entry`; whether it can be had. Called while no one
+    /// else uses the transport, between setting the queue up and starting the device.
+    fn interrupt(&mut self, queue: u16, entry: u16) -> bool {
         let _ = (queue, entry);
-        None
+        false
     }
 }
 
@@ -129,8 +129,8 @@ const QUEUE_NOTIFY_OFF: usize = 0x1e;
 const COMMON_LEN: usize = 0x38;
 
 impl PciDoorbells {
-    /// The doorbells of a device, or `None` when its capabilities do not describe them rightly. Its
-    /// message-signalled interrupts are switched on, all of them masked.
+    /// The doorbells of a device, or `None` when its capabilities do not describe them rightly. With
+    /// a message for them, its interrupts are switched on.
     ///
     /// # Safety
     ///
@@ -138,6 +138,7 @@ impl PciDoorbells {
     pub unsafe fn new<H: Hal, C: ConfigurationAccess>(
         access: &mut C,
         function: DeviceFunction,
+        message: Option<Message>,
     ) -> Option<Self> {
         let (mut common, mut area, mut multiplier, mut msix) = (None, None, 0, None);
         let [mut at, ..] = access.read_word(function, CAPABILITIES).to_le_bytes();
@@ -178,8 +179,10 @@ impl PciDoorbells {
         let common = unsafe { H::mmio_phys_to_virt(common, common_len) };
         // SAFETY: as above.
         let area = unsafe { H::mmio_phys_to_virt(area, area_len) };
-        // SAFETY: the BARs are assigned and `H` maps them, says the caller.
-        let interrupts = msix.and_then(|at| unsafe { Table::enable::<H, C>(access, function, at) });
+        let interrupts = msix.zip(message).and_then(|(at, message)| {
+            // SAFETY: the BARs are assigned and `H` maps them, says the caller.
+            unsafe { Table::enable::<H, C>(access, function, at, message) }
+        });
         let multiplier = usize::try_from(multiplier).ok()?;
         Some(Self { common, area, area_len, multiplier, interrupts })
     }
@@ -236,8 +239,10 @@ impl Doorbells for PciDoorbells {
         Some(Doorbell { register: Register::Half(register.cast()), queue })
     }
 
-    fn interrupt(&mut self, queue: u16, entry: u16) -> Option<Interrupt> {
-        let interrupt = self.interrupts.as_ref()?.interrupt(entry)?;
+    fn interrupt(&mut self, queue: u16, entry: u16) -> bool {
+        if !self.interrupts.as_mut().is_some_and(|table| table.use_entry(entry)) {
+            return false;
+        }
         self.select(queue);
         let register = self.register(QUEUE_MSIX_VECTOR);
         // SAFETY: a mapped register; the area starts at a multiple of 4.
@@ -245,6 +250,6 @@ impl Doorbells for PciDoorbells {
         // A device without room for the vector says so by another value (virtio 1.2 §4.1.5.1.2.1).
         // SAFETY: as above.
         let kept = u16::from_le(unsafe { register.read_volatile() });
-        (kept == entry).then_some(interrupt)
+        kept == entry
     }
 }

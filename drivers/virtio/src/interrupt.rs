@@ -5,9 +5,10 @@
 //! a word of data to an address, which the machine turns into an interrupt of a processor. What is
 //! written where is for the machine to know; here it is a [`Message`].
 //!
-//! # Cost
-//! An entry of the table is rewritten only when the core changes that its queue wakes: each register
-//! write leaves the virtual machine. Otherwise arming is two stores to the ring.
+//! # One message, before the start
+//! All queues have the same message, and the table of messages is written before a device is started and
+//! not again: each register write leaves the virtual machine. Which core is to wake is settled between
+//! the cores.
 
 use crate::doorbell::bar_address;
 use core::ptr::NonNull;
@@ -23,59 +24,23 @@ pub struct Message {
     pub data: u32,
 }
 
-/// The interrupt of one queue: nobody's at first.
-#[derive(Debug)]
-pub struct Interrupt {
-    /// Its entry of the table: address (low, high), data, control.
-    entry: NonNull<u32>,
-    aim: Option<Message>,
-}
-
-// SAFETY: device registers may be written from any core, and an entry has one `Interrupt` at a time
-// that is used: that of the queue's newest life.
-unsafe impl Send for Interrupt {}
-// SAFETY: as for `Send`; writing needs `&mut`.
-unsafe impl Sync for Interrupt {}
-
-/// Words of an entry.
-const WORDS: usize = 4;
-/// Bit of the control word: the entry sends nothing.
-const MASKED: u32 = 1;
-
-impl Interrupt {
-    /// Has the interrupt delivered as `message` from now on.
-    pub fn aim(&mut self, message: Message) {
-        if self.aim == Some(message) {
-            return;
-        }
-        self.aim = Some(message);
-        let address = message.address.to_le_bytes();
-        let [low, high] = [0, 4].map(|at| {
-            u32::from_le_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]])
-        });
-        // Masked in between, so that no message goes half here and half there (§6.8.3.5).
-        for (word, value) in [(3, MASKED), (0, low), (1, high), (2, message.data), (3, 0)] {
-            // SAFETY: an entry has four words.
-            let register = unsafe { self.entry.add(word) };
-            // SAFETY: a mapped register of the table, for ever.
-            unsafe { register.write_volatile(value.to_le()) };
-        }
-    }
-}
-
 /// The interrupts of one device.
 #[derive(Debug)]
 pub(crate) struct Table {
     start: NonNull<u32>,
     entries: u16,
+    message: Message,
 }
 
-// SAFETY: as for `Interrupt`.
+// SAFETY: device registers may be written from any core; writing needs `&mut`.
 unsafe impl Send for Table {}
 
+/// Words of an entry: address (low, high), data, control.
+const WORDS: usize = 4;
+
 impl Table {
-    /// Switches on the interrupts that the capability at `at` describes, each of them masked until
-    /// it is aimed; `None` when the table is not where it can be.
+    /// Switches on the interrupts that the capability at `at` describes, each of them masked until it is
+    /// [`used`](Self::use_entry); `None` when the table is not where it can be.
     ///
     /// # Safety
     ///
@@ -84,6 +49,7 @@ impl Table {
         access: &mut C,
         function: DeviceFunction,
         at: u8,
+        message: Message,
     ) -> Option<Self> {
         /// Bits of the word with the capability's head: interrupts on, all of them masked.
         const ON: u32 = 1 << 31;
@@ -98,18 +64,30 @@ impl Table {
         let address = base.checked_add(u64::from(place & !7))?;
         let len = usize::from(entries) * WORDS * 4;
         // SAFETY: a table in an assigned BAR, says the caller.
-        let start = unsafe { H::mmio_phys_to_virt(address, len) };
-        access.write_word(function, at, (head | ON) & !ALL_MASKED);
-        start.cast::<u32>().is_aligned().then(|| Self { start: start.cast(), entries })
-    }
-
-    /// The interrupt behind an entry.
-    pub(crate) fn interrupt(&self, entry: u16) -> Option<Interrupt> {
-        if entry >= self.entries {
+        let start = unsafe { H::mmio_phys_to_virt(address, len) }.cast::<u32>();
+        if !start.is_aligned() {
             return None;
         }
-        // SAFETY: within the table, just checked.
-        let entry = unsafe { self.start.add(WORDS * usize::from(entry)) };
-        Some(Interrupt { entry, aim: None })
+        access.write_word(function, at, (head | ON) & !ALL_MASKED);
+        Some(Self { start, entries, message })
+    }
+
+    /// Has an entry send the message; whether there is one. Only while the device is not started.
+    pub(crate) fn use_entry(&mut self, entry: u16) -> bool {
+        if entry >= self.entries {
+            return false;
+        }
+        let address = self.message.address.to_le_bytes();
+        let [low, high] = [0, 4].map(|at| {
+            u32::from_le_bytes([address[at], address[at + 1], address[at + 2], address[at + 3]])
+        });
+        // Control comes last: zero is not masked.
+        for (word, value) in [low, high, self.message.data, 0].into_iter().enumerate() {
+            // SAFETY: within the table, just checked; an entry has four words.
+            let register = unsafe { self.start.add(WORDS * usize::from(entry) + word) };
+            // SAFETY: a mapped register of the table, for ever.
+            unsafe { register.write_volatile(value.to_le()) };
+        }
+        true
     }
 }

@@ -15,7 +15,7 @@ mod split;
 
 pub use dma::{Dma, DmaRegion};
 pub use doorbell::{Doorbell, Doorbells, MmioDoorbells, PciDoorbells};
-pub use interrupt::{Interrupt, Message};
+pub use interrupt::Message;
 pub use split::{Buffer, MAX_QUEUE_SIZE, RingFault, SplitQueue, Used};
 pub use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 pub use virtio_drivers::{self, Hal};

@@ -35,6 +35,7 @@ use crate::purge::Purging;
 use crate::quota::FlowQuota;
 use crate::resume::Continuations;
 use crate::revalidator::Revalidator;
+use crate::room::Room;
 use crate::shared::SharedInstructions;
 use crate::table::Tables;
 use crate::tlv::Tlvs;
@@ -223,6 +224,7 @@ pub struct Bridge {
     pub(crate) stats: BridgeStats,
     pub(crate) wrong_flows: WrongFlows,
     pub(crate) has_controllers: bool,
+    pub(crate) room: Room,
     pub(crate) bundles: Bundles,
     pub(crate) lessons: Lessons,
     pub(crate) continuations: Continuations,
@@ -271,6 +273,7 @@ impl Bridge {
             stats: BridgeStats::default(),
             wrong_flows: WrongFlows::default(),
             has_controllers: false,
+            room: Room::default(),
             bundles: Bundles::default(),
             lessons: Lessons::default(),
             continuations: Continuations::default(),

@@ -225,12 +225,19 @@ impl Bridge {
         let clauses: Vec<Clause> = rule.clauses().collect();
         let mut state = self.state.write();
         let table = state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
+        let is_new = || table.rules.place_of_open(match_, rule.priority).is_none();
+        if self.room.is_out_of_rules() && !rule.is_hidden() && is_new() {
+            return Err(OfErrorKind::FlowModTableFull);
+        }
         let old = table
             .rules
             .replace_part(match_, rule.priority, &clauses, change.version, Arc::clone(&rule))
             .map_err(|_| OfErrorKind::FlowModTableFull)?;
         if rule.is_hidden() && old.is_none() {
             table.n_hidden += 1;
+        }
+        if old.is_none() {
+            self.room.take_rule();
         }
         if let Some(evictable) = &mut table.evictable {
             old.iter().for_each(|old| evictable.remove(old));

@@ -33,16 +33,23 @@ pub(crate) struct FlowLimit {
     now: usize,
     /// `flow-limit`.
     most: usize,
+    /// What memory has room for.
+    ceiling: usize,
 }
 
 impl FlowLimit {
     pub(crate) fn new(most: usize) -> Self {
-        Self { now: FIRST.min(most), most }
+        Self { now: FIRST.min(most), most, ceiling: usize::MAX }
     }
 
     /// Cached flows above which nothing more is installed.
     pub(crate) fn get(self) -> usize {
-        self.now
+        self.now.min(self.ceiling)
+    }
+
+    /// Sets what there is memory for; the limit is what it was when there is more again.
+    pub(crate) fn set_ceiling(&mut self, ceiling: usize) {
+        self.ceiling = ceiling;
     }
 
     /// Sets it until the next round changes it (`upcall/set-flow-limit`).
@@ -76,9 +83,10 @@ impl FlowLimit {
 
     /// How hard `n_flows` press.
     pub(crate) fn pressure(self, n_flows: usize) -> Pressure {
-        if n_flows > self.now.saturating_mul(2) {
+        let limit = self.get();
+        if n_flows > limit.saturating_mul(2) {
             Pressure::Double
-        } else if n_flows > self.now {
+        } else if n_flows > limit {
             Pressure::Above
         } else {
             Pressure::None
@@ -155,7 +163,7 @@ mod tests {
             (200_000, usize::MAX, 10, 200_000, Adapted::Grew),
         ];
         for (before, n_flows, millis, after, expected) in cases {
-            let mut limit = FlowLimit { now: before, most: 200_000 };
+            let mut limit = FlowLimit { now: before, most: 200_000, ceiling: usize::MAX };
             let adapted = limit.adapt(n_flows, MS(millis));
             assert_eq!((limit.get(), adapted), (after, expected), "{before} {n_flows} {millis}");
         }
@@ -175,8 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_bounds_the_limit_as_long_as_it_is_short() {
+        let mut limit = FlowLimit::new(200_000);
+        limit.set_ceiling(300);
+        assert_eq!((limit.get(), limit.pressure(301)), (300, Pressure::Above));
+        limit.adapt(300, MS(1));
+        assert_eq!(limit.get(), 300);
+        limit.set_ceiling(usize::MAX);
+        assert_eq!(limit.get(), 11_000);
+    }
+
+    #[test]
     fn pressure_shortens_lives() {
-        let limit = FlowLimit { now: 1_000, most: 1_000 };
+        let limit = FlowLimit { now: 1_000, most: 1_000, ceiling: usize::MAX };
         let cases = [
             (0, Pressure::None),
             (1_000, Pressure::None),

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use flow::text::NoNames;
 use openflow::*;
 use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{Config, TestRng, TestRunner};
 
 /// Whether the tool is there; says so when it is not.
 fn has_tool() -> bool {
@@ -203,7 +203,10 @@ fn tool_prints_rules_as_we_do() {
     if !has_tool() {
         return;
     }
-    let mut runner = TestRunner::deterministic();
+    // One message in some twenty is a rule to add.
+    let config = Config { max_local_rejects: u32::MAX, ..Config::default() };
+    let rng = TestRng::deterministic_rng(config.rng_algorithm);
+    let mut runner = TestRunner::new_with_rng(config, rng);
     // The tool has older words for what 1.0 and 1.1 bring, as `mod_dl_src` for a set-field.
     for version in [Version::V12, Version::V13, Version::V14, Version::V15] {
         let strategy = common::message(version).prop_filter_map("a known rule", move |message| {

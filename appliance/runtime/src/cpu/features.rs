@@ -38,6 +38,13 @@ pub(crate) fn is_hypervised() -> bool {
     __cpuid(1).ecx & LEAF1_ECX_HYPERVISOR != 0
 }
 
+/// Whether QEMU emulates every instruction (TCG), as it says itself.
+#[must_use]
+pub fn is_emulated() -> bool {
+    let who = leaf(0x4000_0000);
+    [who.ebx, who.ecx, who.edx].map(u32::to_le_bytes).concat() == *b"TCGTCGTCGTCG"
+}
+
 /// Whether the local APIC has its register-based mode.
 pub(crate) fn has_x2apic() -> bool {
     leaf(1).ecx & LEAF1_ECX_X2APIC != 0

@@ -19,7 +19,7 @@ use core::cell::UnsafeCell;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-pub use self::features::Features;
+pub use self::features::{Features, is_emulated};
 use self::segments::SegmentTables;
 pub(crate) use self::segments::{CODE, TablePointer};
 use self::stacks::{BOOT_STACKS, Stacks};

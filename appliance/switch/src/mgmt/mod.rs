@@ -16,7 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use netdev::{QueueFault, QueuePair, Wake};
+use netdev::{QueueFault, QueuePair};
 use nic::Nic;
 use packet::PoolCache;
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
@@ -238,9 +238,9 @@ impl Management {
         worked
     }
 
-    /// Asks for a wake at the next frame; `false` when the NIC cannot, or has frames.
-    pub fn arm(&mut self, wake: Wake) -> bool {
-        self.nic.arm(wake)
+    /// Asks for an interrupt at the next frame; `false` when the NIC cannot, or has frames.
+    pub fn arm(&mut self) -> bool {
+        self.nic.arm()
     }
 
     /// When [`Management::poll`] wants to be called at the latest.

@@ -6,7 +6,7 @@
 //! sends later. Nothing here is on the forwarding path.
 
 use alloc::vec::Vec;
-use netdev::{QueueFault, QueuePair, Wake};
+use netdev::{QueueFault, QueuePair};
 use packet::{Batch, Packet, PoolCache};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
@@ -55,8 +55,8 @@ impl Nic {
     }
 
     /// Whether the next frame will wake a core that rests; nothing comes without queues.
-    pub(super) fn arm(&mut self, wake: Wake) -> bool {
-        self.incoming.is_empty() && self.queues.as_mut().is_none_or(|queues| queues.rx.arm(wake))
+    pub(super) fn arm(&mut self) -> bool {
+        self.incoming.is_empty() && self.queues.as_mut().is_none_or(|queues| queues.rx.arm())
     }
 
     /// Frames lost for want of a buffer.

@@ -45,6 +45,7 @@ impl Bridge {
         self.finish_bundles(now);
         match effect(group_mod, Known::now(&self.state), version, now)? {
             Effect::Put(group) => {
+                self.check_room_for(&group)?;
                 let id = group.id;
                 let group = Arc::new(group);
                 let old = self.state.write().groups.put(group);
@@ -80,7 +81,10 @@ impl Bridge {
         now: Nanos,
     ) -> Result<Option<Sweep>, OfErrorKind> {
         match effect(group_mod, Known::after(change, &self.state), version, now)? {
-            Effect::Put(group) => self.stage_group(change, group),
+            Effect::Put(group) => {
+                self.check_room_for(&group)?;
+                self.stage_group(change, group);
+            }
             Effect::Delete(ids) => {
                 self.stage_group_removal(change, &ids);
                 return Ok((!ids.is_empty()).then(|| self.sweep_of_group(group_mod.group_id)));
