@@ -128,7 +128,10 @@ impl Frame {
         if self.tags.is_empty() {
             self.push_vlan(ethertype::VLAN);
         }
-        self.tags[0].tci = (self.tags[0].tci & !mask | tci & mask) & !VLAN_PRESENT;
+        // A tag that stays as it was is not written, and so keeps the bit.
+        if (self.tags[0].tci ^ tci) & mask & !VLAN_PRESENT != 0 {
+            self.tags[0].tci = (self.tags[0].tci & !mask | tci & mask) & !VLAN_PRESENT;
+        }
     }
 
     /// The two outer tags.
