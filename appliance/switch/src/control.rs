@@ -9,15 +9,16 @@
 //! Each step of [`Control::poll`] is bounded, so on a single processor the polling bodies get their turn
 //! soon, and no source of work, however busy, keeps the others waiting.
 
-use crate::bridges::{BridgeId, Bridges, Member};
+use crate::bridges::{Bridges, Member};
 use crate::channel::{ByteChannel, ControlChannel};
 use crate::commands;
 use crate::coverage::{self, Coverage};
-use crate::database::{self, Databases};
+use crate::database::Databases;
 use crate::dpif::RingDpif;
 use crate::keeping::Keeping;
 use crate::memory::MemoryWatch;
 use crate::mgmt::{Event, Management, SocketId};
+use crate::network::Network;
 use crate::outlet::FirstForward;
 use crate::ports::Ports;
 use crate::reconfigure::Intent;
@@ -26,11 +27,9 @@ use crate::upcalls::{Service, UpcallConfig, UpcallStats};
 use crate::waiting::{Until, Waiting};
 use agent::{AgentConfig, ConnId, NetRequest};
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use datapath::{Dpif, DropReason, PortNo, Upcall, UpcallReason};
 use flow::EtherAddr;
 use netdev::Netdev;
@@ -43,8 +42,6 @@ use sync::time::Nanos;
 const UPCALLS_PER_ROUND: usize = 64;
 /// Bytes of one connection given to the agent in one round.
 const BYTES_PER_ROUND: usize = 64 * 1024;
-/// Between two attempts to open a management NIC that broke the protocol.
-const RETRY: Nanos = Nanos::from_secs(1);
 
 /// What a control body is made of.
 pub(crate) struct Parts {
@@ -106,43 +103,9 @@ pub struct Control {
     channels: Vec<ControlChannel>,
 }
 
-/// The management NIC, its stack, and who is behind which socket.
-#[derive(Debug)]
-pub(crate) struct Network {
-    netdev: Box<dyn Netdev>,
-    pub(crate) stack: Management,
-    /// Connections under way to configured controllers, by socket.
-    connecting: BTreeMap<SocketId, Remote>,
-    /// Configured controllers to connect to as soon as there is an address to come from.
-    to_connect: BTreeMap<Remote, SocketAddr>,
-    /// Connections of the agents.
-    open: Vec<(SocketId, BridgeId)>,
-    /// To be closed when everything is sent.
-    closing: Vec<SocketId>,
-    /// Ports on which controllers are listened for.
-    doors: Vec<u16>,
-    /// When the NIC was opened.
-    opened: Nanos,
-    /// When to try to open it, while it is not.
-    again: Option<Nanos>,
-}
-
-/// A configured controller: of which bridge, and its number there.
-type Remote = (BridgeId, usize);
-
 impl Control {
     pub(crate) fn new(parts: Parts) -> Self {
-        let network = parts.management.map(|(netdev, stack)| Network {
-            netdev,
-            stack,
-            connecting: BTreeMap::new(),
-            to_connect: BTreeMap::new(),
-            open: Vec::new(),
-            closing: Vec::new(),
-            doors: Vec::new(),
-            opened: Nanos::ZERO,
-            again: Some(Nanos::ZERO),
-        });
+        let network = parts.management.map(|(netdev, stack)| Network::new(netdev, stack));
         Self {
             bridges: Bridges::default(),
             template: parts.template,
@@ -494,112 +457,5 @@ impl Control {
                 wrong.right
             );
         }
-    }
-}
-
-impl Network {
-    /// Begins the connections that were asked for. Before the lease of DHCP is there none can
-    /// begin; to call that a failure would cost a back-off, so they wait.
-    fn connect(&mut self, bridges: &mut Bridges, now: Nanos) {
-        let is_addressed = self.stack.address().is_some();
-        let ready = |target: &SocketAddr| is_addressed || target.is_ipv6();
-        for (remote, target) in self.to_connect.extract_if(.., |_, target| ready(target)) {
-            let Some(Member { agent, .. }) = bridges.get_mut(remote.0) else { continue };
-            match self.stack.connect(target) {
-                Ok(id) => {
-                    self.connecting.insert(id, remote);
-                }
-                Err(_) => agent.connect_failed(remote.1, now),
-            }
-        }
-    }
-
-    /// Ends the attempts to connect to this controller that the agent waits for no longer.
-    fn give_up_attempts(&mut self, remote: Remote) {
-        let Self { stack, connecting, to_connect, .. } = self;
-        to_connect.remove(&remote);
-        connecting.retain(|&id, &mut of| {
-            if of == remote {
-                stack.abort(id);
-            }
-            of != remote
-        });
-    }
-
-    /// Resets the management NIC if its device broke the protocol, and opens it again when that is
-    /// due. Connections live on: TCP repeats.
-    fn mend(&mut self, pool: &Arc<Pool>, now: Nanos) {
-        if let Some(fault) = self.stack.take_fault() {
-            let name = &self.netdev.info().name;
-            log::error!("{name}: the management NIC broke the protocol ({fault:?}); resetting it");
-            let old = self.stack.replace_queues(None);
-            if let Err(error) = self.netdev.reset(old.into_iter().collect()) {
-                log::error!("{}: does not reset ({error:?})", self.netdev.info().name);
-            }
-            // A device that is faulty from the start must not keep the control core busy.
-            let up = now.saturating_sub(self.opened);
-            self.again = Some(if up >= RETRY { now } else { now.saturating_add(RETRY) });
-        }
-        if self.again.is_none_or(|again| now < again) {
-            return;
-        }
-        self.again = match self.netdev.open(1, pool) {
-            Ok(mut pairs) if !pairs.is_empty() => {
-                self.stack.replace_queues(Some(pairs.swap_remove(0)));
-                self.opened = now;
-                None
-            }
-            outcome => {
-                let name = &self.netdev.info().name;
-                log::error!("{name}: does not open, will be tried again ({:?})", outcome.err());
-                Some(now.saturating_add(RETRY))
-            }
-        };
-    }
-
-    /// Ports on which controllers are listened for.
-    pub(crate) fn doors(&self) -> impl Iterator<Item = u16> {
-        self.doors.iter().copied()
-    }
-
-    /// Listens for controllers on these ports, and on no others.
-    pub(crate) fn listen(&mut self, wanted: &[u16]) {
-        let Self { stack, doors, .. } = self;
-        doors.retain(|door| {
-            if !wanted.contains(door) {
-                stack.unlisten(*door);
-            }
-            wanted.contains(door)
-        });
-        // The database's port is not a controller's to have.
-        for &port in wanted.iter().filter(|port| **port != 0 && **port != database::PORT) {
-            if !doors.contains(&port) {
-                doors.push(port);
-                stack.listen(port);
-            }
-        }
-    }
-
-    /// Ends all connections of a bridge that goes.
-    pub(crate) fn forget_bridge(&mut self, bridge: BridgeId) {
-        let Self { stack, connecting, to_connect, open, .. } = self;
-        to_connect.retain(|remote, _| remote.0 != bridge);
-        connecting.retain(|&id, remote| {
-            if remote.0 == bridge {
-                stack.abort(id);
-            }
-            remote.0 != bridge
-        });
-        open.retain(|&(id, of)| {
-            if of == bridge {
-                stack.abort(id);
-            }
-            of != bridge
-        });
-    }
-
-    /// The NIC's name and address.
-    pub(crate) fn info(&self) -> &netdev::NetdevInfo {
-        self.netdev.info()
     }
 }

@@ -17,6 +17,7 @@ mod dpif;
 mod keeping;
 mod memory;
 pub mod mgmt;
+mod network;
 mod outlet;
 mod pmd;
 mod policing;

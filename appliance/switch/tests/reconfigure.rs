@@ -1,8 +1,8 @@
 //! A running switch becomes another: bridges, ports, cables and VLANs come and go between frames.
 
 use agent::bridge_config::{
-    Applied, BridgeWanted, FailMode, InterfaceKind, InterfaceWanted, MirrorWanted, PortWanted,
-    Wanted,
+    Applied, BridgeWanted, ControllerWanted, ControllerWay, FailMode, InterfaceKind,
+    InterfaceWanted, MirrorWanted, PortWanted, Wanted,
 };
 use datapath::{DropReason, PortNo};
 use flow::{Field, Flow, compose};
@@ -184,6 +184,51 @@ fn a_stream_between_ports_that_stay_loses_nothing() {
     bench.rounds(700);
     n_got += bench.ports[1].captured().len();
     assert_eq!((n_sent, n_got), (600, 600));
+}
+
+#[test]
+fn a_stream_loses_nothing_while_vlans_bridges_and_controllers_change() {
+    let mut bench = Bench::new(2, 4, 2);
+    let tagged = |tag: Option<u16>| PortWanted { tag, ..port("p3", InterfaceKind::Nic) };
+    let controller = || ControllerWanted {
+        target: "tcp:127.0.0.1:6633".into(),
+        way: ControllerWay::Connect(([127, 0, 0, 1], 6633).into()),
+        max_backoff_ms: None,
+        inactivity_probe_ms: None,
+        controller_rate_limit: None,
+        controller_burst_limit: None,
+        is_quiet: false,
+    };
+    let bridges = |tag: Option<u16>, has_other: bool, n_controllers: usize| {
+        let mut ports = nics(&["p1", "p2"]);
+        ports.push(tagged(tag));
+        let controllers = (0..n_controllers).map(|_| controller()).collect();
+        let mut all =
+            vec![bridge("br0", ports), BridgeWanted { controllers, ..bridge("br1", Vec::new()) }];
+        all.extend(has_other.then(|| bridge("br2", nics(&["p4"]))));
+        all
+    };
+    bench.become_(bridges(None, false, 0));
+    bench.send(2, &frame(2, 1));
+    bench.send(1, &frame(1, 2));
+    let (mut n_sent, mut n_got) = (0, 0);
+    for turn in 0..60_u16 {
+        let tag = (turn % 3 != 0).then_some(turn % 3);
+        let wanted = bridges(tag, turn % 2 == 0, usize::from(turn / 2 % 2));
+        let wanted = Wanted { bridges: wanted, ..Wanted::default() };
+        bench.switch.control.reconfigure(wanted, bench.now);
+        for _ in 0..10 {
+            n_sent += usize::from(bench.ports[0].inject(&frame(1, 2)));
+            bench.rounds(3);
+            n_got += bench.ports[1].captured().len();
+        }
+    }
+    bench.rounds(700);
+    n_got += bench.ports[1].captured().len();
+    assert_eq!((n_sent, n_got), (600, 600));
+    let last = bench.become_(bridges(Some(2), true, 1));
+    let names: Vec<_> = last.bridges.iter().map(|bridge| bridge.name.as_str()).collect();
+    assert_eq!(names, ["br0", "br1", "br2"]);
 }
 
 #[test]
