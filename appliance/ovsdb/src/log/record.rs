@@ -61,6 +61,14 @@ impl fmt::Display for ReadError {
     }
 }
 
+/// The text of a record that is whole.
+struct Text<'a> {
+    sha1: &'a str,
+    json: &'a [u8],
+    /// Where the next one begins.
+    end: usize,
+}
+
 /// Reads records one after another.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -83,6 +91,22 @@ impl<'a> Reader<'a> {
 
     /// The next record; `None` at the end. After an error the reader stays before the bad record.
     pub fn next_record(&mut self) -> Result<Option<Value>, ReadError> {
+        let Some(text) = self.peek()? else { return Ok(None) };
+        let value = serde_json::from_slice(text.json).map_err(|_| ReadError::Json)?;
+        self.at = text.end;
+        Ok(Some(value))
+    }
+
+    /// Passes the next record over without reading its JSON, if its text has this SHA-1.
+    pub(super) fn skip(&mut self, sha1: &str) -> Result<bool, ReadError> {
+        let found = self.peek()?.filter(|text| text.sha1 == sha1);
+        if let Some(text) = &found {
+            self.at = text.end;
+        }
+        Ok(found.is_some())
+    }
+
+    fn peek(&self) -> Result<Option<Text<'a>>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);
@@ -94,14 +118,13 @@ impl<'a> Reader<'a> {
         let Some(end) = head.iter().position(|&byte| byte == b'\n') else {
             return Err(if head.len() < MAX_HEADER { ReadError::Short } else { ReadError::Header });
         };
-        let (length, sum) = header(head.get(..end).unwrap_or_default()).ok_or(ReadError::Header)?;
-        let data = rest.get(end + 1..end + 1 + length).ok_or(ReadError::Short)?;
-        if sha1_smol::Sha1::from(data).digest().to_string() != sum {
+        let (length, sha1) =
+            header(head.get(..end).unwrap_or_default()).ok_or(ReadError::Header)?;
+        let json = rest.get(end + 1..end + 1 + length).ok_or(ReadError::Short)?;
+        if sha1_smol::Sha1::from(json).digest().to_string() != sha1 {
             return Err(ReadError::Checksum);
         }
-        let value = serde_json::from_slice(data).map_err(|_| ReadError::Json)?;
-        self.at += end + 1 + length;
-        Ok(Some(value))
+        Ok(Some(Text { sha1, json, end: self.at + end + 1 + length }))
     }
 }
 

@@ -35,7 +35,7 @@ fn parse(text: &str) -> Option<Schema> {
     }
     let tables = tables.into_iter().map(|(heading, columns)| table(heading, columns));
     let tables = tables.collect::<Option<Vec<_>>>()?;
-    Schema { name, version, cksum: "".to_string(), tables }.tie().ok()
+    Schema { name, version, cksum: "".to_string(), tables, sha1: None }.tie().ok()
 }
 
 fn table(heading: &str, columns: Vec<Column>) -> Option<TableSchema> {

@@ -30,7 +30,7 @@ impl Schema {
             tables.push(TableSchema::from_json(name, table)?);
         }
         members.finish()?;
-        let schema = Self { name, version, cksum, tables };
+        let schema = Self { name, version, cksum, tables, sha1: None };
         schema.tie().map_err(|table| {
             Error::syntax(value, format!("a column refers to undefined table {table}"))
         })

@@ -14,6 +14,14 @@ fn built_in_schemas_are_what_they_write() {
 }
 
 #[test]
+fn the_text_of_the_built_in_schema_is_known_by_its_sum() {
+    let record = crate::log::write_record(&Schema::open_vswitch().to_json());
+    let heading =
+        core::str::from_utf8(record.split(|&byte| byte == b'\n').next().unwrap()).unwrap();
+    assert_eq!(heading.rsplit(' ').next(), Some(OPEN_VSWITCH_SHA1));
+}
+
+#[test]
 fn columns_are_written_as_the_rfc_says() {
     let schema = Schema::open_vswitch().to_json();
     let column = |table: &str, name: &str| schema["tables"][table]["columns"][name].clone();

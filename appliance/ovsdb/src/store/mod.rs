@@ -41,6 +41,7 @@ pub use device::{BlockDevice, DeviceError, SECTOR};
 pub use fake::{FakeDevice, PowerCut};
 pub use rest::Rest;
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use sector::{Head, LogSector, TEXT};
@@ -51,6 +52,8 @@ const HEADS: u64 = 2;
 const MIN_HALF: u64 = 64;
 /// Disks with so many sectors are shared with others: 16 MiB.
 const SHARED: u64 = 16 << 20 >> SECTOR.ilog2();
+/// Sectors of a request: what a small database needs at once.
+const RUN: usize = 64;
 /// Most text of a log that is read, in bytes.
 const MAX_TEXT: usize = 64 * 1024 * 1024;
 
@@ -144,14 +147,21 @@ impl<D: BlockDevice> Store<D> {
 
     fn read_log(&mut self) -> Result<Vec<u8>, StoreError> {
         let mut text = Vec::new();
-        while self.next < self.head.half_sectors && text.len() < MAX_TEXT {
-            let mut sector = [0; SECTOR];
-            self.device.read(self.place(self.next), &mut sector)?;
-            let expected = (self.head.generation, self.next, self.chain);
-            let Some(found) = LogSector::parse(&sector, expected) else { break };
-            text.extend_from_slice(found.text);
-            self.chain = found.sum;
-            self.next += 1;
+        let mut run = vec![[0; SECTOR]; RUN];
+        'log: while text.len() < MAX_TEXT {
+            let left = self.head.half_sectors.saturating_sub(self.next);
+            let n = usize::try_from(left).unwrap_or(RUN).min(RUN);
+            let Some(sectors) = run.get_mut(..n).filter(|sectors| !sectors.is_empty()) else {
+                break;
+            };
+            self.device.read_run(self.place(self.next), sectors)?;
+            for sector in sectors {
+                let expected = (self.head.generation, self.next, self.chain);
+                let Some(found) = LogSector::parse(sector, expected) else { break 'log };
+                text.extend_from_slice(found.text);
+                self.chain = found.sum;
+                self.next += 1;
+            }
         }
         self.snapshot = self.next;
         Ok(text)
@@ -242,12 +252,18 @@ impl<D: BlockDevice> Store<D> {
     }
 
     fn write_text(&mut self, text: &[u8]) -> Result<(), StoreError> {
-        for piece in text.chunks(TEXT) {
-            let header = (self.head.generation, self.next, self.chain);
-            let (sector, sum) = LogSector::emit(header, piece);
-            self.device.write(self.place(self.next), &sector)?;
-            self.chain = sum;
-            self.next += 1;
+        let mut run = Vec::with_capacity(RUN.min(text.len().div_ceil(TEXT)));
+        for text in text.chunks(RUN * TEXT) {
+            let first = self.place(self.next);
+            run.clear();
+            for piece in text.chunks(TEXT) {
+                let header = (self.head.generation, self.next, self.chain);
+                let (sector, sum) = LogSector::emit(header, piece);
+                run.push(sector);
+                self.chain = sum;
+                self.next += 1;
+            }
+            self.device.write_run(first, &run)?;
         }
         Ok(())
     }
