@@ -31,8 +31,9 @@ use sync::time::Nanos;
 
 pub(crate) use reading::{Reading, lost};
 
-/// Orders that may wait for one core, beyond its ring, before it is given no more megaflows.
-const MAX_WAITING: usize = 64 * 1024;
+/// Orders that may wait for one core, beyond its ring, before it is given no more megaflows: a tenth of a
+/// second's worth of those that a core without rest obeys.
+const MAX_WAITING: usize = 16 * 1024;
 
 /// The control core's end of the rings to one polling core.
 #[derive(Debug)]

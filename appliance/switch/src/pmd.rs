@@ -11,7 +11,8 @@
 //! Misses that this core answers itself are answered when the frames that were forwarded are with
 //! their devices ([`crate::upcalls`]).
 //!
-//! Ports share the core's time evenly, whatever their frames cost ([`crate::turns`]). One call of
+//! Ports share the core's time evenly, whatever their frames cost, and a port that brings new flows only
+//! has a smaller share; so have orders, while frames wait ([`crate::turns`]). One call of
 //! [`Pmd::poll`] is one round. It never waits and never allocates for a frame; what the
 //! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
 
@@ -19,7 +20,7 @@ use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
 use crate::policing::Policer;
 use crate::rings::{Binding, BoundWay, FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
-use crate::turns::{Turn, Turns};
+use crate::turns::{Burst, Turn, Turns};
 use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -89,7 +90,7 @@ impl Pmd {
             outlet,
             translators: Translators::default(),
             budget: Budget::new(config),
-            turns: Turns::new(),
+            turns: Turns::new(config.weight),
             orders,
             incoming,
             reports,
@@ -121,7 +122,7 @@ impl Pmd {
         }
         worked |= self.obey(now);
         self.housekeep(now, worked);
-        self.counted = self.outlet.cycles();
+        self.settle();
         self.outlet.core().cycles.round(worked, self.counted.wrapping_sub(began));
         worked
     }
@@ -194,11 +195,13 @@ impl Pmd {
         }
         let is_spent = !self.budget.has_one(ingress.port, now);
         self.outlet.upcalls().begin_burst(is_spent);
+        let (n_frames, missed) = (self.batch.len() as u64, self.datapath.counters().misses.get());
         self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
         self.outlet.upcalls().begin_burst(false);
         let spent = lap(&mut self.counted, &self.outlet);
         ingress.counters.cycles.add(spent);
-        self.turns.worked(ingress.port, spent);
+        let n_missed = self.datapath.counters().misses.get().wrapping_sub(missed);
+        self.turns.worked(ingress.port, Burst { cycles: spent, n_frames, n_missed });
         true
     }
 
@@ -216,14 +219,21 @@ impl Pmd {
         worked
     }
 
+    /// What passed since the last lap went into sending frames, and is for the accounts of those whose
+    /// frames they are.
+    fn settle(&mut self) {
+        let spent = lap(&mut self.counted, &self.outlet);
+        self.turns.flushed(spent);
+    }
+
     /// Answers the misses that were kept, within the budget; the others go to the control core. Each is
     /// for the account of its port.
     fn answer_misses(&mut self, now: Nanos) -> bool {
-        let Self { datapath, outlet, translators, budget, turns, counted, .. } = self;
-        if !outlet.upcalls().has_pending() {
+        if !self.outlet.upcalls().has_pending() {
             return false;
         }
-        lap(counted, outlet);
+        self.settle();
+        let Self { datapath, outlet, translators, budget, turns, counted, .. } = self;
         let began = *counted;
         // Answers may recirculate and miss again, but not for ever.
         for _ in 0..MISSES_PER_ROUND {
@@ -246,7 +256,7 @@ impl Pmd {
                     outlet.pass_up(upcall, why);
                 }
             }
-            turns.charge(port, lap(counted, outlet));
+            turns.upcall(port, lap(counted, outlet));
         }
         if datapath.is_measured() {
             outlet.core().cycles.spend(Stage::Upcall, counted.wrapping_sub(began));
@@ -254,32 +264,62 @@ impl Pmd {
         true
     }
 
-    /// Frames that other cores send by our queues, a bounded number of each.
+    /// Frames that other cores send by our queues, a bounded number of each, for the accounts of the ports
+    /// where they came in.
     fn accept_forwards(&mut self) -> bool {
+        let Self { incoming, outlet, turns, counted, .. } = self;
         let mut worked = false;
-        for ring in &mut self.incoming {
+        for ring in incoming {
+            // Those of one port after another.
+            let mut run: Option<(u32, u64)> = None;
             for _ in 0..FORWARDS_PER_ROUND {
                 let Some(Forward { port, packet }) = ring.pop() else {
                     break;
                 };
-                self.outlet.transmit(port, packet);
+                let from = packet.meta().in_port;
+                run = match run {
+                    Some((of, n)) if of == from => Some((of, n + 1)),
+                    ended => {
+                        let spent = lap(counted, outlet);
+                        if let Some((of, n)) = ended {
+                            turns.forwarded(PortNo(of), n, spent);
+                        }
+                        Some((from, 1))
+                    }
+                };
+                outlet.transmit(port, packet);
                 worked = true;
+            }
+            if let Some((of, n)) = run {
+                turns.forwarded(PortNo(of), n, lap(counted, outlet));
             }
         }
         worked
     }
 
+    /// Obeys orders, as many as have room beside the frames of the round.
     fn obey(&mut self, now: Nanos) -> bool {
         for done in 0..ORDERS_PER_ROUND {
+            if !self.turns.may_obey() {
+                return true;
+            }
             let Some(order) = self.orders.pop() else {
                 return done > 0;
             };
+            if done == 0 {
+                self.settle();
+            }
+            let mut of_port = None;
             match order {
-                Order::Datapath(command) => self.apply(command, now),
+                Order::Datapath(command) => {
+                    of_port = answered_port(&command);
+                    self.datapath.apply(command, now, &mut self.outlet);
+                }
                 Order::TakePort(queues) => self.take_port(*queues),
                 Order::ReleasePort(port) => self.release_port(port),
                 Order::Upcalls(config) => {
                     self.budget.configure(config);
+                    self.turns.set_weight(config.weight);
                     self.outlet.upcalls().configure(&config);
                 }
                 Order::AddBridge(id, translator) => self.translators.add(id, *translator),
@@ -296,24 +336,9 @@ impl Pmd {
                     self.datapath.apply(remove, now, &mut self.outlet);
                 }
             }
+            self.turns.obeyed(of_port, lap(&mut self.counted, &self.outlet));
         }
         true
-    }
-
-    /// Obeys the datapath's part. What a port's upcall brought is for its account.
-    fn apply(&mut self, command: Command, now: Nanos) {
-        let port = match &command {
-            Command::FlowPut(megaflow) => Some(megaflow.in_port()),
-            Command::Execute(execute) => Some(PortNo(execute.flow.in_port())),
-            _ => None,
-        };
-        if port.is_some() {
-            lap(&mut self.counted, &self.outlet);
-        }
-        self.datapath.apply(command, now, &mut self.outlet);
-        if let Some(port) = port {
-            self.turns.charge(port, lap(&mut self.counted, &self.outlet));
-        }
     }
 
     fn bind(&mut self, binding: Binding, now: Nanos) {
@@ -373,6 +398,15 @@ impl Pmd {
             self.ingress.iter_mut().for_each(Ingress::carry_over);
             self.datapath.tick(now);
         }
+    }
+}
+
+/// The port whose upcall brought a command.
+fn answered_port(command: &Command) -> Option<PortNo> {
+    match command {
+        Command::FlowPut(megaflow) => Some(megaflow.in_port()),
+        Command::Execute(execute) => Some(PortNo(execute.flow.in_port())),
+        _ => None,
     }
 }
 

@@ -110,6 +110,7 @@ impl Settings {
             upcalls.per_burst,
             upcalls.core_rate,
             upcalls.protocol_rate,
+            upcalls.weight,
         ];
         let names = UpcallConfig::KEYS.into_iter().filter(|key| *key != "upcall-mode");
         all.extend(names.zip(numbers.map(|number| number.to_string())));

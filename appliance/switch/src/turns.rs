@@ -1,4 +1,4 @@
-//! Whose burst comes next: a core's time is shared evenly by the ports that it polls.
+//! Whose burst comes next: how the ports that a core polls share its time.
 //!
 //! # What
 //! A burst of each port a round would be fair if bursts cost the same. They do not: a port that sends
@@ -11,7 +11,26 @@
 //! account is more than [`LEAD`] above it is passed over. One that has no frames is lifted to the level:
 //! silence earns nothing. If a round finds work on none of the others, the ports that were passed over
 //! have their turn in the same round, so a core never rests while frames wait; and where one port alone
-//! has frames, the level goes up with it. (Start-time fair queueing, Goyal 1996, with equal weights.)
+//! has frames, the level goes up with it. (Start-time fair queueing, Goyal 1996.)
+//!
+//! # New flows count more
+//! A cycle that is spent on a frame without a cached flow counts `upcall-weight` times: of a burst the part
+//! that missed, whether it was then answered, passed on or refused; answers on this core; and what the
+//! control core sends for them. So a port that brings nothing but new flows has the right of one eighth
+//! of a port (with the default of 8), as much as it can use where nobody else wants the core, and beside *n*
+//! ports whose frames are cached and that never rest it takes one part in 8 *n* + 1. A port that needs less
+//! than its even share of a core has all that it needs, whoever storms beside it. A port's few new flows
+//! among cached frames weigh little; the port of the storm loses cached traffic of its own.
+//! (An even share would leave a port's traffic half of a core, which is less than most need; a fixed limit on
+//! translations would idle where nobody else has work.)
+//!
+//! # What is for whose account
+//! Each burst, and the answers to it; frames that other cores send by queues of this one, and
+//! frames of the control core: the port where they came in. Handing staged frames to devices is divided among
+//! those whose frames these are. Orders of the control core that install a megaflow or carry a packet are for the
+//! account of the port, and all orders together ([`Orders`]) wait when they have taken more than an eighth
+//! of what the frames took, while there are frames: nobody's upcalls, deletions or rounds of the
+//! revalidator take the core from those who only forward.
 //!
 //! # Cost
 //! A comparison for each port and round; an addition for each burst, upcall and order. The cycle counter
@@ -26,9 +45,17 @@ use datapath::PortNo;
 /// Cycles that a port may be ahead and still have its turn: some ten bursts of cached traffic, so that
 /// ports that cost alike share rounds, and with them notifications.
 const LEAD: u64 = 1 << 15;
-/// Cycles that a port can be ahead at most, a millisecond or two: if the core itself was kept from
-/// running for a while, that is not the fault of the port that it was serving.
-const MOST: u64 = 1 << 22;
+/// The most cycles that one burst, upcall or order can have taken, a tenth of a millisecond: if the core
+/// itself was kept from running for a while, that is not the fault of the port that it was serving.
+const MOST: u64 = 1 << 18;
+/// How far a port can be ahead at most.
+const MOST_AHEAD: u64 = 1 << 25;
+/// Orders may take one cycle for so many that frames take.
+const FRAMES_BEFORE_ORDERS: u64 = 8;
+/// Cycles of orders that are obeyed at once where none came for a while.
+const ORDERS_AT_ONCE: i64 = 1 << 16;
+/// What orders may owe: one that took longest.
+const ORDERS_DEBT: i64 = 1 << 18;
 
 /// The accounts of the ports of one core.
 #[derive(Debug)]
@@ -38,6 +65,11 @@ pub(crate) struct Turns {
     level: u64,
     /// The lowest account of those that had frames in this round.
     lowest: Option<u64>,
+    /// How often a cycle counts that is spent on a frame without a cached flow.
+    weight: u64,
+    /// Frames of this round that are on their way to devices, by the port where they came in.
+    staged: Vec<(PortNo, u64)>,
+    orders: Orders,
 }
 
 /// Whether a port may have its turn.
@@ -48,9 +80,39 @@ pub(crate) enum Turn {
     Later,
 }
 
+/// A burst that a core has dealt with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Burst {
+    pub(crate) cycles: u64,
+    pub(crate) n_frames: u64,
+    /// Those of them without a cached flow.
+    pub(crate) n_missed: u64,
+}
+
+/// What orders may still take while frames wait.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Cycles; below zero they wait.
+    credit: i64,
+    /// Frames came in this round.
+    have_frames: bool,
+}
+
 impl Turns {
-    pub(crate) fn new() -> Self {
-        Self { spent: Vec::new(), level: 0, lowest: None }
+    pub(crate) fn new(weight: u32) -> Self {
+        Self {
+            spent: Vec::new(),
+            level: 0,
+            lowest: None,
+            weight: weight.max(1).into(),
+            staged: Vec::new(),
+            orders: Orders::default(),
+        }
+    }
+
+    /// From now on cycles spent on frames without a cached flow count so often.
+    pub(crate) fn set_weight(&mut self, weight: u32) {
+        self.weight = weight.max(1).into();
     }
 
     /// Opens an account for `port`, or gives it a new one.
@@ -58,6 +120,7 @@ impl Turns {
         let k = port.0 as usize;
         if self.spent.len() <= k && port <= PortNo::MAX {
             self.spent.resize(k + 1, 0);
+            self.staged.reserve(self.spent.len());
         }
         if let Some(spent) = self.spent.get_mut(k) {
             *spent = self.level;
@@ -69,6 +132,7 @@ impl Turns {
         if let Some(lowest) = self.lowest.take() {
             self.level = lowest;
         }
+        self.orders.have_frames = false;
     }
 
     /// Whether `port` may have its turn in this round before the others have had theirs.
@@ -89,15 +153,81 @@ impl Turns {
         }
     }
 
-    /// The port had its turn, which took so many cycles.
-    pub(crate) fn worked(&mut self, port: PortNo, cycles: u64) {
-        let spent = self.charge(port, cycles);
+    /// The port had its turn.
+    pub(crate) fn worked(&mut self, port: PortNo, burst: Burst) {
+        let Burst { cycles, n_frames, n_missed } = burst;
+        let cycles = cycles.min(MOST);
+        // Recirculated frames may miss again.
+        let n_missed = n_missed.min(n_frames);
+        let more = match n_missed {
+            0 => 0,
+            _ => cycles * n_missed / n_frames * (self.weight - 1),
+        };
+        let spent = self.add(port, cycles.saturating_add(more));
         self.note(spent);
+        self.pay_for_orders(cycles);
+        self.stage(port, n_frames - n_missed);
     }
 
-    /// So many cycles were spent on the port besides its turn. Gives its account.
-    pub(crate) fn charge(&mut self, port: PortNo, cycles: u64) -> u64 {
-        let most = self.level.saturating_add(MOST);
+    /// So many cycles were spent on a frame of the port that has no cached flow.
+    pub(crate) fn upcall(&mut self, port: PortNo, cycles: u64) {
+        let cycles = cycles.min(MOST);
+        self.add(port, cycles.saturating_mul(self.weight));
+        self.pay_for_orders(cycles);
+        self.stage(port, 1);
+    }
+
+    /// So many cycles were spent on frames of the port that this core only sends.
+    pub(crate) fn forwarded(&mut self, port: PortNo, n_frames: u64, cycles: u64) {
+        self.add(port, cycles.min(MOST));
+        self.stage(port, n_frames);
+    }
+
+    /// So many cycles went into handing staged frames to devices.
+    pub(crate) fn flushed(&mut self, cycles: u64) {
+        let cycles = cycles.min(MOST);
+        let n_all: u64 = self.staged.iter().map(|(_, n)| n).sum();
+        if n_all > 0 {
+            self.pay_for_orders(cycles);
+        }
+        while let Some((port, n)) = self.staged.pop() {
+            let share = if n == n_all { cycles } else { cycles * n / n_all.max(1) };
+            self.add(port, share);
+        }
+    }
+
+    /// Whether an order may be obeyed now.
+    pub(crate) fn may_obey(&self) -> bool {
+        !self.orders.have_frames || self.orders.credit >= 0
+    }
+
+    /// An order took so many cycles; one for an upcall of `port`, if there is one.
+    pub(crate) fn obeyed(&mut self, port: Option<PortNo>, cycles: u64) {
+        let cycles = cycles.min(MOST);
+        if let Some(port) = port {
+            self.add(port, cycles.saturating_mul(self.weight));
+        }
+        let credit = &mut self.orders.credit;
+        *credit = credit.saturating_sub_unsigned(cycles).max(-ORDERS_DEBT);
+    }
+
+    /// Work on frames earns orders theirs.
+    fn pay_for_orders(&mut self, cycles: u64) {
+        let Orders { credit, have_frames } = &mut self.orders;
+        *have_frames = true;
+        *credit = credit.saturating_add_unsigned(cycles / FRAMES_BEFORE_ORDERS).min(ORDERS_AT_ONCE);
+    }
+
+    fn stage(&mut self, port: PortNo, n_frames: u64) {
+        // One place for each port: more never come without a flush.
+        match self.staged.iter_mut().find(|(other, _)| *other == port) {
+            Some((_, n)) => *n += n_frames,
+            None => self.staged.push((port, n_frames)),
+        }
+    }
+
+    fn add(&mut self, port: PortNo, cycles: u64) -> u64 {
+        let most = self.level.saturating_add(MOST_AHEAD);
         let Some(spent) = self.spent.get_mut(port.0 as usize) else { return self.level };
         *spent = spent.saturating_add(cycles).min(most);
         *spent
@@ -117,16 +247,32 @@ mod tests {
     const B: PortNo = PortNo(2);
     const C: PortNo = PortNo(7);
 
+    /// A burst of 32, of which so many missed.
+    fn burst(cycles: u64, n_missed: u64) -> Burst {
+        Burst { cycles, n_frames: 32, n_missed }
+    }
+
     /// Ports and what a burst of each costs; those that have frames, in so many rounds. Gives the cycles
     /// that each got.
     fn rounds(turns: &mut Turns, n: usize, ports: &[(PortNo, u64, bool)]) -> BTreeMap<u32, u64> {
+        let ports: Vec<_> = ports.iter().map(|&(port, cost, has)| (port, cost, has, 0)).collect();
+        mixed_rounds(turns, n, &ports)
+    }
+
+    /// As [`rounds`], with how many frames of a burst miss.
+    fn mixed_rounds(
+        turns: &mut Turns,
+        n: usize,
+        ports: &[(PortNo, u64, bool, u64)],
+    ) -> BTreeMap<u32, u64> {
         let mut got = BTreeMap::new();
         for _ in 0..n {
             turns.next_round();
             let (mut worked, mut later) = (false, Vec::new());
-            let mut have = |turns: &mut Turns, (port, cost, has_frames): (PortNo, u64, bool)| {
+            let mut have = |turns: &mut Turns, (port, cost, has_frames, n_missed)| {
+                let port: PortNo = port;
                 if has_frames {
-                    turns.worked(port, cost);
+                    turns.worked(port, burst(cost, n_missed));
                     *got.entry(port.0).or_default() += cost;
                 } else {
                     turns.rested(port);
@@ -142,13 +288,14 @@ mod tests {
             if !worked {
                 later.into_iter().for_each(|port| worked |= have(turns, port));
             }
+            turns.flushed(0);
             assert!(worked || ports.iter().all(|port| !port.2), "frames wait and nobody works");
         }
         got
     }
 
     fn turns() -> Turns {
-        let mut turns = Turns::new();
+        let mut turns = Turns::new(8);
         [A, B, C].into_iter().for_each(|port| turns.add_port(port));
         turns
     }
@@ -195,8 +342,8 @@ mod tests {
     fn a_core_that_was_kept_from_running_starves_nobody() {
         let mut turns = turns();
         turns.next_round();
-        turns.worked(A, u64::MAX);
-        turns.worked(B, 2_000);
+        turns.worked(A, burst(u64::MAX, 0));
+        turns.worked(B, burst(2_000, 0));
         let n = usize::try_from(MOST / 2_000).unwrap() + 100;
         let got = rounds(&mut turns, n, &[(A, 2_000, true), (B, 2_000, true)]);
         assert!(got[&1] > 0, "{got:?}");
@@ -209,7 +356,7 @@ mod tests {
             turns.next_round();
             for port in [A, B, PortNo(9)] {
                 assert_eq!(turns.turn(port), Turn::Now);
-                turns.worked(port, 0);
+                turns.worked(port, burst(0, 32));
             }
         }
     }
@@ -221,5 +368,84 @@ mod tests {
         turns.add_port(C);
         let got = rounds(&mut turns, 300, &[(A, 2_000, true), (B, 2_000, true), (C, 2_000, true)]);
         assert!(got.values().all(|&cycles| cycles > 280 * 2_000), "{got:?}");
+    }
+
+    #[test]
+    fn new_flows_have_an_eighth_of_the_right_of_a_port() {
+        let mut turns = turns();
+        let ports = [(A, 2_000, true, 0), (B, 2_000, true, 0), (C, 100_000, true, 32)];
+        let got = mixed_rounds(&mut turns, 200_000, &ports);
+        let all: u64 = got.values().sum();
+        assert!(got[&C.0] * 17 <= all + 17 * 200_000, "{got:?}");
+        assert!(got[&C.0] * 18 >= all, "it has its part too: {got:?}");
+        // One frame in 32 is no storm.
+        let mut turns = self::turns();
+        let ports = [(A, 2_000, true, 0), (B, 5_000, true, 1)];
+        let got = mixed_rounds(&mut turns, 50_000, &ports);
+        assert!(got[&B.0] * 100 >= got[&A.0] * 78, "{got:?}");
+    }
+
+    #[test]
+    fn what_is_done_for_a_port_besides_its_bursts_is_for_its_account() {
+        let charges: [fn(&mut Turns); 4] = [
+            |turns| turns.upcall(A, 20_000),
+            |turns| turns.obeyed(Some(A), 20_000),
+            |turns| turns.forwarded(A, 3, 160_000),
+            |turns| {
+                turns.forwarded(A, 1, 0);
+                turns.flushed(160_000);
+            },
+        ];
+        for (k, charge) in charges.into_iter().enumerate() {
+            let mut turns = turns();
+            turns.next_round();
+            charge(&mut turns);
+            assert_eq!(turns.spent[A.0 as usize], 160_000, "{k}");
+            assert_eq!((turns.turn(A), turns.turn(B)), (Turn::Later, Turn::Now), "{k}");
+        }
+    }
+
+    #[test]
+    fn sending_is_divided_by_frames() {
+        let mut turns = turns();
+        turns.forwarded(A, 3, 0);
+        turns.worked(B, burst(0, 31));
+        turns.flushed(4_000);
+        assert_eq!([A, B, C].map(|port| turns.spent[port.0 as usize]), [3_000, 1_000, 0]);
+        turns.flushed(4_000);
+        assert_eq!(turns.spent[A.0 as usize], 3_000, "once");
+    }
+
+    #[test]
+    fn orders_have_an_eighth_of_what_frames_have_and_all_where_there_are_none() {
+        let mut turns = turns();
+        let mut ordered = 0;
+        for _ in 0..100_000 {
+            turns.next_round();
+            turns.worked(A, burst(2_000, 0));
+            turns.flushed(400);
+            for _ in 0..64 {
+                if turns.may_obey() {
+                    turns.obeyed(None, 3_000);
+                    ordered += 3_000;
+                }
+            }
+        }
+        let frames = 100_000 * 2_400;
+        assert!(ordered <= frames / 8 + 2 * ORDERS_AT_ONCE, "{ordered}");
+        assert!(ordered >= frames / 8 - 100_000, "{ordered}");
+        for _ in 0..100 {
+            turns.next_round();
+            turns.rested(A);
+            assert!(turns.may_obey());
+            turns.obeyed(None, 1 << 20);
+        }
+        // Nor do they wait for long after that.
+        let waited = (0..).take_while(|_| {
+            turns.next_round();
+            turns.worked(A, burst(2_000, 0));
+            !turns.may_obey()
+        });
+        assert!(waited.count() <= 1_100);
     }
 }

@@ -17,8 +17,8 @@
 //! an eighth of a core's time. A port that has no token left when its burst comes in is not asked for
 //! again in that burst: its misses go by ring at once, or, where its share is full too, die before an
 //! upcall is made of them ([`Lane::refuses`]). What all this costs is for the account of the port
-//! ([`crate::turns`]), so a storm's neighbours lose their even share to it and not more;
-//! and 20,000 a second and port is ten times what a busy host brings in
+//! ([`crate::turns`]) and counts [`UpcallConfig::weight`] times there, so a storm's neighbours lose a ninth
+//! of the core to it and not more, in every mode; and 20,000 a second and port is ten times what a busy host brings in
 //! new flows (a 99th percentile of 7,000 flows at once, at ten seconds each).
 //!
 //! # The ring to the control core
@@ -96,6 +96,9 @@ pub struct UpcallConfig {
     /// `upcall-protocol-rate`: packets a second of a port that go before all others, on a core. A
     /// fifth of a second's worth may come at once.
     pub protocol_rate: u32,
+    /// `upcall-weight`: how often a cycle counts that a core spends on frames without a cached flow, while
+    /// other ports have frames ([`crate::turns`]).
+    pub weight: u32,
 }
 
 impl Default for UpcallConfig {
@@ -107,6 +110,7 @@ impl Default for UpcallConfig {
             per_burst: 8,
             core_rate: 50_000,
             protocol_rate: 1_000,
+            weight: 8,
         }
     }
 }
@@ -122,13 +126,14 @@ pub enum UpcallConfigError {
 
 impl UpcallConfig {
     /// The keys that [`Self::set`] knows.
-    pub const KEYS: [&'static str; 6] = [
+    pub const KEYS: [&'static str; 7] = [
         "upcall-mode",
         "upcall-rate",
         "upcall-burst",
         "upcall-per-burst",
         "upcall-core-rate",
         "upcall-protocol-rate",
+        "upcall-weight",
     ];
 
     /// Sets what `key` names to what `value` says.
@@ -153,6 +158,7 @@ impl UpcallConfig {
             "upcall-per-burst" => self.per_burst = positive()?,
             "upcall-core-rate" => self.core_rate = number()?,
             "upcall-protocol-rate" => self.protocol_rate = number()?,
+            "upcall-weight" => self.weight = positive()?,
             _ => return Err(UpcallConfigError::UnknownKey),
         }
         Ok(())
@@ -176,13 +182,14 @@ mod tests {
             assert_eq!(config.set(key, "77"), Ok(()), "{key}");
         }
         let all = (config.rate, config.burst, config.per_burst, config.core_rate);
-        assert_eq!((all, config.protocol_rate), ((77, 77, 77, 77), 77));
+        assert_eq!((all, config.protocol_rate, config.weight), ((77, 77, 77, 77), 77, 77));
         let before = config;
         let refused = [
             ("upcall-mode", "fast", BadValue),
             ("upcall-rate", "-1", BadValue),
             ("upcall-rate", "4294967296", BadValue),
             ("upcall-burst", "0", BadValue),
+            ("upcall-weight", "0", BadValue),
             ("upcall-per-burst", "", BadValue),
             ("upcall", "1", UnknownKey),
         ];

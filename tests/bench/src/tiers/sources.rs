@@ -3,6 +3,10 @@
 use crate::versus::frames::Frames;
 use flow::{Field, Flow, compose};
 use netdev::fake::{Repeat, Source};
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tick_counter::x86_64_tick_counter;
 
 /// The list that the tuple-space explosion is aimed at allows these values.
 pub(super) const ALLOWED: [(Field, u128); 3] =
@@ -87,5 +91,133 @@ impl Source for Visited {
     fn next(&mut self) -> Option<&[u8]> {
         self.n = (self.n + 1) % Self::ONE_IN;
         if self.n == 0 { self.visitors.next() } else { self.known.next() }
+    }
+}
+
+/// Frames at a steady pace, and a ring in which they wait to be received, as a device has one.
+///
+/// # Time
+/// That of the polling thread, so that what the thread was kept from running costs no frames. To ask
+/// for it takes a while; in between the cycle counter tells.
+#[derive(Debug)]
+pub(super) struct Paced {
+    frames: Repeat,
+    hertz: f64,
+    shared: Arc<SharedPace>,
+    /// The pace that the rest is about, in frames a second.
+    per_second: f64,
+    /// When the thread's time was asked for, by the cycle counter, and what it was in seconds.
+    asked: (u64, f64),
+    /// Up to when frames have come.
+    until: f64,
+    /// What came of a frame that has not come yet.
+    part: f64,
+    n_waiting: u64,
+    n_until_look: u64,
+}
+
+#[derive(Debug, Default)]
+struct SharedPace {
+    /// The bits of a number of frames a second; 0 is all that is asked for.
+    per_second: AtomicU64,
+    offered: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// What came at a steady pace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) offered: u64,
+    /// Those for which the ring had no room.
+    pub(super) lost: u64,
+}
+
+/// Sets the pace.
+#[derive(Clone, Debug)]
+pub(super) struct PaceHandle(Arc<SharedPace>);
+
+impl PaceHandle {
+    pub(super) fn set(&self, per_second: f64) {
+        self.0.per_second.store(per_second.to_bits(), Relaxed);
+    }
+
+    /// What came since the last time.
+    pub(super) fn take(&self) -> Pace {
+        let [offered, lost] = [&self.0.offered, &self.0.lost].map(|n| n.swap(0, Relaxed));
+        Pace { offered, lost }
+    }
+}
+
+impl Paced {
+    /// Places of the ring.
+    const RING: u64 = 1_024;
+    /// Frames between two looks at the time.
+    const LOOK: u64 = packet::BATCH as u64;
+    /// Seconds between two questions for the thread's time.
+    const ASK: f64 = 20e-6;
+
+    /// All frames that are asked for, at first.
+    pub(super) fn new(frames: Repeat, hertz: f64) -> (Self, PaceHandle) {
+        let shared = Arc::new(SharedPace::default());
+        let handle = PaceHandle(shared.clone());
+        let paced = Self {
+            frames,
+            hertz,
+            shared,
+            per_second: 0.0,
+            asked: (0, 0.0),
+            until: 0.0,
+            part: 0.0,
+            n_waiting: 0,
+            n_until_look: 0,
+        };
+        (paced, handle)
+    }
+
+    fn now(&mut self) -> f64 {
+        let ticks = x86_64_tick_counter();
+        let since = ticks.wrapping_sub(self.asked.0) as f64 / self.hertz;
+        if since < Self::ASK {
+            return self.asked.1 + since;
+        }
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        self.asked = (ticks, time.tv_sec as f64 + time.tv_nsec as f64 / 1e9);
+        self.asked.1
+    }
+
+    /// Lets come what is due.
+    fn look(&mut self) {
+        let per_second = f64::from_bits(self.shared.per_second.load(Relaxed));
+        let now = self.now();
+        if per_second != self.per_second {
+            (self.per_second, self.until) = (per_second, now);
+        }
+        let due = self.part + (now - self.until).max(0.0) * per_second;
+        self.until = self.until.max(now);
+        self.part = due.fract();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the fraction is kept for the next time"
+        )]
+        let came = due as u64;
+        self.n_waiting += came;
+        let lost = self.n_waiting.saturating_sub(Self::RING);
+        self.n_waiting -= lost;
+        self.shared.offered.fetch_add(came, Relaxed);
+        self.shared.lost.fetch_add(lost, Relaxed);
+    }
+}
+
+impl Source for Paced {
+    fn next(&mut self) -> Option<&[u8]> {
+        if self.n_until_look == 0 || (self.per_second > 0.0 && self.n_waiting == 0) {
+            self.n_until_look = Self::LOOK;
+            self.look();
+        }
+        self.n_until_look -= 1;
+        if self.per_second > 0.0 {
+            self.n_waiting = self.n_waiting.checked_sub(1)?;
+        }
+        self.frames.next()
     }
 }

@@ -1,8 +1,9 @@
-//! What a storm of new flows leaves of another port's traffic.
+//! What a storm of new flows leaves of another port's traffic: of all that it can send, of a steady part of
+//! that, and of its own new flows.
 
 use super::cases::{Outcome, figure, middle, percent, unlimited};
 use super::machine::{Machine, Plan, Stretch, with};
-use super::sources::{Strangers, Visited, repeat};
+use super::sources::{Pace, Paced, Strangers, Visited, repeat};
 use super::{Figure, Terms};
 use crate::versus::frames::Frames;
 use netdev::fake::Source;
@@ -45,6 +46,52 @@ fn storming() -> Plan {
     beside(&[&format!("in_port=2,ip,actions={EACH}")], Strangers::new())
 }
 
+/// The modes with the parts of what the port can send alone that it then sends steadily, in percent, and
+/// what the figure is called.
+const STEADY: [(UpcallMode, &[(u32, &str)]); 3] = [
+    (
+        UpcallMode::Budget,
+        &[
+            (25, "of a steady 25 %, what gets through beside the storm"),
+            (40, "of a steady 40 %"),
+            (60, "of a steady 60 %"),
+        ],
+    ),
+    (UpcallMode::Callback, &[(40, "of a steady 40 %, all answered where they come in")]),
+    (UpcallMode::Thread, &[(40, "of a steady 40 %, all answered by the control core")]),
+];
+
+/// How much of a steady stream of cached traffic gets through while port 2 storms.
+fn steady(terms: &Terms) -> Outcome {
+    let mut figures = Vec::new();
+    for (mode, parts) in STEADY {
+        let (own, pace) = Paced::new(repeat(Frames::by_source(1_000)), terms.hertz);
+        let rules = ["in_port=1,ip,actions=output:3".to_string()];
+        let rules = rules.into_iter().chain([format!("in_port=2,ip,actions={EACH}")]);
+        let plan = Plan::new(rules).receiving(own).receiving(Strangers::new());
+        let upcalls = match mode {
+            UpcallMode::Budget => plan.upcalls,
+            mode => unlimited(mode),
+        };
+        figures.extend(with(Plan { upcalls, ..plan }, |machine| {
+            machine.set_flowing(0, true);
+            machine.warm_up();
+            let alone = middle(&terms.stretches(machine), |s| s.rate(0));
+            machine.set_flowing(1, true);
+            let through = |&(percent, what): &(u32, &'static str)| {
+                pace.set(alone * f64::from(percent) / 100.0);
+                machine.run(terms.seconds);
+                pace.take();
+                machine.run(terms.seconds * terms.n_stretches as f64);
+                let Pace { offered, lost } = pace.take();
+                figure(what, 100.0 - 100.0 * lost as f64 / offered.max(1) as f64, "%")
+            };
+            parts.iter().map(through).collect::<Vec<_>>()
+        })?);
+    }
+    Ok(figures)
+}
+
 pub(super) fn storm(terms: &Terms) -> Outcome {
     let cached = beside(&["in_port=2,ip,actions=output:3"], repeat(Frames::by_source(1_000)));
     let mut figures =
@@ -57,6 +104,7 @@ pub(super) fn storm(terms: &Terms) -> Outcome {
         let (alone, beside) = alone_and_beside(terms, plan)?;
         figures.push(figure(what, 100.0 * beside / alone, "%"));
     }
+    figures.extend(steady(terms)?);
     figures.extend(own_new_flows(terms)?);
     Ok(figures)
 }

@@ -30,6 +30,7 @@ const UNLIMITED: UpcallConfig = UpcallConfig {
     burst: u32::MAX,
     per_burst: u32::MAX,
     core_rate: u32::MAX,
+    weight: 1,
     protocol_rate: u32::MAX,
 };
 
