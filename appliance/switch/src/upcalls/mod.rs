@@ -97,7 +97,7 @@ pub struct UpcallConfig {
     /// fifth of a second's worth may come at once.
     pub protocol_rate: u32,
     /// `upcall-weight`: how often a cycle counts that a core spends on frames without a cached flow, while
-    /// other ports have frames ([`crate::turns`]).
+    /// other ports have frames.
     pub weight: u32,
 }
 
