@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use flow::{Field, Match, WireId};
+use flow::{Field, Maskable, Match, WireId};
 
 use super::wire::{Put, Reader, Result};
 use crate::{OfErrorKind, OfPort, Subfield, Version};
@@ -88,13 +88,21 @@ pub(crate) fn read_match(mut reader: Reader<'_>, unknown: Unknown) -> Result<(Ma
     Ok((out, cookie))
 }
 
+/// Whether a mask leaves out bits of a value that is matched whole or not at all, although the key, which
+/// has 8 bits of an ARP operation, does not have them.
+fn is_part_of_whole(field: Field, mask: Option<u128>) -> bool {
+    let ones = (1 << field.spec().n_bits.min(127)) - 1;
+    let seen = mask.map_or(ones, |mask| mask & ones);
+    field.spec().maskable == Maskable::Exact && seen != 0 && seen != ones
+}
+
 fn add_field(out: &mut Match, field: Field, entry: &Entry, strict: bool) -> Result<()> {
     let ones = field.ones();
     let mask = entry.mask.unwrap_or(ones) & ones;
     if !field.is_valid(entry.value) {
         return Err(OfErrorKind::MatchBadValue);
     }
-    if !Match::mask_is_allowed(field, mask) {
+    if !Match::mask_is_allowed(field, mask) || is_part_of_whole(field, entry.mask) {
         return Err(OfErrorKind::MatchBadMask);
     }
     if strict && entry.is_standard && entry.value & !mask != 0 {

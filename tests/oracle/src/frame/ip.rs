@@ -323,5 +323,10 @@ impl Transport {
             }
             at += size;
         }
+        // The type of the first option (`ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE`), whose address was found above.
+        if self.bytes.len() >= 24 + 8 {
+            let (old, new) = (old.nd_options_type(), new.nd_options_type());
+            put(&mut self.bytes[24..25], &[old], &[new]);
+        }
     }
 }
