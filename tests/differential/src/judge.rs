@@ -8,7 +8,7 @@
 
 use flow::proto::eth_type as ethertype;
 use flow::text::{NoNames, parse_match};
-use flow::{Field, Flow, Mask, Maskable};
+use flow::{Field, Flow, Mask, Maskable, Segment};
 
 use crate::effects::{Event, effects};
 use crate::trace::Pass;
@@ -52,11 +52,15 @@ fn judge_masks(ours: &Pass, theirs: &Pass) -> Verdict {
     if ours.megaflow == theirs.megaflow {
         return Verdict::Same;
     }
+    let has_failed = theirs.error.is_some();
     let (ours, theirs) = match (mask(ours), mask(theirs)) {
         (Ok(ours), Ok(theirs)) => (ours, theirs),
         (ours, theirs) => return Verdict::Different(format!("megaflow\n  {ours:?}\n  {theirs:?}")),
     };
-    let (only_ours, only_theirs) = (minus(&ours, &theirs), minus(&theirs, &ours));
+    let (only_ours, mut only_theirs) = (minus(&ours, &theirs), minus(&theirs, &ours));
+    if has_failed {
+        only_theirs = of_packets(only_theirs);
+    }
     if only_ours.is_catchall() && only_theirs.is_catchall() {
         return Verdict::Same;
     }
@@ -273,6 +277,21 @@ fn same_but(ours: &[Event], theirs: &[Event], prefixes: &[&str]) -> bool {
         out
     };
     plain(ours) == plain(theirs)
+}
+
+/// Without the bits that only the translation has (registers, metadata, the conjunction): all packets of a
+/// megaflow begin with zero there. Of a translation that fails Open vSwitch prints the mask as it stands,
+/// with these bits.
+fn of_packets(mut mask: Mask) -> Mask {
+    let ports = [Field::InPort, Field::RecircId, Field::DpHash, Field::PktMark, Field::SkbPriority];
+    let kept = ports.map(|field| (field, mask.get(field)));
+    for word in Segment::Metadata.words() {
+        mask.set_word(word, 0);
+    }
+    for (field, bits) in kept {
+        mask.set(field, bits);
+    }
+    mask
 }
 
 /// The bits of a mask that another does not have.

@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod effects;
 pub mod judge;
+pub mod keys;
 pub mod ours;
 pub mod ovs;
 pub mod random;

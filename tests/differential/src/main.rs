@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 use clap::Parser;
 use differential::compare::{Plan, compare};
+use differential::keys::compare_keys;
 use std::process::ExitCode;
 
 /// Judges our switch by the real Open vSwitch.
@@ -19,10 +20,13 @@ struct Options {
     /// Only this set of rules.
     #[arg(long)]
     set: Option<u64>,
+    /// Compare no rules, but the keys of so many frames.
+    #[arg(long)]
+    keys: Option<u64>,
 }
 
 fn main() -> ExitCode {
-    let Options { cases, seed, show, set } = Options::parse();
+    let Options { cases, seed, show, set, keys } = Options::parse();
     let mut shown = 0;
     let tell = |text: &str| {
         shown += 1;
@@ -30,10 +34,15 @@ fn main() -> ExitCode {
             println!("{text}\n");
         }
     };
-    match compare(&Plan { cases, seed, set }, tell) {
-        Ok(tally) => {
+    let compared = match keys {
+        Some(n) => compare_keys(n, seed, tell).map(|tally| (tally.to_string(), tally.unexplained)),
+        None => compare(&Plan { cases, seed, set }, tell)
+            .map(|tally| (tally.to_string(), tally.unexplained)),
+    };
+    match compared {
+        Ok((tally, unexplained)) => {
             println!("{tally}");
-            if tally.unexplained == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if unexplained == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(why) => {
             eprintln!("{why}");

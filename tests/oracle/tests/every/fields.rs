@@ -40,9 +40,7 @@ impl Line {
     fn entry(&self, value: u128, mask: Option<u128>) -> Vec<u8> {
         match mask {
             None => [self.header(false), self.value(value)].concat(),
-            Some(mask) => {
-                [self.header(true), self.value(value & mask), self.value(mask)].concat()
-            }
+            Some(mask) => [self.header(true), self.value(value & mask), self.value(mask)].concat(),
         }
     }
 
@@ -302,7 +300,7 @@ fn every_field_that_can_be_written_is_written() {
                     let case = format!("{name} {} in version {version}, {mask:x?}", line.name);
                     let mut actions = action;
                     if line.is_copied() {
-                        actions = through(line, version, n, &actions);
+                        actions = through(line, n, &actions);
                     }
                     actions.extend(wire::output(version, HIT));
                     let needed = match line.name {
@@ -329,7 +327,7 @@ fn every_field_that_can_be_written_is_written() {
 }
 
 /// A field that no frame has: filled from the frame, written, put back into the frame.
-fn through(line: &Line, _version: Wire, n: usize, write: &[u8]) -> Vec<u8> {
+fn through(line: &Line, n: usize, write: &[u8]) -> Vec<u8> {
     let header = line.header(false);
     let (fill, back) = (wire::copy(n, &IPV6_DST, &header), wire::copy(n, &header, &IPV6_DST));
     [&fill, write, &back].concat()

@@ -1,6 +1,9 @@
 //! Frames written by hand, and the checksums that they need, worked out here from the RFCs and not by any
 //! code of the switch.
 
+/// Makes a frame.
+pub(crate) type Make = fn() -> Vec<u8>;
+
 /// Bytes of a text in hexadecimal; spaces are for the reader.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -17,7 +20,8 @@ const MACS: &str = "020000000002 020000000001";
 /// DSCP 46, ECN 1, TTL 64, 10.0.0.1 to 10.0.0.2; length, protocol and checksum are zero.
 const IPV4: &str = "45b9 0000 1234 0000 4000 0000 0a000001 0a000002";
 /// Class 0xb9, label 0x54321, hop limit 64, fd00::1 to fd00::2; length and next header are zero.
-const IPV6: &str = "6b954321 0000 00 40 fd000000000000000000000000000001 fd000000000000000000000000000002";
+const IPV6: &str =
+    "6b954321 0000 00 40 fd000000000000000000000000000001 fd000000000000000000000000000002";
 /// Behind every header that has no other payload.
 const PAYLOAD: &str = "000102030405060708090a0b0c0d0e0f1011";
 
@@ -100,10 +104,7 @@ fn neighbour(icmp: &str) -> Vec<u8> {
 }
 
 pub(crate) fn arp() -> Vec<u8> {
-    ethernet(
-        "0806",
-        &hex("0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002"),
-    )
+    ethernet("0806", &hex("0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000002"))
 }
 
 /// Priority 5, VLAN 0x123.
@@ -141,11 +142,6 @@ pub(crate) fn fragment(bits: usize) -> Vec<u8> {
 /// An IPv6 packet with this first header and these bytes behind the fixed one.
 pub(crate) fn extended(next: u8, rest: &str) -> Vec<u8> {
     ethernet("86dd", &ipv6(next, rest))
-}
-
-/// A frame without any known protocol.
-pub(crate) fn plain() -> Vec<u8> {
-    ethernet("88b5", &hex(PAYLOAD))
 }
 
 fn put16(bytes: &mut [u8], at: usize, value: usize) {

@@ -178,14 +178,6 @@ impl Lab {
         Fate { sent, told: self.hear() }
     }
 
-    /// Lets time pass.
-    pub(crate) fn wait(&mut self, seconds: u64) {
-        for _ in 0..10 * seconds {
-            self.now = self.now.saturating_add(Nanos::from_millis(99));
-            self.settle();
-        }
-    }
-
     /// How many rules there are.
     pub(crate) fn n_rules(&mut self) -> u64 {
         self.bridge.table_stats(self.now).iter().map(|table| u64::from(table.active_count)).sum()

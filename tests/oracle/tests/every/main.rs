@@ -5,7 +5,9 @@
 //! with the oracle. A field of the registry, or a number that the codec takes for an action, that has no line
 //! in its table fails the test.
 
+mod actions;
 mod fields;
+mod fixed;
 mod frames;
 mod lab;
 mod table;

@@ -1,9 +1,7 @@
 //! Every field that a message can name: its header as the specifications and `nicira-ext.h` number it, and
 //! where its bits are in a frame. Numbers here are not the registry's: the test compares them.
 
-use crate::frames;
-
-type Make = fn() -> Vec<u8>;
+use crate::frames::{self, Make};
 
 /// What a match on a field must ask for before it (OpenFlow 1.3.5 §7.2.3.8).
 #[derive(Clone, Copy, Debug)]
@@ -297,8 +295,7 @@ const TAGS: &[Told] = &[
     masked("1000", "1000", frames::udp, false),
 ];
 
-const PORT16: &[Told] =
-    &[told("0001", 1, frames::udp, true), told("0001", 4, frames::udp, false)];
+const PORT16: &[Told] = &[told("0001", 1, frames::udp, true), told("0001", 4, frames::udp, false)];
 const PORT32: &[Told] =
     &[told("00000001", 1, frames::udp, true), told("00000001", 4, frames::udp, false)];
 const ZERO32: &[Told] =
