@@ -5,7 +5,7 @@ use crate::PacketInLimit;
 use crate::connection::Connection;
 use alloc::vec::Vec;
 use ofproto::{Bridge, BridgeEvent, MissKind, PacketInEvent};
-use openflow::{Message, PacketInReason, RequestForward, Version};
+use openflow::{Message, MultipartBody, MultipartReply, PacketInReason, RequestForward, Version};
 use sync::time::Nanos;
 
 /// Events dealt with in one call: what one poll may add to the outboxes.
@@ -28,6 +28,17 @@ pub(crate) fn deliver(connections: &mut [Connection], bridge: &mut Bridge, now: 
                 let message = Message::FlowRemoved(removed.into());
                 for connection in connections.iter_mut() {
                     if connection.async_masks().flow_removed & bit != 0 {
+                        tell(connection, &message);
+                    }
+                }
+            }
+            BridgeEvent::FlowStats(stats) => {
+                let bit = 1 << stats.reason as u8;
+                let body = MultipartBody::FlowCounters([stats].into());
+                let message = Message::MultipartReply(MultipartReply { more: false, body });
+                for connection in connections.iter_mut() {
+                    let has_it = connection.version() >= Some(Version::V15);
+                    if has_it && connection.async_masks().flow_stats & bit != 0 {
                         tell(connection, &message);
                     }
                 }

@@ -20,6 +20,8 @@ const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
 const METER: u16 = 6;
 /// The action that it is from 1.5 on (1.5.1 §7.2.6).
 const METER_ACTION: u16 = 29;
+/// The instruction that came in its place: statistics triggers (1.5.1 §7.2.5).
+const STAT_TRIGGER: u16 = 7;
 /// The instruction that only a table with a table behind it has.
 const GOTO_TABLE: u16 = 1;
 /// Actions (§7.2.5): output; TTL of MPLS set and decremented; VLAN and MPLS pushed and popped;
@@ -134,13 +136,13 @@ pub(crate) fn describe_one(
     let last = tables.n_tables().saturating_sub(1);
     let abilities = (TableConfig::EVICTION | TableConfig::VACANCY_EVENTS).bits();
     let is_action = version >= Version::V15;
-    let meter_instruction = (!is_action).then_some(METER);
+    let last_instruction = if is_action { STAT_TRIGGER } else { METER };
     let actions: Vec<u16> = ACTIONS.into_iter().chain(is_action.then_some(METER_ACTION)).collect();
     let next: Vec<u8> = (id.saturating_add(1)..=last).collect();
     let instructions: Vec<u16> = INSTRUCTIONS
         .into_iter()
         .filter(|&instruction| instruction != GOTO_TABLE || !next.is_empty())
-        .chain(meter_instruction)
+        .chain([last_instruction])
         .collect();
     let mut properties = Vec::new();
     for kind in [RuleKind::Regular, RuleKind::Miss] {

@@ -317,3 +317,42 @@ fn group_features_name_the_actions_of_the_version() {
         assert_eq!(features.actions, [actions; 4], "{version}");
     }
 }
+
+#[test]
+fn a_crossed_threshold_is_told_to_who_speaks_1_5_and_wants_it_in_its_role() {
+    let mut stage = Stage::new(AgentConfig::default());
+    let mut first = stage.peer(1, Version::V15);
+    let mut deaf = stage.peer(2, Version::V15);
+    let older = stage.peer(3, Version::V14);
+    let mut second = stage.peer(4, Version::V15);
+    // The property of a primary for statistics (1.5.1 §7.3.10), which 1.4 does not have.
+    let property = |mask| Message::SetAsyncProperties(vec![AsyncProperty { kind: 13, mask }]);
+    assert_eq!(stage.say(&mut deaf, &property(0)), []);
+    let secondary =
+        Role { role: ControllerRole::Secondary, generation_id: Some(1), origin: Origin::Standard };
+    assert_eq!(stage.say(&mut second, &Message::RoleRequest(secondary)).len(), 1);
+    let mut rule = output_rule(1, 2);
+    let packet_count = Some(2);
+    rule.instructions.stat_trigger =
+        Some(Box::new(StatTrigger { packet_count, ..StatTrigger::default() }));
+    assert_eq!(stage.say(&mut first, &Message::FlowMod(rule.clone().into())), []);
+    for _ in 0..3 {
+        stage.dpif.receive(PortNo(1), &[0x5a; 60]);
+        stage.settle();
+    }
+    // Statistics are read each half second.
+    for _ in 0..20 {
+        stage.settle();
+    }
+    let heard = stage.hear(&first);
+    let [(0, Message::MultipartReply(MultipartReply { more: false, body }))] = &heard[..] else {
+        panic!("{heard:?}")
+    };
+    let MultipartBody::FlowCounters(told) = body else { panic!("{body:?}") };
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].reason, told[0].packet_count), (FlowStatsReason::Trigger, 3));
+    assert_eq!(told[0].match_, rule.match_);
+    for other in [&deaf, &older, &second] {
+        assert_eq!(stage.hear(other), []);
+    }
+}

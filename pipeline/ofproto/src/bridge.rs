@@ -40,6 +40,7 @@ use crate::shared::SharedInstructions;
 use crate::table::Tables;
 use crate::tlv::Tlvs;
 use crate::translate::Frozen;
+use crate::trigger::Triggers;
 use crate::umap::Ukeys;
 use crate::vlan::{PortVlan, VlanSet};
 use crate::watch::Watched;
@@ -217,6 +218,7 @@ pub struct Bridge {
     pub(crate) conclusions: Conclusions,
     pub(crate) reval: Revalidator,
     pub(crate) timeouts: Timeouts,
+    pub(crate) triggers: Triggers,
     pub(crate) farewells: Farewells,
     pub(crate) meter_numbers: MeterNumbers,
     pub(crate) events: Events,
@@ -266,6 +268,7 @@ impl Bridge {
             conclusions: Conclusions::default(),
             reval,
             timeouts: Timeouts::default(),
+            triggers: Triggers::default(),
             farewells: Farewells::default(),
             meter_numbers: MeterNumbers::default(),
             events: Events::new(),

@@ -327,14 +327,17 @@ impl Bridge {
                             rule.stats.touch(now);
                         }
                         self.timeouts.remove(old);
+                        self.triggers.remove(old);
                     }
                     self.timeouts.insert(rule);
+                    self.triggers.insert(rule, now);
                     let event = if old.is_some() { FlowEvent::Modified } else { FlowEvent::Added };
                     self.watched.push(event, rule, old.as_ref());
                 }
                 Step::TakeOut { rule, reason } => {
                     self.note_cookies(change.version, None, Some(rule));
                     self.timeouts.remove(rule);
+                    self.triggers.remove(rule);
                     self.watched.push(FlowEvent::Removed(*reason), rule, None);
                     if rule.flags.contains(FlowModFlags::SEND_FLOW_REM) && !rule.is_hidden() {
                         self.farewells.push(Arc::clone(rule), *reason, now, self.changes.seq());

@@ -1,7 +1,7 @@
 //! What the bridge tells the agent, in a bounded queue.
 
 use alloc::collections::VecDeque;
-use openflow::{FlowRemoved, PacketIn, PortStatus, TableStatus};
+use openflow::{FlowRemoved, FlowStats, PacketIn, PortStatus, TableStatus};
 
 /// How a packet-in came about, which decides who gets it and what reason it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,8 @@ pub enum BridgeEvent {
     PacketIn(PacketInEvent),
     /// A rule that asked for it is gone; its counts are final.
     FlowRemoved(FlowRemoved),
+    /// The counters of a rule crossed a threshold of its statistics trigger.
+    FlowStats(FlowStats),
     /// A port came, went or changed.
     PortStatus(PortStatus),
     /// A table has become full, or no longer is.

@@ -53,6 +53,7 @@ mod table_mod;
 mod tlv;
 mod trace;
 pub mod translate;
+mod trigger;
 mod tunables;
 mod ukey;
 mod umap;

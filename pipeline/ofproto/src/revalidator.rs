@@ -356,6 +356,7 @@ impl Bridge {
         self.apply_lessons(now);
         self.expire_rules(self.reval.stats_as_of, now);
         self.revalidate(dpif, now);
+        self.look_at_triggers(now);
         self.fence_leaving(dpif);
         self.finish_retiring(dpif, now);
         self.bury_meters(dpif);
@@ -378,7 +379,8 @@ impl Bridge {
         let is_busy = reval.is_purging()
             || self.bundles.is_busy()
             || self.purging.is_busy()
-            || !self.lessons.is_empty();
+            || !self.lessons.is_empty()
+            || self.looks_at_triggers();
         if is_waiting || is_busy {
             return now;
         }
@@ -494,5 +496,6 @@ impl Bridge {
         self.state.quota.set_limit(self.reval.flow_limit());
         self.pass_fences(dpif);
         self.expire_rules(started, now);
+        self.triggers.begin();
     }
 }

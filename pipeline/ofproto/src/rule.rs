@@ -17,7 +17,8 @@ use classifier::{Clause, Priority};
 use flow::layout::WordMap;
 use flow::{Field, Flow, Mask, Match};
 use openflow::{
-    DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, Instructions, OfPort,
+    DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsReason,
+    Instructions, OfPort,
 };
 use sync::counter::{Counter, Gauge};
 use sync::time::Nanos;
@@ -318,6 +319,7 @@ impl Rule {
             byte_count: self.stats.bytes(),
             match_: self.match_.expand(),
             instructions: Instructions::clone(&self.instructions),
+            reason: FlowStatsReason::Request,
         }
     }
 

@@ -487,7 +487,9 @@ fn instructions_and_actions_are_those_of_the_version() {
     assert_eq!(flow_mod(4, meter), None);
     assert_eq!(flow_mod(5, meter), None);
     assert_eq!(flow_mod(6, meter), Some(InstructionUnsupInst));
-    assert_eq!(flow_mod(6, "0007 0010 00000000 0000000000000000"), Some(InstructionUnsupInst));
+    let trigger = "0007 0018 00000003 0000 0010 8002 08 08 0000000000000064";
+    assert_eq!(flow_mod(5, trigger), Some(InstructionUnknownInst));
+    assert_eq!(flow_mod(6, trigger), None);
     let set_dl_src = "0003 0010 020000000001 000000000000";
     let set_field = "0019 0010 80000606 020000000001 0000";
     let push_pbb = "001a 0008 88e7 0000";
@@ -505,6 +507,44 @@ fn instructions_and_actions_are_those_of_the_version() {
         for (version, expected) in [2, 3, 5, 6].into_iter().zip(expected) {
             assert_eq!(apply(version, action), expected, "{version} {action}");
         }
+    }
+}
+
+/// OpenFlow 1.5.1 §7.2.5; what thresholds are wrong has no error but that of the instruction.
+#[test]
+fn statistics_triggers_are_checked() {
+    use OfErrorKind::*;
+    for (instruction, expected) in [
+        ("0007 0010 00000000 0000 0004 00000000", None),
+        ("0007 0010 00000004 0000 0004 00000000", Some(InstructionUnsupInst)),
+        ("0007 0018 00000001 0000 0010 8002 08 08 0000000000000064", None),
+        ("0007 0018 00000001 0000 0010 8002 00 08 00000001 3b9ac9ff", None),
+        ("0007 0018 00000001 0000 0010 8002 00 08 00000001 3b9aca00", Some(InstructionUnsupInst)),
+        // Number of flows, which a rule does not have; an unknown field; one of another length.
+        ("0007 0018 00000000 0000 000c 8002 06 04 00000001 00000000", Some(InstructionUnsupInst)),
+        ("0007 0018 00000000 0000 0010 8002 0e 08 0000000000000064", Some(InstructionUnsupInst)),
+        ("0007 0018 00000000 0000 000c 8002 08 04 00000001 00000000", Some(InstructionUnsupInst)),
+        (
+            "0007 0018 00000000 0000 0010 ffff 08 08 0000000000000064",
+            Some(InstructionBadExperimenter),
+        ),
+        (
+            "0007 0020 00000000 0000 001c 8002 08 08 0000000000000001 8002 08 08 0000000000000002 00000000",
+            Some(InstructionBadLen),
+        ),
+        (
+            "0007 0028 00000000 0000 001c 8002 08 08 0000000000000001 8002 08 08 0000000000000002 00000000",
+            Some(InstructionUnsupInst),
+        ),
+        ("0007 0008 00000000", Some(InstructionBadLen)),
+        ("0007 0010 00000000 0000 0003 00000000", Some(InstructionBadLen)),
+        ("0007 0010 00000000 0000 0010 00000000", Some(InstructionBadLen)),
+        ("0007 0018 00000000 0000 0004 00000000 0000000000000000", Some(InstructionBadLen)),
+        ("0007 0018 00000000 0000 0010 8002 08 09 0000000000000064", Some(InstructionBadLen)),
+    ] {
+        let mut bytes = flow_mod13(0, 5, &[], &hex(instruction));
+        bytes[0] = 6;
+        assert_eq!(refusal(&bytes), expected, "{instruction}");
     }
 }
 

@@ -26,6 +26,7 @@ mod shortage;
 mod soundness;
 mod timeouts;
 mod tracing;
+mod triggers;
 mod ukeys;
 mod unwildcarding;
 mod vlans;

@@ -7,6 +7,7 @@
 
 mod check;
 mod nicira;
+mod stat_trigger;
 mod subfield;
 
 pub use check::{CheckContext, check_actions, check_instructions};
@@ -14,6 +15,7 @@ pub use nicira::{
     BUNDLE_MAX_MEMBERS, BundleAlgorithm, HashFields, Learn, LearnSource, LearnSpec, LearnTarget,
     Multipath, MultipathAlgorithm, PortBundle, Sample, SampleDirection,
 };
+pub use stat_trigger::{StatTrigger, StatTriggerFlags};
 pub use subfield::Subfield;
 
 use alloc::boxed::Box;
@@ -319,6 +321,8 @@ pub struct Instructions {
     pub metadata: Option<(u64, u64)>,
     /// The table to go on with.
     pub goto_table: Option<u8>,
+    /// When the rule tells of its statistics (1.5). Nothing that a packet meets.
+    pub stat_trigger: Option<Box<StatTrigger>>,
 }
 
 impl Instructions {
@@ -344,12 +348,13 @@ impl Instructions {
 
     /// Whether conjunctions stand with anything but notes.
     pub(crate) fn has_misplaced_conjunction(&self) -> bool {
-        let Instructions { meter, apply, clear, write, metadata, goto_table } = self;
+        let Instructions { meter, apply, clear, write, metadata, goto_table, stat_trigger } = self;
         let is_alone = meter.is_none()
             && !clear
             && write.is_empty()
             && metadata.is_none()
-            && goto_table.is_none();
+            && goto_table.is_none()
+            && stat_trigger.is_none();
         !conjunctions_stand_alone(apply) || (!is_alone && self.conjunctions().next().is_some())
     }
 

@@ -34,7 +34,7 @@ pub(super) fn read_reply(r: &mut Reader<'_>, version: Version) -> Result<AsyncCo
         return read(r, Origin::Standard);
     }
     let mut config = AsyncConfig::default();
-    for property in read_properties(r)? {
+    for property in read_properties(r, version)? {
         config.set(property);
     }
     Ok(config)
@@ -44,13 +44,13 @@ pub(super) fn put_reply(out: &mut Vec<u8>, config: &AsyncConfig, version: Versio
     if version < Version::V14 {
         put(out, config);
     } else {
-        put_properties(out, &config.properties());
+        put_properties(out, &config.properties(version));
     }
 }
 
 /// The properties of 1.4 (1.4.1 §7.3.10), which `NXT_SET_ASYNC_CONFIG2` has too. What is asked for a
 /// reason that does not exist is refused, as Open vSwitch does.
-pub(super) fn read_properties(r: &mut Reader<'_>) -> Result<Vec<AsyncProperty>> {
+pub(super) fn read_properties(r: &mut Reader<'_>, version: Version) -> Result<Vec<AsyncProperty>> {
     let mut properties = Vec::new();
     while !r.is_empty() {
         let kind = r.u16()?;
@@ -59,7 +59,8 @@ pub(super) fn read_properties(r: &mut Reader<'_>) -> Result<Vec<AsyncProperty>> 
         }
         let mask = r.u32()?;
         let mut allowed = AsyncMasks::ALL;
-        match allowed.of_property(kind / 2) {
+        let half = Some(kind / 2).filter(|half| *half < AsyncProperty::n_pairs(version));
+        match half.and_then(|half| allowed.of_property(half)) {
             None => return Err(OfErrorKind::PropertyBadType),
             Some(allowed) if mask & !*allowed != 0 => return Err(OfErrorKind::AsyncInvalid),
             Some(_) => properties.push(AsyncProperty { kind, mask }),

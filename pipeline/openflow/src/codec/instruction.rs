@@ -6,13 +6,18 @@
 //! OpenFlow 1.0 has a list of actions only. Nicira's write-metadata may end it; a goto becomes a
 //! resubmit when a 1.0 client asks about a rule that a 1.3 controller made, as in Open vSwitch.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::Match;
 
 use super::action::{self, WRITE_METADATA};
+use super::oxs::{self, Oxs};
 use super::wire::{Put, Reader, Result};
-use crate::{Action, Instructions, METER_MAX, NICIRA, OfErrorKind, OfPort, Version};
+use crate::{
+    Action, Instructions, METER_MAX, NICIRA, OfErrorKind, OfPort, StatTrigger, StatTriggerFlags,
+    Version,
+};
 
 const GOTO_TABLE: u16 = 1;
 const WRITE_METADATA_INSTRUCTION: u16 = 2;
@@ -22,6 +27,9 @@ const CLEAR_ACTIONS: u16 = 5;
 const METER: u16 = 6;
 const STAT_TRIGGER: u16 = 7;
 const EXPERIMENTER: u16 = 0xffff;
+
+/// Nanoseconds of a second.
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// Bytes of Nicira's write-metadata action.
 const NX_WRITE_METADATA_BYTES: usize = 32;
@@ -127,8 +135,8 @@ fn read_v11(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Resu
         if !(GOTO_TABLE..=last).contains(&kind) {
             return Err(OfErrorKind::InstructionUnknownInst);
         }
-        // Triggers are optional, and the meter of 1.5 is an action (1.5.1 §5.5).
-        if kind == STAT_TRIGGER || kind == METER && version == Version::V15 {
+        // The meter of 1.5 is an action (1.5.1 §5.5).
+        if kind == METER && version == Version::V15 {
             return Err(OfErrorKind::InstructionUnsupInst);
         }
         if seen & 1 << kind != 0 {
@@ -160,6 +168,7 @@ fn read_v11(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Resu
                 body.skip(4)?;
                 out.clear = true;
             }
+            STAT_TRIGGER => out.stat_trigger = Some(Box::new(read_trigger(&mut body)?)),
             _ => match body.u32()? {
                 meter @ 1..=METER_MAX => out.meter = Some(meter),
                 _ => return Err(OfErrorKind::MeterModInvalidMeter),
@@ -174,6 +183,24 @@ fn read_v11(mut reader: Reader<'_>, table: Option<u8>, version: Version) -> Resu
         out.apply.remove(0);
     }
     Ok(out)
+}
+
+/// A statistics trigger behind its header (1.5.1 §7.2.5).
+fn read_trigger(body: &mut Reader<'_>) -> Result<StatTrigger> {
+    let bad_len = |_| OfErrorKind::InstructionBadLen;
+    let flags = StatTriggerFlags::from_bits(body.u32().map_err(bad_len)?)
+        .ok_or(OfErrorKind::InstructionUnsupInst)?;
+    let mut list = Reader::new(body.take_all(), OfErrorKind::InstructionBadLen);
+    let Oxs { duration, idle_time, packet_count, byte_count, .. } =
+        oxs::read_thresholds(&mut list)?;
+    if !list.is_empty() {
+        return Err(OfErrorKind::InstructionBadLen);
+    }
+    let is_time = |time: Option<(u32, u32)>| time.is_none_or(|(_, nanos)| nanos < NANOS_PER_SECOND);
+    if !is_time(duration) || !is_time(idle_time) {
+        return Err(OfErrorKind::InstructionUnsupInst);
+    }
+    Ok(StatTrigger { flags, duration, idle_time, packet_count, byte_count })
 }
 
 /// Goto leads forward only (1.3.5 §5.1).
@@ -222,7 +249,8 @@ pub(crate) fn put_list(
 }
 
 fn put_v11(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match, version: Version) {
-    let Instructions { meter, apply, clear, write, metadata, goto_table } = instructions;
+    let Instructions { meter, apply, clear, write, metadata, goto_table, stat_trigger } =
+        instructions;
     // Before 1.3 there are no meters and no way to tell of them.
     let meter = meter.filter(|_| version >= Version::V13);
     let is_action = version >= Version::V15;
@@ -257,6 +285,13 @@ fn put_v11(out: &mut Vec<u8>, instructions: &Instructions, match_: &Match, versi
         put_instruction(out, GOTO_TABLE, |out| {
             out.u8(*table);
             out.zeros(3);
+        });
+    }
+    if let Some(trigger) = stat_trigger.as_ref().filter(|_| version >= Version::V15) {
+        let StatTrigger { flags, duration, idle_time, packet_count, byte_count } = **trigger;
+        put_instruction(out, STAT_TRIGGER, |out| {
+            out.u32(flags.bits());
+            oxs::put(out, &Oxs { duration, idle_time, packet_count, byte_count, flow_count: None });
         });
     }
 }

@@ -209,7 +209,7 @@ impl Dialect {
             Kind::GetAsyncRequest => Message::GetAsyncRequest,
             Kind::GetAsyncReply => Message::GetAsyncReply(async_config::read_reply(r, version)?),
             Kind::SetAsync if version >= Version::V14 => {
-                Message::SetAsyncProperties(async_config::read_properties(r)?)
+                Message::SetAsyncProperties(async_config::read_properties(r, version)?)
             }
             Kind::SetAsync => Message::SetAsync(async_config::read(r, Origin::Standard)?),
             Kind::RoleStatus => Message::RoleStatus(config::read_role_status(r)?),

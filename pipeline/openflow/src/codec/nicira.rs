@@ -97,7 +97,7 @@ pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Message> {
         (NICIRA, TLV_TABLE_REPLY) => Message::NxTlvTableReply(tlv::read_reply(r)?),
         (NICIRA, SET_ASYNC_CONFIG) => Message::SetAsync(async_config::read(r, Origin::Nicira)?),
         (NICIRA, SET_ASYNC_CONFIG2) => {
-            Message::SetAsyncProperties(async_config::read_properties(r)?)
+            Message::SetAsyncProperties(async_config::read_properties(r, dialect.version)?)
         }
         (NICIRA, SET_CONTROLLER_ID) => {
             if !r.zeros(6)? {

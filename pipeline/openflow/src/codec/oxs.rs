@@ -1,7 +1,8 @@
 //! Extensible statistics (1.5.1 §7.2.4): counters as a list of typed entries.
 //!
 //! An entry has a class, a field number and a length like a match's, then the value. Unknown entries
-//! are left out; a counter that is not there reads as all ones, "unknown".
+//! are left out; a counter that is not there reads as all ones, "unknown". Thresholds of a statistics
+//! trigger have the same form, and what is unknown there is refused.
 
 use alloc::vec::Vec;
 
@@ -9,6 +10,7 @@ use super::wire::{Put, Reader, Result};
 use crate::OfErrorKind;
 
 const CLASS_BASIC: u16 = 0x8002;
+const CLASS_EXPERIMENTER: u16 = 0xffff;
 
 const DURATION: u8 = 0;
 const IDLE_TIME: u8 = 1;
@@ -21,37 +23,75 @@ const BYTE_COUNT: u8 = 5;
 pub(super) struct Oxs {
     /// Seconds and nanoseconds.
     pub(super) duration: Option<(u32, u32)>,
-    /// Whole seconds since the last use.
-    pub(super) idle_age: Option<u32>,
+    /// Seconds and nanoseconds since the last use.
+    pub(super) idle_time: Option<(u32, u32)>,
     pub(super) flow_count: Option<u32>,
     pub(super) packet_count: Option<u64>,
     pub(super) byte_count: Option<u64>,
 }
 
+impl Oxs {
+    /// Takes an entry's value; false if the entry is unknown.
+    fn take(&mut self, class: u16, field: u8, mut value: Reader<'_>) -> Result<bool> {
+        match (class, field, value.len()) {
+            (CLASS_BASIC, DURATION, 8) => self.duration = Some((value.u32()?, value.u32()?)),
+            (CLASS_BASIC, IDLE_TIME, 8) => self.idle_time = Some((value.u32()?, value.u32()?)),
+            (CLASS_BASIC, FLOW_COUNT, 4) => self.flow_count = Some(value.u32()?),
+            (CLASS_BASIC, PACKET_COUNT, 8) => self.packet_count = Some(value.u64()?),
+            (CLASS_BASIC, BYTE_COUNT, 8) => self.byte_count = Some(value.u64()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
 /// Reads statistics with their header and the padding to 8 bytes.
 pub(super) fn read(r: &mut Reader<'_>) -> Result<Oxs> {
-    let bad_len = OfErrorKind::MatchBadLen;
+    let mut stats = Oxs::default();
+    for_each(r, OfErrorKind::MatchBadLen, |class, field, value| {
+        stats.take(class, field, value).map(|_| ())
+    })?;
+    Ok(stats)
+}
+
+/// Reads the thresholds of a statistics trigger, each of which there may be once. The specification has
+/// no error for one that the switch does not support but that of the instruction.
+pub(super) fn read_thresholds(r: &mut Reader<'_>) -> Result<Oxs> {
+    let mut stats = Oxs::default();
+    let mut seen: u128 = 0;
+    for_each(r, OfErrorKind::InstructionBadLen, |class, field, value| {
+        let is_known = field != FLOW_COUNT && stats.take(class, field, value)?;
+        if !is_known || seen & 1 << field != 0 {
+            let kind = match class {
+                CLASS_EXPERIMENTER => OfErrorKind::InstructionBadExperimenter,
+                _ => OfErrorKind::InstructionUnsupInst,
+            };
+            return Err(kind);
+        }
+        seen |= 1 << field;
+        Ok(())
+    })?;
+    Ok(stats)
+}
+
+/// Hands on class, field and value of every entry.
+fn for_each(
+    r: &mut Reader<'_>,
+    bad_len: OfErrorKind,
+    mut f: impl FnMut(u16, u8, Reader<'_>) -> Result<()>,
+) -> Result<()> {
     r.skip(2)?;
     let len = usize::from(r.u16()?);
     let body = len.checked_sub(4).ok_or(bad_len)?;
     let mut entries = r.sub(body, bad_len)?;
     r.skip(len.next_multiple_of(8) - len)?;
-    let mut stats = Oxs::default();
     while !entries.is_empty() {
         let class = entries.u16()?;
         let field = entries.u8()? >> 1;
         let len = usize::from(entries.u8()?);
-        let mut value = entries.sub(len, bad_len)?;
-        match (class, field, len) {
-            (CLASS_BASIC, DURATION, 8) => stats.duration = Some((value.u32()?, value.u32()?)),
-            (CLASS_BASIC, IDLE_TIME, 8) => stats.idle_age = Some(value.u32()?),
-            (CLASS_BASIC, FLOW_COUNT, 4) => stats.flow_count = Some(value.u32()?),
-            (CLASS_BASIC, PACKET_COUNT, 8) => stats.packet_count = Some(value.u64()?),
-            (CLASS_BASIC, BYTE_COUNT, 8) => stats.byte_count = Some(value.u64()?),
-            _ => {}
-        }
+        f(class, field, entries.sub(len, bad_len)?)?;
     }
-    Ok(stats)
+    Ok(())
 }
 
 pub(super) fn put(out: &mut Vec<u8>, stats: &Oxs) {
@@ -63,10 +103,10 @@ pub(super) fn put(out: &mut Vec<u8>, stats: &Oxs) {
         out.u32(sec);
         out.u32(nsec);
     }
-    if let Some(seconds) = stats.idle_age {
+    if let Some((sec, nsec)) = stats.idle_time {
         put_header(out, IDLE_TIME, 8);
-        out.u32(seconds);
-        out.u32(0);
+        out.u32(sec);
+        out.u32(nsec);
     }
     if let Some(packets) = stats.packet_count {
         put_header(out, PACKET_COUNT, 8);

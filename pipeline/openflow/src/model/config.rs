@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use bitflags::bitflags;
 
 use super::PortDesc;
-use crate::OfPort;
 use crate::errors::WireCode;
+use crate::{OfPort, Version};
 
 /// Version negotiation (1.3.5 §7.5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,6 +173,8 @@ pub struct AsyncMasks {
     pub table_status: u32,
     /// Bit 0 for group-mods, bit 1 for meter-mods (1.4).
     pub request_forward: u32,
+    /// Bits by [`FlowStatsReason`](super::FlowStatsReason) (1.5).
+    pub flow_stats: u32,
 }
 
 impl AsyncMasks {
@@ -184,6 +186,7 @@ impl AsyncMasks {
         role_status: 0,
         table_status: 0,
         request_forward: 0,
+        flow_stats: 0,
     };
     /// Every reason that there is.
     pub const ALL: AsyncMasks = AsyncMasks {
@@ -193,6 +196,7 @@ impl AsyncMasks {
         role_status: 0b111,
         table_status: 0b1_1000,
         request_forward: 0b11,
+        flow_stats: 0b11,
     };
 
     /// The mask that a property of 1.4 is about, by half its number (see [`AsyncProperty::kind`]).
@@ -205,6 +209,7 @@ impl AsyncMasks {
             3 => &mut self.role_status,
             4 => &mut self.table_status,
             5 => &mut self.request_forward,
+            6 => &mut self.flow_stats,
             _ => return None,
         })
     }
@@ -219,6 +224,7 @@ impl AsyncConfig {
             packet_in: 0b11_1011,
             port_status: 0b111,
             flow_removed: 0b11_1111,
+            flow_stats: 0b11,
             ..AsyncMasks::NONE
         };
         let secondary = AsyncMasks { port_status: 0b111, ..AsyncMasks::NONE };
@@ -236,12 +242,12 @@ impl AsyncConfig {
         mask.map(|mask| *mask = property.mask).is_some()
     }
 
-    /// Every property.
+    /// Every property that `version` has.
     #[must_use]
-    pub fn properties(&self) -> Vec<AsyncProperty> {
+    pub fn properties(&self, version: Version) -> Vec<AsyncProperty> {
         let AsyncConfig { mut primary, mut secondary, .. } = *self;
         let mut all = Vec::new();
-        for half in 0..AsyncProperty::N_PAIRS {
+        for half in 0..AsyncProperty::n_pairs(version) {
             let masks = [secondary.of_property(half), primary.of_property(half)];
             for (kind, mask) in (2 * half..).zip(masks) {
                 all.extend(mask.map(|mask| AsyncProperty { kind, mask: *mask }));
@@ -262,8 +268,11 @@ pub struct AsyncProperty {
 }
 
 impl AsyncProperty {
-    /// Kinds of messages that properties are about; each has two.
-    pub const N_PAIRS: u16 = 6;
+    /// Kinds of messages that the properties of a version are about; each has two.
+    #[must_use]
+    pub const fn n_pairs(version: Version) -> u16 {
+        if matches!(version, Version::V15) { 7 } else { 6 }
+    }
 }
 
 /// Why a controller's role changed (1.4.1 §7.4.4).

@@ -139,7 +139,7 @@ pub enum MultipartBody {
     QueueDesc(Vec<QueueDesc>),
     /// Changes of rules.
     FlowMonitor(Vec<FlowUpdate>),
-    /// Rules with their counters; only table, priority, match, duration, idle age and counts count.
+    /// Rules with their counters; only table, priority, match, duration, idle age, counts and reason count.
     FlowCounters(Vec<FlowStats>),
     /// What bundles can do, as bits (1.5.1 §7.3.5.21, `OFPBF_…`).
     BundleFeatures(u16),
@@ -158,6 +158,17 @@ pub struct SwitchDesc {
     pub serial: String,
     /// A name that a person gave.
     pub datapath: String,
+}
+
+/// Why a rule's counters are told (1.5.1 §7.3.5.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FlowStatsReason {
+    /// Somebody asked.
+    #[default]
+    Request = 0,
+    /// They crossed a threshold of the rule's statistics trigger.
+    Trigger = 1,
 }
 
 /// A rule and its statistics.
@@ -193,6 +204,8 @@ pub struct FlowStats {
     pub match_: Match,
     /// What it does.
     pub instructions: Instructions,
+    /// Why this is told, where counters alone are (1.5).
+    pub reason: FlowStatsReason,
 }
 
 impl Default for FlowStats {
@@ -213,6 +226,7 @@ impl Default for FlowStats {
             byte_count: 0,
             match_: Match::default(),
             instructions: Instructions::default(),
+            reason: FlowStatsReason::Request,
         }
     }
 }

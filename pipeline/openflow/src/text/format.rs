@@ -5,7 +5,7 @@ use core::fmt::{self, Display, Formatter};
 use flow::Field;
 use flow::text::{MatchText, NoNames, PortNames, PortText, ValueText};
 
-use super::nicira;
+use super::{nicira, stat_trigger};
 use crate::Version;
 use crate::{
     Action, ControllerAction, DEFAULT_PRIORITY, FlowMod, FlowModCommand, FlowModFlags, FlowStats,
@@ -82,7 +82,8 @@ pub struct InstructionsText<'a> {
 
 impl Display for InstructionsText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Instructions { meter, apply, clear, write, metadata, goto_table } = self.instructions;
+        let Instructions { meter, apply, clear, write, metadata, goto_table, stat_trigger } =
+            self.instructions;
         if self.instructions.is_empty() {
             return f.write_str("drop");
         }
@@ -120,6 +121,10 @@ impl Display for InstructionsText<'_> {
         if let Some(table) = goto_table {
             next(f)?;
             write!(f, "goto_table:{table}")?;
+        }
+        if let Some(trigger) = stat_trigger {
+            next(f)?;
+            stat_trigger::put(f, trigger)?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ mod meter;
 mod nicira;
 mod parse_action;
 mod parse_flow;
+mod stat_trigger;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,6 @@
 //! Reading actions and instructions.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::Field;
@@ -7,7 +8,7 @@ use flow::proto::VLAN_PRESENT;
 use flow::text::{KeyValues, PortNames, parse_port, parse_value};
 
 use super::error::{TextError, TextProblem};
-use super::{nicira, number};
+use super::{nicira, number, stat_trigger};
 use crate::actions::TRUNCATE_MIN;
 use crate::codec::MAX_NESTING;
 use crate::{
@@ -71,6 +72,8 @@ fn parse_nested(text: &str, ports: &dyn PortNames, depth: u8) -> Result<Instruct
             }
             "goto_table" if out.goto_table.is_some() => return Err(misplaced()),
             "goto_table" => out.goto_table = Some(int(value)?),
+            "stat_trigger" if out.stat_trigger.is_some() => return Err(misplaced()),
+            "stat_trigger" => out.stat_trigger = Some(Box::new(stat_trigger::parse(value)?)),
             _ => out.apply.push(parse_action(key, value, ports, depth)?),
         }
     }

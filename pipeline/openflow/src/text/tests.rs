@@ -49,6 +49,8 @@ fn actions_print_as_ovs_ofctl_prints_them() {
         "meter:1,output:3,clear_actions,write_actions(output:2,set_queue:2),\
          write_metadata:0x1/0xf,goto_table:3",
         "write_metadata:0x1,goto_table:3",
+        "stat_trigger(packet_count=10)",
+        "output:1,goto_table:3,stat_trigger(periodic,only_first,duration=1.5,idle_time=3,byte_count=9)",
         "clear_actions",
         "copy_ttl_out,copy_ttl_in,push_pbb:0x88e7,pop_pbb",
         "learn(table=1,hard_timeout=10,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],\

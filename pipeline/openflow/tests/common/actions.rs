@@ -197,6 +197,20 @@ pub(super) fn action(version: Version) -> BoxedStrategy<Action> {
     }
 }
 
+fn stat_trigger() -> impl Strategy<Value = StatTrigger> {
+    let time = || option::of((any::<u32>(), 0u32..1_000_000_000));
+    let count = || option::of(any::<u64>());
+    (0u32..4, time(), time(), count(), count()).prop_map(
+        |(flags, duration, idle_time, packet_count, byte_count)| StatTrigger {
+            flags: StatTriggerFlags::from_bits_truncate(flags),
+            duration,
+            idle_time,
+            packet_count,
+            byte_count,
+        },
+    )
+}
+
 /// Instructions of a version for a rule in table 5.
 pub(super) fn instructions(version: Version, checked: bool) -> BoxedStrategy<Instructions> {
     let one = if checked { free_action(version) } else { action(version) };
@@ -216,15 +230,13 @@ pub(super) fn instructions(version: Version, checked: bool) -> BoxedStrategy<Ins
             let has_meters = version >= Version::V13;
             let meter =
                 option::of(1..METER_MAX).prop_map(move |meter| meter.filter(|_| has_meters));
-            let rest = (meter, option::of(6u8..255));
+            let trigger = option::weighted(0.2, stat_trigger());
+            let trigger = trigger.prop_map(move |one| one.filter(|_| version >= Version::V15));
+            let rest = (meter, option::of(6u8..255), trigger.prop_map(|one| one.map(Box::new)));
             (apply, clear, write, metadata, rest)
-                .prop_map(|(apply, clear, write, metadata, (meter, goto_table))| Instructions {
-                    meter,
-                    apply,
-                    clear,
-                    write,
-                    metadata,
-                    goto_table,
+                .prop_map(|(apply, clear, write, metadata, rest)| {
+                    let (meter, goto_table, stat_trigger) = rest;
+                    Instructions { meter, apply, clear, write, metadata, goto_table, stat_trigger }
                 })
                 .boxed()
         }

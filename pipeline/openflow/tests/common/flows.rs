@@ -99,6 +99,7 @@ pub(super) fn flow_stats(version: Version, format: FlowFormat) -> impl Strategy<
                 byte_count: counters.2,
                 match_: if fixed { fixed_match(&match_) } else { match_ },
                 instructions,
+                reason: FlowStatsReason::Request,
             }
         },
     )

@@ -113,17 +113,23 @@ pub(super) fn body(version: Version) -> BoxedStrategy<MultipartBody> {
     if version == Version::V14 {
         return prop_oneof![6 => early, 1 => from14].boxed();
     }
-    let counters = flow_stats(version, FlowFormat::Standard).prop_map(|flow| FlowStats {
-        table_id: flow.table_id,
-        priority: flow.priority,
-        match_: flow.match_,
-        duration_sec: flow.duration_sec,
-        duration_nsec: flow.duration_nsec,
-        idle_age: flow.idle_age,
-        packet_count: flow.packet_count,
-        byte_count: flow.byte_count,
-        ..FlowStats::default()
-    });
+    let reasons = [FlowStatsReason::Request, FlowStatsReason::Trigger];
+    let counters = flow_stats(version, FlowFormat::Standard);
+    let counters =
+        (counters, proptest::sample::select(reasons.to_vec())).prop_map(|(flow, reason)| {
+            FlowStats {
+                reason,
+                table_id: flow.table_id,
+                priority: flow.priority,
+                match_: flow.match_,
+                duration_sec: flow.duration_sec,
+                duration_nsec: flow.duration_nsec,
+                idle_age: flow.idle_age,
+                packet_count: flow.packet_count,
+                byte_count: flow.byte_count,
+                ..FlowStats::default()
+            }
+        });
     let from15 = prop_oneof![
         vec(counters, 0..3).prop_map(MultipartBody::FlowCounters),
         any::<u16>().prop_map(MultipartBody::BundleFeatures),

@@ -104,6 +104,12 @@ fn exists(name: &str, message: &Message, version: Version) -> bool {
     (since..=last).contains(&version) && !(has_meter && version < Version::V13)
 }
 
+/// What every version can say.
+fn async_config() -> AsyncConfig {
+    let AsyncConfig { primary, .. } = AsyncConfig::initial();
+    AsyncConfig { primary: AsyncMasks { flow_stats: 0, ..primary }, ..AsyncConfig::initial() }
+}
+
 fn both(version: Version) -> Vec<(&'static str, Message)> {
     let v10 = version == Version::V10;
     let bad_request =
@@ -311,7 +317,7 @@ fn only10() -> Vec<(&'static str, Message)> {
         ("flow age", Message::NxFlowAge),
         (
             "set async config",
-            Message::SetAsync(AsyncConfig { origin: Origin::Nicira, ..AsyncConfig::initial() }),
+            Message::SetAsync(AsyncConfig { origin: Origin::Nicira, ..async_config() }),
         ),
     ]
 }
@@ -443,8 +449,8 @@ fn from11(version: Version) -> Vec<(&'static str, Message)> {
         ("role request", Message::RoleRequest(role(ControllerRole::Primary, Some(5)))),
         ("role reply", Message::RoleReply(role(ControllerRole::Equal, None))),
         ("get async request", Message::GetAsyncRequest),
-        ("get async reply", Message::GetAsyncReply(AsyncConfig::initial())),
-        ("set async", Message::SetAsync(AsyncConfig::initial())),
+        ("get async reply", Message::GetAsyncReply(async_config())),
+        ("set async", Message::SetAsync(async_config())),
         (
             "group mod",
             Message::GroupMod(GroupMod {
@@ -557,6 +563,8 @@ pub(crate) fn is_known(message: &Message, version: Version) -> bool {
         if version >= Version::V14 { "NO_ABBREV" } else { "InsertBucket" },
         "RequestForward",
         "FlowCounters",
+        // Triggers are none of theirs.
+        "StatTrigger",
         "BundleFeatures",
         "Bundle",
         "TableFeatures",

@@ -8,8 +8,8 @@ use super::super::oxs::{self, Oxs};
 use super::super::wire::{Put, Reader, Result};
 use super::super::{instruction, match10};
 use crate::{
-    AggregateStats, FlowFormat, FlowModFlags, FlowStats, OfErrorKind, SwitchDesc, TableStats,
-    Version,
+    AggregateStats, FlowFormat, FlowModFlags, FlowStats, FlowStatsReason, OfErrorKind, SwitchDesc,
+    TableStats, Version,
 };
 
 /// Bytes of the long and the short texts of a description (`DESC_STR_LEN`, `SERIAL_NUM_LEN`).
@@ -121,7 +121,8 @@ fn read_flow15(r: &mut Reader<'_>) -> Result<FlowStats> {
 fn read_oxs(r: &mut Reader<'_>, flow: &mut FlowStats) -> Result<()> {
     let stats = oxs::read(r)?;
     (flow.duration_sec, flow.duration_nsec) = stats.duration.unwrap_or((0, 0));
-    flow.idle_age = stats.idle_age.map(|age| u16::try_from(age).unwrap_or(MOST_AGE).min(MOST_AGE));
+    let seconds = |(age, _)| u16::try_from(age).unwrap_or(MOST_AGE).min(MOST_AGE);
+    flow.idle_age = stats.idle_time.map(seconds);
     flow.packet_count = stats.packet_count.unwrap_or(u64::MAX);
     flow.byte_count = stats.byte_count.unwrap_or(u64::MAX);
     Ok(())
@@ -151,13 +152,16 @@ fn put_flow15(out: &mut Vec<u8>, flow: &FlowStats) {
 fn put_oxs(out: &mut Vec<u8>, flow: &FlowStats) {
     let stats = Oxs {
         duration: Some((flow.duration_sec, flow.duration_nsec)),
-        idle_age: flow.idle_age.map(u32::from),
+        idle_time: flow.idle_age.map(|age| (age.into(), 0)),
         packet_count: oxs::known(flow.packet_count),
         byte_count: oxs::known(flow.byte_count),
         flow_count: None,
     };
     oxs::put(out, &stats);
 }
+
+/// The reason of counters that a statistics trigger sent.
+const TRIGGERED: u8 = FlowStatsReason::Trigger as u8;
 
 /// A rule's counters (1.5.1 §7.3.5.3).
 pub(super) fn read_counters(r: &mut Reader<'_>) -> Result<FlowStats> {
@@ -166,11 +170,13 @@ pub(super) fn read_counters(r: &mut Reader<'_>) -> Result<FlowStats> {
     let mut entry = r.sub(len.checked_sub(2).ok_or(bad_len)?, bad_len)?;
     entry.skip(2)?;
     let table_id = entry.u8()?;
-    // The reason: asked for, always.
-    entry.skip(1)?;
+    let reason = match entry.u8()? {
+        TRIGGERED => FlowStatsReason::Trigger,
+        _ => FlowStatsReason::Request,
+    };
     let priority = entry.u16()?;
     let match_ = read_match13(&mut entry, Unknown::Skip, Version::V15)?;
-    let mut flow = FlowStats { table_id, priority, match_, ..FlowStats::default() };
+    let mut flow = FlowStats { table_id, priority, match_, reason, ..FlowStats::default() };
     read_oxs(&mut entry, &mut flow)?;
     if entry.is_empty() { Ok(flow) } else { Err(bad_len) }
 }
@@ -180,7 +186,7 @@ pub(super) fn put_counters(out: &mut Vec<u8>, flow: &FlowStats) {
     out.u16(0);
     out.zeros(2);
     out.u8(flow.table_id);
-    out.zeros(1);
+    out.u8(flow.reason as u8);
     out.u16(flow.priority);
     put_match13(out, &flow.match_, Version::V15);
     put_oxs(out, flow);
