@@ -11,8 +11,7 @@
 //!
 //! # Bounds
 //! A connection has [`MAX_OPEN`] bundles, all connections together `AgentConfig::max_bundled_bytes` of
-//! messages in them: by default 64 MiB, room for some 600,000 flow-mods. A
-//! bundle with which nothing happens for [`TIMEOUT`] is given up, as in Open vSwitch.
+//! them: by default 64 MiB, room for some 300,000 flow-mods that add rules. A bundle with which nothing happens for [`TIMEOUT`] is given up, as in Open vSwitch.
 
 use alloc::vec::Vec;
 use ofproto::Bundle;
@@ -35,7 +34,6 @@ struct Open {
     flags: u16,
     is_closed: bool,
     bundle: Bundle,
-    n_bytes: usize,
     /// When something happened with it last.
     touched: Nanos,
     /// The header of the message that opened it, to be quoted when it is given up.
@@ -57,7 +55,7 @@ pub(crate) enum Step {
 }
 
 impl Bundles {
-    /// Does what a message says. `n_bytes` counts the bytes in the bundles of all connections, of which
+    /// Does what a message says. `n_bytes` counts the bytes that the bundles of all connections take, of which
     /// there may be `max_bytes`.
     pub(crate) fn handle(
         &mut self,
@@ -119,9 +117,9 @@ impl Bundles {
                 if *n_bytes + message.len() > max_bytes {
                     return Err(OfErrorKind::BundleMsgTooMany);
                 }
+                let before = open.bundle.n_bytes();
                 open.bundle.add(message)?;
-                open.n_bytes += message.len();
-                *n_bytes += message.len();
+                *n_bytes += open.bundle.n_bytes() - before;
                 open.touched = now;
                 Ok(Step::Nothing)
             }
@@ -134,7 +132,7 @@ impl Bundles {
         self.0.retain(|open| {
             let is_late = now.saturating_sub(open.touched) >= TIMEOUT;
             if is_late {
-                *n_bytes -= open.n_bytes;
+                *n_bytes -= open.bundle.n_bytes();
                 let xid = Header::parse(&open.opener).map_or(0, |header| header.xid);
                 errors.push((xid, OfError::refusing(OfErrorKind::BundleTimeout, &open.opener)));
             }
@@ -148,9 +146,9 @@ impl Bundles {
         self.0.iter().map(|open| open.touched.saturating_add(TIMEOUT)).min()
     }
 
-    /// Bytes of messages in these bundles.
+    /// Bytes that these bundles take.
     pub(crate) fn n_bytes(&self) -> usize {
-        self.0.iter().map(|open| open.n_bytes).sum()
+        self.0.iter().map(|open| open.bundle.n_bytes()).sum()
     }
 
     fn open(
@@ -166,7 +164,7 @@ impl Bundles {
         }
         let opener = bytes.get(..64).unwrap_or(bytes).to_vec();
         let bundle = Bundle::new(dialect);
-        self.0.push(Open { id, flags, is_closed: false, bundle, n_bytes: 0, touched: now, opener });
+        self.0.push(Open { id, flags, is_closed: false, bundle, touched: now, opener });
         Ok(())
     }
 
@@ -188,7 +186,7 @@ impl Bundles {
     fn take(&mut self, id: u32, n_bytes: &mut usize) -> Option<Open> {
         let k = self.0.iter().position(|open| open.id == id)?;
         let open = self.0.swap_remove(k);
-        *n_bytes -= open.n_bytes;
+        *n_bytes -= open.bundle.n_bytes();
         Some(open)
     }
 }

@@ -36,7 +36,8 @@ use crate::quota::FlowQuota;
 use crate::resume::Continuations;
 use crate::revalidator::Revalidator;
 use crate::room::Room;
-use crate::shared::SharedInstructions;
+use crate::rule::SharedMasks;
+use crate::shared::Shared;
 use crate::table::Tables;
 use crate::tlv::Tlvs;
 use crate::translate::Frozen;
@@ -50,7 +51,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Dpif, PortNo};
 use flow::EtherAddr;
-use openflow::{OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
+use openflow::{Instructions, OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
 use sync::big_reader::Writer;
 use sync::time::Nanos;
 
@@ -233,7 +234,8 @@ pub struct Bridge {
     /// Cookies by table whose rules are to go, because nobody teaches them any more.
     pub(crate) orphaned_cookies: Vec<(u8, u64)>,
     pub(crate) rule_seq: u64,
-    pub(crate) instructions: SharedInstructions,
+    pub(crate) instructions: Shared<Instructions>,
+    pub(crate) masks: SharedMasks,
     pub(crate) purging: Purging,
     /// Changes of the configuration by controllers that is neither rules, groups nor meters.
     pub(crate) n_edits: u64,
@@ -282,7 +284,8 @@ impl Bridge {
             continuations: Continuations::default(),
             orphaned_cookies: Vec::new(),
             rule_seq: 0,
-            instructions: SharedInstructions::default(),
+            instructions: Shared::default(),
+            masks: SharedMasks::default(),
             purging: Purging::default(),
             n_edits: 0,
             config,

@@ -15,27 +15,32 @@
 //! one go: changes happen in the order in which they were asked for. Timeouts wait.
 //!
 //! # Memory
-//! Requests are kept as they came, encoded, and are decoded one after another when they are prepared:
-//! about a hundred bytes for what takes a thousand decoded.
+//! Requests wait in a compact form ([`crate::staged`]), of which [`Bundle::n_bytes`] is the size; a rule goes
+//! from there into its table as it is. So a bundle of a million rules takes no more at its height than
+//! its rules do.
 
 use crate::bridge::Bridge;
 use crate::change::Change;
 use crate::changes::SyncTicket;
 use crate::check::{Known, check_packet_out};
+use crate::staged::{Common, Staged, StagedRule};
 use crate::sweep::Sweep;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
 use flow::{FlowMeta, extract};
 use openflow::{
     Dialect, HEADER_BYTES, Message, MeterConfig, MeterModCommand, OfErrorKind, PacketOut, PortMod,
-    PortReason,
+    PortReason, Version,
 };
 use sync::time::Nanos;
 
 /// Steps of a bundle in one call of [`Bridge::run`].
 const BATCH: usize = 256;
+/// Rules that may be looked at in one go.
+const FEW_RULES: usize = 1024;
 /// Requests in a bundle.
 pub const MAX_BUNDLED: usize = 2_000_000;
 
@@ -43,7 +48,10 @@ pub const MAX_BUNDLED: usize = 2_000_000;
 #[derive(Clone, Debug)]
 pub struct Bundle {
     dialect: Dialect,
-    messages: VecDeque<Box<[u8]>>,
+    requests: VecDeque<Staged>,
+    /// What its rules have in common.
+    common: Option<Box<Common>>,
+    n_bytes: usize,
     /// The meters that its requests set, in their order.
     meters: Vec<MeterConfig>,
 }
@@ -52,7 +60,8 @@ impl Bundle {
     /// An empty bundle of a connection that speaks `dialect`.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, messages: VecDeque::new(), meters: Vec::new() }
+        let (requests, meters) = (VecDeque::new(), Vec::new());
+        Self { dialect, requests, common: None, n_bytes: 0, meters }
     }
 
     /// Adds a request: a whole message with its header.
@@ -60,42 +69,52 @@ impl Bundle {
     /// # Errors
     /// It cannot be decoded, cannot be in a bundle, or is one too many.
     pub fn add(&mut self, message: &[u8]) -> Result<(), OfErrorKind> {
-        if self.messages.len() >= MAX_BUNDLED {
+        if self.requests.len() >= MAX_BUNDLED {
             return Err(OfErrorKind::BundleMsgTooMany);
         }
         if message.len() < HEADER_BYTES {
             return Err(OfErrorKind::BundleMsgBadLen);
         }
-        match self.dialect.decode(message) {
-            Ok((_, Message::MeterMod(meter_mod))) => {
+        let (_, decoded) = self.dialect.decode(message).map_err(|error| error.error.kind)?;
+        let staged = match decoded {
+            Message::FlowMod(flow_mod) => {
+                let common = self.common.get_or_insert_with(|| {
+                    self.n_bytes += Common::N_BYTES;
+                    Box::default()
+                });
+                Staged::rule(&flow_mod, message, common)
+            }
+            Message::MeterMod(meter_mod) => {
                 if meter_mod.command != MeterModCommand::Delete {
                     self.meters.push(meter_mod.config);
                 }
+                None
             }
-            Ok((
-                _,
-                Message::FlowMod(_)
-                | Message::GroupMod(_)
-                | Message::PortMod(_)
-                | Message::PacketOut(_),
-            )) => {}
-            Ok(_) => return Err(OfErrorKind::BundleMsgUnsup),
-            Err(error) => return Err(error.error.kind),
-        }
-        self.messages.push_back(message.into());
+            Message::GroupMod(_) | Message::PortMod(_) | Message::PacketOut(_) => None,
+            _ => return Err(OfErrorKind::BundleMsgUnsup),
+        };
+        let staged = staged.unwrap_or_else(|| Staged::Message(message.into()));
+        self.n_bytes += staged.n_bytes();
+        self.requests.push_back(staged);
         Ok(())
+    }
+
+    /// Bytes of memory that its requests take.
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
+        self.n_bytes
     }
 
     /// How many requests it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.requests.len()
     }
 
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.requests.is_empty()
     }
 }
 
@@ -118,7 +137,7 @@ pub enum BundleOutcome {
     Refused {
         /// Why.
         error: OfErrorKind,
-        /// The request, as it came.
+        /// The request as it came, or the beginning of it that an error has to quote.
         message: Box<[u8]>,
     },
 }
@@ -138,7 +157,8 @@ enum Phase {
 
 #[derive(Debug)]
 struct Underway {
-    id: BundleId,
+    /// `None` for what the bridge does of itself, whose outcome nobody takes.
+    id: Option<BundleId>,
     bundle: Bundle,
     change: Change,
     /// What the request that was prepared last wants of every rule of a kind, and that request.
@@ -181,7 +201,18 @@ impl Bridge {
         let id = BundleId(self.bundles.n_committed);
         let configs = bundle.meters.iter();
         let reserved = configs.map(|config| self.reserve_meter(config, dpif, now)).collect();
-        self.bundles.waiting.push_back(Box::new(Underway {
+        let underway = self.begin_underway(Some(id), bundle, reserved);
+        self.bundles.waiting.push_back(Box::new(underway));
+        id
+    }
+
+    fn begin_underway(
+        &self,
+        id: Option<BundleId>,
+        bundle: Bundle,
+        reserved: VecDeque<Result<u32, OfErrorKind>>,
+    ) -> Underway {
+        Underway {
             id,
             bundle,
             change: self.begin_change(),
@@ -191,8 +222,24 @@ impl Bridge {
             ports: Vec::new(),
             packets: VecDeque::new(),
             phase: Phase::Preparing,
-        }));
-        id
+        }
+    }
+
+    /// Has a sweep made that nobody asked for in a message: at once where the tables have few rules, else as a bundle
+    /// of its own, after those committed before.
+    pub(crate) fn begin_sweep(&mut self, mut sweep: Sweep, now: Nanos) {
+        if self.state.tables.n_rules() <= FEW_RULES {
+            self.finish_bundles(now);
+            let mut change = self.begin_change();
+            let swept = self.go_on_sweeping(&mut sweep, &mut change, &mut usize::MAX.clone(), now);
+            // What takes rules out is never refused.
+            let _done = self.end_change(change, swept.map(|_| ()), now);
+            return;
+        }
+        let bundle = Bundle::new(Dialect::plain(Version::V13));
+        let mut underway = self.begin_underway(None, bundle, VecDeque::new());
+        underway.sweep = Some((Box::new(sweep), Box::default()));
+        self.bundles.waiting.push_back(Box::new(underway));
     }
 
     /// What became of the bundle whose end was first of those not taken yet.
@@ -281,19 +328,24 @@ impl Bridge {
                         }
                         continue;
                     }
-                    let Some(message) = underway.bundle.messages.pop_front() else {
+                    let Some(staged) = underway.bundle.requests.pop_front() else {
                         underway.phase = Phase::Settling(self.flip_bundle(underway));
                         continue;
                     };
                     let before = underway.change.len();
-                    match self.prepare(underway, &message, now) {
-                        Ok(sweep) => {
-                            underway.sweep = sweep.map(|sweep| (Box::new(sweep), message));
-                        }
-                        Err(error) => {
-                            underway.phase = Phase::Undoing { error, message };
-                            continue;
-                        }
+                    let prepared = match staged {
+                        Staged::Rule(rule) => self.prepare_rule(underway, *rule, now),
+                        Staged::Message(message) => match self.prepare(underway, &message, now) {
+                            Ok(sweep) => {
+                                underway.sweep = sweep.map(|sweep| (Box::new(sweep), message));
+                                Ok(())
+                            }
+                            Err(error) => Err((error, message)),
+                        },
+                    };
+                    if let Err((error, message)) = prepared {
+                        underway.phase = Phase::Undoing { error, message };
+                        continue;
                     }
                     *budget -= (underway.change.len() - before).clamp(1, *budget);
                 }
@@ -307,6 +359,27 @@ impl Bridge {
                 Phase::Sending(_) => return true,
             }
         }
+    }
+
+    /// Prepares a rule that was staged. An error comes with the message that it quotes.
+    fn prepare_rule(
+        &mut self,
+        underway: &mut Underway,
+        rule: StagedRule,
+        now: Nanos,
+    ) -> Result<(), (OfErrorKind, Box<[u8]>)> {
+        let version = underway.bundle.dialect.version;
+        let StagedRule { addition, match_: compact, instructions, quoted } = rule;
+        let match_ = compact.expand();
+        let wanted = Arc::clone(&instructions);
+        let result = self.check_table(addition.table_id, version).and_then(|()| {
+            let change = &mut underway.change;
+            self.add_rule(change, addition, &match_, &wanted, version, now, |bridge| {
+                let compact = compact.shared_with(&mut bridge.masks);
+                (compact, bridge.instructions.keep_arc(&instructions))
+            })
+        });
+        result.map_err(|error| (error, quoted.into()))
     }
 
     /// Prepares one request, but for the sweep that it may come to.
@@ -391,6 +464,6 @@ impl Bridge {
             }
             Phase::Preparing => return,
         };
-        self.bundles.outcomes.push_back((underway.id, outcome));
+        self.bundles.outcomes.extend(underway.id.map(|id| (id, outcome)));
     }
 }

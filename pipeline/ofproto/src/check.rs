@@ -12,8 +12,8 @@ use crate::group::Groups;
 use crate::meter::Meters;
 use crate::tlv::{OPTIONS, Tlvs};
 use flow::proto::{VLAN_PRESENT, eth_type};
-use flow::{Field, Flow, Prereq};
-use openflow::{Action, FlowMod, OfErrorKind, OfPort, Subfield, Version};
+use flow::{Field, Flow, Match, Prereq};
+use openflow::{Action, Instructions, OfErrorKind, OfPort, Subfield, Version};
 
 /// What instructions can name.
 #[derive(Clone, Copy, Debug)]
@@ -40,22 +40,22 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Checks the instructions of a flow-mod for table `table_id`.
+/// Checks the instructions of a rule for table `table_id`.
 pub(crate) fn check_instructions(
-    flow_mod: &FlowMod,
+    match_: &Match,
+    instructions: &Instructions,
     table_id: u8,
     version: Version,
     state: Known<'_>,
 ) -> Result<(), OfErrorKind> {
-    let instructions = &flow_mod.instructions;
     if instructions.meter.is_some_and(|meter| state.meters.get(meter).is_none()) {
         return Err(OfErrorKind::MeterModInvalidMeter);
     }
-    let is_unmapped = |field: Field| flow_mod.match_.get(field).1 != 0 && !state.tlvs.maps(field);
+    let is_unmapped = |field: Field| match_.mask().get(field) != 0 && !state.tlvs.maps(field);
     if OPTIONS.into_iter().any(is_unmapped) {
         return Err(OfErrorKind::NxFlowModInvalidTlvField);
     }
-    let mut checker = Checker { flow: *flow_mod.match_.flow(), version, state };
+    let mut checker = Checker { flow: *match_.flow(), version, state };
     checker.list(&instructions.apply)?;
     for action in &instructions.write {
         if !is_allowed_in_set(action) {

@@ -9,13 +9,13 @@
 //!   as a controller is back.
 
 use crate::bridge::{Bridge, FailMode};
-use crate::change::Use;
+use crate::change::{Change, Use};
 use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
 use alloc::sync::Arc;
 use alloc::vec;
 use classifier::Priority;
 use flow::Match;
-use openflow::{Action, FlowModFlags, FlowRemovedReason, Instructions, OfPort, TABLE_ALL};
+use openflow::{Action, FlowModFlags, FlowRemovedReason, Instructions, OfPort};
 use sync::time::Nanos;
 
 /// Priority of the rule that makes a bridge without its controllers a learning bridge: above all
@@ -30,9 +30,7 @@ impl Bridge {
         }
         self.has_controllers = configured;
         self.set_controllers_connected(true, now);
-        let rules = self.state.tables.collect(TABLE_ALL, |_| true);
-        self.remove_rules(&rules, FlowRemovedReason::Delete, now);
-        self.install_default_rule(now);
+        self.empty_tables(now);
     }
 
     /// Changes what it does without controllers. If it has none, its tables are emptied, as in Open
@@ -43,10 +41,15 @@ impl Bridge {
         }
         self.config.fail_mode = fail_mode;
         if !self.has_controllers {
-            let rules = self.state.tables.collect(TABLE_ALL, |_| true);
-            self.remove_rules(&rules, FlowRemovedReason::Delete, now);
-            self.install_default_rule(now);
+            self.empty_tables(now);
         }
+    }
+
+    /// Empties the tables, but for what a bridge without controllers starts with. Many rules go in
+    /// slices, and all at one instant.
+    fn empty_tables(&mut self, now: Nanos) {
+        let sweep = self.sweep_of_all();
+        self.begin_sweep(sweep, now);
     }
 
     /// Says whether any of the configured controllers is connected; `false` once the agent has
@@ -85,7 +88,21 @@ impl Bridge {
         }
     }
 
+    /// The same as part of a change.
+    pub(crate) fn stage_default_rule(&mut self, change: &mut Change, now: Nanos) {
+        if !self.has_controllers && self.config.fail_mode == FailMode::Standalone {
+            self.stage_normal(change, 0, now);
+        }
+    }
+
     fn install_normal(&mut self, priority: Priority, now: Nanos) {
+        self.finish_bundles(now);
+        let mut change = self.begin_change();
+        self.stage_normal(&mut change, priority, now);
+        self.commit(change, now);
+    }
+
+    fn stage_normal(&mut self, change: &mut Change, priority: Priority, now: Nanos) {
         let rule = Rule {
             table_id: 0,
             priority,
@@ -99,10 +116,7 @@ impl Bridge {
             timeouts: RuleTimeouts::new(0, 0, now),
             stats: Arc::new(RuleStats::new(now)),
         };
-        self.finish_bundles(now);
-        let mut change = self.begin_change();
-        if self.put(&mut change, &Match::CATCHALL, rule, Use::Touch).is_ok() {
-            self.commit(change, now);
-        }
+        // Table 0 is there, and where there is no room for the rule nothing can be done about it.
+        let _no_room = self.put(change, &Match::CATCHALL, rule, Use::Touch);
     }
 }

@@ -18,11 +18,38 @@ use crate::sweep::Sweep;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::Priority;
+use flow::Match;
 use openflow::{
-    FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, GROUP_ANY, OfErrorKind, OfPort,
-    TABLE_ALL,
+    FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, GROUP_ANY, Instructions, OfErrorKind,
+    OfPort, TABLE_ALL,
 };
 use sync::time::Nanos;
+
+/// What a flow-mod that adds a rule says besides match and instructions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addition {
+    pub(crate) table_id: u8,
+    pub(crate) priority: u16,
+    pub(crate) cookie: u64,
+    pub(crate) importance: u16,
+    pub(crate) flags: FlowModFlags,
+    pub(crate) idle_timeout: u16,
+    pub(crate) hard_timeout: u16,
+}
+
+impl Addition {
+    pub(crate) fn of(flow_mod: &FlowMod) -> Self {
+        Self {
+            table_id: flow_mod.table_id,
+            priority: flow_mod.priority,
+            cookie: flow_mod.new_cookie.unwrap_or(0),
+            importance: flow_mod.importance,
+            flags: flow_mod.flags,
+            idle_timeout: flow_mod.idle_timeout,
+            hard_timeout: flow_mod.hard_timeout,
+        }
+    }
+}
 
 impl Bridge {
     /// Executes a flow-mod of a peer that speaks `version`.
@@ -60,13 +87,7 @@ impl Bridge {
             // No frames are kept, so no number names one (FeaturesReply says n_buffers = 0).
             return Err(OfErrorKind::RequestBufferUnknown);
         }
-        let is_named = flow_mod.table_id < self.state.tables.n_tables();
-        if !is_named && flow_mod.table_id != TABLE_ALL {
-            return Err(match version {
-                openflow::Version::V10 => OfErrorKind::RequestBadTableId,
-                _ => OfErrorKind::FlowModBadTableId,
-            });
-        }
+        self.check_table(flow_mod.table_id, version)?;
         match flow_mod.command {
             FlowModCommand::Add => self.add(change, flow_mod, version, now)?,
             FlowModCommand::ModifyStrict => self.modify_strict(change, flow_mod, version, now)?,
@@ -76,6 +97,21 @@ impl Bridge {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a flow-mod may name this table.
+    pub(crate) fn check_table(
+        &self,
+        table_id: u8,
+        version: openflow::Version,
+    ) -> Result<(), OfErrorKind> {
+        if table_id < self.state.tables.n_tables() || table_id == TABLE_ALL {
+            return Ok(());
+        }
+        Err(match version {
+            openflow::Version::V10 => OfErrorKind::RequestBadTableId,
+            _ => OfErrorKind::FlowModBadTableId,
+        })
     }
 
     /// Makes the sweep that a request came to, without a pause.
@@ -98,16 +134,38 @@ impl Bridge {
         version: openflow::Version,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        let table_id = if flow_mod.table_id == TABLE_ALL { 0 } else { flow_mod.table_id };
-        check_instructions(flow_mod, table_id, version, Known::after(change, &self.state))?;
+        let addition = Addition::of(flow_mod);
+        let (match_, instructions) = (&flow_mod.match_, &flow_mod.instructions);
+        self.add_rule(change, addition, match_, instructions, version, now, |bridge| {
+            let compact = CompactMatch::sharing(match_, &mut bridge.masks);
+            (compact, bridge.instructions.keep(instructions))
+        })
+    }
+
+    /// Adds a rule. What it keeps of match and instructions, `kept` says, once it is known that it may
+    /// be added.
+    #[expect(clippy::too_many_arguments, reason = "a flow-mod in its parts")]
+    pub(crate) fn add_rule(
+        &mut self,
+        change: &mut Change,
+        addition: Addition,
+        match_: &Match,
+        instructions: &Instructions,
+        version: openflow::Version,
+        now: Nanos,
+        kept: impl FnOnce(&mut Self) -> (CompactMatch, Arc<Instructions>),
+    ) -> Result<(), OfErrorKind> {
+        let table_id = if addition.table_id == TABLE_ALL { 0 } else { addition.table_id };
+        let known = Known::after(change, &self.state);
+        check_instructions(match_, instructions, table_id, version, known)?;
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
-        let priority = Priority::from(flow_mod.priority);
-        let old = table.rules.find_exact(&flow_mod.match_, priority, change.version());
+        let priority = Priority::from(addition.priority);
+        let old = table.rules.find_exact(match_, priority, change.version());
         let old = old.map(|entry| Arc::clone(entry.rule()));
         if old.is_none() {
-            if flow_mod.flags.contains(FlowModFlags::CHECK_OVERLAP)
-                && table.rules.check_overlap(&flow_mod.match_, priority, change.version()).is_some()
+            if addition.flags.contains(FlowModFlags::CHECK_OVERLAP)
+                && table.rules.check_overlap(match_, priority, change.version()).is_some()
             {
                 return Err(OfErrorKind::FlowModOverlap);
             }
@@ -115,25 +173,26 @@ impl Bridge {
                 self.make_room(change, table_id)?;
             }
         }
-        let keeps_counts = !flow_mod.flags.contains(FlowModFlags::RESET_COUNTS);
+        let keeps_counts = !addition.flags.contains(FlowModFlags::RESET_COUNTS);
         let stats = match &old {
             Some(old) if keeps_counts => Arc::clone(&old.stats),
             _ => Arc::new(RuleStats::new(now)),
         };
+        let (compact, instructions) = kept(self);
         let rule = Rule {
             table_id,
             priority,
-            match_: CompactMatch::of(&flow_mod.match_),
-            cookie: flow_mod.new_cookie.unwrap_or(0),
-            importance: flow_mod.importance,
-            flags: kept_flags(flow_mod.flags),
-            instructions: self.instructions.keep(&flow_mod.instructions),
+            match_: compact,
+            cookie: addition.cookie,
+            importance: addition.importance,
+            flags: kept_flags(addition.flags),
+            instructions,
             created: now,
             seq: self.next_seq(),
-            timeouts: RuleTimeouts::new(flow_mod.idle_timeout, flow_mod.hard_timeout, now),
+            timeouts: RuleTimeouts::new(addition.idle_timeout, addition.hard_timeout, now),
             stats,
         };
-        self.put(change, &flow_mod.match_, rule, Use::Touch)
+        self.put(change, match_, rule, Use::Touch)
     }
 
     fn modify_strict(
@@ -152,7 +211,9 @@ impl Bridge {
             return if may_add { self.add(change, flow_mod, version, now) } else { Ok(()) };
         }
         for old in named {
-            check_instructions(flow_mod, old.table_id, version, Known::after(change, &self.state))?;
+            let (match_, instructions) = (&flow_mod.match_, &flow_mod.instructions);
+            let known = Known::after(change, &self.state);
+            check_instructions(match_, instructions, old.table_id, version, known)?;
             self.put_modified(change, &old, flow_mod, version, now)?;
         }
         Ok(())

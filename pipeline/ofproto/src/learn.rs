@@ -36,8 +36,8 @@ use classifier::{Priority, Version};
 use core::fmt;
 use flow::{Flow, Match};
 use openflow::{
-    Action, FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, Instructions, Learn,
-    LearnSource, LearnTarget, OfPort, Subfield,
+    Action, FlowMod, FlowModCommand, FlowModFlags, Instructions, Learn, LearnSource, LearnTarget,
+    OfPort, Subfield,
 };
 use sync::time::Nanos;
 
@@ -271,8 +271,8 @@ impl Bridge {
     /// Deletes the rules that nobody teaches any more, of those that are to go then.
     pub(crate) fn forget_orphans(&mut self, now: Nanos) {
         while let Some((table_id, cookie)) = self.orphaned_cookies.pop() {
-            let rules = self.state.tables.collect(table_id, |rule| rule.cookie == cookie);
-            self.remove_rules(&rules, FlowRemovedReason::Delete, now);
+            let sweep = self.sweep_of_orphans(table_id, cookie);
+            self.begin_sweep(sweep, now);
         }
     }
 

@@ -46,6 +46,7 @@ mod same_effect;
 mod self_check;
 mod shared;
 mod show;
+mod staged;
 mod stats;
 mod sweep;
 mod table;

@@ -6,6 +6,9 @@
 //! [`Bridge::run`], [`BATCH`] rules each. A change of a few rules does its share at once: whoever adds and
 //! removes in turn cannot outrun it.
 //!
+//! While a change is on its way into the tables somebody waits for it, and nobody for this: purging waits
+//! too, until [`MAX_LEFT`] rules are left.
+//!
 //! # Walks
 //! A walk over the rules as they were at some instant ([`crate::walk`]) pins that version: what went
 //! later stays until the walk is over. A peer that asks for a dump and does not read it could keep any
@@ -20,6 +23,8 @@ use classifier::Version;
 
 /// Rules purged in one call of [`Bridge::run`].
 const BATCH: usize = 256;
+/// Removed rules that are left while changes are under way.
+const MAX_LEFT: usize = 65_536;
 /// Removed rules of a table that are kept for walks.
 const MAX_HELD: usize = 65_536;
 
@@ -68,6 +73,12 @@ impl Purging {
 impl Bridge {
     /// Does the part of a call of [`Bridge::run`].
     pub(crate) fn go_on_purging(&mut self) {
+        if self.bundles.holds_tables() {
+            let tables = self.purging.tables.iter().filter_map(|id| self.state.tables.get(id));
+            if tables.map(|table| table.rules.n_removed()).sum::<usize>() <= MAX_LEFT {
+                return;
+            }
+        }
         self.purge(BATCH);
     }
 

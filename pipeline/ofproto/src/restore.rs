@@ -101,16 +101,17 @@ impl Bridge {
         if table.n_rules() >= table.max_rules() {
             return Err(OfErrorKind::FlowModTableFull);
         }
-        check_instructions(flow_mod, table_id, version, Known::now(&self.state))?;
+        let (match_, instructions) = (&flow_mod.match_, &flow_mod.instructions);
+        check_instructions(match_, instructions, table_id, version, Known::now(&self.state))?;
         let modified = now.saturating_sub(piece.unmodified);
         let rule = Rule {
             table_id,
             priority: Priority::from(flow_mod.priority),
-            match_: CompactMatch::of(&flow_mod.match_),
+            match_: CompactMatch::sharing(match_, &mut self.masks),
             cookie: flow_mod.new_cookie.unwrap_or(0),
             importance: flow_mod.importance,
             flags: kept_flags(flow_mod.flags),
-            instructions: self.instructions.keep(&flow_mod.instructions),
+            instructions: self.instructions.keep(instructions),
             created: now.saturating_sub(piece.age),
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(flow_mod.idle_timeout, flow_mod.hard_timeout, modified),

@@ -10,10 +10,12 @@
 //! A match is 512 bytes when spread out and a few dozen as stored here ([`CompactMatch`]): a
 //! million rules must fit.
 
+use crate::shared::Shared;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Clause, Priority};
+use core::hash::{Hash, Hasher};
 use flow::layout::WordMap;
 use flow::{Field, Flow, Mask, Match};
 use openflow::{
@@ -87,25 +89,69 @@ impl RuleStats {
     }
 }
 
-/// A match without its wildcarded words: which words there are, then value and bits of each. Nothing at
+/// The bits that a match examines: which words they are in, and the words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CompactMask {
+    map: u64,
+    bits: Box<[u64]>,
+}
+
+impl CompactMask {
+    fn of(mask: &Mask) -> Self {
+        let map = mask.map();
+        Self { map: map.0, bits: map.into_iter().map(|word| mask.word(word)).collect() }
+    }
+}
+
+impl Hash for CompactMask {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(digest(self.map, self.bits.iter().copied()));
+    }
+}
+
+/// A number that tells masks apart, most of the time.
+fn digest(map: u64, bits: impl Iterator<Item = u64>) -> u64 {
+    bits.fold(map, |digest, bits| digest.rotate_left(7) ^ bits)
+}
+
+/// The masks that matches have in common.
+pub(crate) type SharedMasks = Shared<CompactMask>;
+
+/// A match without its wildcarded words: the values, and the bits in common with other matches. Nothing at
 /// all for the match that has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompactMatch(Box<[u64]>);
+pub struct CompactMatch {
+    mask: Option<Arc<CompactMask>>,
+    values: Box<[u64]>,
+}
 
 impl CompactMatch {
     /// The compact form of `match_`.
     #[must_use]
     pub fn of(match_: &Match) -> Self {
+        Self::with(match_, |_| Arc::new(CompactMask::of(match_.mask())))
+    }
+
+    /// The same, with its mask in common with others where possible.
+    pub(crate) fn sharing(match_: &Match, masks: &mut SharedMasks) -> Self {
+        Self::with(match_, |map| {
+            let bits = || map.into_iter().map(|word| match_.mask().word(word));
+            let digest = digest(map.0, bits());
+            let is_it =
+                |known: &CompactMask| known.map == map.0 && bits().eq(known.bits.iter().copied());
+            masks.find(&digest, is_it, || Arc::new(CompactMask::of(match_.mask())))
+        })
+    }
+
+    fn with(match_: &Match, mask: impl FnOnce(WordMap) -> Arc<CompactMask>) -> Self {
         let map = match_.mask().map();
         if map.is_empty() {
-            return Self(Box::default());
+            return Self { mask: None, values: Box::default() };
         }
-        let mut packed = Vec::with_capacity(1 + 2 * map.count());
-        packed.push(map.0);
-        for word in map {
-            packed.extend([match_.flow().word(word), match_.mask().word(word)]);
-        }
-        Self(packed.into())
+        let values = map.into_iter().map(|word| match_.flow().word(word));
+        let mut packed = Vec::with_capacity(map.count());
+        packed.extend(values);
+        Self { mask: Some(mask(map)), values: packed.into() }
     }
 
     /// The match.
@@ -121,9 +167,10 @@ impl CompactMatch {
 
     /// The words in which it examines bits: index, value, bits.
     pub(crate) fn words(&self) -> impl Iterator<Item = (usize, u64, u64)> {
-        let (map, packed) = self.0.split_first().map_or((0, &[][..]), |(map, rest)| (*map, rest));
-        let (pairs, _) = packed.as_chunks::<2>();
-        WordMap(map).into_iter().zip(pairs).map(|(word, &[value, bits])| (word, value, bits))
+        let (map, bits) =
+            self.mask.as_ref().map_or((0, &[][..]), |mask| (mask.map, &mask.bits[..]));
+        let pairs = self.values.iter().zip(bits);
+        WordMap(map).into_iter().zip(pairs).map(|(word, (&value, &bits))| (word, value, bits))
     }
 
     /// Whether it looks at a field.
@@ -137,10 +184,21 @@ impl CompactMatch {
         })
     }
 
+    /// Bytes of memory that it takes besides itself, without what it has in common with others.
+    pub(crate) fn n_bytes(&self) -> usize {
+        size_of_val(&*self.values)
+    }
+
+    /// The same with its mask in common with these where possible.
+    pub(crate) fn shared_with(mut self, masks: &mut SharedMasks) -> Self {
+        self.mask = self.mask.map(|mask| masks.keep_arc(&mask));
+        self
+    }
+
     /// Whether it matches every packet.
     #[must_use]
     pub fn is_catchall(&self) -> bool {
-        self.0.is_empty()
+        self.mask.is_none()
     }
 }
 
@@ -172,10 +230,9 @@ pub struct Rule {
 /// The timeouts of a rule, and where they stand.
 #[derive(Debug, Default)]
 pub(crate) struct RuleTimeouts {
-    /// Seconds without packets after which it goes, or 0.
-    idle: Gauge,
-    /// Seconds after which it goes, or 0.
-    hard: Gauge,
+    /// Seconds without packets after which it goes, in the upper half, and seconds after which it goes
+    /// all the same; 0 for never.
+    limits: Gauge,
     /// When it was added, modified or learned last: the hard timeout counts from here.
     modified: Gauge,
     /// When its idle timeout must be looked at next.
@@ -184,11 +241,15 @@ pub(crate) struct RuleTimeouts {
     pub(crate) hard_deadline: Gauge,
 }
 
+/// Two timeouts in one word.
+fn limits(idle: u16, hard: u16) -> u64 {
+    u64::from(idle) << 16 | u64::from(hard)
+}
+
 impl RuleTimeouts {
     pub(crate) fn new(idle_timeout: u16, hard_timeout: u16, modified: Nanos) -> Self {
         Self {
-            idle: Gauge::new(idle_timeout.into()),
-            hard: Gauge::new(hard_timeout.into()),
+            limits: Gauge::new(limits(idle_timeout, hard_timeout)),
             modified: Gauge::new(modified.0),
             ..Self::default()
         }
@@ -199,13 +260,13 @@ impl Rule {
     /// Seconds without packets after which it goes, or 0.
     #[must_use]
     pub fn idle_timeout(&self) -> u16 {
-        u16::try_from(self.timeouts.idle.get()).unwrap_or(u16::MAX)
+        u16::try_from(self.timeouts.limits.get() >> 16).unwrap_or(u16::MAX)
     }
 
     /// Seconds after which it goes, or 0.
     #[must_use]
     pub fn hard_timeout(&self) -> u16 {
-        u16::try_from(self.timeouts.hard.get()).unwrap_or(u16::MAX)
+        u16::try_from(self.timeouts.limits.get() & 0xffff).unwrap_or(u16::MAX)
     }
 
     /// When it was added, modified or learned last: the hard timeout counts from here.
@@ -233,8 +294,8 @@ impl Rule {
             (new, 0) => new,
             (new, old) => new.min(old),
         };
-        self.timeouts.idle.set(least(idle_timeout, self.idle_timeout()).into());
-        self.timeouts.hard.set(least(hard_timeout, self.hard_timeout()).into());
+        let idle = least(idle_timeout, self.idle_timeout());
+        self.timeouts.limits.set(limits(idle, least(hard_timeout, self.hard_timeout())));
     }
 
     /// Whether it is the switch's own, neither shown nor changed by OpenFlow.

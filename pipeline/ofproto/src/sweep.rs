@@ -1,7 +1,8 @@
 //! Sweeps: requests that concern every rule of a kind, done in slices.
 //!
 //! # What
-//! A loose modify or delete, and the rules that go with a group or a meter. A [`Sweep`] first walks over
+//! A loose modify or delete, the rules that go with a group or a meter, those that nobody teaches any more, those
+//! beyond a limit that was lowered, and all of them where controllers come or go. A [`Sweep`] first walks over
 //! the rules and notes where those stand that are meant, then changes one after another. Both are
 //! part of a change of the tables ([`crate::change`]) that is not visible yet, so the sweep can pause
 //! anywhere and is atomic for packets all the same; while it pauses nobody else changes the tables.
@@ -42,19 +43,25 @@ enum What {
     GroupGoes(u32),
     /// Those that use a meter, or any, go.
     MeterGoes(u32),
+    /// Those with a cookie that nobody teaches any more go.
+    Orphaned(u64),
+    /// A table evicts until it has no more than it may.
+    Evict(u8),
+    /// All go, hidden ones too, and what a bridge of its own begins with comes.
+    Empty,
 }
 
 impl What {
     fn criteria(&self) -> &Match {
         match self {
             What::Modify(flow_mod, _) | What::Delete(flow_mod) => &flow_mod.match_,
-            What::GroupGoes(_) | What::MeterGoes(_) => &Match::CATCHALL,
+            _ => &Match::CATCHALL,
         }
     }
 
     fn means(&self, rule: &Rule) -> bool {
         let has_cookie = |wanted: &FlowMod| (rule.cookie ^ wanted.cookie) & wanted.cookie_mask == 0;
-        !rule.is_hidden()
+        (!rule.is_hidden() || matches!(self, What::Empty))
             && match self {
                 // The port and group filters are for deletes only (1.3.5 §6.4).
                 What::Modify(wanted, _) => has_cookie(wanted),
@@ -67,6 +74,9 @@ impl What {
                 What::MeterGoes(id) => {
                     meters_of(rule).any(|meter| *id == METER_ALL || meter == *id)
                 }
+                What::Orphaned(cookie) => rule.cookie == *cookie,
+                What::Evict(_) => false,
+                What::Empty => true,
             }
     }
 }
@@ -114,6 +124,44 @@ impl Bridge {
         Sweep::new(What::MeterGoes(id), self.state.tables.named(TABLE_ALL))
     }
 
+    /// The sweep that takes out what nobody teaches any more.
+    pub(crate) fn sweep_of_orphans(&self, table_id: u8, cookie: u64) -> Sweep {
+        Sweep::new(What::Orphaned(cookie), self.state.tables.named(table_id))
+    }
+
+    /// The sweep that brings a table to its limit.
+    pub(crate) fn sweep_of_eviction(table_id: u8) -> Sweep {
+        Sweep::new(What::Evict(table_id), 0..0)
+    }
+
+    /// The sweep that makes the bridge as it began.
+    pub(crate) fn sweep_of_all(&self) -> Sweep {
+        Sweep::new(What::Empty, self.state.tables.named(TABLE_ALL))
+    }
+
+    /// Evicts until a table has no more rules than it may, or none can go. Returns whether it is done.
+    fn evict_beyond_limit(
+        &mut self,
+        change: &mut Change,
+        table_id: u8,
+        budget: &mut usize,
+    ) -> bool {
+        let is_over = |bridge: &Self| {
+            let table = bridge.state.tables.get(table_id);
+            table.is_some_and(|table| table.n_rules() > table.max_rules)
+        };
+        while is_over(self) {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            if self.make_room(change, table_id).is_err() {
+                return true;
+            }
+        }
+        true
+    }
+
     /// Goes on with a sweep for up to `budget` steps. Returns whether it is done.
     ///
     /// # Errors
@@ -125,6 +173,9 @@ impl Bridge {
         budget: &mut usize,
         now: Nanos,
     ) -> Result<bool, OfErrorKind> {
+        if let What::Evict(table_id) = sweep.what {
+            return Ok(self.evict_beyond_limit(change, table_id, budget));
+        }
         if !self.choose(sweep, change, budget) {
             return Ok(false);
         }
@@ -149,7 +200,8 @@ impl Bridge {
                 What::Modify(flow_mod, version) => {
                     if sweep.checked.replace(table_id) != Some(table_id) {
                         let known = Known::after(change, &self.state);
-                        check_instructions(flow_mod, table_id, *version, known)?;
+                        let FlowMod { match_, instructions, .. } = &**flow_mod;
+                        check_instructions(match_, instructions, table_id, *version, known)?;
                     }
                     let table = self.state.tables.get(table_id);
                     let old = table.and_then(|table| table.rules.entry_at(place));
@@ -158,11 +210,15 @@ impl Bridge {
                     }
                     continue;
                 }
-                What::Delete(_) => FlowRemovedReason::Delete,
+                What::Delete(_) | What::Orphaned(_) | What::Empty => FlowRemovedReason::Delete,
+                What::Evict(_) => FlowRemovedReason::Eviction,
                 What::GroupGoes(_) => FlowRemovedReason::GroupDelete,
                 What::MeterGoes(_) => FlowRemovedReason::MeterDelete,
             };
             self.take_out_at(change, table_id, place, reason);
+        }
+        if matches!(sweep.what, What::Empty) {
+            self.stage_default_rule(change, now);
         }
         Ok(true)
     }

@@ -182,7 +182,8 @@ impl Bridge {
         }
     }
 
-    /// Takes up what is configured of a table. If it has more rules than it may, and evicts, rules go.
+    /// Takes up what is configured of a table. If it has more rules than it may, and evicts, rules go, many in
+    /// slices.
     pub fn configure_table(&mut self, id: u8, settings: TableSettings, now: Nanos) {
         self.finish_bundles(now);
         let version = self.state.tables.version;
@@ -195,15 +196,8 @@ impl Bridge {
         table.max_rules = limit.unwrap_or(MAX_RULES).min(MAX_RULES);
         table.settings = settings;
         table.prepare_eviction(version);
-        let n_over = table.n_rules().saturating_sub(table.max_rules);
         drop(state);
-        let mut change = self.begin_change();
-        for _ in 0..n_over {
-            if self.make_room(&mut change, id).is_err() {
-                break;
-            }
-        }
-        self.commit(change, now);
+        self.begin_sweep(Self::sweep_of_eviction(id), now);
     }
 
     /// Names a table as a controller wants it. A name that is configured stays.

@@ -1,7 +1,7 @@
 //! Requests about thousands of rules: carried out in slices, and yet at one instant.
 
 use crate::lab::*;
-use ofproto::{Bundle, BundleOutcome, RuleWalk};
+use ofproto::{Bundle, BundleOutcome, FailMode, RuleWalk, TableSettings};
 use openflow::{
     AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message, Version,
 };
@@ -146,4 +146,93 @@ fn a_walk_sums_up_what_the_aggregate_says() {
     let mut sum = AggregateStats::default();
     while lab.bridge.walk_on(&mut walk, 100, |rule| rule.add_to(&mut sum)) {}
     assert_eq!((sum, sum.flow_count), (expected, 1000));
+}
+
+/// Lets the bridge work until it has nothing to do; how many rules there are after each slice.
+fn counts_until_done(lab: &mut Lab) -> Vec<usize> {
+    let mut seen = vec![lab.rules().len()];
+    while lab.bridge.is_committing() {
+        lab.bridge.run(&mut lab.dpif, lab.now);
+        seen.push(lab.rules().len());
+        assert!(seen.len() < 10_000, "it does not end");
+    }
+    seen
+}
+
+/// Whether it was done in many slices, all of it at one instant.
+fn assert_sliced(seen: &[usize], before: usize, after: usize) {
+    assert!(seen.len() > 5, "{} slices", seen.len());
+    assert_eq!((seen[0], seen[seen.len() - 1]), (before, after));
+    assert_eq!(n_changes(seen), 1, "{seen:?}");
+}
+
+#[test]
+fn tables_are_emptied_in_slices_and_at_one_instant() {
+    let many = usize::from(MANY);
+    let mut lab = lab_with_many();
+    lab.bridge.set_controllers(true, lab.now);
+    let seen = counts_until_done(&mut lab);
+    assert_sliced(&seen, many, 0);
+    let fill = |lab: &mut Lab| {
+        (0..MANY).for_each(|k| lab.rule(10, &format!("tcp,tp_dst={k}"), vec![output(2)]));
+    };
+    fill(&mut lab);
+    lab.bridge.set_controllers(false, lab.now);
+    lab.bridge.set_fail_mode(FailMode::Standalone, lab.now);
+    assert_eq!(counts_until_done(&mut lab).last(), Some(&1), "what a learning bridge has");
+    // Whoever comes in between finds them empty.
+    fill(&mut lab);
+    lab.bridge.set_controllers(true, lab.now);
+    lab.rule(1, "", vec![]);
+    assert_eq!(lab.rules().len(), 1);
+    assert_eq!(lab.bridge.take_bundle_outcome(), None, "nobody asked");
+}
+
+#[test]
+fn a_lower_limit_evicts_in_slices() {
+    let mut lab = Lab::secure(2);
+    for k in 0..MANY {
+        let hard_timeout = k + 1;
+        let match_ = format!("tcp,tp_dst={k}");
+        lab.flow_mod(&FlowMod { hard_timeout, ..add(10, &match_) }).unwrap();
+    }
+    let settings =
+        TableSettings { flow_limit: Some(100), evicts: true, ..TableSettings::default() };
+    lab.bridge.configure_table(0, settings, lab.now);
+    let seen = counts_until_done(&mut lab);
+    assert_sliced(&seen, MANY.into(), 100);
+    assert!(
+        lab.rules().iter().all(|rule| rule.hard_timeout() > MANY - 100),
+        "the last to end stay"
+    );
+}
+
+#[test]
+fn rules_without_a_teacher_go_in_slices() {
+    let mut lab = Lab::secure(2);
+    let teacher = "learn(table=1,cookie=5,delete_learned,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])";
+    let teacher = openflow::text::parse_actions(teacher, &flow::text::NoNames).unwrap();
+    lab.rule(1, "", teacher);
+    for k in 0..MANY {
+        let taught = add(10, &format!("tcp,tp_dst={k}"));
+        lab.flow_mod(&FlowMod { table_id: 1, new_cookie: Some(5), ..taught }).unwrap();
+    }
+    lab.flow_mod(&change(FlowModCommand::DeleteStrict, "")).unwrap();
+    let strict = FlowMod { priority: 1, ..change(FlowModCommand::DeleteStrict, "") };
+    lab.flow_mod(&strict).unwrap();
+    let seen = counts_until_done(&mut lab);
+    assert_sliced(&seen, MANY.into(), 0);
+}
+
+#[test]
+fn many_priorities_under_one_match_cost_no_more_than_many_matches() {
+    let mut lab = Lab::secure(2);
+    for priority in 1..=20_000 {
+        lab.rule(priority, "", vec![output(2)]);
+    }
+    assert_eq!(lab.ports(1, &ether(1, 2)), [2]);
+    lab.flow_mod(&change(FlowModCommand::Delete, "")).unwrap();
+    assert_eq!(lab.rules().len(), 0);
+    lab.settle();
+    assert_eq!(lab.ports(1, &ether(1, 2)), []);
 }

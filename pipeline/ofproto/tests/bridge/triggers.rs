@@ -129,6 +129,8 @@ fn what_was_passed_before_is_not_crossed_by_a_change_of_the_rule() {
         let instructions = watched(trigger(n));
         let change = change(FlowModCommand::Modify, "");
         lab.flow_mod(&FlowMod { instructions, flags, ..change }).unwrap();
+        // Until it is in force, packets count where they did.
+        lab.settle();
     };
     modify(&mut lab, 5, FlowModFlags::empty());
     assert_eq!(counts_after(&mut lab, 1), []);

@@ -1,5 +1,6 @@
 //! Flow-mods: the standard's of each version and Nicira's.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use flow::Match;
@@ -34,6 +35,18 @@ pub(super) fn read_match13(
     unknown: Unknown,
     version: Version,
 ) -> Result<Match> {
+    let mut out = Match::default();
+    read_match13_into(&mut out, r, unknown, version)?;
+    Ok(out)
+}
+
+/// The same into `out`, which matches everything so far.
+fn read_match13_into(
+    out: &mut Match,
+    r: &mut Reader<'_>,
+    unknown: Unknown,
+    version: Version,
+) -> Result<()> {
     const OXM: u16 = 1;
     let kind = r.u16()?;
     let len = usize::from(r.u16()?);
@@ -42,7 +55,8 @@ pub(super) fn read_match13(
             return Err(OfErrorKind::MatchBadLen);
         }
         let mut body = r.sub(len - 4, OfErrorKind::MatchBadLen)?;
-        return match11::read(&mut body);
+        *out = match11::read(&mut body)?;
+        return Ok(());
     }
     if kind != OXM {
         return Err(OfErrorKind::MatchBadType);
@@ -50,9 +64,8 @@ pub(super) fn read_match13(
     let body = len.checked_sub(4).ok_or(OfErrorKind::MatchBadLen)?;
     let mut padded = sub_padded(r, body, len)?;
     let entries = padded.sub(body, OfErrorKind::MatchBadLen)?;
-    let (match_, cookie) = oxm::read_match(entries, unknown)?;
-    match cookie {
-        (_, 0) => Ok(match_),
+    match oxm::read_match_into(out, entries, unknown)? {
+        (_, 0) => Ok(()),
         _ => Err(OfErrorKind::MatchBadField),
     }
 }
@@ -101,9 +114,9 @@ pub(super) fn put_match_nxm(out: &mut Vec<u8>, match_: &Match, cookie: oxm::Cook
 }
 
 /// Reads a standard flow-mod.
-pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+pub(super) fn read(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Box<FlowMod>> {
     match dialect.version {
-        Version::V10 => read_v10(r, dialect),
+        Version::V10 => read_v10(r, dialect).map(Box::new),
         _ => read_v11(r, dialect),
     }
 }
@@ -169,7 +182,9 @@ pub(super) fn read_nxm(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod>
 }
 
 /// 1.1 §A.3.4.1, 1.3.5 §7.3.4.1, 1.4.1 §7.3.4.2.
-fn read_v11(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
+fn read_v11(r: &mut Reader<'_>, dialect: &Dialect) -> Result<Box<FlowMod>> {
+    // Read in place: it is large because of its match.
+    let mut flow_mod = Box::<FlowMod>::default();
     let cookie = r.u64()?;
     let cookie_mask = r.u64()?;
     let table_id = r.u8()?;
@@ -184,21 +199,13 @@ fn read_v11(r: &mut Reader<'_>, dialect: &Dialect) -> Result<FlowMod> {
     // Padding before 1.4.
     let importance = r.u16()?;
     let importance = if dialect.version < Version::V14 { 0 } else { importance };
-    let match_ = read_match13(r, Unknown::Refuse, dialect.version)?;
-    let mut flow_mod = FlowMod {
-        importance,
-        cookie,
-        cookie_mask,
-        new_cookie: None,
-        idle_timeout,
-        hard_timeout,
-        priority,
-        buffer_id,
-        out_port,
-        out_group,
-        match_,
-        ..FlowMod::default()
-    };
+    read_match13_into(&mut flow_mod.match_, r, Unknown::Refuse, dialect.version)?;
+    flow_mod.importance = importance;
+    (flow_mod.cookie, flow_mod.cookie_mask, flow_mod.new_cookie) = (cookie, cookie_mask, None);
+    (flow_mod.idle_timeout, flow_mod.hard_timeout) = (idle_timeout, hard_timeout);
+    flow_mod.priority = priority;
+    flow_mod.buffer_id = buffer_id;
+    (flow_mod.out_port, flow_mod.out_group) = (out_port, out_group);
     finish(r, &mut flow_mod, Command::Separate(command, table_id), raw_flags, dialect)?;
     // In 1.1 a modify that does not filter by cookie adds when it finds nothing (1.1 §4.6).
     let may_add = dialect.version == Version::V11

@@ -188,7 +188,7 @@ impl Dialect {
             Kind::FlowRemoved => Message::FlowRemoved(Box::new(flow_removed::read(r, version)?)),
             Kind::PortStatus => Message::PortStatus(port::read_status(r, version)?),
             Kind::PacketOut => Message::PacketOut(packet::read_out(r, version)?),
-            Kind::FlowMod => Message::FlowMod(Box::new(flow_mod::read(r, self)?)),
+            Kind::FlowMod => Message::FlowMod(flow_mod::read(r, self)?),
             Kind::GroupMod => Message::GroupMod(group::read_mod(r, version)?),
             Kind::PortMod => Message::PortMod(port::read_mod(r, version)?),
             Kind::TableMod => Message::TableMod(table::read_mod(r, version)?),

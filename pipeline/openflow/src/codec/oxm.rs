@@ -63,8 +63,19 @@ impl Flavour {
 pub(crate) type Cookie = (u64, u64);
 
 /// Reads the entries of a match, all of `reader`.
-pub(crate) fn read_match(mut reader: Reader<'_>, unknown: Unknown) -> Result<(Match, Cookie)> {
+pub(crate) fn read_match(reader: Reader<'_>, unknown: Unknown) -> Result<(Match, Cookie)> {
     let mut out = Match::default();
+    let cookie = read_match_into(&mut out, reader, unknown)?;
+    Ok((out, cookie))
+}
+
+/// The same into `out`, which matches everything so far: a match is a kilobyte, and copies of it are what
+/// costs.
+pub(crate) fn read_match_into(
+    out: &mut Match,
+    mut reader: Reader<'_>,
+    unknown: Unknown,
+) -> Result<Cookie> {
     let mut cookie: Cookie = (0, 0);
     while !reader.is_empty() {
         let entry = read_entry(&mut reader)?;
@@ -77,7 +88,7 @@ pub(crate) fn read_match(mut reader: Reader<'_>, unknown: Unknown) -> Result<(Ma
                 let mask = entry.mask.unwrap_or(u128::MAX);
                 cookie = (low_u64(entry.value & mask), low_u64(mask));
             }
-            Meaning::Field(field) => add_field(&mut out, field, &entry, strict)?,
+            Meaning::Field(field) => add_field(out, field, &entry, strict)?,
             Meaning::ConnectionTracking if strict => {
                 return Err(OfErrorKind::NxMatchCtDatapathSupport);
             }
@@ -85,7 +96,7 @@ pub(crate) fn read_match(mut reader: Reader<'_>, unknown: Unknown) -> Result<(Ma
             Meaning::ConnectionTracking | Meaning::Unknown => {}
         }
     }
-    Ok((out, cookie))
+    Ok(cookie)
 }
 
 /// Whether a mask leaves out bits of a value that is matched whole or not at all, although the key, which
@@ -111,7 +122,7 @@ fn add_field(out: &mut Match, field: Field, entry: &Entry, strict: bool) -> Resu
     if !out.satisfies(field.spec().prereq) {
         return Err(OfErrorKind::MatchBadPrereq);
     }
-    if out.get(field).1 != 0 {
+    if out.mask().get(field) != 0 {
         return Err(OfErrorKind::MatchDupField);
     }
     if mask == 0 {
