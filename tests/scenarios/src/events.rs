@@ -32,6 +32,14 @@ pub(crate) fn words(event: &BridgeEvent) -> Vec<String> {
             }
             words
         }
+        BridgeEvent::FlowStats(stats) => vec![
+            "flow-stats".to_owned(),
+            format!("table={}", stats.table_id),
+            format!("priority={}", stats.priority),
+            format!("n_packets={}", stats.packet_count),
+            format!("n_bytes={}", stats.byte_count),
+            format!("match={}", stats.match_),
+        ],
         BridgeEvent::FlowRemoved(removed) => {
             let reason = match removed.reason {
                 FlowRemovedReason::IdleTimeout => "idle",
