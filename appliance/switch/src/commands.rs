@@ -54,9 +54,15 @@ const COMMANDS: &[Command] = &[
         run: pmd::perf_show,
     },
     Command {
+        name: "dpif-netdev/pmd-rxq-rebalance",
+        usage: "[dp]",
+        n_params: 0..=1,
+        run: pmd::rxq_rebalance,
+    },
+    Command {
         name: "dpif-netdev/pmd-rxq-show",
-        usage: "[-pmd core] [dp]",
-        n_params: 0..=3,
+        usage: "[-pmd core] [-secs secs] [dp]",
+        n_params: 0..=5,
         run: pmd::rxq_show,
     },
     Command {

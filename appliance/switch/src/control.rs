@@ -20,6 +20,7 @@ use crate::memory::MemoryWatch;
 use crate::mgmt::{Event, Management, SocketId};
 use crate::network::Network;
 use crate::outlet::FirstForward;
+use crate::placement::Balance;
 use crate::ports::Ports;
 use crate::reconfigure::Intent;
 use crate::rings::{PROTOCOL_RING, Report};
@@ -76,6 +77,8 @@ pub struct Control {
     pub(crate) base_mac: EtherAddr,
     pub(crate) dpif: RingDpif,
     pub(crate) ports: Ports,
+    /// Which core polls which queue.
+    pub(crate) balance: Balance,
     pub(crate) network: Option<Network>,
     pub(crate) first_forward: Arc<FirstForward>,
     pub(crate) memory: fn() -> (usize, usize),
@@ -113,6 +116,7 @@ impl Control {
             base_mac: parts.base_mac,
             dpif: parts.dpif,
             ports: parts.ports,
+            balance: Balance::default(),
             network,
             first_forward: parts.first_forward,
             memory: parts.memory,
@@ -164,6 +168,7 @@ impl Control {
         }
         self.observe(now);
         self.ports.run(&mut self.dpif, &mut self.bridges, now);
+        self.balance.run(&mut self.dpif, now);
         self.settle(now);
         worked
     }

@@ -14,7 +14,9 @@ mod reading;
 use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
 use crate::policing::Policing;
-use crate::rings::{Binding, BoundWay, CONCLUSION_RING, Order, PortQueues, Sender, TxRoute};
+use crate::rings::{
+    Binding, BoundWay, CONCLUSION_RING, Order, PortQueues, RxPart, Sender, TakenQueue, TxRoute,
+};
 use crate::upcalls::{UpcallConfig, UpcallCounters, UpcallStats};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -25,8 +27,10 @@ use datapath::{
     MeterTable, Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
 };
 use flow::{Flow, Mask};
+use netdev::RxStats;
 use ofproto::Bridge;
 use packet::Packet;
+use sync::counter::Counter;
 use sync::time::Nanos;
 
 pub(crate) use reading::{Reading, lost};
@@ -60,8 +64,7 @@ pub struct RingDpif {
     meters: Arc<MeterTable>,
     /// Per port, one set of counters a polling core, then the control core's.
     ports: BTreeMap<PortNo, Vec<Counts>>,
-    /// Which core polls which receive queue: port, number of the queue, core.
-    rx_queues: Vec<(PortNo, usize, usize)>,
+    rx_places: Vec<RxPlace>,
     /// Where readings of the cores begin, and since when.
     base: (Vec<Reading>, Nanos),
     config: DatapathConfig,
@@ -75,6 +78,19 @@ pub struct RingDpif {
     gone: PortStats,
     fences: u64,
     now: Nanos,
+}
+
+/// Which core polls a receive queue.
+#[derive(Clone, Debug)]
+pub(crate) struct RxPlace {
+    pub(crate) port: PortNo,
+    /// Of the queue in its device.
+    pub(crate) number: usize,
+    pub(crate) core: usize,
+    /// Spent on its frames since it was opened.
+    pub(crate) cycles: Arc<Counter>,
+    /// On its way to that core.
+    is_moving: bool,
 }
 
 /// Packets by the table that found them; one that recirculates counts each time.
@@ -108,7 +124,7 @@ impl RingDpif {
             outlet,
             meters,
             ports,
-            rx_queues: Vec::new(),
+            rx_places: Vec::new(),
             base: (Vec::new(), Nanos::ZERO),
             config: DatapathConfig::default(),
             dark: BTreeSet::new(),
@@ -146,19 +162,22 @@ impl RingDpif {
         let n = self.links.len();
         let counters =
             self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
-        let mut pairs: Vec<Option<netdev::QueuePair>> = (0..n).map(|_| None).collect();
-        for (queue, (core, pair)) in queues.into_iter().enumerate() {
-            self.rx_queues.push((port, queue, core));
+        let mut pairs: Vec<_> = (0..n).map(|_| None).collect();
+        for (number, (core, pair)) in queues.into_iter().enumerate() {
+            let cycles = Arc::<Counter>::default();
+            let place = RxPlace { port, number, core, cycles: cycles.clone(), is_moving: false };
+            self.rx_places.push(place);
             if let Some(slot) = pairs.get_mut(core) {
-                *slot = Some(pair);
+                let part = RxPart { number, queue: pair.rx, cycles, seen: RxStats::default() };
+                *slot = Some((part, pair.tx));
             }
         }
         let policing = self.policing.get(&port).copied().unwrap_or_default();
         let max_frame = self.max_frames.get(&port).copied();
         for ((link, counters), pair) in self.links.iter_mut().zip(counters.iter()).zip(pairs) {
             let (rx, tx) = match pair {
-                Some(pair) => (Some(pair.rx), TxRoute::Queue(pair.tx)),
-                None => (None, TxRoute::Core(home)),
+                Some((part, tx)) => (alloc::vec![part], TxRoute::Queue(tx)),
+                None => (Vec::new(), TxRoute::Core(home)),
             };
             let Counts { frames: counters, upcalls } = counters.clone();
             let policing = (policing, n_queues);
@@ -215,7 +234,7 @@ impl RingDpif {
     }
 
     fn n_queues(&self, port: PortNo) -> u32 {
-        let n = self.rx_queues.iter().filter(|(other, ..)| *other == port).count();
+        let n = self.rx_places.iter().filter(|place| place.port == port).count();
         u32::try_from(n).unwrap_or(u32::MAX)
     }
 
@@ -253,11 +272,43 @@ impl RingDpif {
 
     /// Takes `port` from every core. Each answers with a report that returns its queues.
     pub(crate) fn release_port(&mut self, port: PortNo) {
-        self.rx_queues.retain(|(other, ..)| *other != port);
+        self.rx_places.retain(|place| place.port != port);
         for link in &mut self.links {
             link.orders.send(Order::ReleasePort(port));
         }
         self.outlet.remove_port(port);
+    }
+
+    /// Has a queue polled by another core, if it is not there already; whether it moves.
+    pub(crate) fn move_queue(&mut self, port: PortNo, number: usize, core: usize) -> bool {
+        let is_it = |place: &&mut RxPlace| (place.port, place.number) == (port, number);
+        let Some(place) = self.rx_places.iter_mut().find(is_it) else { return false };
+        if place.core == core || place.is_moving || core >= self.links.len() {
+            return false;
+        }
+        let Some(link) = self.links.get_mut(place.core) else { return false };
+        link.orders.send(Order::ReleaseQueue(port, number));
+        (place.core, place.is_moving) = (core, true);
+        true
+    }
+
+    /// Whether a queue is on its way.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.rx_places.iter().any(|place| place.is_moving)
+    }
+
+    /// Hands a queue that a core has given back to the one that is to poll it.
+    pub(crate) fn hand_over(&mut self, port: PortNo, part: RxPart) {
+        let policing = (self.policing.get(&port).copied().unwrap_or_default(), self.n_queues(port));
+        let number = part.number;
+        let is_it = |place: &&mut RxPlace| (place.port, place.number) == (port, number);
+        let Some(place) = self.rx_places.iter_mut().find(is_it) else { return };
+        place.is_moving = false;
+        let counts = self.ports.get(&port).and_then(|cores| cores.get(place.core));
+        let (Some(counts), Some(link)) = (counts, self.links.get_mut(place.core)) else { return };
+        let counters = counts.frames.clone();
+        let taken = TakenQueue { port, counters, policing, part };
+        link.orders.send(Order::TakeQueue(Box::new(taken)));
     }
 
     /// Tells every core whether the port's device has a link.
@@ -343,14 +394,9 @@ impl RingDpif {
         self.base.1
     }
 
-    /// The receive queues that a core polls: port, number, and cycles spent on its frames since boot.
-    pub(crate) fn rx_queues(&self, core: usize) -> impl Iterator<Item = (PortNo, usize, u64)> {
-        self.rx_queues.iter().filter(move |(.., other)| *other == core).map(
-            move |(port, queue, _)| {
-                let counters = self.ports.get(port).and_then(|cores| cores.get(core));
-                (*port, *queue, counters.map_or(0, |counters| counters.frames.cycles.get()))
-            },
-        )
+    /// Which core polls which receive queue.
+    pub(crate) fn rx_places(&self) -> &[RxPlace] {
+        &self.rx_places
     }
 
     /// How many masks a port may have on a core, apart from rounded ones.

@@ -19,6 +19,7 @@ mod memory;
 pub mod mgmt;
 mod network;
 mod outlet;
+mod placement;
 mod pmd;
 mod policing;
 mod ports;

@@ -19,14 +19,14 @@
 use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
 use crate::policing::Policer;
-use crate::rings::{Binding, BoundWay, FORWARD_RING, Forward, Order, PortQueues, Report, Sender};
+use crate::rings::{
+    Binding, BoundWay, FORWARD_RING, Forward, Order, PortQueues, Report, RxPart, Sender, TakenQueue,
+};
 use crate::turns::{Burst, Turn, Turns};
 use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Command, DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
-use netdev::{RxQueue, RxStats};
 use ofproto::{Declined, InlineTranslator};
 use packet::Batch;
 use sync::spsc::Consumer;
@@ -66,10 +66,8 @@ pub struct Pmd {
 #[derive(Debug)]
 struct Ingress {
     port: PortNo,
-    queue: Box<dyn RxQueue>,
+    part: RxPart,
     counters: Arc<PortCounters>,
-    /// The queue's own counts when they were last carried over to the port's.
-    seen: RxStats,
     dead: bool,
     policer: Option<Policer>,
 }
@@ -131,7 +129,7 @@ impl Pmd {
     /// has frames. What comes by rings is for the caller to see: it polls once more before it rests.
     pub fn arm(&mut self) -> bool {
         let mut alive = self.ingress.iter_mut().filter(|ingress| !ingress.dead);
-        alive.all(|ingress| ingress.queue.arm())
+        alive.all(|ingress| ingress.part.queue.arm())
     }
 
     /// Counts a rest of the core.
@@ -174,7 +172,7 @@ impl Pmd {
             return false;
         };
         let began = self.datapath.is_measured().then(|| self.outlet.cycles());
-        match ingress.queue.receive(&mut self.batch, self.outlet.cache()) {
+        match ingress.part.queue.receive(&mut self.batch, self.outlet.cache()) {
             Ok(_) => {}
             Err(fault) => {
                 ingress.dead = true;
@@ -199,7 +197,7 @@ impl Pmd {
         self.datapath.input(ingress.port, &mut self.batch, now, &mut self.outlet);
         self.outlet.upcalls().begin_burst(false);
         let spent = lap(&mut self.counted, &self.outlet);
-        ingress.counters.cycles.add(spent);
+        ingress.part.cycles.add(spent);
         let n_missed = self.datapath.counters().misses.get().wrapping_sub(missed);
         self.turns.worked(ingress.port, Burst { cycles: spent, n_frames, n_missed });
         true
@@ -233,7 +231,7 @@ impl Pmd {
             return false;
         }
         self.settle();
-        let Self { datapath, outlet, translators, budget, turns, counted, .. } = self;
+        let Self { datapath, outlet, translators, budget, turns, counted, ingress, .. } = self;
         let began = *counted;
         // Answers may recirculate and miss again, but not for ever.
         for _ in 0..MISSES_PER_ROUND {
@@ -256,7 +254,12 @@ impl Pmd {
                     outlet.pass_up(upcall, why);
                 }
             }
-            turns.upcall(port, lap(counted, outlet));
+            let spent = lap(counted, outlet);
+            // Which of the port's queues it came by is forgotten.
+            if let Some(ingress) = ingress.iter().find(|ingress| ingress.port == port) {
+                ingress.part.cycles.add(spent);
+            }
+            turns.upcall(port, spent);
         }
         if datapath.is_measured() {
             outlet.core().cycles.spend(Stage::Upcall, counted.wrapping_sub(began));
@@ -317,6 +320,8 @@ impl Pmd {
                 }
                 Order::TakePort(queues) => self.take_port(*queues),
                 Order::ReleasePort(port) => self.release_port(port),
+                Order::TakeQueue(taken) => self.take_queue(*taken),
+                Order::ReleaseQueue(port, number) => self.release_queue(port, number),
                 Order::Upcalls(config) => {
                     self.budget.configure(config);
                     self.turns.set_weight(config.weight);
@@ -359,27 +364,60 @@ impl Pmd {
         self.outlet.add_port(port, counters.clone(), upcalls, tx);
         self.outlet.limit_frames(port, max_frame);
         self.budget.add_port(port);
-        if let Some(queue) = rx {
-            self.turns.add_port(port);
-            let seen = RxStats::default();
-            self.ingress.push(Ingress { port, queue, counters, seen, dead: false, policer });
-            self.budget.set_ports(self.n_ports());
+        for part in rx {
+            self.poll_from(Ingress {
+                port,
+                part,
+                counters: counters.clone(),
+                dead: false,
+                policer,
+            });
         }
+    }
+
+    /// One more queue is polled from the next round on.
+    fn poll_from(&mut self, ingress: Ingress) {
+        if self.ingress.iter().all(|other| other.port != ingress.port) {
+            self.turns.add_port(ingress.port);
+        }
+        self.ingress.push(ingress);
+        self.budget.set_ports(self.n_ports());
+    }
+
+    /// A queue comes from another core. What that core has received from it and sent to this one goes first.
+    fn take_queue(&mut self, taken: TakenQueue) {
+        let TakenQueue { port, counters, policing: (policing, n_queues), part } = taken;
+        for _ in 0..FORWARD_RING.div_ceil(FORWARDS_PER_ROUND) {
+            if !self.accept_forwards() {
+                break;
+            }
+        }
+        let policer = Policer::new(policing, n_queues);
+        self.poll_from(Ingress { port, part, counters, dead: false, policer });
+    }
+
+    fn release_queue(&mut self, port: PortNo, number: usize) {
+        let mut all = self.ingress.iter();
+        let Some(k) = all.position(|k| k.port == port && k.part.number == number) else { return };
+        let mut ingress = self.ingress.swap_remove(k);
+        ingress.carry_over();
+        self.budget.set_ports(self.n_ports());
+        self.reports.send(Report::QueueReleased { port, part: ingress.part });
     }
 
     fn release_port(&mut self, port: PortNo) {
         let tx = self.outlet.remove_port(port);
-        let k = self.ingress.iter().position(|ingress| ingress.port == port);
-        let rx = k.map(|k| {
+        let mut rx = Vec::new();
+        while let Some(k) = self.ingress.iter().position(|ingress| ingress.port == port) {
             let mut ingress = self.ingress.swap_remove(k);
             ingress.carry_over();
-            ingress.queue
-        });
+            rx.push(ingress.part);
+        }
         self.budget.set_ports(self.n_ports());
         self.reports.send(Report::Released { port, rx, tx });
     }
 
-    /// Ports that this core polls.
+    /// Queues that this core polls.
     fn n_ports(&self) -> u32 {
         u32::try_from(self.ingress.len()).unwrap_or(u32::MAX)
     }
@@ -462,11 +500,12 @@ impl Ingress {
     /// Adds what the queue lost since the last time to the port's counts, so that no frame is lost
     /// without a reason to its name.
     fn carry_over(&mut self) {
-        let stats = self.queue.stats();
+        let RxPart { queue, seen, .. } = &mut self.part;
+        let stats = queue.stats();
         let lost = [
-            (DropReason::RxNoBuffer, stats.no_buffer, self.seen.no_buffer),
-            (DropReason::RxOversize, stats.truncated, self.seen.truncated),
-            (DropReason::RxMalformed, stats.malformed, self.seen.malformed),
+            (DropReason::RxNoBuffer, stats.no_buffer, seen.no_buffer),
+            (DropReason::RxOversize, stats.truncated, seen.truncated),
+            (DropReason::RxMalformed, stats.malformed, seen.malformed),
         ];
         for (reason, counted, seen) in lost {
             let n = counted.saturating_sub(seen);
@@ -474,6 +513,6 @@ impl Ingress {
                 self.counters.lost_at_rx(reason, n);
             }
         }
-        self.seen = stats;
+        *seen = stats;
     }
 }

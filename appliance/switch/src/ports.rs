@@ -11,13 +11,13 @@
 
 use crate::bridges::{Bridges, Member};
 use crate::dpif::RingDpif;
-use crate::rings::Report;
+use crate::rings::{Report, RxPart};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::PortNo;
-use netdev::{LinkState, Netdev, QueueFault, QueuePair, RxQueue, TxQueue};
+use netdev::{LinkState, Netdev, QueueFault, QueuePair, TxQueue};
 use ofproto::Link;
 use packet::Pool;
 use sync::time::Nanos;
@@ -53,7 +53,7 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     Up,
-    Draining { answers: usize, rx: Vec<Box<dyn RxQueue>>, tx: Vec<Box<dyn TxQueue>> },
+    Draining { answers: usize, rx: Vec<RxPart>, tx: Vec<Box<dyn TxQueue>> },
     Down { again: Nanos },
 }
 
@@ -87,6 +87,14 @@ impl Ports {
                 if let Some(entry) = self.entries.iter_mut().find(|entry| entry.port == port) {
                     entry.fault(fault, dpif);
                     self.next_link_check = Nanos::ZERO;
+                }
+            }
+            Report::QueueReleased { port, part } => {
+                match self.entries.iter_mut().find(|entry| entry.port == port).map(|e| &mut e.state)
+                {
+                    // It is on its way while the port is taken from all cores: home it goes.
+                    Some(State::Draining { rx, .. }) => rx.push(part),
+                    _ => dpif.hand_over(port, part),
                 }
             }
             Report::Released { port, rx, tx } => {
@@ -189,7 +197,7 @@ impl Entry {
 
     fn released(
         &mut self,
-        rx_queue: Option<Box<dyn RxQueue>>,
+        rx_queues: Vec<RxPart>,
         tx_queue: Option<Box<dyn TxQueue>>,
         n_cores: usize,
         now: Nanos,
@@ -198,12 +206,13 @@ impl Entry {
             return;
         };
         *answers += 1;
-        rx.extend(rx_queue);
+        rx.extend(rx_queues);
         tx.extend(tx_queue);
         if *answers < n_cores {
             return;
         }
-        let pairs = rx.drain(..).zip(tx.drain(..)).map(|(rx, tx)| QueuePair { rx, tx }).collect();
+        let pairs = rx.drain(..).zip(tx.drain(..));
+        let pairs = pairs.map(|(rx, tx)| QueuePair { rx: rx.queue, tx }).collect();
         if let Err(error) = self.netdev.reset(pairs) {
             log::error!("{}: does not reset ({error:?})", self.netdev.info().name);
         }

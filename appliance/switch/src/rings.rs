@@ -17,10 +17,12 @@ use crate::upcalls::{UpcallConfig, UpcallCounters};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use datapath::{Check, Command, PortCounters, PortNo, Upcall};
-use netdev::{QueueFault, RxQueue, TxQueue};
+use netdev::{QueueFault, RxQueue, RxStats, TxQueue};
 use ofproto::InlineTranslator;
 use packet::Packet;
+use sync::counter::Counter;
 use sync::spsc::Producer;
 
 /// Upcalls that may wait for the control core, per polling core.
@@ -45,6 +47,10 @@ pub(crate) enum Order {
     TakePort(Box<PortQueues>),
     /// Stop using the port's queues and give them back.
     ReleasePort(PortNo),
+    /// Poll one more queue of a port that this core knows.
+    TakeQueue(Box<TakenQueue>),
+    /// Poll this queue of a port no more, and give it back.
+    ReleaseQueue(PortNo, usize),
     /// Answer upcalls like this from now on.
     Upcalls(UpcallConfig),
     /// A bridge appears; with this its misses are answered here.
@@ -67,12 +73,33 @@ pub(crate) struct PortQueues {
     pub(crate) port: PortNo,
     pub(crate) counters: Arc<PortCounters>,
     pub(crate) upcalls: Arc<UpcallCounters>,
-    pub(crate) rx: Option<Box<dyn RxQueue>>,
+    pub(crate) rx: Vec<RxPart>,
     pub(crate) tx: TxRoute,
     /// What the port may receive, and how many queues share that.
     pub(crate) policing: (Policing, u32),
     /// The longest frame that may leave, in bytes, where the device would take longer ones.
     pub(crate) max_frame: Option<usize>,
+}
+
+/// A receive queue on its way to the core that is to poll it, or back.
+#[derive(Debug)]
+pub(crate) struct RxPart {
+    /// Its number in its device.
+    pub(crate) number: usize,
+    pub(crate) queue: Box<dyn RxQueue>,
+    /// Cycles spent on its frames since boot; written by the core that polls it.
+    pub(crate) cycles: Arc<Counter>,
+    /// The queue's own counts when they were last carried over to the port's.
+    pub(crate) seen: RxStats,
+}
+
+/// A queue that comes to a core from another one.
+#[derive(Debug)]
+pub(crate) struct TakenQueue {
+    pub(crate) port: PortNo,
+    pub(crate) counters: Arc<PortCounters>,
+    pub(crate) policing: (Policing, u32),
+    pub(crate) part: RxPart,
 }
 
 /// A port that comes to a bridge, as a core sees it.
@@ -130,7 +157,9 @@ pub(crate) enum ToHandler {
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The queues of a port, given back as ordered.
-    Released { port: PortNo, rx: Option<Box<dyn RxQueue>>, tx: Option<Box<dyn TxQueue>> },
+    Released { port: PortNo, rx: Vec<RxPart>, tx: Option<Box<dyn TxQueue>> },
+    /// A queue that is to be polled by another core.
+    QueueReleased { port: PortNo, part: RxPart },
     /// The device behind a queue broke its protocol; the queue is dead.
     Fault { port: PortNo, fault: QueueFault },
 }

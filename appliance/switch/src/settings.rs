@@ -5,6 +5,7 @@
 
 use crate::control::Control;
 use crate::keeping;
+use crate::placement::PlacementConfig;
 use crate::upcalls::{UpcallConfig, UpcallConfigError};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) self_check_one_in: u32,
     /// Whether the OpenFlow state is kept over restarts.
     pub(crate) keeps_openflow: bool,
+    pub(crate) placement: PlacementConfig,
 }
 
 impl Settings {
@@ -67,6 +69,10 @@ impl Settings {
             let is_on = value.parse().ok();
             self.keeps_openflow = is_on.ok_or_else(|| refused(key, value, expected(key)))?;
             return Ok(());
+        }
+        if let Some((_, expected)) = PlacementConfig::KEYS.iter().find(|(name, _)| *name == key) {
+            let done = self.placement.set(key, value);
+            return done.ok_or_else(|| refused(key, value, expected));
         }
         match self.upcalls.set(key, value) {
             Ok(()) => return Ok(()),
@@ -95,12 +101,13 @@ impl Settings {
             datapath: control.dpif.config(),
             self_check_one_in: control.self_check_one_in,
             keeps_openflow: control.keeping.is_on(),
+            placement: *control.balance.config(),
         }
     }
 
     /// Every key with its value.
     fn all(&self) -> Vec<(&'static str, String)> {
-        let Self { bridge, upcalls, datapath, self_check_one_in, keeps_openflow } = self;
+        let Self { bridge, upcalls, datapath, self_check_one_in, keeps_openflow, placement } = self;
         let mut all: Vec<_> =
             Tunable::ALL.into_iter().map(|tunable| (tunable.name(), bridge.get(tunable))).collect();
         all.push(("upcall-mode", upcalls.mode.to_string()));
@@ -123,6 +130,12 @@ impl Settings {
             ("pmd-sleep-max", datapath.pmd_sleep_max_us.to_string()),
             (SELF_CHECK, self_check_one_in.to_string()),
             (keeping::KEY, keeps_openflow.to_string()),
+            ("pmd-rxq-assign", placement.assign.name().into()),
+            ("pmd-rxq-isolate", placement.isolates.to_string()),
+            ("pmd-auto-lb", placement.is_auto.to_string()),
+            ("pmd-auto-lb-rebal-interval", placement.interval_min.to_string()),
+            ("pmd-auto-lb-load-threshold", placement.load_threshold.to_string()),
+            ("pmd-auto-lb-improvement-threshold", placement.improvement_threshold.to_string()),
         ]);
         all.sort_unstable();
         all
@@ -171,6 +184,7 @@ pub(crate) fn set(control: &mut Control, key: &str, value: &str) -> Result<(), S
         control.dpif.configure(&settings.datapath);
     }
     control.keeping.set(settings.keeps_openflow);
+    control.balance.configure(settings.placement);
     if settings.self_check_one_in != control.self_check_one_in {
         control.self_check_one_in = settings.self_check_one_in;
         control.dpif.broadcast(|| Command::SetSampling(settings.self_check_one_in));

@@ -20,8 +20,6 @@ pub struct PortCounters {
     tx_packets: Counter,
     tx_bytes: Counter,
     drops: DropCounters,
-    /// Cycles that this core spent on frames that the port received.
-    pub cycles: Counter,
     /// The masks that the port's megaflows have on this core.
     pub masks: MaskCensus,
 }

@@ -8,6 +8,7 @@
 use super::Outcome;
 use crate::control::Control;
 use crate::dpif::{Reading, lost};
+use crate::placement::Balance;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -165,34 +166,52 @@ fn perf(read: &Reading, micros: u64) -> String {
     text
 }
 
-/// `dpif-netdev/pmd-rxq-show [-pmd core] [dp]`: who polls what, and which share of its time goes there.
+/// `dpif-netdev/pmd-rxq-show [-pmd core] [-secs secs] [dp]`: who polls what, and which share of its time goes
+/// there, of the last minute or less.
 pub(super) fn rxq_show(control: &mut Control, params: &[String], _: Nanos) -> Outcome {
-    let mut text = String::new();
+    let mut secs = 60;
+    if let Some(at) = params.iter().position(|param| param == "-secs") {
+        let given = params.get(at + 1).and_then(|secs| secs.parse().ok());
+        secs = given.filter(|secs| *secs <= 60).ok_or("invalid value of seconds: 0 to 60")?;
+    }
+    let (n, secs) = Balance::intervals(secs);
+    let mut text = format!("Displaying last {secs} seconds pmd usage %\n");
+    let isolated = control.balance.isolated(&control.dpif);
     for core in chosen(control, params)? {
-        let is_polling = core < control.dpif.n_cores();
-        let Some(read) = control.dpif.reading_since_boot(core).filter(|_| is_polling) else {
+        if core >= control.dpif.n_cores() {
             continue;
-        };
+        }
         text += &title(control, core);
-        text += "  isolated : false\n";
-        let all = read.busy.wrapping_add(read.idle);
-        let usage = |cycles: u64| match all {
+        let is_isolated = isolated.get(core) == Some(&true);
+        let _ = writeln!(text, "  isolated : {is_isolated}");
+        let (busy, all) = control.balance.of_core(core, n);
+        let usage = |cycles: u64| match u128::from(all) {
             0 => "NOT AVAIL".to_string(),
-            _ => format!("{:2.0} %", percent(cycles, all)),
+            all => format!("{:2} %", u128::from(cycles) * 100 / all),
         };
-        let mut of_ports = 0_u64;
-        for (port, queue, cycles) in control.dpif.rx_queues(core) {
+        let mut of_queues = 0_u64;
+        let places = control.dpif.rx_places().iter().filter(|place| place.core == core);
+        let mut places: Vec<_> = places.map(|place| (place.port, place.number)).collect();
+        places.sort_unstable();
+        for (port, queue) in places {
             let name = control.bridges.port_name(port);
+            let cycles = control.balance.of_queue(port, queue, n);
             let _ = writeln!(
                 text,
                 "  port: {name:<16}  queue-id: {queue:>2} (enabled)   pmd usage: {}",
                 usage(cycles)
             );
-            of_ports = of_ports.wrapping_add(cycles);
+            of_queues = of_queues.saturating_add(cycles);
         }
-        let _ = writeln!(text, "  overhead: {}", usage(read.busy.saturating_sub(of_ports)));
+        let _ = writeln!(text, "  overhead: {}", usage(busy.saturating_sub(of_queues)));
     }
     Ok(text)
+}
+
+/// `dpif-netdev/pmd-rxq-rebalance [dp]`: has queues assigned to cores anew.
+pub(super) fn rxq_rebalance(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
+    control.balance.ask();
+    Ok(String::new())
 }
 
 /// `dpif-netdev/subtable-show [dp]` (ours): the masks of each port on each core, with how many megaflows

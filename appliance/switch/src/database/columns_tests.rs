@@ -122,7 +122,7 @@ Interface ofport acts 9
 Interface ofport_request acts 9
 Interface options acts ["map",[["device","index:1"]]]
 Interface options said ["map",[["n_rxq","2"]]]
-Interface other_config acts ["map",[["admin-state","down"]]]
+Interface other_config acts ["map",[["admin-state","down"],["pmd-rxq-affinity","0:1"]]]
 Interface other_config said ["map",[["lacp-port-id","1"]]]
 Interface statistics status
 Interface status status

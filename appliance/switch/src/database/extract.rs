@@ -249,7 +249,14 @@ impl Reading {
             }
             other => InterfaceKind::Unsupported(other.to_string()),
         };
-        self.remark_keys(row, "other_config", &[ADMIN_STATE]);
+        let is_nic = matches!(kind, InterfaceKind::Nic | InterfaceKind::NicAt(_));
+        let keys: &[&str] = if is_nic { &[ADMIN_STATE, AFFINITY] } else { &[ADMIN_STATE] };
+        self.remark_keys(row, "other_config", keys);
+        let affinity = row.pair("other_config", AFFINITY).filter(|_| is_nic);
+        let rxq_affinity = affinity.map(pins);
+        if rxq_affinity == Some(None) {
+            self.remark(row, "other_config:pmd-rxq-affinity: expected QUEUE:CORE,...");
+        }
         self.remark_keys(row, "bfd", &[]);
         self.remark_keys(row, "lldp", &["enable"]);
         self.remark_set(row, &["cfm_mpid"]);
@@ -283,6 +290,7 @@ impl Reading {
             is_admin_down: row.has_pair("other_config", ADMIN_STATE, "down"),
             ingress_policing_rate_kbps: row.number("ingress_policing_rate", u32::MAX).unwrap_or(0),
             ingress_policing_burst_kb: row.number("ingress_policing_burst", u32::MAX).unwrap_or(0),
+            rxq_affinity: rxq_affinity.flatten().unwrap_or_default(),
             lldp,
         }
     }
@@ -371,6 +379,7 @@ impl Reading {
 
 /// Key of `Interface:other_config` that shuts an interface down: the column of that name is a status.
 const ADMIN_STATE: &str = "admin-state";
+const AFFINITY: &str = "pmd-rxq-affinity";
 
 /// Who is at the other end of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -418,6 +427,15 @@ fn datapath_id(text: &str) -> Option<u64> {
         return None;
     }
     u64::from_str_radix(digits, 16).ok().filter(|id| *id != 0)
+}
+
+/// `QUEUE:CORE,…`, as Open vSwitch writes `pmd-rxq-affinity`.
+fn pins(text: &str) -> Option<Vec<(usize, usize)>> {
+    let pin = |pair: &str| {
+        let (queue, core) = pair.split_once(':')?;
+        Some((queue.trim().parse().ok()?, core.trim().parse().ok()?))
+    };
+    text.split(',').map(pin).collect()
 }
 
 /// An Ethernet address that a port may have.

@@ -123,6 +123,7 @@ impl Control {
             if mtu_request.is_some() {
                 self.dpif.limit_frames(dp, None);
             }
+            self.balance.pin(dp, Vec::new());
             self.dpif.unbind(dp);
             self.bridges.bind(dp, None);
         }
@@ -282,6 +283,9 @@ impl Control {
             rate_kbps: wanted.ingress_policing_rate_kbps,
             burst_kbit: wanted.ingress_policing_burst_kb,
         };
+        if let Place::Nic(port) = attachment.place {
+            self.balance.pin(port, wanted.rxq_affinity.clone());
+        }
         if let Place::Nic(port) = attachment.place
             && attachment.policing != policing
         {
