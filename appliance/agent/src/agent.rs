@@ -47,7 +47,8 @@ pub struct AgentConfig {
     pub is_quiet: bool,
     /// Controllers for which other things hold than the four above.
     pub own: Vec<(SocketAddr, PeerSettings)>,
-    /// Bytes of messages in the bundles of all connections.
+    /// Bytes of messages in the bundles of all connections; more where the bridge has room for more than
+    /// twice as many bytes of rules.
     pub max_bundled_bytes: usize,
     /// What a description request is answered with.
     pub description: SwitchDesc,

@@ -50,9 +50,11 @@ pub(crate) fn handle(
     };
     connection.ends_turn = looks_at_all(&message);
     if let Message::Bundle(message) = message {
-        // Without room for its rules a bundle is full.
+        // Without room for its rules a bundle is full. Where there is much, half of it may be messages, so
+        // that a large machine takes a bundle of a million.
+        let half = bridge.room_for_rules().map_or(0, |bytes| bytes / 2);
         let max_bytes = match bridge.has_room_for_rules() {
-            true => shared.config.max_bundled_bytes,
+            true => shared.config.max_bundled_bytes.max(half),
             false => 0,
         };
         let step = bundle(header.xid, message, bytes, max_bytes, connection, shared, now);

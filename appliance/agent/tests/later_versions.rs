@@ -116,6 +116,24 @@ fn bundles_are_refused_by_their_own_errors() {
     assert!(matches!(heard.as_slice(), [(_, Message::Error(e))] if e.kind == BundleClosed));
 }
 
+/// How much of bundles is kept depends on the machine: where there is much memory for rules, more.
+#[test]
+fn a_bundle_may_be_half_of_what_rules_may_still_take() {
+    for (for_rules, fits) in [(usize::MAX, false), (1 << 20, true), (4 << 10, false), (0, false)] {
+        let config = AgentConfig { max_bundled_bytes: 1024, ..AgentConfig::default() };
+        let mut stage = Stage::new(config);
+        stage.bridge.set_room(ofproto::Room { for_flows: 1 << 20, for_rules });
+        let mut peer = stage.peer(1, Version::V14);
+        stage.say(&mut peer, &control(bundle_control::OPEN, 3));
+        let all: Vec<_> = (0..100).flat_map(|k| add(&mut stage, &mut peer, &rule(k))).collect();
+        let is_full = |(_, message): &(u32, Message)| {
+            matches!(message, Message::Error(why) if why.kind == OfErrorKind::BundleMsgTooMany)
+        };
+        assert_eq!(all.is_empty(), fits, "{for_rules}: {all:?}");
+        assert!(all.iter().all(is_full), "{for_rules}: {all:?}");
+    }
+}
+
 #[test]
 fn a_bundle_that_nobody_goes_on_with_is_given_up() {
     let mut stage =

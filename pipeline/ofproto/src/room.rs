@@ -70,6 +70,12 @@ impl Bridge {
         self.state.quota.set_limit(self.reval.flow_limit());
     }
 
+    /// How many bytes rules and groups may still take; `None` where nobody knows the machine's memory.
+    #[must_use]
+    pub fn room_for_rules(&self) -> Option<usize> {
+        Some(self.room.for_rules).filter(|bytes| *bytes != usize::MAX)
+    }
+
     /// Whether there is memory for another rule or group.
     #[must_use]
     pub fn has_room_for_rules(&self) -> bool {
