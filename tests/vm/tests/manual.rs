@@ -15,12 +15,13 @@ use std::thread;
 
 use vm::{Bench, Config, Reference, VERSIONS, masked, tool};
 
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("switch", include_str!("manual/switch.txt")),
     ("flows", include_str!("manual/flows.txt")),
     ("syntax", include_str!("manual/syntax.txt")),
     ("groups", include_str!("manual/groups.txt")),
     ("meters", include_str!("manual/meters.txt")),
+    ("tunnels", include_str!("manual/tunnels.txt")),
     ("extensions", include_str!("manual/extensions.txt")),
 ];
 
