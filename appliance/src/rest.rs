@@ -20,7 +20,7 @@
 //! quiet ones look every [`NAP_NS`]; so do those whose devices cannot interrupt (virtio-mmio).
 //!
 //! # No wake-up is lost
-//! A frame: the queue's own protocol (`virtio::SplitQueue::arm`) tells whether one came before the wish.
+//! A frame: the queue's own protocol (`virtio::Ring::arm`) tells whether one came before the wish.
 //! Another processor's work: it adds itself to [`BUSY`] and then looks who rests; who rests says so in
 //! [`RESTING`] first, and then looks at `BUSY`, and at its rings by a whole round. Both sides store
 //! before they load, in one order for all (`SeqCst`): one of them sees the other. Interrupts are let

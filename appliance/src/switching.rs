@@ -5,6 +5,7 @@
 //! control body and each other one a polling body. How they rest: [`crate::rest`].
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -62,7 +63,7 @@ pub(crate) fn build(
 ) -> Result<Switch, BuildError> {
     let Found { config, database: file } = found;
     let disk = disk.map(|disk| -> Box<dyn switch::Disk> { Box::new(disk) });
-    let Opened { nics, mut channels } = open(devices);
+    let Opened { nics, mut channels } = open(devices, refused(&config.nic_without));
     channels.push(Box::new(SerialLine::default()));
     let n_cores = cpu::count().saturating_sub(1).max(1);
     let (heap_used, heap_total) = crate::heap_use();
@@ -231,15 +232,27 @@ struct Opened {
     channels: Vec<Box<dyn ByteChannel>>,
 }
 
-/// Opens NICs and consoles; what cannot be opened is logged and left out.
-fn open(devices: Vec<Device>) -> Opened {
+/// The features of those names.
+fn refused(names: &[String]) -> u64 {
+    names.iter().fold(0, |bits, name| match virtio_net::optional_feature(name) {
+        Some(bit) => bits | bit,
+        None => {
+            log::error!("nic-without: the driver has no optional feature {name}");
+            bits
+        }
+    })
+}
+
+/// Opens NICs and consoles; what cannot be opened is logged and left out. NICs do without the features
+/// that are refused.
+fn open(devices: Vec<Device>, refused: u64) -> Opened {
     let Opened { mut nics, mut channels } = Opened::default();
     for device in devices {
         let kind = device.kind();
         let Device { location, transport, doorbells } = device;
         match kind {
             DeviceType::Network => {
-                match VirtioNet::new(location.clone(), transport, DeviceMemory) {
+                match VirtioNet::new(location.clone(), transport, DeviceMemory, refused) {
                     Ok(nic) => nics.push(match doorbells {
                         Some(doorbells) => nic.with_doorbells(doorbells),
                         None => nic,

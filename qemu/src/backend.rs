@@ -18,12 +18,14 @@ pub struct Nic {
     pub mtu: Option<u16>,
     /// Queue pairs; more than one needs a tap or vhost-user.
     pub n_queue_pairs: u16,
+    /// Offer packed rings.
+    pub is_packed: bool,
 }
 
 impl Nic {
     /// A NIC with one queue pair and the usual MTU.
     pub fn new(id: impl Into<String>, mac: Mac, backend: Backend) -> Self {
-        Self { id: id.into(), mac, backend, mtu: None, n_queue_pairs: 1 }
+        Self { id: id.into(), mac, backend, mtu: None, n_queue_pairs: 1, is_packed: false }
     }
 }
 

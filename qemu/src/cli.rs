@@ -155,9 +155,16 @@ pub(crate) struct RunArgs {
         value_name = "FILE",
         conflicts_with_all = [
             "vsctl", "seed", "controllers", "fail_mode", "other_config", "protocols", "log", "self_check",
+            "nic_without",
         ]
     )]
     pub(crate) config_drive: Option<PathBuf>,
+    /// Have the NICs offer packed rings.
+    #[arg(long)]
+    pub(crate) packed: bool,
+    /// Features of NICs that the image is not to use, such as packed,in-order.
+    #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
+    pub(crate) nic_without: Vec<String>,
     /// Translate one in N cache hits again and compare; 0 for never.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) self_check: u32,

@@ -163,6 +163,9 @@ impl Vm {
                 device += &format!(",vectors={}", 2 * nic.n_queue_pairs + 2);
             }
         }
+        if nic.is_packed {
+            device += ",packed=on";
+        }
         if let Some(mtu) = nic.mtu {
             device += &format!(",host_mtu={mtu}");
         }

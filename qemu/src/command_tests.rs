@@ -101,11 +101,12 @@ fn backends() {
             let mut tap = nic(2, Backend::Tap { ifname: "tap0".into() });
             tap.n_queue_pairs = 4;
             tap.mtu = Some(9000);
+            tap.is_packed = true;
             vm.nics = vec![tap];
         },
         &[
             "tap,id=p2,ifname=tap0,script=no,downscript=no,queues=4",
-            "mq=on,vectors=10,host_mtu=9000",
+            "mq=on,vectors=10,packed=on,host_mtu=9000",
         ],
     );
     let (local, remote) = ("/l".into(), "/r".into());

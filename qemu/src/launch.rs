@@ -118,6 +118,7 @@ fn run_vm(args: &RunArgs, ui: &mut Ui, stop: &Arc<AtomicBool>) -> Result<(), Sto
         self_check_one_in: args.self_check,
         other_config: other_config(args),
         vsctl: args.vsctl.join(" -- "),
+        nic_without: args.nic_without.clone(),
         log: args.log.into(),
         on_panic: OnPanic::PowerOff,
         ..BootConfig::default()
@@ -235,6 +236,7 @@ fn describe(
     let management = Backend::User { forwards: services.map(forward).to_vec() };
     vm.nics.push(Nic::new("mgmt", guest_mac(0), management));
     vm.nics.extend(plan.nics.iter().cloned());
+    vm.nics.iter_mut().for_each(|nic| nic.is_packed = args.packed);
     vm
 }
 

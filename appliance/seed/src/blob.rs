@@ -20,7 +20,7 @@ use crate::{BootConfig, Invalid};
 /// First four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"USWC";
 /// The format that this code reads and writes.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 /// Largest blob accepted; a full configuration needs a tenth of it.
 pub const MAX_BLOB_BYTES: usize = 64 * 1024;
 

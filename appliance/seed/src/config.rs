@@ -13,6 +13,8 @@ use crate::Mac;
 pub const MAX_SETTINGS: usize = 64;
 /// Longest name or value of such a setting.
 const MAX_WORD_BYTES: usize = 64;
+/// Features of NICs that a seed may name.
+const MAX_FEATURES: usize = 32;
 /// Longest text of statements.
 const MAX_VSCTL_BYTES: usize = 8192;
 /// Data ports that a seed may name.
@@ -56,6 +58,8 @@ pub struct BootConfig {
     /// The configuration in statements of `ovs-vsctl`, with `--` between them; if there are any, bridge,
     /// ports, controllers and settings above do not count.
     pub vsctl: String,
+    /// Features of NICs that are not to be used although they are offered, by the driver's names.
+    pub nic_without: Vec<String>,
     /// Log records below this level are not written.
     pub log: LogLevel,
     /// What the image does after it has reported a panic.
@@ -163,6 +167,7 @@ impl Default for BootConfig {
             self_check_one_in: SELF_CHECK_ONE_IN,
             other_config: Vec::new(),
             vsctl: String::new(),
+            nic_without: Vec::new(),
             log: LogLevel::Info,
             on_panic: OnPanic::Reset,
         }
@@ -196,6 +201,8 @@ pub enum Invalid {
     MacTable,
     /// Statements of `ovs-vsctl` that are too long or hold what a command line cannot carry.
     Vsctl,
+    /// Too many features of NICs, or one that is no word.
+    NicWithout,
     /// Too many settings by name, or one that is no word.
     OtherConfig,
 }
@@ -215,6 +222,9 @@ impl fmt::Display for Invalid {
             Self::Address => "not an address that a host can have",
             Self::OtherConfig => {
                 "other_config takes at most 64 pairs of 1 to 64 letters, digits and -_.: each"
+            }
+            Self::NicWithout => {
+                "nic-without takes at most 32 names of features, as in packed,in-order"
             }
             Self::Vsctl => "vsctl takes at most 8192 printable characters, no double quotes",
             Self::MacTable => "the MAC table needs an age from 1 s and 1 to 1000000 entries",
@@ -248,6 +258,11 @@ impl BootConfig {
             || !self.other_config.iter().all(|(key, value)| is_word(key) && is_word(value))
         {
             return Err(Invalid::OtherConfig);
+        }
+        if self.nic_without.len() > MAX_FEATURES
+            || !self.nic_without.iter().all(|name| is_word(name) && !name.contains(','))
+        {
+            return Err(Invalid::NicWithout);
         }
         let is_carried = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"';
         if self.vsctl.len() > MAX_VSCTL_BYTES || !self.vsctl.bytes().all(is_carried) {

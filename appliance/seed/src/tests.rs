@@ -28,7 +28,7 @@ fn sample() -> BootConfig {
 #[test]
 fn blob_starts_with_magic_and_version() {
     let blob = sample().encode().unwrap();
-    assert_eq!(&blob[..8], b"USWC\x03\x00\x00\x00");
+    assert_eq!(&blob[..8], b"USWC\x04\x00\x00\x00");
     assert_eq!(BootConfig::decode(&blob), Ok(sample()));
 }
 
@@ -56,7 +56,7 @@ fn each_damage_has_its_error() {
     assert_eq!(refused(false, |b| b.truncate(3)), SeedError::Truncated { len: 3 });
     assert_eq!(refused(false, |b| b.truncate(13)), SeedError::Truncated { len: 13 });
     assert_eq!(refused(false, |b| b[0] = b'X'), SeedError::NotASeed);
-    assert_eq!(refused(false, |b| b[4] = 4), SeedError::Version { found: 4 });
+    assert_eq!(refused(false, |b| b[4] = 5), SeedError::Version { found: 5 });
     assert!(matches!(refused(false, |b| b.push(0)), SeedError::Length { .. }));
     assert_eq!(refused(false, |b| b[14] ^= 1), SeedError::Checksum);
     // The first payload byte is the length of the bridge's name.
@@ -69,8 +69,8 @@ fn each_damage_has_its_error() {
 #[test]
 fn version_error_says_what_to_do() {
     assert_eq!(
-        SeedError::Version { found: 4 }.to_string(),
-        "config blob is of format 4, this image reads 3: rebuild launcher and image together"
+        SeedError::Version { found: 5 }.to_string(),
+        "config blob is of format 5, this image reads 4: rebuild launcher and image together"
     );
 }
 
@@ -195,6 +195,7 @@ fn any_config() -> impl Strategy<Value = BootConfig> {
         prop_oneof![Just(OnPanic::Halt), Just(OnPanic::Reset), Just(OnPanic::PowerOff)],
         proptest::collection::vec(("[a-z][a-z-]{0,20}", "[a-zA-Z0-9.:_-]{1,20}"), 0..4),
         "[ -!#-~]{0,60}",
+        proptest::collection::vec("[a-z-]{1,12}", 0..4),
     );
     (bridge, machine)
         .prop_map(|(b, m)| BootConfig {
@@ -212,8 +213,19 @@ fn any_config() -> impl Strategy<Value = BootConfig> {
             on_panic: m.5,
             other_config: m.6,
             vsctl: m.7,
+            nic_without: m.8,
         })
         .prop_filter("valid", |config| config.validate().is_ok())
+}
+
+#[test]
+fn features_that_nics_do_without() {
+    let read = |text: &str| BootConfig::from_text(text).map(|read| read.config.nic_without);
+    let text = "nic-without=packed,in-order nic-without=event-idx";
+    assert_eq!(read(text), Ok(["packed", "in-order", "event-idx"].map(String::from).to_vec()));
+    for bad in ["nic-without=", "nic-without=a,,b", "nic-without=a/b"] {
+        assert_eq!(read(bad), Err(TextError::Invalid(Invalid::NicWithout)), "{bad}");
+    }
 }
 
 #[test]

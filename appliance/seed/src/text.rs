@@ -136,6 +136,9 @@ impl Reader {
                 }
                 config.vsctl.push_str(value);
             }
+            "nic-without" => {
+                config.nic_without.extend(value.split(',').map(str::to_owned));
+            }
             "log" => {
                 config.log =
                     fits(by_name(&LOG_LEVELS, value), "off, error, warn, info, debug or trace")?;
@@ -338,6 +341,9 @@ impl fmt::Display for BootConfig {
         }
         if !self.vsctl.is_empty() {
             write!(f, " vsctl=\"{}\"", self.vsctl)?;
+        }
+        if !self.nic_without.is_empty() {
+            write!(f, " nic-without={}", self.nic_without.join(","))?;
         }
         write!(f, " log={} on-panic={}", self.log.name(), self.on_panic.name())
     }

@@ -6,7 +6,7 @@ use virtio::Transport;
 
 /// Feature bits.
 pub mod feature {
-    pub use virtio::feature::{EVENT_IDX, VERSION_1};
+    pub use virtio::feature::{EVENT_IDX, IN_ORDER, RING_PACKED, VERSION_1};
 
     /// The device has a maximum MTU.
     pub const MTU: u64 = 1 << 3;
@@ -27,6 +27,8 @@ pub mod feature {
 /// Everything that the driver can use.
 pub(crate) const WANTED: u64 = feature::VERSION_1
     | feature::EVENT_IDX
+    | feature::RING_PACKED
+    | feature::IN_ORDER
     | feature::MTU
     | feature::MAC
     | feature::MRG_RXBUF
@@ -35,9 +37,11 @@ pub(crate) const WANTED: u64 = feature::VERSION_1
     | feature::MQ
     | feature::SPEED_DUPLEX;
 
-const NAMES: [(u64, &str); 9] = [
+const NAMES: [(u64, &str); 11] = [
     (feature::VERSION_1, "version-1"),
     (feature::EVENT_IDX, "event-idx"),
+    (feature::RING_PACKED, "packed"),
+    (feature::IN_ORDER, "in-order"),
     (feature::MTU, "mtu"),
     (feature::MAC, "mac"),
     (feature::MRG_RXBUF, "mrg-rxbuf"),
@@ -50,6 +54,13 @@ const NAMES: [(u64, &str); 9] = [
 /// Names of the features in `bits` that this driver knows.
 pub(crate) fn names(bits: u64) -> Vec<&'static str> {
     NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|&(_, name)| name).collect()
+}
+
+/// The feature of that name, of those that the driver can do without.
+#[must_use]
+pub fn optional_feature(name: &str) -> Option<u64> {
+    let found = NAMES.iter().find(|(_, known)| *known == name);
+    found.map(|&(bit, _)| bit).filter(|&bit| bit != feature::VERSION_1)
 }
 
 /// Smallest MTU that a device may name: IPv4's (§5.1.4.1).

@@ -1,7 +1,7 @@
 //! The control queue (virtio 1.2 §5.1.6.5): one command at a time, with a bounded wait.
 
 use netdev::OpenError;
-use virtio::{Buffer, DmaRegion, SplitQueue, Transport};
+use virtio::{Buffer, DmaRegion, Ring, Transport};
 
 /// Command class: queue pairs (§5.1.6.5.5).
 const CLASS_MQ: u8 = 4;
@@ -23,13 +23,26 @@ const SPINS: u32 = 200;
 
 /// The control queue.
 #[derive(Debug)]
-pub(crate) struct Control {
-    pub(crate) ring: SplitQueue,
+pub(crate) struct Control<R: Ring> {
+    pub(crate) ring: R,
     pub(crate) memory: DmaRegion,
     pub(crate) number: u16,
 }
 
-impl Control {
+/// The memory of a control queue that is not used any more: the device's until it is reset.
+#[derive(Debug)]
+pub(crate) struct Retired {
+    pub(crate) ring: DmaRegion,
+    pub(crate) memory: DmaRegion,
+    pub(crate) number: u16,
+}
+
+impl<R: Ring> Control<R> {
+    /// Keeps what the device may still write to.
+    pub(crate) fn retire(self) -> Retired {
+        Retired { ring: self.ring.into_region(), memory: self.memory, number: self.number }
+    }
+
     /// Tells the device how many queue pairs are in use.
     pub(crate) fn set_pairs<T: Transport>(
         &mut self,

@@ -9,7 +9,7 @@
 //! again; the next `open` tries to stop it once more.
 
 use crate::config::{self, Config, WANTED, feature};
-use crate::control::{self, Control};
+use crate::control::{self, Control, Retired};
 use crate::queue::{PacketQueue, Shared};
 use crate::rx::{Rx, RxConfig};
 use crate::tx::Tx;
@@ -23,7 +23,9 @@ use netdev::{LinkState, Netdev, NetdevInfo, OpenError, QueuePair};
 use packet::{Pool, PoolCache};
 use spin::Mutex;
 use virtio::init::{self, InitError};
-use virtio::{Dma, DmaRegion, Doorbells, SplitQueue, Transport};
+use virtio::{
+    Dma, DmaRegion, Doorbells, PackedQueue, Ring, RingTerms, SplitQueue, Transport, choose_size,
+};
 
 /// Ring size unless configured otherwise.
 const DEFAULT_QUEUE_SIZE: u16 = 1024;
@@ -33,6 +35,12 @@ enum State {
     Closed,
     Open,
     Stuck,
+}
+
+/// The queues of a device that comes up.
+struct Queues<T: Transport, R: Ring> {
+    rx: Vec<Rx<T, R>>,
+    tx: Vec<Tx<T, R>>,
 }
 
 /// A virtio network device.
@@ -46,7 +54,8 @@ pub struct VirtioNet<T: Transport, D: Dma> {
     features: u64,
     max_pairs: u16,
     state: State,
-    control: Option<Control>,
+    /// The control queue that set this start up.
+    control: Option<Retired>,
     /// Memory for control commands, once allocated.
     control_memory: Option<DmaRegion>,
 }
@@ -57,12 +66,13 @@ where
     D: Dma,
 {
     /// Looks at the device behind `transport`: what it offers and who it is. It is left reset;
-    /// `open` starts it.
+    /// `open` starts it. Of what it offers the `refused` features are not used
+    /// ([`optional_feature`](crate::optional_feature)).
     ///
     /// # Errors
     ///
     /// When it is not a modern device that works as the standard says.
-    pub fn new(name: String, mut transport: T, dma: D) -> Result<Self, OpenError> {
+    pub fn new(name: String, mut transport: T, dma: D, refused: u64) -> Result<Self, OpenError> {
         if transport.device_type() != virtio::DeviceType::Network {
             return Err(OpenError::Unsupported("device type network"));
         }
@@ -70,10 +80,16 @@ where
         if offered & feature::VERSION_1 == 0 {
             return Err(OpenError::Unsupported("feature version-1"));
         }
-        let mut features = offered & WANTED;
+        let mut features = offered & WANTED & (!refused | feature::VERSION_1);
         if features & feature::CTRL_VQ == 0 {
             // §5.1.3.1: many pairs need the control queue.
             features &= !feature::MQ;
+        }
+        if features & feature::RING_PACKED != 0 {
+            // Wishes for notifications are on and off there, not positions: QEMU (7.2) leaves the position
+            // behind when its back end holds up a burst of which it then takes the rest, and hears of
+            // nothing that comes after. With a split ring it moves the index on with each chain.
+            features &= !feature::EVENT_IDX;
         }
         let config = Config::read(&transport, features).map_err(|_| OpenError::Config)?;
         init::reset(&mut transport).map_err(from_init)?;
@@ -128,18 +144,38 @@ where
         self
     }
 
-    /// Brings the device up. The queues made so far are in `rx` and `tx` also when it fails, since
-    /// they must outlive the reset that follows then.
-    fn start(
+    /// Brings the device up with rings of one layout, or leaves it stopped.
+    fn bring_up<R: Ring + 'static>(
         &mut self,
         n_pairs: u16,
         pool: &Arc<Pool>,
-        (rx, tx): (&mut Vec<Rx<T>>, &mut Vec<Tx<T>>),
+    ) -> Result<Vec<QueuePair>, OpenError> {
+        let mut queues = Queues { rx: Vec::new(), tx: Vec::new() };
+        if let Err(error) = self.start::<R>(n_pairs, pool, &mut queues) {
+            log::error!("{}: does not open: {error}", self.info.name);
+            // What failed to open counts; `stop` says itself when it fails too.
+            let _ = self.stop();
+            return Err(error);
+        }
+        self.state = State::Open;
+        let pair =
+            |(rx, tx): (Rx<T, R>, Tx<T, R>)| QueuePair { rx: Box::new(rx), tx: Box::new(tx) };
+        Ok(queues.rx.into_iter().zip(queues.tx).map(pair).collect())
+    }
+
+    /// Brings the device up. The queues made so far are in `queues` also when it fails, since
+    /// they must outlive the reset that follows then.
+    fn start<R: Ring>(
+        &mut self,
+        n_pairs: u16,
+        pool: &Arc<Pool>,
+        queues: &mut Queues<T, R>,
     ) -> Result<(), OpenError> {
         let shared = self.shared.clone();
         let mut transport = shared.transport.lock();
-        let required = self.features & (feature::MRG_RXBUF | feature::MTU);
-        let features = init::negotiate(&mut *transport, self.features, required);
+        // What a queue looks like and how frames lie in it was settled when the device was looked at.
+        let required = feature::MRG_RXBUF | feature::MTU | feature::RING_PACKED;
+        let features = init::negotiate(&mut *transport, self.features, self.features & required);
         self.features = features.map_err(from_init)?;
         // From here on the device may come to own memory.
         shared.is_stopped.store(false, Ordering::Release);
@@ -153,38 +189,42 @@ where
             queue.set_interrupt(doorbells.is_some_and(|bells| bells.interrupt(2 * pair, pair)));
             let mut receiver = Rx::new(queue, rx_config);
             let (posted, _) = receiver.fill(&mut cache);
-            rx.push(receiver);
+            queues.rx.push(receiver);
             if posted == 0 {
                 return Err(OpenError::NoBuffers);
             }
             let queue = self.packet_queue(2 * pair + 1, &mut transport)?;
-            tx.push(Tx::new(queue, self.info.mtu));
+            queues.tx.push(Tx::new(queue, self.info.mtu));
         }
+        let mut control = None;
         if self.has(feature::CTRL_VQ) {
-            self.control = Some(self.control_queue(&mut transport)?);
+            control = Some(self.control_queue::<R>(&mut transport)?);
         }
         init::start(&mut *transport);
-        if n_pairs > 1 {
-            let control = self.control.as_mut().ok_or(OpenError::QueuePairs)?;
-            control.set_pairs(n_pairs, &mut *transport)?;
-        }
+        let told = match &mut control {
+            Some(control) if n_pairs > 1 => control.set_pairs(n_pairs, &mut *transport),
+            None if n_pairs > 1 => Err(OpenError::QueuePairs),
+            _ => Ok(()),
+        };
+        self.control = control.map(Control::retire);
+        told?;
         drop(transport);
         // Buffers were posted before the start: tell the device of them (§3.1.1 step 8).
-        rx.iter().for_each(Rx::notify);
+        queues.rx.iter().for_each(Rx::notify);
         Ok(())
     }
 
-    fn packet_queue(
+    fn packet_queue<R: Ring>(
         &mut self,
         number: u16,
         transport: &mut T,
-    ) -> Result<PacketQueue<T>, OpenError> {
+    ) -> Result<PacketQueue<T, R>, OpenError> {
         let ring = self.ring(number, self.queue_size, transport)?;
         let doorbell = self.doorbells.as_mut().and_then(|doorbells| doorbells.doorbell(number));
         Ok(PacketQueue::new(ring, number, doorbell, self.shared.clone()))
     }
 
-    fn control_queue(&mut self, transport: &mut T) -> Result<Control, OpenError> {
+    fn control_queue<R: Ring>(&mut self, transport: &mut T) -> Result<Control<R>, OpenError> {
         // §5.1.2: after the last possible pair.
         let number = 2 * if self.has(feature::MQ) { self.max_pairs } else { 1 };
         let memory = match self.control_memory.take() {
@@ -195,18 +235,21 @@ where
         Ok(Control { ring, memory, number })
     }
 
-    fn ring(&self, number: u16, wanted: u16, transport: &mut T) -> Result<SplitQueue, OpenError> {
+    fn ring<R: Ring>(&self, number: u16, wanted: u16, transport: &mut T) -> Result<R, OpenError> {
         let max = transport.max_queue_size(number);
-        let size = SplitQueue::choose_size(max, wanted).ok_or(OpenError::QueueSize)?;
-        let has_event_idx = self.has(feature::EVENT_IDX);
+        let size = choose_size(max, wanted).ok_or(OpenError::QueueSize)?;
+        let terms = RingTerms {
+            has_event_idx: self.has(feature::EVENT_IDX),
+            is_in_order: self.has(feature::IN_ORDER),
+        };
         let left = {
             let mut rings = self.shared.rings.lock();
             let at = rings.iter().position(|(queue, _)| *queue == number);
             at.map(|at| rings.swap_remove(at).1)
         };
         let ring = left
-            .and_then(|region| SplitQueue::in_region(size, has_event_idx, region))
-            .or_else(|| SplitQueue::new(size, has_event_idx, &self.dma))
+            .and_then(|region| R::in_region(size, terms, region))
+            .or_else(|| R::new(size, terms, &self.dma))
             .ok_or(OpenError::NoDmaMemory)?;
         let (descriptors, driver, device) = ring.device_addresses();
         transport.queue_set(number, size.into(), descriptors, driver, device);
@@ -223,8 +266,8 @@ where
         }
         self.shared.is_stopped.store(true, Ordering::Release);
         self.state = State::Closed;
-        if let Some(Control { ring, memory, number }) = self.control.take() {
-            self.shared.rings.lock().push((number, ring.into_region()));
+        if let Some(Retired { ring, memory, number }) = self.control.take() {
+            self.shared.rings.lock().push((number, ring));
             self.control_memory = Some(memory);
         }
         Ok(())
@@ -257,16 +300,11 @@ where
         if self.shared.live.load(Ordering::Acquire) != 0 {
             return Err(OpenError::WrongQueues);
         }
-        let (mut rx, mut tx) = (Vec::new(), Vec::new());
-        if let Err(error) = self.start(n_pairs, pool, (&mut rx, &mut tx)) {
-            log::error!("{}: does not open: {error}", self.info.name);
-            // What failed to open counts; `stop` says itself when it fails too.
-            let _ = self.stop();
-            return Err(error);
+        if self.has(feature::RING_PACKED) {
+            self.bring_up::<PackedQueue>(n_pairs, pool)
+        } else {
+            self.bring_up::<SplitQueue>(n_pairs, pool)
         }
-        self.state = State::Open;
-        let pair = |(rx, tx): (Rx<T>, Tx<T>)| QueuePair { rx: Box::new(rx), tx: Box::new(tx) };
-        Ok(rx.into_iter().zip(tx).map(pair).collect())
     }
 
     fn link(&mut self) -> LinkState {

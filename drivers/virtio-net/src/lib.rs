@@ -13,7 +13,7 @@ mod queue;
 mod rx;
 mod tx;
 
-pub use config::feature;
+pub use config::{feature, optional_feature};
 pub use device::VirtioNet;
 
 /// Length of the header in front of each frame: with `VERSION_1`, `num_buffers` is always there

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use netdev::{FaultKind, QueueFault};
 use packet::Packet;
 use spin::Mutex;
-use virtio::{Buffer, DmaRegion, Doorbell, RingFault, SplitQueue, Transport, Used};
+use virtio::{Buffer, DmaRegion, Doorbell, Ring, RingFault, Transport, Used};
 
 /// What the netdev and its queues share. Only opening and resetting touch it, except for `notify`
 /// of a transport without doorbells.
@@ -26,9 +26,9 @@ pub(crate) struct Shared<T> {
 
 /// A ring and the packets in flight on it.
 #[derive(Debug)]
-pub(crate) struct PacketQueue<T: Transport> {
+pub(crate) struct PacketQueue<T: Transport, R: Ring> {
     /// `None` only while dropping.
-    ring: Option<SplitQueue>,
+    ring: Option<R>,
     /// By the id of their chain.
     packets: Box<[Option<Packet>]>,
     number: u16,
@@ -38,9 +38,9 @@ pub(crate) struct PacketQueue<T: Transport> {
     fault: Option<QueueFault>,
 }
 
-impl<T: Transport> PacketQueue<T> {
+impl<T: Transport, R: Ring> PacketQueue<T, R> {
     pub(crate) fn new(
-        ring: SplitQueue,
+        ring: R,
         number: u16,
         doorbell: Option<Doorbell>,
         shared: Arc<Shared<T>>,
@@ -58,15 +58,15 @@ impl<T: Transport> PacketQueue<T> {
 
     /// As [`netdev::RxQueue::arm`].
     pub(crate) fn arm(&mut self) -> bool {
-        self.has_interrupt && self.ring.as_mut().is_some_and(SplitQueue::arm)
+        self.has_interrupt && self.ring.as_mut().is_some_and(R::arm)
     }
 
     pub(crate) fn size(&self) -> u16 {
-        self.ring.as_ref().map_or(0, SplitQueue::size)
+        self.ring.as_ref().map_or(0, R::size)
     }
 
     pub(crate) fn n_free(&self) -> u16 {
-        self.ring.as_ref().map_or(0, SplitQueue::n_free)
+        self.ring.as_ref().map_or(0, R::n_free)
     }
 
     pub(crate) fn check(&self) -> Result<(), QueueFault> {
@@ -104,7 +104,7 @@ impl<T: Transport> PacketQueue<T> {
 
     /// Publishes what was added; whether the device wants to be notified.
     pub(crate) fn publish(&mut self) -> bool {
-        self.ring.as_mut().is_some_and(SplitQueue::publish)
+        self.ring.as_mut().is_some_and(R::publish)
     }
 
     pub(crate) fn notify(&self) {
@@ -133,7 +133,7 @@ impl<T: Transport> PacketQueue<T> {
     }
 }
 
-impl<T: Transport> Drop for PacketQueue<T> {
+impl<T: Transport, R: Ring> Drop for PacketQueue<T, R> {
     fn drop(&mut self) {
         if self.shared.is_stopped.load(Ordering::Acquire) {
             if let Some(ring) = self.ring.take() {

@@ -16,7 +16,7 @@ use crate::queue::PacketQueue;
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
 use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
 use packet::{BATCH, Batch, Packet, PoolCache};
-use virtio::Transport;
+use virtio::{Ring, Transport};
 
 /// Where `num_buffers` is in the header.
 const NUM_BUFFERS: usize = 10;
@@ -46,8 +46,8 @@ impl RxConfig {
 }
 
 #[derive(Debug)]
-pub(crate) struct Rx<T: Transport> {
-    queue: PacketQueue<T>,
+pub(crate) struct Rx<T: Transport, R: Ring> {
+    queue: PacketQueue<T, R>,
     config: RxConfig,
     gather: Option<Gather>,
     stats: RxStats,
@@ -62,8 +62,8 @@ struct Gather {
     left: u16,
 }
 
-impl<T: Transport> Rx<T> {
-    pub(crate) fn new(queue: PacketQueue<T>, config: RxConfig) -> Self {
+impl<T: Transport, R: Ring> Rx<T, R> {
+    pub(crate) fn new(queue: PacketQueue<T, R>, config: RxConfig) -> Self {
         Self { queue, config, gather: None, stats: RxStats::default() }
     }
 
@@ -199,7 +199,7 @@ fn num_buffers(packet: &Packet) -> Option<u16> {
     packet.data().get(NUM_BUFFERS..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
-impl<T: Transport + Send + core::fmt::Debug> RxQueue for Rx<T> {
+impl<T: Transport + Send + core::fmt::Debug, R: Ring> RxQueue for Rx<T, R> {
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         self.queue.check()?;
         let before = into.len();

@@ -8,20 +8,20 @@ use crate::queue::PacketQueue;
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
 use netdev::{QueueFault, TxQueue, TxStats, take_front};
 use packet::{BATCH, Batch, Packet, PoolCache};
-use virtio::Transport;
+use virtio::{Ring, Transport};
 
 /// Completions taken at once, at most: enough to keep up, bounded if the device is fast.
 const RECLAIM: usize = 2 * BATCH;
 
 #[derive(Debug)]
-pub(crate) struct Tx<T: Transport> {
-    queue: PacketQueue<T>,
+pub(crate) struct Tx<T: Transport, R: Ring> {
+    queue: PacketQueue<T, R>,
     max_frame: usize,
     stats: TxStats,
 }
 
-impl<T: Transport> Tx<T> {
-    pub(crate) fn new(queue: PacketQueue<T>, mtu: u16) -> Self {
+impl<T: Transport, R: Ring> Tx<T, R> {
+    pub(crate) fn new(queue: PacketQueue<T, R>, mtu: u16) -> Self {
         let max_frame = usize::from(mtu) + FRAME_OVERHEAD;
         Self { queue, max_frame, stats: TxStats::default() }
     }
@@ -86,7 +86,7 @@ fn with_header(mut packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
     copy
 }
 
-impl<T: Transport + Send + core::fmt::Debug> TxQueue for Tx<T> {
+impl<T: Transport + Send + core::fmt::Debug, R: Ring> TxQueue for Tx<T, R> {
     fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         self.queue.check()?;
         self.collect(RECLAIM, cache)?;

@@ -1,7 +1,7 @@
 //! Having a device wake a core that rests: message-signalled interrupts (MSI-X, PCI 3.0 §6.8.2).
 //!
 //! The switch polls. Only a core that has had nothing to do for a while asks each of its queues for
-//! one interrupt ([`crate::SplitQueue::arm`]) and halts. An interrupt is a write that the device does:
+//! one interrupt ([`crate::Ring::arm`]) and halts. An interrupt is a write that the device does:
 //! a word of data to an address, which the machine turns into an interrupt of a processor. What is
 //! written where is for the machine to know; here it is a [`Message`].
 //!

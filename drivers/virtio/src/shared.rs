@@ -20,6 +20,16 @@ unsafe impl Send for Shared {}
 // SAFETY: all access is atomic.
 unsafe impl Sync for Shared {}
 
+/// A descriptor of a packed ring.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub(crate) struct PackedDescriptor {
+    pub(crate) address: AtomicU64,
+    pub(crate) len: AtomicU32,
+    pub(crate) id: AtomicU16,
+    pub(crate) flags: AtomicU16,
+}
+
 macro_rules! field {
     ($name:ident, $atomic:ty) => {
         /// The field at byte `at`.
@@ -57,6 +67,23 @@ impl Shared {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The descriptors of a packed ring of `size`, from the first byte on (virtio 1.2 §2.8.13).
+    ///
+    /// # Panics
+    ///
+    /// As the fields: when they are misaligned or out of range.
+    #[inline]
+    pub(crate) fn packed_descriptors(&self, size: u16) -> &[PackedDescriptor] {
+        let n = usize::from(size);
+        assert!(n * size_of::<PackedDescriptor>() <= self.len, "outside");
+        let start = self.start.cast::<PackedDescriptor>();
+        assert!(start.is_aligned(), "misaligned");
+        // SAFETY: 1. In range and aligned, both just checked; initialised and there for ever (`new`).
+        // 2. A descriptor is four atomics without padding, so any bytes are one, and it may change
+        // under a shared reference; on this side all access is through these atomics (`new`).
+        unsafe { core::slice::from_raw_parts(start.as_ptr(), n) }
     }
 
     field!(u8, AtomicU8);

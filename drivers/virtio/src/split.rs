@@ -4,10 +4,12 @@
 //! Three areas in one DMA region, each on cache lines of its own: the descriptor table (we write,
 //! the device reads), the available ring (we write) and the used ring (the device writes).
 //!
-//! A burst is: [`add`](SplitQueue::add) any number of chains, which only writes descriptors and
-//! ring entries; then one [`publish`](SplitQueue::publish), which makes them visible with a single
-//! index store and says whether one notification is needed. The other way, [`pop`](SplitQueue::pop)
-//! reads the device's index once per burst and then one used element per call.
+//! To [`add`](Ring::add) writes descriptors and entries of the available ring; [`publish`](Ring::publish)
+//! is a single index store. [`pop`](Ring::pop) reads the device's index once per burst and then one used
+//! element per call.
+//!
+//! In order, descriptors are taken and come back round the table (§2.7.9). A used element that names a
+//! later chain than the oldest stands for all up to it: the device has moved its index on by as many.
 //!
 //! # Distrust
 //! All that we must remember is in private memory (`slots`, `free`, the free-running indices).
@@ -31,19 +33,17 @@
 //! The driver polls. Without the event index, the flag `NO_INTERRUPT` says so (§2.7.7). With it, the
 //! flag must stay 0 and `used_event` names the entry after which we want an interrupt; we keep it
 //! on the entry just consumed, the one that is the full 65,536 entries away. A core that is about to
-//! rest asks for one interrupt by [`arm`](SplitQueue::arm); what it finds afterwards takes the wish
+//! rest asks for one interrupt by [`arm`](Ring::arm); what it finds afterwards takes the wish
 //! back. As with notifying, wish and look must not pass each other: a fence stands between.
 //!
 //! # Cost and concurrency
 //! No allocation after `new`, no lock; owned by one core through `&mut`.
 
-use crate::{Dma, DmaRegion};
+use crate::DmaRegion;
+use crate::ring::{Buffer, MAX_QUEUE_SIZE, Ring, RingFault, RingTerms, Used};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::sync::atomic::{Ordering, fence};
-
-/// Largest queue that the spec allows (§2.7).
-pub const MAX_QUEUE_SIZE: u16 = 32768;
 
 /// Descriptor flag: the chain goes on at `next` (§2.7.5).
 const DESC_NEXT: u16 = 1;
@@ -53,39 +53,6 @@ const DESC_WRITE: u16 = 2;
 const AVAIL_NO_INTERRUPT: u16 = 1;
 /// Used ring flag: no notifications, please (§2.7.8).
 const USED_NO_NOTIFY: u16 = 1;
-
-/// What the device did wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RingFault {
-    /// `used.idx` covers more chains than are in flight.
-    BadIndex,
-    /// A used id that is no descriptor.
-    BadId,
-    /// A used id that is not the head of a chain in flight (returned twice, for example).
-    NotInFlight,
-    /// More bytes written than were posted.
-    BadLength,
-}
-
-/// A chain that came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// What [`SplitQueue::add`] gave for it.
-    pub id: u16,
-    /// Bytes that the device says it wrote; at most what was posted as writable.
-    pub written: u32,
-}
-
-/// One buffer of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Buffer {
-    /// Where the device finds it.
-    pub device_address: u64,
-    /// Its length in bytes.
-    pub len: u32,
-    /// Whether the device writes it (or reads it).
-    pub is_device_written: bool,
-}
 
 /// What we remember of one descriptor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,11 +89,15 @@ pub struct SplitQueue {
     region: DmaRegion,
     layout: Layout,
     size: u16,
-    has_event_idx: bool,
+    terms: RingTerms,
     slots: Box<[Slot]>,
     /// First free descriptor; meaningful while `n_free > 0`.
     free: u16,
     n_free: u16,
+    /// In order: the head of the oldest chain in flight.
+    oldest: u16,
+    /// In order: the last chain of a batch that the device returned and we have not yet given.
+    batch_end: Option<Used>,
     /// Chains in flight.
     in_flight: u16,
     /// Free-running index of the next available entry to write.
@@ -143,32 +114,12 @@ pub struct SplitQueue {
     fault: Option<RingFault>,
 }
 
-impl SplitQueue {
-    /// The size to use for a queue of which the device allows `device_max`: a power of two, at most
-    /// `wanted`; `None` when the device has no such queue.
-    #[must_use]
-    pub fn choose_size(device_max: u32, wanted: u16) -> Option<u16> {
-        let most = device_max.min(u32::from(wanted)).min(u32::from(MAX_QUEUE_SIZE));
-        let log = most.checked_ilog2()?;
-        u16::try_from(1_u32 << log).ok()
-    }
-
-    /// Bytes of memory that a queue of `size` needs.
-    #[must_use]
-    pub fn required_bytes(size: u16) -> usize {
+impl Ring for SplitQueue {
+    fn required_bytes(size: u16) -> usize {
         Layout::new(size).total
     }
 
-    /// An empty queue of `size` (a power of two) in fresh memory; `None` when there is none.
-    #[must_use]
-    pub fn new(size: u16, has_event_idx: bool, dma: &dyn Dma) -> Option<Self> {
-        let region = dma.alloc(Self::required_bytes(size), 64)?;
-        Self::in_region(size, has_event_idx, region)
-    }
-
-    /// An empty queue in memory that an earlier queue left. The device must have been reset since.
-    #[must_use]
-    pub fn in_region(size: u16, has_event_idx: bool, region: DmaRegion) -> Option<Self> {
+    fn in_region(size: u16, terms: RingTerms, region: DmaRegion) -> Option<Self> {
         let layout = Layout::new(size);
         let is_usable = size.is_power_of_two()
             && size <= MAX_QUEUE_SIZE
@@ -179,16 +130,19 @@ impl SplitQueue {
         }
         let mut slots = vec![Slot::default(); usize::from(size)].into_boxed_slice();
         for (next, slot) in (1..).zip(&mut slots) {
-            slot.next = next;
+            // Round the table: in order, descriptors are taken and come back like that for ever.
+            slot.next = next & (size - 1);
         }
         let mut queue = Self {
             region,
             layout,
             size,
-            has_event_idx,
+            terms,
             slots,
             free: 0,
             n_free: size,
+            oldest: 0,
+            batch_end: None,
             in_flight: 0,
             next_avail: 0,
             published: 0,
@@ -201,62 +155,35 @@ impl SplitQueue {
         Some(queue)
     }
 
-    fn clear(&mut self) {
-        let memory = self.region.shared();
-        for at in (0..self.layout.total / 2 * 2).step_by(2) {
-            memory.u16(at).store(0, Ordering::Relaxed);
-        }
-        self.is_armed = !self.has_event_idx;
-        self.suppress_interrupts();
-    }
-
-    /// Gives the memory back, for another queue. Only after the device has been reset.
-    #[must_use]
-    pub fn into_region(self) -> DmaRegion {
+    fn into_region(self) -> DmaRegion {
         self.region
     }
 
-    /// Number of descriptors.
-    #[must_use]
-    pub fn size(&self) -> u16 {
-        self.size
-    }
-
-    /// Descriptors that can be added.
-    #[must_use]
-    pub fn n_free(&self) -> u16 {
-        self.n_free
-    }
-
-    /// Chains that the device holds.
-    #[must_use]
-    pub fn in_flight(&self) -> u16 {
-        self.in_flight
-    }
-
-    /// The fault that killed the queue, if one did.
-    #[must_use]
-    pub fn fault(&self) -> Option<RingFault> {
-        self.fault
-    }
-
-    /// Addresses of descriptor table, available ring and used ring, for the transport.
-    #[must_use]
-    pub fn device_addresses(&self) -> (u64, u64, u64) {
+    fn device_addresses(&self) -> (u64, u64, u64) {
         let base = self.region.device_address();
         (base, base + self.layout.avail as u64, base + self.layout.used as u64)
     }
 
-    /// Adds a chain of one buffer; see [`add`](Self::add).
     #[inline]
-    pub fn add_one(&mut self, buffer: Buffer) -> Option<u16> {
-        self.add(&[buffer])
+    fn size(&self) -> u16 {
+        self.size
     }
 
-    /// Adds a chain, to be published later, and gives its id; `None` when the descriptors do not
-    /// suffice, the chain is empty, or the queue is dead. Buffers that the device reads come first
-    /// (§2.7.4.2). The memory belongs to the device until [`pop`](Self::pop) gives the id back.
-    pub fn add(&mut self, chain: &[Buffer]) -> Option<u16> {
+    #[inline]
+    fn n_free(&self) -> u16 {
+        self.n_free
+    }
+
+    fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    fn fault(&self) -> Option<RingFault> {
+        self.fault
+    }
+
+    #[inline]
+    fn add(&mut self, chain: &[Buffer]) -> Option<u16> {
         let len = u16::try_from(chain.len()).ok()?;
         if len == 0 || len > self.n_free || self.fault.is_some() {
             return None;
@@ -287,18 +214,7 @@ impl SplitQueue {
         Some(head)
     }
 
-    fn write_descriptor(&self, at: u16, buffer: &Buffer, flags: u16, next: u16) {
-        let memory = self.region.shared();
-        let base = 16 * usize::from(at);
-        memory.u64(base).store(buffer.device_address.to_le(), Ordering::Relaxed);
-        memory.u32(base + 8).store(buffer.len.to_le(), Ordering::Relaxed);
-        memory.u16(base + 12).store(flags.to_le(), Ordering::Relaxed);
-        memory.u16(base + 14).store(next.to_le(), Ordering::Relaxed);
-    }
-
-    /// Makes all added chains visible to the device; `true` when it wants to be notified of it.
-    #[must_use = "the device may sleep until it is notified"]
-    pub fn publish(&mut self) -> bool {
+    fn publish(&mut self) -> bool {
         let (old, new) = (self.published, self.next_avail);
         if old == new {
             return false;
@@ -308,7 +224,7 @@ impl SplitQueue {
         self.published = new;
         // Between our index and the device's wish; see "Memory ordering".
         fence(Ordering::SeqCst);
-        if self.has_event_idx {
+        if self.terms.has_event_idx {
             let at = self.layout.used + 4 + 8 * usize::from(self.size);
             let event = u16::from_le(memory.u16(at).load(Ordering::Relaxed));
             // §2.7.10: when the event lies within the entries just published.
@@ -319,16 +235,14 @@ impl SplitQueue {
         }
     }
 
-    /// The next chain that came back, or `None` when there is no more. The device's index is read
-    /// only when all that the last read covered has been taken.
-    ///
-    /// # Errors
-    ///
-    /// When the device broke the protocol, now or earlier.
+    /// The device's index is read only when all that the last read covered has been taken.
     #[inline]
-    pub fn pop(&mut self) -> Result<Option<Used>, RingFault> {
+    fn pop(&mut self) -> Result<Option<Used>, RingFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
+        }
+        if let Some(end) = self.batch_end {
+            return self.pop_batch(end).map(Some);
         }
         if self.next_used == self.seen_used && !self.look()? {
             return Ok(None);
@@ -337,7 +251,6 @@ impl SplitQueue {
         let at = self.layout.used + 4 + 8 * usize::from(self.next_used & (self.size - 1));
         let id = u32::from_le(memory.u32(at).load(Ordering::Relaxed));
         let written = u32::from_le(memory.u32(at + 4).load(Ordering::Relaxed));
-        self.next_used = self.next_used.wrapping_add(1);
         let id = match u16::try_from(id) {
             Ok(id) if id < self.size => id,
             _ => return Err(self.kill(RingFault::BadId)),
@@ -349,8 +262,50 @@ impl SplitQueue {
         if written > slot.writable {
             return Err(self.kill(RingFault::BadLength));
         }
+        let used = Used { id, written };
+        if self.terms.is_in_order && id != self.oldest {
+            self.batch_end = Some(used);
+            return self.pop_batch(used).map(Some);
+        }
         self.release(id, slot.chain);
-        Ok(Some(Used { id, written }))
+        Ok(Some(used))
+    }
+
+    fn arm(&mut self) -> bool {
+        if self.fault.is_some() || self.next_used != self.seen_used {
+            return false;
+        }
+        let memory = self.region.shared();
+        self.is_armed = true;
+        if self.terms.has_event_idx {
+            memory.u16(self.used_event()).store(self.next_used.to_le(), Ordering::Relaxed);
+        } else {
+            memory.u16(self.layout.avail).store(0, Ordering::Relaxed);
+        }
+        // Between our wish and the device's index; see the module's head.
+        fence(Ordering::SeqCst);
+        let index = u16::from_le(memory.u16(self.layout.used + 2).load(Ordering::Acquire));
+        index == self.next_used
+    }
+}
+
+impl SplitQueue {
+    fn clear(&mut self) {
+        let memory = self.region.shared();
+        for at in (0..self.layout.total / 2 * 2).step_by(2) {
+            memory.u16(at).store(0, Ordering::Relaxed);
+        }
+        self.is_armed = !self.terms.has_event_idx;
+        self.suppress_interrupts();
+    }
+
+    fn write_descriptor(&self, at: u16, buffer: &Buffer, flags: u16, next: u16) {
+        let memory = self.region.shared();
+        let base = 16 * usize::from(at);
+        memory.u64(base).store(buffer.device_address.to_le(), Ordering::Relaxed);
+        memory.u32(base + 8).store(buffer.len.to_le(), Ordering::Relaxed);
+        memory.u16(base + 12).store(flags.to_le(), Ordering::Relaxed);
+        memory.u16(base + 14).store(next.to_le(), Ordering::Relaxed);
     }
 
     /// Reads the device's index; whether there is anything new.
@@ -368,38 +323,44 @@ impl SplitQueue {
         Ok(fresh != 0)
     }
 
+    /// In order: the oldest chain, as one of those that the device returned by naming `end`. Each is one
+    /// of those by which it moved its index on.
+    fn pop_batch(&mut self, end: Used) -> Result<Used, RingFault> {
+        if self.next_used == self.seen_used {
+            return Err(self.kill(RingFault::BadIndex));
+        }
+        let id = self.oldest;
+        let slot = self.slots[usize::from(id)];
+        if slot.chain == 0 {
+            return Err(self.kill(RingFault::NotInFlight));
+        }
+        self.release(id, slot.chain);
+        if id == end.id {
+            self.batch_end = None;
+            return Ok(end);
+        }
+        Ok(Used { id, written: slot.writable })
+    }
+
     /// Chains added but not published count as in flight for nobody but us; a device that returns
     /// one of those guessed an id that it was never told, which `chain != 0` cannot tell apart and
     /// which harms nobody: the buffer is ours again either way.
+    #[inline]
     fn release(&mut self, head: u16, chain: u16) {
         self.slots[usize::from(head)].chain = 0;
+        self.next_used = self.next_used.wrapping_add(1);
+        self.n_free += chain;
+        self.in_flight -= 1;
+        if self.terms.is_in_order {
+            self.oldest = self.oldest.wrapping_add(chain) & (self.size - 1);
+            return;
+        }
         let mut last = head;
         for _ in 1..chain {
             last = self.slots[usize::from(last)].next;
         }
         self.slots[usize::from(last)].next = self.free;
         self.free = head;
-        self.n_free += chain;
-        self.in_flight -= 1;
-    }
-
-    /// Asks the device for an interrupt when the next chain comes back. `false` when one is back
-    /// already, or the queue is dead: there may be no interrupt then, and it is no time to rest.
-    pub fn arm(&mut self) -> bool {
-        if self.fault.is_some() || self.next_used != self.seen_used {
-            return false;
-        }
-        let memory = self.region.shared();
-        self.is_armed = true;
-        if self.has_event_idx {
-            memory.u16(self.used_event()).store(self.next_used.to_le(), Ordering::Relaxed);
-        } else {
-            memory.u16(self.layout.avail).store(0, Ordering::Relaxed);
-        }
-        // Between our wish and the device's index; see the module's head.
-        fence(Ordering::SeqCst);
-        let index = u16::from_le(memory.u16(self.layout.used + 2).load(Ordering::Acquire));
-        index == self.next_used
     }
 
     /// With the event index: keeps `used_event` on the last entry already seen: an interrupt is due
@@ -407,7 +368,7 @@ impl SplitQueue {
     /// flags, if it was otherwise.
     fn suppress_interrupts(&mut self) {
         let memory = self.region.shared();
-        if self.has_event_idx {
+        if self.terms.has_event_idx {
             let event = self.seen_used.wrapping_sub(1);
             memory.u16(self.used_event()).store(event.to_le(), Ordering::Relaxed);
         } else if self.is_armed {

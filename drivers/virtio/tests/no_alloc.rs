@@ -53,7 +53,7 @@ fn forwarding_allocates_nothing() {
     config_space.extend(9000_u16.to_le_bytes());
     let config = FakeConfig { features, config_space, ..FakeConfig::default() };
     let device = FakeDevice::new(config, dma.clone());
-    let mut net = VirtioNet::new("net".into(), device.transport(), dma).unwrap();
+    let mut net = VirtioNet::new("net".into(), device.transport(), dma, 0).unwrap();
     let mut pairs = net.open(1, &pool).unwrap();
     let QueuePair { rx, tx } = &mut pairs[0];
     let mut cache = PoolCache::new(pool);

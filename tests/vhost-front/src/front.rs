@@ -12,6 +12,7 @@ use std::path::Path;
 use vhost::vhost_user::message::{VhostUserHeaderFlag, VhostUserProtocolFeatures};
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
+use virtio::fake::DeviceQueue;
 use virtio::virtio_drivers::transport::InterruptStatus;
 use virtio::virtio_drivers::{Error, PhysAddr};
 use virtio::{DeviceStatus, DeviceType, MAX_QUEUE_SIZE, Transport};
@@ -48,6 +49,8 @@ pub struct Front {
     accepted: u64,
     status: DeviceStatus,
     queues: Vec<Queue>,
+    /// The control queue, behind the last pair.
+    control: DeviceQueue,
     config_space: Vec<u8>,
     /// The first thing that went wrong with the back end.
     failure: Option<vhost::Error>,
@@ -60,8 +63,6 @@ struct Queue {
     areas: [u64; 3],
     /// To notify the back end.
     kick: Option<EventFd>,
-    /// Control queue alone: chains that were answered.
-    n_answered: u16,
 }
 
 impl Front {
@@ -111,6 +112,7 @@ impl Front {
             accepted: 0,
             status: DeviceStatus::empty(),
             queues: (0..n_queues).map(|_| Queue::default()).collect(),
+            control: DeviceQueue::default(),
             config_space,
             failure: None,
         })
@@ -147,7 +149,9 @@ impl Front {
                 log_addr: None,
             };
             self.frontend.set_vring_addr(number, &places)?;
-            self.frontend.set_vring_base(number, 0)?;
+            // A packed ring begins with a wrap counter of 1, which is the highest bit.
+            let is_packed = self.accepted & feature::RING_PACKED != 0;
+            self.frontend.set_vring_base(number, if is_packed { 1 << 15 } else { 0 })?;
             let event = || EventFd::new(0).map_err(vhost::Error::IOError);
             let (kick, call) = (event()?, event()?);
             self.frontend.set_vring_call(number, &call)?;
@@ -174,32 +178,16 @@ impl Front {
 
     /// Answers every command of the control queue with "done" (virtio 1.2 §5.1.6.5): the back end has all
     /// its rings enabled.
-    fn answer_control(&mut self, number: u16) -> Option<()> {
-        let memory = self.memory.clone();
-        let queue = self.queues.get_mut(usize::from(number)).filter(|queue| queue.size != 0)?;
-        let [descriptors, driver, device] = queue.areas;
-        let word = |address| memory.read(address).map(u16::from_le_bytes);
-        while word(driver + 2)? != queue.n_answered {
-            let slot = u64::from(queue.n_answered % queue.size);
-            let head = word(driver + 4 + 2 * slot)?;
-            let mut at = head;
-            // The answer is the last of the chain, which has no more links than the ring descriptors.
-            for _ in 0..queue.size {
-                let descriptor = descriptors + 16 * u64::from(at);
-                if word(descriptor + 12)? & 1 == 0 {
-                    let answer = u64::from_le_bytes(memory.read(descriptor)?);
-                    memory.write(answer, &[0]);
-                    break;
-                }
-                at = word(descriptor + 14)?;
+    fn answer_control(&mut self) {
+        let Self { control, memory, .. } = self;
+        while let Some(chain) = control.take(memory) {
+            // The answer is the last of the chain.
+            if let Some(&(answer, _)) = chain.writable.last() {
+                memory.write(answer, &[0]);
             }
-            let element = device + 4 + 8 * slot;
-            memory.write(element, &u32::from(head).to_le_bytes());
-            memory.write(element + 4, &1_u32.to_le_bytes());
-            queue.n_answered = queue.n_answered.wrapping_add(1);
-            memory.write(device + 2, &queue.n_answered.to_le_bytes());
+            control.give_back(memory, &chain, 1);
         }
-        Some(())
+        control.publish(memory);
     }
 }
 
@@ -231,8 +219,7 @@ impl Transport for Front {
 
     fn notify(&mut self, queue: u16) {
         if queue == 2 * self.device.pairs {
-            // A ring that lies elsewhere is not answered.
-            let _ = self.answer_control(queue);
+            self.answer_control();
         } else if let Some(kick) =
             self.queues.get(usize::from(queue)).and_then(|queue| queue.kick.as_ref())
         {
@@ -276,9 +263,13 @@ impl Transport for Front {
         driver_area: PhysAddr,
         device_area: PhysAddr,
     ) {
+        let areas = [descriptors, driver_area, device_area];
+        if queue == 2 * self.device.pairs {
+            self.control = DeviceQueue::new(size, areas, self.accepted);
+        }
         if let Some(queue) = self.queues.get_mut(usize::from(queue)) {
             queue.size = u16::try_from(size).unwrap_or(0);
-            queue.areas = [descriptors, driver_area, device_area];
+            queue.areas = areas;
         }
     }
 

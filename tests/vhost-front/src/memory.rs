@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use virtio::fake::DeviceMemory;
 use virtio::{Dma, DmaRegion};
 
 /// Size of the pages that are asked for first, in bytes.
@@ -75,13 +76,13 @@ impl Memory {
         (*start as u64, *len as u64, file.as_raw_fd())
     }
 
-    /// The bytes at an address, as the device reads them.
-    pub(crate) fn read<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
+    /// The bytes at an address, as the device reads them; zeros outside.
+    fn read<const N: usize>(&self, address: u64) -> [u8; N] {
         let mut bytes = [0; N];
         for (at, byte) in (address..).zip(&mut bytes) {
-            *byte = self.byte(at)?.load(Ordering::Acquire);
+            *byte = self.byte(at).map_or(0, |place| place.load(Ordering::Acquire));
         }
-        Some(bytes)
+        bytes
     }
 
     /// Writes bytes at an address, as the device does; those outside are left out.
@@ -102,6 +103,29 @@ impl Memory {
         // SAFETY: within the mapping, which is never unmapped. This is the device's side: the driver
         // looks at what it shares with the device by atomics alone.
         Some(unsafe { AtomicU8::from_ptr(ptr::with_exposed_provenance_mut(address)) })
+    }
+}
+
+/// Bytewise: for the control queue, on which driver and device are one thread.
+impl DeviceMemory for Memory {
+    fn load_u16(&self, address: u64) -> u16 {
+        u16::from_le_bytes(self.read(address))
+    }
+
+    fn load_u32(&self, address: u64) -> u32 {
+        u32::from_le_bytes(self.read(address))
+    }
+
+    fn load_u64(&self, address: u64) -> u64 {
+        u64::from_le_bytes(self.read(address))
+    }
+
+    fn store_u16(&self, address: u64, value: u16) {
+        self.write(address, &value.to_le_bytes());
+    }
+
+    fn store_u32(&self, address: u64, value: u32) {
+        self.write(address, &value.to_le_bytes());
     }
 }
 

@@ -173,6 +173,10 @@ impl Bench {
             vm.nics.push(nic);
             ports.push(port);
         }
+        let first = usize::from(!config.has_management);
+        for (number, nic) in (first..).zip(&mut vm.nics) {
+            nic.is_packed = config.packed.contains(&number);
+        }
         let holds = vm.nics.iter().any(|nic| nic.backend.holds_start());
         let running = if holds { vm.spawn(|_| ())? } else { vm.start(WAIT)? };
         Ok(Self {

@@ -29,6 +29,8 @@ pub struct Config {
     pub ports: Vec<Plug>,
     /// MTUs offered on data ports, where they are not the usual one.
     pub mtus: BTreeMap<usize, u16>,
+    /// Data ports whose NICs offer packed rings; 0 is the management NIC.
+    pub packed: Vec<usize>,
     /// The configuration, handed over as a firmware item. Its management address is where the user-mode
     /// network forwards to.
     pub seed: BootConfig,
@@ -64,6 +66,7 @@ impl Config {
             memory_mib: 128,
             ports: vec![Plug::Bench; n_ports],
             mtus: BTreeMap::new(),
+            packed: Vec::new(),
             seed,
             has_management: true,
             database: None,
@@ -98,6 +101,13 @@ impl Config {
     #[must_use]
     pub fn mtu(mut self, port: usize, mtu: u16) -> Self {
         self.mtus.insert(port, mtu);
+        self
+    }
+
+    /// With packed rings offered by these NICs; 0 is the management NIC.
+    #[must_use]
+    pub fn packed(mut self, ports: &[usize]) -> Self {
+        self.packed.extend(ports);
         self
     }
 

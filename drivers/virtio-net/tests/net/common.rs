@@ -57,7 +57,7 @@ impl Bench {
     }
 
     pub(crate) fn net(&self) -> Result<Net, OpenError> {
-        VirtioNet::new("net0".into(), self.device.transport(), self.dma.clone())
+        VirtioNet::new("net0".into(), self.device.transport(), self.dma.clone(), 0)
     }
 
     /// An open netdev with one pair.

@@ -1,9 +1,10 @@
 //! The driver end to end, against the device in software.
 
-use crate::common::{ALL, Bench, MAC, OFFSET, ROOM};
+use super::ALL;
+use crate::common::{Bench, MAC, OFFSET, ROOM};
 use netdev::{Netdev, OpenError};
 use packet::{Batch, PoolConfig};
-use virtio_net::{HEADER_LEN, feature};
+use virtio_net::{HEADER_LEN, VirtioNet, feature, optional_feature};
 
 fn frame(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
@@ -16,10 +17,28 @@ fn says_who_it_is() {
     let info = net.info();
     assert_eq!((info.mac, info.mtu, info.max_queue_pairs), (MAC, 9000, 4));
     assert_eq!((info.driver, info.name.as_str()), ("virtio-net", "net0"));
-    for name in ["version-1", "mac", "mtu", "status", "mrg-rxbuf", "event-idx", "ctrl-vq", "mq"] {
+    for name in ["version-1", "mac", "mtu", "status", "mrg-rxbuf", "ctrl-vq", "mq"] {
         assert!(info.features.contains(&name), "{name}");
     }
+    let is_packed = ALL & feature::RING_PACKED != 0;
+    assert_eq!(info.features.contains(&"packed"), is_packed);
+    assert_eq!(info.features.contains(&"event-idx"), !is_packed, "QEMU loses wake-ups by both");
     assert!(!bench.device.is_running(), "opened only on request");
+}
+
+#[test]
+fn does_without_what_is_refused() {
+    let bench = Bench::new(ALL, 1500, 1);
+    let names = ["packed", "in-order", "event-idx", "mrg-rxbuf"];
+    let refused = names.iter().fold(0, |bits, name| bits | optional_feature(name).unwrap());
+    let transport = bench.device.transport();
+    let mut net = VirtioNet::new("net0".into(), transport, bench.dma.clone(), refused).unwrap();
+    let pair = net.open(1, &bench.pool).unwrap();
+    let accepted = bench.device.driver_features();
+    assert_eq!((accepted & refused, accepted & !refused), (0, ALL & !refused));
+    assert!(names.iter().all(|name| !net.info().features.contains(name)));
+    net.reset(pair).unwrap();
+    assert_eq!((optional_feature("version-1"), optional_feature("tso")), (None, None));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The device's side of the fake.
 
+use super::queue::DeviceQueue;
 use super::{FakeDma, FakeTransport};
 use crate::feature;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{Ordering, fence};
 use spin::{Mutex, MutexGuard};
 use virtio_drivers::transport::{DeviceStatus, DeviceType};
 
@@ -49,18 +49,20 @@ pub enum Hostile {
     BadId,
     /// Says that more was written than there is room.
     BadLength,
-    /// Moves the index on by so many entries more than it returned.
+    /// Moves its index, or its position, on by so many entries more than it returned.
     IndexJump(u16),
     /// Returns the chain twice.
     DoubleCompletion,
     /// Keeps the chain for ever.
     Never,
+    /// Returns it with the wrong wrap counter (packed), or without moving the index (split).
+    WrongWrap,
 }
 
 /// A chain of buffers that the driver made available.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// Its first descriptor.
+    /// Its first descriptor in a split ring, its id in a packed one.
     pub head: u16,
     /// Address and length of the buffers that the device reads.
     pub readable: Vec<(u64, u32)>,
@@ -74,6 +76,21 @@ impl Chain {
     pub fn room(&self) -> u64 {
         self.writable.iter().map(|&(_, len)| u64::from(len)).sum()
     }
+
+    /// Takes a buffer in, with the flags of its descriptor.
+    pub(super) fn take_buffer(&mut self, address: u64, len: u32, flags: u16) {
+        if flags & 2 != 0 {
+            self.writable.push((address, len));
+        } else {
+            assert!(self.writable.is_empty(), "readable buffer after a writable one");
+            self.readable.push((address, len));
+        }
+    }
+
+    /// Its descriptors.
+    pub(super) fn len(&self) -> u16 {
+        u16::try_from(self.readable.len() + self.writable.len()).unwrap_or(u16::MAX)
+    }
 }
 
 pub(super) type SharedState = Arc<Mutex<State>>;
@@ -85,7 +102,7 @@ pub(super) struct State {
     pub(super) driver_features: u64,
     pub(super) status: DeviceStatus,
     pub(super) config_generation: u32,
-    pub(super) queues: Vec<Queue>,
+    pub(super) queues: Vec<DeviceQueue>,
     pub(super) on_notify: Option<Hook>,
     resets: u32,
 }
@@ -99,16 +116,6 @@ impl fmt::Debug for State {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Queue {
-    pub(super) size: u32,
-    pub(super) notified: u64,
-    areas: [u64; 3],
-    next_avail: u16,
-    next_used: u16,
-    hostile: Option<Hostile>,
-}
-
 impl State {
     pub(super) fn set_status(&mut self, status: DeviceStatus) {
         if status == DeviceStatus::empty() {
@@ -116,7 +123,7 @@ impl State {
             if self.config.is_stuck {
                 return;
             }
-            self.queues.fill(Queue::default());
+            self.queues.fill(DeviceQueue::default());
             self.driver_features = 0;
         }
         self.status = status;
@@ -127,7 +134,7 @@ impl State {
 
     pub(super) fn queue_set(&mut self, queue: u16, size: u32, areas: [u64; 3]) {
         if let Some(queue) = self.queues.get_mut(usize::from(queue)) {
-            *queue = Queue { size, areas, ..Queue::default() };
+            *queue = DeviceQueue::new(size, areas, self.driver_features);
         }
     }
 }
@@ -144,7 +151,7 @@ impl FakeDevice {
     #[must_use]
     pub fn new(config: FakeConfig, dma: FakeDma) -> Self {
         let state = State {
-            queues: alloc::vec![Queue::default(); config.n_queues.into()],
+            queues: alloc::vec![DeviceQueue::default(); config.n_queues.into()],
             config,
             driver_features: 0,
             status: DeviceStatus::empty(),
@@ -217,8 +224,7 @@ impl FakeDevice {
     /// Chains that the driver made available and the device has not taken.
     #[must_use]
     pub fn waiting(&self, queue: u16) -> u16 {
-        self.with(queue, |dma, _, queue| avail_index(dma, queue).wrapping_sub(queue.next_avail))
-            .unwrap_or(0)
+        self.with(queue, |dma, queue| queue.waiting(dma)).unwrap_or(0)
     }
 
     /// Takes the next chain that the driver made available.
@@ -228,24 +234,7 @@ impl FakeDevice {
     /// When the driver made a chain that is none: a loop, or a descriptor out of range.
     #[must_use]
     pub fn pop(&self, queue: u16) -> Option<Chain> {
-        self.with(queue, |dma, has_event_idx, queue| {
-            let index = avail_index(dma, queue);
-            if index == queue.next_avail {
-                return None;
-            }
-            let [descriptors, avail, used] = queue.areas;
-            let slot = u64::from(queue.next_avail) % u64::from(queue.size);
-            let head = dma.load_u16(avail + 4 + 2 * slot);
-            queue.next_avail = queue.next_avail.wrapping_add(1);
-            if has_event_idx {
-                // Wants to hear of whatever comes after what it has taken (§2.7.10).
-                let at = used + 4 + 8 * u64::from(queue.size);
-                dma.store_u16(at, queue.next_avail);
-                fence(Ordering::SeqCst);
-            }
-            Some(read_chain(dma, descriptors, queue.size, head))
-        })
-        .flatten()
+        self.with(queue, |dma, queue| queue.take(dma)).flatten()
     }
 
     /// The bytes of a chain's readable buffers.
@@ -269,11 +258,17 @@ impl FakeDevice {
         bytes.len() - rest.len()
     }
 
-    /// Device address and length in bytes of a queue's used ring, which is the device's to write
+    /// Device address and length in bytes of a split queue's used ring, which is the device's to write
     /// as it likes: for tests that make up what is in it.
     #[must_use]
     pub fn used_ring(&self, queue: u16) -> Option<(u64, u32)> {
-        self.with(queue, |_, _, queue| (queue.areas[2], 6 + 8 * queue.size))
+        self.with(queue, |_, queue| queue.used_ring()).flatten()
+    }
+
+    /// Writes what it likes where a packed queue's next used descriptor goes, if the device has taken
+    /// what stood there: for tests that make up what comes back.
+    pub fn forge(&self, queue: u16, id: u16, len: u32, flags: u16) {
+        self.with(queue, |dma, queue| queue.forge(dma, id, len, flags));
     }
 
     /// Returns a chain with so many bytes written, and publishes it; or misbehaves as told.
@@ -283,26 +278,20 @@ impl FakeDevice {
 
     /// As [`push`](Self::push) for many, which become visible together.
     pub fn push_all(&self, queue: u16, chains: &[(Chain, u32)]) {
-        self.with(queue, |dma, _, queue| {
+        self.with(queue, |dma, queue| {
             for (chain, written) in chains {
-                let (head, room) = (u32::from(chain.head), chain.room());
-                let room = u32::try_from(room).unwrap_or(u32::MAX);
-                match queue.hostile.take() {
-                    None => put_used(dma, queue, head, *written),
-                    Some(Hostile::Never) => {}
-                    Some(Hostile::BadId) => put_used(dma, queue, queue.size, *written),
-                    Some(Hostile::BadLength) => put_used(dma, queue, head, room.saturating_add(1)),
-                    Some(Hostile::IndexJump(by)) => {
-                        put_used(dma, queue, head, *written);
-                        queue.next_used = queue.next_used.wrapping_add(by);
-                    }
-                    Some(Hostile::DoubleCompletion) => {
-                        put_used(dma, queue, head, *written);
-                        put_used(dma, queue, head, *written);
-                    }
-                }
+                queue.give_back(dma, chain, *written);
             }
-            publish_used(dma, queue);
+            queue.publish(dma);
+        });
+    }
+
+    /// Returns chains, the oldest that it has and in their order, by naming the last of them alone, as a
+    /// device may that uses them in order (virtio 1.2 §2.7.9, §2.8.9).
+    pub fn push_batch(&self, queue: u16, chains: &[Chain], written_last: u32) {
+        self.with(queue, |dma, queue| {
+            queue.give_back_batch(dma, chains, written_last);
+            queue.publish(dma);
         });
     }
 
@@ -332,53 +321,9 @@ impl FakeDevice {
     }
 
     /// Runs `work` on a queue that is set up.
-    fn with<R>(&self, queue: u16, work: impl FnOnce(&FakeDma, bool, &mut Queue) -> R) -> Option<R> {
+    fn with<R>(&self, queue: u16, work: impl FnOnce(&FakeDma, &mut DeviceQueue) -> R) -> Option<R> {
         let mut state: MutexGuard<'_, State> = self.state.lock();
-        let has_event_idx = state.driver_features & feature::EVENT_IDX != 0;
         let queue = state.queues.get_mut(usize::from(queue)).filter(|queue| queue.size != 0)?;
-        Some(work(&self.dma, has_event_idx, queue))
+        Some(work(&self.dma, queue))
     }
-}
-
-fn avail_index(dma: &FakeDma, queue: &Queue) -> u16 {
-    let index = dma.load_u16(queue.areas[1] + 2);
-    // What the index covers is read after it.
-    fence(Ordering::Acquire);
-    index
-}
-
-fn read_chain(dma: &FakeDma, descriptors: u64, size: u32, head: u16) -> Chain {
-    let mut chain = Chain { head, readable: Vec::new(), writable: Vec::new() };
-    let mut at = head;
-    for _ in 0..size {
-        assert!(u32::from(at) < size, "descriptor {at} of {size}");
-        let base = descriptors + 16 * u64::from(at);
-        let address = dma.load_u64(base);
-        let len = dma.load_u32(base + 8);
-        let flags = dma.load_u16(base + 12);
-        if flags & 2 != 0 {
-            chain.writable.push((address, len));
-        } else {
-            assert!(chain.writable.is_empty(), "readable buffer after a writable one");
-            chain.readable.push((address, len));
-        }
-        if flags & 1 == 0 {
-            return chain;
-        }
-        at = dma.load_u16(base + 14);
-    }
-    panic!("chain at {head} has no end");
-}
-
-fn put_used(dma: &FakeDma, queue: &mut Queue, id: u32, written: u32) {
-    let slot = u64::from(queue.next_used) % u64::from(queue.size);
-    let at = queue.areas[2] + 4 + 8 * slot;
-    dma.store_u32(at, id);
-    dma.store_u32(at + 4, written);
-    queue.next_used = queue.next_used.wrapping_add(1);
-}
-
-fn publish_used(dma: &FakeDma, queue: &Queue) {
-    fence(Ordering::Release);
-    dma.store_u16(queue.areas[2] + 2, queue.next_used);
 }

@@ -1,5 +1,6 @@
 //! Memory that the driver and the fake device share.
 
+use super::DeviceMemory;
 use crate::{Dma, DmaRegion};
 use alloc::alloc::alloc_zeroed;
 use alloc::sync::Arc;
@@ -32,7 +33,7 @@ macro_rules! atomic {
 
 macro_rules! fields {
     ($atomic:ty, $int:ty, $load:ident) => {
-        pub(super) fn $load(&self, address: u64) -> $int {
+        fn $load(&self, address: u64) -> $int {
             <$int>::from_le(atomic!(self, $atomic, $int, address).load(Ordering::Relaxed))
         }
     };
@@ -40,7 +41,7 @@ macro_rules! fields {
 
 macro_rules! stores {
     ($atomic:ty, $int:ty, $store:ident) => {
-        pub(super) fn $store(&self, address: u64, value: $int) {
+        fn $store(&self, address: u64, value: $int) {
             atomic!(self, $atomic, $int, address).store(value.to_le(), Ordering::Relaxed);
         }
     };
@@ -107,12 +108,6 @@ impl FakeDma {
         unsafe { AtomicU8::from_ptr(self.here(address, 1)) }
     }
 
-    fields!(AtomicU16, u16, load_u16);
-    fields!(AtomicU32, u32, load_u32);
-    fields!(AtomicU64, u64, load_u64);
-    stores!(AtomicU16, u16, store_u16);
-    stores!(AtomicU32, u32, store_u32);
-
     pub(super) fn read_slice(&self, address: u64, into: &mut Vec<u8>, len: u32) {
         into.extend((address..).take(len as usize).map(|at| self.byte(at).load(Ordering::Relaxed)));
     }
@@ -122,6 +117,14 @@ impl FakeDma {
             self.byte(at).store(*byte, Ordering::Relaxed);
         }
     }
+}
+
+impl DeviceMemory for FakeDma {
+    fields!(AtomicU16, u16, load_u16);
+    fields!(AtomicU32, u32, load_u32);
+    fields!(AtomicU64, u64, load_u64);
+    stores!(AtomicU16, u16, store_u16);
+    stores!(AtomicU32, u32, store_u32);
 }
 
 impl Dma for FakeDma {

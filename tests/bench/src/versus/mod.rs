@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Run ours once between the vhost-user ports in this directory, for the case that is named.
     #[arg(long, hide = true, requires = "cases")]
     vhost_run: Option<PathBuf>,
+    /// That run with packed rings.
+    #[arg(long, hide = true, requires = "vhost_run")]
+    vhost_packed: bool,
 }
 
 /// Seconds of a short round.
@@ -83,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     fair::start_anew()?;
     let (n_rounds, seconds) = if options.quick { (1, QUICK) } else { (5, 2.0) };
     if let (Some(dir), [case, ..]) = (&options.vhost_run, &vhost_cases[..]) {
-        return vhost::ours::run_and_tell(dir, case, seconds);
+        return vhost::ours::run_and_tell(dir, case, options.vhost_packed, seconds);
     }
     if options.ours_only {
         return ours_only(&cases, options);

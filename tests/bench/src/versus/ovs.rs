@@ -16,6 +16,8 @@ use std::time::Duration;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const DAEMON: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+/// Another Open vSwitch on this machine has other files: what is left over is taken by the next run.
+const FILES: &str = "--file-prefix=uniswitch-bench";
 /// What the distribution calls the packages that have the daemon and the ports in memory.
 const PACKAGES: [&str; 3] = ["openvswitch-switch-dpdk", "librte-net-pcap23", "librte-net-null23"];
 
@@ -108,7 +110,10 @@ impl Ovs {
             "Open_vSwitch",
             ".",
             "other_config:dpdk-init=true",
-            &format!("other_config:dpdk-extra=\"--no-pci {memory}-m 1024 {}\"", ports.extra),
+            &format!(
+                "other_config:dpdk-extra=\"--no-pci {FILES} {memory}-m 1024 {}\"",
+                ports.extra
+            ),
             &format!("other_config:pmd-cpu-mask={:#x}", 1 << POLLING_CORE),
             &format!("other_config:dpdk-lcore-mask={:#x}", 1 << CONTROL_CORE),
             &format!("other_config:smc-enable={}", cache == Cache::Signature),

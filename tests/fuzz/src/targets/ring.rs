@@ -1,6 +1,6 @@
 //! What a virtio device does to its rings, scripted: honest deliveries, and every kind of lie.
 //!
-//! The first byte picks the device (mergeable buffers, event index), the rest is a script of what
+//! The first byte picks the device (mergeable buffers, event index, packed ring, in order), the rest is a script of what
 //! device and driver do in turn. Asserted:
 //! - nothing panics; a fault, once reported, is reported by every later call;
 //! - a frame that reaches the switch has a legal length;
@@ -37,13 +37,13 @@ struct Rig {
 
 thread_local! {
     /// Empty until needed, and after a law was broken.
-    static RIGS: RefCell<[Option<Rig>; 4]> = const { RefCell::new([const { None }; 4]) };
+    static RIGS: RefCell<[Option<Rig>; 16]> = const { RefCell::new([const { None }; 16]) };
 }
 
 /// Runs the target.
 pub fn ring(data: &[u8]) -> Behaviour {
     let mut script = Bytes::new(data);
-    let kind = script.u8() % 4;
+    let kind = script.u8() % 16;
     let slot = usize::from(kind);
     let mut rig = RIGS.with_borrow_mut(|rigs| rigs[slot].take()).unwrap_or_else(|| Rig::new(kind));
     let pairs = rig.netdev.open(1, &rig.pool).expect("opens");
@@ -70,6 +70,12 @@ impl Rig {
         if kind & 2 != 0 {
             features |= feature::EVENT_IDX;
         }
+        if kind & 4 != 0 {
+            features |= feature::RING_PACKED;
+        }
+        if kind & 8 != 0 {
+            features |= feature::IN_ORDER;
+        }
         let mut config_space = vec![2, 0, 0, 0, 0, 1, 1, 0, 1, 0];
         config_space.extend(MTU.to_le_bytes());
         config_space.extend([0; 8]);
@@ -83,7 +89,7 @@ impl Rig {
         dma.allow(region.start(), region.len());
         let region = region.with_device_offset(dma.device_offset());
         let pool = Pool::new(config, region).expect("the region is large enough");
-        let netdev = VirtioNet::new(format!("fuzz{kind}"), device.transport(), dma)
+        let netdev = VirtioNet::new(format!("fuzz{kind}"), device.transport(), dma, 0)
             .expect("a modern device")
             .with_queue_size(QUEUE_SIZE);
         let at_start = pool.available();
@@ -96,6 +102,7 @@ struct Run {
     pairs: Vec<QueuePair>,
     cache: PoolCache,
     is_mergeable: bool,
+    is_in_order: bool,
     /// The device has not lied so far.
     is_honest: bool,
     /// Frames that an honest device delivered and the driver has not shown.
@@ -111,12 +118,13 @@ struct Run {
 
 impl Run {
     fn new(rig: &Rig, pairs: Vec<QueuePair>) -> Self {
-        let is_mergeable = rig.device.driver_features() & feature::MRG_RXBUF != 0;
+        let features = rig.device.driver_features();
         Self {
             device: rig.device.clone(),
             pairs,
             cache: PoolCache::new(rig.pool.clone()),
-            is_mergeable,
+            is_mergeable: features & feature::MRG_RXBUF != 0,
+            is_in_order: features & feature::IN_ORDER != 0,
             is_honest: true,
             arriving: VecDeque::new(),
             leaving: VecDeque::new(),
@@ -157,6 +165,7 @@ impl Run {
         while !rest.is_empty() {
             // What an honest device does when buffers run out: it drops.
             let Some(chain) = self.device.pop(RX) else {
+                self.is_honest &= !self.is_in_order;
                 for (chain, _) in chains {
                     self.kept.push((RX, chain));
                 }
@@ -217,21 +226,25 @@ impl Run {
 
     fn misbehave(&mut self, script: &mut Bytes<'_>) {
         self.is_honest = false;
-        let how = match script.u8() % 5 {
+        let how = match script.u8() % 6 {
             0 => Hostile::BadId,
             1 => Hostile::BadLength,
             2 => Hostile::IndexJump(script.u16()),
             3 => Hostile::DoubleCompletion,
+            4 => Hostile::WrongWrap,
             _ => Hostile::Never,
         };
         self.device.misbehave(u16::from(script.u8() % 2), how);
     }
 
-    /// Writes anything anywhere into a used ring.
+    /// Writes anything anywhere into a used ring, or into what a packed ring returns next.
     fn scribble(&mut self, script: &mut Bytes<'_>) {
         self.is_honest = false;
         let queue = u16::from(script.u8() % 2);
         let Some((address, len)) = self.device.used_ring(queue) else {
+            let [id, len, flags] = [script.u16() % 10, script.u16() % 2200, script.u16()];
+            let flags = if id.is_multiple_of(2) { 1 << 7 | 1 << 15 } else { flags };
+            self.device.forge(queue, id, len.into(), flags);
             return;
         };
         // Two bytes are often enough, and entries and index are aligned to them.
@@ -263,6 +276,8 @@ impl Run {
                 // The frame is lost to us; it is not a lie to take one's time.
                 self.leaving.pop_front();
             }
+            // But it is to break the order that was promised.
+            self.is_honest &= !self.is_in_order;
             self.kept.push((queue, chain));
         }
     }

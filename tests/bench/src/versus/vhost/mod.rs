@@ -19,6 +19,7 @@ use super::measured::Found;
 use crate::report::median;
 use serde_json::{Value, json};
 use std::error::Error;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ enum Ring {
     Split,
     Packed,
 }
+
+const RINGS: [Ring; 2] = [Ring::Split, Ring::Packed];
 
 impl Ring {
     fn name(self) -> &'static str {
@@ -116,38 +119,31 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
     }
     println!("vhost-user to vhost-user, both ways, testpmd on core {}", super::CONTROL_CORE);
     println!(
-        "{:<17} {:>8} {:>6} {:<7} {:<10} {:>8} {:>6} {:<10} {:>5}",
-        "cycles, Mpps", "OVS", "", "best", "found by", "ours", "", "found by", "ratio"
+        "{:<17} {:>8} {:>6} {:<7} {:<10} {:>8} {:>6} {:<7} {:<10} {:>5}",
+        "cycles, Mpps", "OVS", "", "best", "found by", "ours", "", "best", "found by", "ratio"
     );
     let mut all = Vec::new();
     for case in cases {
-        let (mut split, mut packed, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+        let mut theirs = [Vec::new(), Vec::new()];
+        let mut ours = [Vec::new(), Vec::new()];
+        let mut failed: Option<String> = None;
         for _ in 0..terms.n_rounds {
-            split.push(one(terms, case, |dir| ovs::run(dir, case, Ring::Split, terms))?);
-            packed.push(one(terms, case, |dir| ovs::run(dir, case, Ring::Packed, terms))?);
-            ours.push(one(terms, case, |dir| ours::in_a_child(dir, case, terms))?);
+            for (ring, runs) in RINGS.into_iter().zip(&mut theirs) {
+                match one(terms, case, |dir| ovs::run(dir, case, ring, terms)) {
+                    Ok(run) => runs.push(run),
+                    Err(why) => failed = Some(format!("{}: {why}", ring.name())),
+                }
+            }
+            for (ring, runs) in RINGS.into_iter().zip(&mut ours) {
+                runs.push(one(terms, case, |dir| ours::in_a_child(dir, case, ring, terms))?);
+            }
         }
-        let cycles =
-            |runs: &[Run]| median(runs.iter().map(|run| run.cycles(terms.hertz)).collect());
-        let rate = |runs: &[Run]| median(runs.iter().map(|run| run.megapackets()).collect());
-        let found = |runs: &[Run]| runs.last().map(|run| run.found).unwrap_or_default();
-        let (ring, theirs) = match cycles(&packed) < cycles(&split) {
-            true => (Ring::Packed, &packed),
-            false => (Ring::Split, &split),
-        };
-        println!(
-            "{:<17} {:>8.0} {:>6.2} {:<7} {:<10} {:>8.0} {:>6.2} {:<10} {:>5.2}  {}",
-            case.name,
-            cycles(theirs),
-            rate(theirs),
-            ring.name(),
-            found(theirs),
-            cycles(&ours),
-            rate(&ours),
-            found(&ours),
-            cycles(&ours) / cycles(theirs),
-            case.about
-        );
+        let [best, our_best] = [&theirs, &ours].map(|rings| Best::of(rings, terms));
+        let ratio = our_best.cycles / best.cycles;
+        println!("{:<17} {best} {our_best} {ratio:>5.2}  {}", case.name, case.about);
+        if let Some(why) = failed.as_ref().and_then(|why| why.lines().next()) {
+            println!("    a run of Open vSwitch failed, {why}");
+        }
         let json = |runs: &[Run]| -> Vec<Value> {
             let one = |run: &Run| {
                 let (cycles, busy) = (run.cycles(terms.hertz), run.busy);
@@ -156,11 +152,41 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
             runs.iter().map(one).collect()
         };
         all.push(json!({
-            "case": case.name, "ovs-split": json(&split), "ovs-packed": json(&packed),
-            "ours-split": json(&ours),
+            "case": case.name, "ovs-split": json(&theirs[0]), "ovs-packed": json(&theirs[1]),
+            "ours-split": json(&ours[0]), "ours-packed": json(&ours[1]), "ovs-failed": failed,
         }));
     }
     Ok(all)
+}
+
+/// The layout that took fewer cycles.
+struct Best {
+    ring: &'static str,
+    cycles: f64,
+    rate: f64,
+    found: Found,
+}
+
+impl Best {
+    /// Of the runs with each of [`RINGS`]; no cycles at all (NaN) where there are no runs.
+    fn of(rings: &[Vec<Run>; 2], terms: &Terms) -> Self {
+        let of = |(ring, runs): (Ring, &Vec<Run>)| Self {
+            ring: ring.name(),
+            cycles: median(runs.iter().map(|run| run.cycles(terms.hertz)).collect()),
+            rate: median(runs.iter().map(|run| run.megapackets()).collect()),
+            found: runs.last().map(|run| run.found).unwrap_or_default(),
+        };
+        let with_runs = RINGS.into_iter().zip(rings).filter(|(_, runs)| !runs.is_empty()).map(of);
+        let none = Self { ring: "-", cycles: f64::NAN, rate: f64::NAN, found: Found::default() };
+        with_runs.min_by(|a, b| a.cycles.total_cmp(&b.cycles)).unwrap_or(none)
+    }
+}
+
+impl fmt::Display for Best {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ring, cycles, rate, found } = self;
+        write!(f, "{cycles:>8.0} {rate:>6.2} {ring:<7} {:<10}", found.to_string())
+    }
 }
 
 /// A run between two ports of a testpmd of its own.

@@ -4,7 +4,7 @@ use super::super::measured::Found;
 use super::super::ours::{found, less};
 use super::super::{CONTROL_CORE, POLLING_CORE, Terms, cpu_time};
 use super::testpmd::socket;
-use super::{Case, Result, Run};
+use super::{Case, Result, Ring, Run};
 use crate::daemon::run as run_command;
 use core_affinity::CoreId;
 use openflow::{FlowModCommand, OfPort, Version};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use switch::{Control, Pmd, PortParts, Switch, SwitchParts};
 use sync::time::Nanos;
 use vhost_front::{Device, Front, Memory};
-use virtio_net::VirtioNet;
+use virtio_net::{VirtioNet, feature};
 
 /// Buffers: four rings of 1,024 of either kind, and what is under way.
 const BUFFERS: PoolConfig = PoolConfig { small: 16_384, jumbo: 6_144 };
@@ -26,11 +26,12 @@ const BUFFERS: PoolConfig = PoolConfig { small: 16_384, jumbo: 6_144 };
 const RINGS: usize = 4 << 20;
 
 /// Runs this program for one run, since what is mapped for a back end stays mapped until the end.
-pub(super) fn in_a_child(dir: &Path, case: &Case, terms: &Terms) -> Result<Run> {
+pub(super) fn in_a_child(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> Result<Run> {
     let text = run_command(
         Command::new(std::env::current_exe()?)
             .args(["versus-ovs", "--case", case.name, "--vhost-run"])
             .arg(dir)
+            .args((ring == Ring::Packed).then_some("--vhost-packed"))
             .args(terms.is_quick().then_some("--quick")),
     )?;
     let told: serde_json::Value = serde_json::from_str(&text)?;
@@ -52,8 +53,14 @@ pub(super) fn in_a_child(dir: &Path, case: &Case, terms: &Terms) -> Result<Run> 
 }
 
 /// What the child does: runs and tells.
-pub(in super::super) fn run_and_tell(dir: &Path, case: &Case, seconds: f64) -> Result<()> {
-    let Run { packets, elapsed, time, busy, found } = run(dir, case, seconds)?;
+pub(in super::super) fn run_and_tell(
+    dir: &Path,
+    case: &Case,
+    is_packed: bool,
+    seconds: f64,
+) -> Result<()> {
+    let refused = if is_packed { 0 } else { feature::RING_PACKED };
+    let Run { packets, elapsed, time, busy, found } = run(dir, case, refused, seconds)?;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let Found { emc, smc, megaflow, upcalls, .. } = found;
     println!(
@@ -66,7 +73,7 @@ pub(in super::super) fn run_and_tell(dir: &Path, case: &Case, seconds: f64) -> R
     Ok(())
 }
 
-fn run(dir: &Path, case: &Case, seconds: f64) -> Result<Run> {
+fn run(dir: &Path, case: &Case, refused: u64, seconds: f64) -> Result<Run> {
     let region_bytes = Pool::required_bytes(&BUFFERS);
     let memory = Memory::new(region_bytes + RINGS)?;
     let region = memory.region(region_bytes).ok_or("too little memory")?;
@@ -78,7 +85,7 @@ fn run(dir: &Path, case: &Case, seconds: f64) -> Result<Run> {
             Device { mac, mtu: case.mtu(), pairs: case.pairs, is_mergeable: case.is_mergeable };
         let front = Front::connect(&socket(dir, k.into()), memory.clone(), device)?;
         let name = format!("v{k}");
-        let net = VirtioNet::new(name.clone(), front, memory.clone())
+        let net = VirtioNet::new(name.clone(), front, memory.clone(), refused)
             .map_err(|why| format!("{name}: {why:?}"))?;
         ports.push(PortParts { name, of: OfPort(u32::from(k) + 1), netdev: Box::new(net) });
     }

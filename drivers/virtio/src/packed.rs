@@ -1,0 +1,395 @@
+//! The packed virtqueue (virtio 1.2 §2.8), for a driver that polls in bursts.
+//!
+//! # Shape
+//! One ring of descriptors that both sides write, and two words of four bytes on lines of their own: our
+//! wish for interrupts and the device's for notifications. A descriptor says itself whose it is: two
+//! bits of its flags, `AVAIL` and `USED`, are compared with a *wrap counter*, which turns over each time
+//! the ring comes round. `AVAIL` as the counter and `USED` not: the device's. Both as the counter: ours
+//! again. So a chain costs one line for both directions, where the split ring has three.
+//!
+//! A returned descriptor is written where the device is in the ring, not where the chain stood: its *id*
+//! says which chain it is, and we move on by as many descriptors as that chain had.
+//!
+//! # One publication for a burst
+//! The device takes descriptors strictly in the order of the ring, so nothing behind the first one of a
+//! burst is looked at before that one. All descriptors are written with their flags, but for the flags
+//! of the first: these are what [`publish`](Ring::publish) stores.
+//!
+//! # Distrust
+//! All that we must remember is in private memory (`slots`, the positions and their wrap counters); what
+//! stands in the ring is never read back as ours. From the device come only: the flags, which are as they
+//! must be or say nothing; an id, accepted if it is that of a chain in flight; and a length, accepted if
+//! not more than was posted as writable (for a chain that it only reads, the length means nothing,
+//! §2.8.6). Anything else is a [`RingFault`]: the ring is dead. A device that confuses its wrap counter
+//! returns nothing, or a chain once more, which is not in flight. Its wish for notifications is a hint.
+//!
+//! # Memory ordering
+//! - *Publish:* the flags of the first descriptor are a release store; what is behind it was written
+//!   before. A device that reads these flags (acquire) sees the burst (§2.8.21.1).
+//! - *Notify or not:* our flags and our load of the device's wish must not pass each other: it writes its
+//!   wish, then looks at the next descriptor. A sequentially consistent fence orders it (§2.8.21.3).
+//! - *Collect:* the flags are an acquire load: id, length, and the bytes of the buffers are visible after.
+//!
+//! # No interrupts, or one
+//! Our wish is "none" (§2.8.14) but after [`arm`](Ring::arm): then it is the position of the next
+//! descriptor to come back, where the event index was negotiated, otherwise "any". Wish and flags of
+//! four bytes are one store. What comes back takes the wish back.
+//!
+//! # Cost and concurrency
+//! A chain of one buffer is four stores into one line, and four loads when it is back. No allocation after
+//! `new`, no lock; owned by one core through `&mut`.
+
+use crate::DmaRegion;
+use crate::ring::{Buffer, MAX_QUEUE_SIZE, Ring, RingFault, RingTerms, Used};
+use alloc::boxed::Box;
+use alloc::vec;
+use core::sync::atomic::{Ordering, fence};
+
+/// Descriptor flag: the chain goes on with the next descriptor (§2.8.7).
+const DESC_NEXT: u16 = 1;
+/// Descriptor flag: the device writes into this buffer.
+const DESC_WRITE: u16 = 2;
+/// Descriptor flag: the wrap counter of who made it available (§2.8.1).
+const DESC_AVAIL: u16 = 1 << 7;
+/// Descriptor flag: the wrap counter of the device when it returned it; the other value before.
+const DESC_USED: u16 = 1 << 15;
+/// Flags of a wish (§2.8.10): any event, none, the one at a descriptor.
+const EVENTS_ANY: u32 = 0;
+const EVENTS_NONE: u32 = 1;
+const EVENTS_AT: u32 = 2;
+
+/// Where one side is in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    at: u16,
+    /// The wrap counter: true in the first round.
+    wrap: bool,
+}
+
+impl Position {
+    const START: Self = Self { at: 0, wrap: true };
+
+    /// `by` is at most `size`.
+    #[inline]
+    fn advance(&mut self, by: u16, size: u16) {
+        self.at += by;
+        if self.at >= size {
+            self.at -= size;
+            self.wrap = !self.wrap;
+        }
+    }
+
+    /// Flags of a descriptor that is the device's from here on.
+    #[inline]
+    fn available(self) -> u16 {
+        if self.wrap { DESC_AVAIL } else { DESC_USED }
+    }
+
+    /// Whether a descriptor with these flags is back.
+    #[inline]
+    fn is_used(self, flags: u16) -> bool {
+        flags & (DESC_AVAIL | DESC_USED) == if self.wrap { DESC_AVAIL | DESC_USED } else { 0 }
+    }
+
+    /// As a wish has it: the position, and the wrap counter in the highest of 16 bits.
+    fn as_event(self) -> u32 {
+        u32::from(self.at) | u32::from(self.wrap) << 15
+    }
+}
+
+/// What we remember of the chain with an id.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// Its descriptors while it is in flight; 0 otherwise.
+    chain: u16,
+    /// The next free id; nothing in order.
+    next: u16,
+    /// Bytes that the device may write into it.
+    writable: u32,
+}
+
+/// Byte offsets of the three areas; the descriptors are at 0.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    driver: usize,
+    device: usize,
+    total: usize,
+}
+
+impl Layout {
+    /// §2.8: 16 bytes a descriptor, 4 bytes for each wish.
+    fn new(size: u16) -> Self {
+        let driver = (16 * usize::from(size)).next_multiple_of(64);
+        Self { driver, device: driver + 64, total: driver + 64 + 4 }
+    }
+}
+
+/// A packed virtqueue, driver side.
+#[derive(Debug)]
+pub struct PackedQueue {
+    region: DmaRegion,
+    layout: Layout,
+    size: u16,
+    terms: RingTerms,
+    /// By id. In order the id is the position of the first descriptor.
+    slots: Box<[Slot]>,
+    /// First free id; meaningful while `n_free > 0`, and not in order.
+    free: u16,
+    /// Descriptors that can be written.
+    n_free: u16,
+    /// Chains in flight.
+    in_flight: u16,
+    /// Where the next descriptor goes.
+    next_avail: Position,
+    /// Where the next used descriptor will be.
+    next_used: Position,
+    /// Descriptors written and not published.
+    n_unpublished: u16,
+    /// The first of them, and the flags that it lacks.
+    first: (u16, u16),
+    /// In order: the last chain of a batch that the device returned and we have not yet given.
+    batch_end: Option<Used>,
+    /// An interrupt was asked for and has not been taken back.
+    is_armed: bool,
+    /// Why the queue is dead, when it is.
+    fault: Option<RingFault>,
+}
+
+impl Ring for PackedQueue {
+    fn required_bytes(size: u16) -> usize {
+        Layout::new(size).total
+    }
+
+    fn in_region(size: u16, terms: RingTerms, region: DmaRegion) -> Option<Self> {
+        let layout = Layout::new(size);
+        // Any size would do (§2.8.10.1); one rule for both rings is simpler.
+        let is_usable = size.is_power_of_two()
+            && size <= MAX_QUEUE_SIZE
+            && region.len() >= layout.total
+            && region.start().addr().get().is_multiple_of(64);
+        if !is_usable {
+            return None;
+        }
+        let mut slots = vec![Slot::default(); usize::from(size)].into_boxed_slice();
+        for (next, slot) in (1..).zip(&mut slots) {
+            slot.next = next;
+        }
+        let mut queue = Self {
+            region,
+            layout,
+            size,
+            terms,
+            slots,
+            free: 0,
+            n_free: size,
+            in_flight: 0,
+            next_avail: Position::START,
+            next_used: Position::START,
+            n_unpublished: 0,
+            first: (0, 0),
+            batch_end: None,
+            is_armed: true,
+            fault: None,
+        };
+        queue.clear();
+        Some(queue)
+    }
+
+    fn into_region(self) -> DmaRegion {
+        self.region
+    }
+
+    fn device_addresses(&self) -> (u64, u64, u64) {
+        let base = self.region.device_address();
+        (base, base + self.layout.driver as u64, base + self.layout.device as u64)
+    }
+
+    #[inline]
+    fn size(&self) -> u16 {
+        self.size
+    }
+
+    #[inline]
+    fn n_free(&self) -> u16 {
+        self.n_free
+    }
+
+    fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+
+    fn fault(&self) -> Option<RingFault> {
+        self.fault
+    }
+
+    #[inline]
+    fn add(&mut self, chain: &[Buffer]) -> Option<u16> {
+        let len = u16::try_from(chain.len()).ok()?;
+        if len == 0 || len > self.n_free || self.fault.is_some() {
+            return None;
+        }
+        let id = if self.terms.is_in_order { self.next_avail.at } else { self.free };
+        let mut writable = 0_u32;
+        for (left, buffer) in (0..len).rev().zip(chain) {
+            let position = self.next_avail;
+            let mut flags = position.available();
+            if left > 0 {
+                flags |= DESC_NEXT;
+            }
+            if buffer.is_device_written {
+                flags |= DESC_WRITE;
+                writable = writable.saturating_add(buffer.len);
+            }
+            let ring = self.region.shared().packed_descriptors(self.size);
+            let descriptor = &ring[usize::from(position.at)];
+            descriptor.address.store(buffer.device_address.to_le(), Ordering::Relaxed);
+            descriptor.len.store(buffer.len.to_le(), Ordering::Relaxed);
+            descriptor.id.store(id.to_le(), Ordering::Relaxed);
+            if self.n_unpublished == 0 {
+                self.first = (position.at, flags);
+            } else {
+                descriptor.flags.store(flags.to_le(), Ordering::Relaxed);
+            }
+            self.n_unpublished += 1;
+            self.next_avail.advance(1, self.size);
+        }
+        self.n_free -= len;
+        self.in_flight += 1;
+        let slot = &mut self.slots[usize::from(id)];
+        self.free = slot.next;
+        slot.chain = len;
+        slot.writable = writable;
+        Some(id)
+    }
+
+    fn publish(&mut self) -> bool {
+        let n_new = core::mem::take(&mut self.n_unpublished);
+        if n_new == 0 {
+            return false;
+        }
+        let memory = self.region.shared();
+        let (at, flags) = self.first;
+        let first = &memory.packed_descriptors(self.size)[usize::from(at)];
+        first.flags.store(flags.to_le(), Ordering::Release);
+        // Between our flags and the device's wish; see "Memory ordering".
+        fence(Ordering::SeqCst);
+        let wish = u32::from_le(memory.u32(self.layout.device).load(Ordering::Relaxed));
+        match wish >> 16 & 3 {
+            EVENTS_NONE => false,
+            EVENTS_AT if self.terms.has_event_idx => {
+                let [event, new] = [wish & 0x7fff, self.next_avail.at.into()];
+                // §2.8.10: positions of the round before are that much further back. When the event lies
+                // within the descriptors just published.
+                let is_this_round = (wish >> 15 & 1 != 0) == self.next_avail.wrap;
+                let back = if is_this_round { 0 } else { u32::from(self.size) };
+                let since = new.wrapping_add(back).wrapping_sub(event).wrapping_sub(1);
+                since & 0xffff < u32::from(n_new)
+            }
+            _ => true,
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Result<Option<Used>, RingFault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        if let Some(end) = self.batch_end {
+            return self.pop_batch(end).map(Some);
+        }
+        let ring = self.region.shared().packed_descriptors(self.size);
+        let descriptor = &ring[usize::from(self.next_used.at)];
+        let flags = u16::from_le(descriptor.flags.load(Ordering::Acquire));
+        if !self.next_used.is_used(flags) {
+            return Ok(None);
+        }
+        let id = u16::from_le(descriptor.id.load(Ordering::Relaxed));
+        let len = u32::from_le(descriptor.len.load(Ordering::Relaxed));
+        if self.is_armed {
+            self.suppress_interrupts();
+        }
+        let Some(slot) = self.slots.get(usize::from(id)).copied() else {
+            return Err(self.kill(RingFault::BadId));
+        };
+        if slot.chain == 0 {
+            return Err(self.kill(RingFault::NotInFlight));
+        }
+        let written = if slot.writable == 0 { 0 } else { len };
+        if written > slot.writable {
+            return Err(self.kill(RingFault::BadLength));
+        }
+        let used = Used { id, written };
+        if self.terms.is_in_order && id != self.next_used.at {
+            self.batch_end = Some(used);
+            return self.pop_batch(used).map(Some);
+        }
+        self.release(id, slot.chain);
+        Ok(Some(used))
+    }
+
+    fn arm(&mut self) -> bool {
+        if self.fault.is_some() || self.batch_end.is_some() {
+            return false;
+        }
+        let memory = self.region.shared();
+        self.is_armed = true;
+        let wish = match self.terms.has_event_idx {
+            true => EVENTS_AT << 16 | self.next_used.as_event(),
+            false => EVENTS_ANY << 16,
+        };
+        memory.u32(self.layout.driver).store(wish.to_le(), Ordering::Relaxed);
+        // Between our wish and the device's flags; see the module's head.
+        fence(Ordering::SeqCst);
+        let next = &memory.packed_descriptors(self.size)[usize::from(self.next_used.at)];
+        !self.next_used.is_used(u16::from_le(next.flags.load(Ordering::Acquire)))
+    }
+}
+
+impl PackedQueue {
+    fn clear(&mut self) {
+        let memory = self.region.shared();
+        for at in (0..self.layout.total).step_by(4) {
+            memory.u32(at).store(0, Ordering::Relaxed);
+        }
+        self.suppress_interrupts();
+    }
+
+    /// In order: the oldest chain, as one of those that the device returned by naming `end`.
+    fn pop_batch(&mut self, end: Used) -> Result<Used, RingFault> {
+        let id = self.next_used.at;
+        let slot = self.slots[usize::from(id)];
+        if slot.chain == 0 {
+            return Err(self.kill(RingFault::NotInFlight));
+        }
+        self.release(id, slot.chain);
+        if id == end.id {
+            self.batch_end = None;
+            return Ok(end);
+        }
+        Ok(Used { id, written: slot.writable })
+    }
+
+    /// As with the split ring, a chain that was added and not published, returned by a device that
+    /// guessed its id, is ours again.
+    #[inline]
+    fn release(&mut self, id: u16, chain: u16) {
+        let slot = &mut self.slots[usize::from(id)];
+        slot.chain = 0;
+        slot.next = self.free;
+        self.free = id;
+        self.n_free += chain;
+        self.in_flight -= 1;
+        self.next_used.advance(chain, self.size);
+    }
+
+    fn suppress_interrupts(&mut self) {
+        let driver = self.region.shared().u32(self.layout.driver);
+        driver.store((EVENTS_NONE << 16).to_le(), Ordering::Relaxed);
+        self.is_armed = false;
+    }
+
+    fn kill(&mut self, fault: RingFault) -> RingFault {
+        self.fault = Some(fault);
+        fault
+    }
+}
