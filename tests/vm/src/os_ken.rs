@@ -25,9 +25,11 @@ const FRAMEWORK: &str = "os-ken==2.8.1";
 const APPLICATIONS: &str = "os-ken==1.4.1";
 /// What that release needs besides.
 const ITS_RPC: &str = "tinyrpc==1.1.7";
-/// Starts the older framework on libraries of today, of which one no longer has a mark that is looked for.
+/// Starts the older framework on libraries of today, of which one no longer has a mark that is looked for,
+/// and one no longer a function that it is handed, and has no need to call.
 const OLDER_FRAMEWORK: &str = "import eventlet; eventlet.monkey_patch(); import eventlet.wsgi; \
                                eventlet.wsgi.ALREADY_HANDLED = []; \
+                               import ovs.db.idl; ovs.db.idl._uuid_to_row = lambda atom, base: atom; \
                                from os_ken.cmd.manager import main; main()";
 
 /// Stock applications.
@@ -47,6 +49,9 @@ pub enum Application {
     Firewall,
     /// `rest_router.py`, which speaks OpenFlow up to 1.3.
     Router,
+    /// `rest_qos.py`, which speaks OpenFlow up to 1.3, with `rest_conf_switch.py`, which tells it where the
+    /// switch's database is.
+    Qos,
     /// `ofctl_rest.py`, which speaks OpenFlow up to 1.5.
     Ofctl,
 }
@@ -61,12 +66,13 @@ impl Application {
             Self::SimpleSwitch15 => "simple_switch_15",
             Self::Firewall => "rest_firewall",
             Self::Router => "rest_router",
+            Self::Qos => "rest_qos",
             Self::Ofctl => "ofctl_rest",
         }
     }
 
     fn has_rest(self) -> bool {
-        matches!(self, Self::Firewall | Self::Router | Self::Ofctl)
+        matches!(self, Self::Firewall | Self::Router | Self::Qos | Self::Ofctl)
     }
 }
 
@@ -107,6 +113,9 @@ impl OsKen {
                 command.args(["--wsapi-host", "127.0.0.1", "--wsapi-port"]);
                 command.arg(rest.port.to_string());
                 command.arg(format!("os_ken.app.{}", application.name()));
+                if application == Application::Qos {
+                    command.arg("os_ken.app.rest_conf_switch");
+                }
             }
         }
         let os_ken = Self { process: Spawned::new(command), rest };

@@ -1,8 +1,7 @@
-//! The stock applications of os-ken in OpenFlow 1.0 to 1.5: learning switches, a firewall, a router, and
-//! groups and meters by REST.
+//! The stock applications of os-ken in OpenFlow 1.0 to 1.5: learning switches, a firewall, a router, queues
+//! (by OVSDB) with rules that use them, and groups and meters by REST.
 //!
-//! Not here: `rest_qos`, which asks its switch for queues by OVSDB, and there are no queues behind ports;
-//! `simple_switch_stp` and `_lacp`, which bring protocols of their own.
+//! Not here: `simple_switch_stp` and `_lacp`, which bring protocols of their own.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -133,7 +132,7 @@ fn tells(bench: &Bench, os_ken: &OsKen, method: &str, path: &str, body: &str) {
         let (status, said) = os_ken.rest(method, path, body);
         last = format!("{status} {said}");
         let is_refused = last.contains("failure") || last.contains("NG");
-        if status == 200 && !is_refused {
+        if matches!(status, 200 | 201) && !is_refused {
             return true;
         }
         thread::sleep(Duration::from_millis(100));
@@ -226,6 +225,48 @@ fn router_in_13() {
     let routed = completed(&routed);
     bench.send(1, &packet(2));
     bench.awaits(2, &routed);
+    bench.shutdown();
+}
+
+#[test]
+fn queues_in_13() {
+    let (bench, os_ken, _lease) = with(Application::Qos);
+    bench.case("the application makes queues in the database");
+    let path = format!("/v1.0/conf/switches/{SWITCH}/ovsdb_addr");
+    tells(&bench, &os_ken, "PUT", &path, &json!(bench.ovsdb()).to_string());
+    let queues = json!({
+        "port_name": "p2", "type": "linux-htb", "max_rate": "100000000",
+        "queues": [{ "max_rate": "50000000" }, { "min_rate": "8000000" }],
+    });
+    tells(&bench, &os_ken, "POST", &format!("/qos/queue/{SWITCH}"), &queues.to_string());
+    let config = || bench.ofctl(&["queue-get-config", "p2"]);
+    let are_there = bench.wait_until(|| {
+        let text = config();
+        ["queue 0:", "max_rate:50.0%", "queue 1:", "min_rate:8.0%"]
+            .iter()
+            .all(|word| text.contains(word))
+    });
+    assert!(are_there, "{}", config());
+
+    bench.case("and a rule that uses one of them");
+    let rule = json!({
+        "match": { "nw_dst": "10.0.0.2", "nw_proto": "UDP", "tp_dst": "5002" },
+        "actions": { "queue": "1" },
+    });
+    tells(&bench, &os_ken, "POST", &format!("/qos/rules/{SWITCH}"), &rule.to_string());
+    bench.has_rule("tp_dst=5002 actions=set_queue:1");
+    bench.ofctl(&["add-flow", "table=1,priority=1,actions=output:2"]);
+    let datagram = |port: u16, tag: u8| {
+        let packet = ipv4([10, 0, 0, 1], [10, 0, 0, 2], UDP, &udp(1000, port, &[tag; 30]));
+        ethernet(host(2), host(1), IPV4, &packet)
+    };
+    for tag in 0..5 {
+        bench.forwards(1, &datagram(5002, tag), &[2]);
+    }
+    bench.forwards(1, &datagram(5003, 9), &[2]);
+    let stats = || bench.ofctl(&["queue-stats", "p2", "1"]);
+    let is_counted = bench.wait_until(|| stats().contains("pkts=5"));
+    assert!(is_counted, "{}", stats());
     bench.shutdown();
 }
 
