@@ -10,7 +10,7 @@ mod validate;
 
 use alloc::sync::Arc;
 
-pub use packet::edit::Masked;
+pub use packet::edit::{Masked, SetEth, SetIpv4, SetPorts};
 pub use text::{Actions, PortNames};
 pub use validate::{ActionError, validate};
 
@@ -95,24 +95,6 @@ pub enum DpAction {
     Drop(DropReason),
 }
 
-/// New Ethernet addresses.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as the header fields are")]
-pub struct SetEth {
-    pub src: Masked<[u8; 6]>,
-    pub dst: Masked<[u8; 6]>,
-}
-
-/// New IPv4 fields. Checksums follow.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as the header fields are")]
-pub struct SetIpv4 {
-    pub src: Masked<u32>,
-    pub dst: Masked<u32>,
-    pub tos: Masked<u8>,
-    pub ttl: Masked<u8>,
-}
-
 /// New IPv6 fields. Checksums follow.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as the header fields are")]
@@ -123,14 +105,6 @@ pub struct SetIpv6 {
     pub label: Masked<u32>,
     pub tclass: Masked<u8>,
     pub hlimit: Masked<u8>,
-}
-
-/// New transport ports. Checksums follow.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as the header fields are")]
-pub struct SetPorts {
-    pub src: Masked<u16>,
-    pub dst: Masked<u16>,
 }
 
 /// New ICMP or ICMPv6 type and code.

@@ -20,7 +20,7 @@ use sync::time::Nanos;
 
 use crate::{
     accounting::CoreCounters,
-    action::{CheckPktLen, DpAction, HashAction, HashKind, Masked, SetMeta},
+    action::{CheckPktLen, DpAction, HashAction, HashKind, Masked, SetIpv4, SetMeta},
     drop_reason::DropReason,
     ids::{CoreId, PortNo},
     input::meta_of,
@@ -283,18 +283,19 @@ impl<O: Output> Executor<'_, O> {
     /// looked at once and not for each packet.
     fn edit(&mut self, group: &mut Batch, action: &DpAction) {
         use edit::whole;
+        use packet::edit::{set_eth, set_ipv4, set_tcp, set_udp};
         match action {
             DpAction::SetEth(set) => {
-                self.edit_each(group, |packet, _| whole(edit::set_eth(packet, set)));
+                self.edit_each(group, |packet, _| whole(set_eth(packet, set)));
             }
             DpAction::SetIpv4(set) => {
-                self.edit_each(group, |packet, at| whole(edit::set_ipv4(packet, at, set)));
+                self.edit_each(group, |packet, at| whole(set_ipv4(packet, at, set)));
             }
             DpAction::SetTcp(set) => {
-                self.edit_each(group, |packet, at| whole(edit::set_tcp(packet, at, set)));
+                self.edit_each(group, |packet, at| whole(set_tcp(packet, at, set)));
             }
             DpAction::SetUdp(set) => {
-                self.edit_each(group, |packet, at| whole(edit::set_udp(packet, at, set)));
+                self.edit_each(group, |packet, at| whole(set_udp(packet, at, set)));
             }
             DpAction::PushVlan(vlan) => {
                 self.edit_each(group, |packet, at| edit::push_vlan(packet, at, *vlan));
@@ -362,7 +363,7 @@ fn remark(packet: &mut Packet, levels: u8) {
     let tos = Masked { value: raise_drop_precedence(flow.nw_tos(), levels), mask: 0xfc };
     // A header that extraction found whole can be written.
     let _ = match flow.eth_type() {
-        0x0800 => packet::edit::set_ipv4_tos(packet, &offsets, tos),
+        0x0800 => packet::edit::set_ipv4(packet, &offsets, &SetIpv4 { tos, ..SetIpv4::default() }),
         0x86dd => packet::edit::set_ipv6_class(packet, &offsets, tos),
         _ => true,
     };

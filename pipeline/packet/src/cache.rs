@@ -28,19 +28,42 @@ pub struct PoolCache {
 /// Free buffers of one size.
 #[derive(Debug)]
 struct Stock {
-    indices: heapless::Vec<u32, STOCK>,
+    /// Lines of the pool where they begin.
+    lines: heapless::Vec<u32, STOCK>,
     /// How many it may hold; at least one.
     most: usize,
 }
 
 impl Stock {
     fn new(of_all: usize) -> Self {
-        Self { indices: heapless::Vec::new(), most: (of_all / SHARE).clamp(1, STOCK) }
+        Self { lines: heapless::Vec::new(), most: (of_all / SHARE).clamp(1, STOCK) }
     }
 
     /// How many move at once.
     fn step(&self) -> usize {
         self.most.div_ceil(2)
+    }
+
+    #[cold]
+    fn refill(&mut self, pool: &Pool, class: Class) {
+        pool.take(class, self.step(), &mut self.lines);
+    }
+
+    #[cold]
+    fn relieve(&mut self, pool: &Pool, class: Class) {
+        pool.bring_home(class, self.step(), &mut self.lines);
+    }
+
+    /// Takes the packet's slot, which begins at `line`.
+    #[inline]
+    fn put(&mut self, pool: &Pool, class: Class, line: u32, packet: Packet) {
+        if self.lines.len() >= self.most {
+            self.relieve(pool, class);
+        }
+        // There is room; if not, the packet would go home by itself.
+        if self.lines.push(line).is_ok() {
+            packet.forget();
+        }
     }
 }
 
@@ -68,14 +91,14 @@ impl PoolCache {
     /// An empty packet with room for `len` bytes behind the usual headroom, or `None` when the
     /// pool is exhausted or no buffer is so large.
     #[must_use]
+    #[inline]
     pub fn alloc_for(&mut self, len: usize) -> Option<Packet> {
-        if len <= SMALL_BYTES - HEADROOM {
-            self.alloc()
-        } else if len <= Class::Jumbo.bytes() - HEADROOM {
-            self.alloc_class(Class::Jumbo)
-        } else {
-            None
-        }
+        if len <= SMALL_BYTES - HEADROOM { self.alloc() } else { self.alloc_large(len) }
+    }
+
+    #[inline(never)]
+    fn alloc_large(&mut self, len: usize) -> Option<Packet> {
+        if len <= Class::Jumbo.bytes() - HEADROOM { self.alloc_jumbo() } else { None }
     }
 
     /// An empty jumbo packet, or `None` when the pool has none left.
@@ -102,26 +125,30 @@ impl PoolCache {
 
     /// A packet with these bytes as its frame.
     #[must_use]
+    #[inline]
     pub fn from_bytes(&mut self, frame: &[u8]) -> Option<Packet> {
         let mut packet = self.alloc_for(frame.len())?;
         if packet.extend(frame) { Some(packet) } else { None }
     }
 
     /// Gives a packet's buffer back to this core's stock (the fast way home).
-    #[inline]
+    #[inline(always)]
     pub fn free(&mut self, packet: Packet) {
-        let Some((class, index)) = self.pool.index_of(&packet) else {
-            drop(packet);
-            return;
-        };
-        let (pool, stock) = self.stock(class);
-        if stock.indices.len() >= stock.most {
-            pool.bring_home(class, stock.step(), &mut stock.indices);
+        match self.pool.small_line_of(&packet) {
+            Some(line) => self.small.put(&self.pool, Class::Small, line, packet),
+            None => self.free_other(packet),
         }
-        if !stock.indices.is_full() {
-            packet.forget();
-            // Cannot be full: checked just above; the buffer would be lost, not misused.
-            let _ = stock.indices.push(index);
+    }
+
+    /// Gives a jumbo buffer back, or one of another pool, which goes home by itself.
+    #[inline(never)]
+    fn free_other(&mut self, packet: Packet) {
+        match self.pool.line_of(&packet) {
+            Some((class, line)) => {
+                let (pool, stock) = self.stock(class);
+                stock.put(pool, class, line, packet);
+            }
+            None => drop(packet),
         }
     }
 
@@ -129,19 +156,19 @@ impl PoolCache {
     pub fn flush(&mut self) {
         for class in [Class::Small, Class::Jumbo] {
             let (pool, stock) = self.stock(class);
-            let count = stock.indices.len();
-            pool.bring_home(class, count, &mut stock.indices);
+            let count = stock.lines.len();
+            pool.bring_home(class, count, &mut stock.lines);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn alloc_class(&mut self, class: Class) -> Option<Packet> {
         let (pool, stock) = self.stock(class);
-        if stock.indices.is_empty() {
-            pool.take(class, stock.step(), &mut stock.indices);
+        if stock.lines.is_empty() {
+            stock.refill(pool, class);
         }
-        let index = stock.indices.pop()?;
-        Some(pool.wrap(class, index))
+        let line = stock.lines.pop()?;
+        Some(pool.wrap(class, line))
     }
 
     #[inline]

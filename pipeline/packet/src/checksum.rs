@@ -4,8 +4,6 @@
 //! `HC' = ~(~HC + ~m + m')`). So an edit costs the same for any frame, and a frame that arrived
 //! with a wrong checksum leaves with one that is wrong by the same amount: damage stays visible.
 
-use crate::bytes::{put, u16_at};
-
 /// Ones' complement sum of `data` as big-endian 16-bit words added to `sum`, not yet folded.
 #[must_use]
 pub fn sum(data: &[u8], sum: u32) -> u32 {
@@ -53,34 +51,82 @@ pub fn pseudo_ipv6(src: u128, dst: u128, proto: u8, len: u32) -> u32 {
 #[must_use]
 #[inline]
 pub fn update(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
-    let mut total = u32::from(!checksum);
-    for (old, new) in old.as_chunks::<2>().0.iter().zip(new.as_chunks::<2>().0) {
-        total += u32::from(!u16::from_be_bytes(*old));
-        total += u32::from(u16::from_be_bytes(*new));
-        total = (total & 0xffff) + (total >> 16);
+    u16::from_be_bytes(Change::of(old, new).corrected(checksum.to_be_bytes()))
+}
+
+/// What a change of bytes adds to the sum that covers them. Changes add up, so a header that is edited
+/// in several places has its checksum corrected once.
+///
+/// In the machine's byte order, which a ones' complement sum does not mind (RFC 1071 §2 (B)), and four
+/// bytes at a time, since 2^32 and 2^16 are both 1 modulo 65535. Sums of fewer than 2^16 words of 16
+/// bits cannot overflow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Change(u64);
+
+impl Change {
+    /// From `old` to `new`: as for [`update`].
+    #[inline]
+    pub(crate) fn of(old: &[u8], new: &[u8]) -> Self {
+        let ((old, old_rest), (new, new_rest)) = (old.as_chunks::<4>(), new.as_chunks::<4>());
+        let longs = old.iter().zip(new).fold(Self(0), |sum, (old, new)| {
+            let (old, new) = (u32::from_ne_bytes(*old), u32::from_ne_bytes(*new));
+            sum.and(Self(u64::from(!old) + u64::from(new)))
+        });
+        let ((old, _), (new, _)) = (old_rest.as_chunks::<2>(), new_rest.as_chunks::<2>());
+        old.iter().zip(new).fold(longs, |sum, (old, new)| {
+            let (old, new) = (u16::from_ne_bytes(*old), u16::from_ne_bytes(*new));
+            sum.and(Self(u64::from(!old) + u64::from(new)))
+        })
     }
-    !fold(total)
+
+    /// This one and another.
+    #[inline]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// Whether nothing has changed.
+    #[inline]
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The checksum field behind the change.
+    #[inline]
+    pub(crate) fn corrected(self, checksum: [u8; 2]) -> [u8; 2] {
+        let sum = u64::from(!u16::from_ne_bytes(checksum)) + self.0;
+        // Below 2^32 and a little; the rest is folded twice.
+        let sum = (sum & 0xffff_ffff) + (sum >> 32);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let [a, b, ..] = (!sum).to_le_bytes();
+        u16::from_le_bytes([a, b]).to_ne_bytes()
+    }
 }
 
 /// Corrects the checksum field at `at` in `data`; does nothing when it is not there.
 #[inline]
-pub(crate) fn update_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
-    let checksum = update(u16_at(data, at), old, new);
-    put(data, at, checksum.to_be_bytes());
+pub(crate) fn correct_at(data: &mut [u8], at: usize, change: Change) {
+    if let Some(field) = field_at(data, at) {
+        *field = change.corrected(*field);
+    }
 }
 
-/// As [`update_at`] for UDP (RFC 768): a field of 0 means "none" and stays; a result of 0 is sent
+/// As [`correct_at`] for UDP (RFC 768): a field of 0 means "none" and stays; a result of 0 is sent
 /// as all ones.
 #[inline]
-pub(crate) fn update_udp_at(data: &mut [u8], at: usize, old: &[u8], new: &[u8]) {
-    let before = u16_at(data, at);
-    if before != 0 {
-        let after = match update(before, old, new) {
-            0 => 0xffff,
+pub(crate) fn correct_udp_at(data: &mut [u8], at: usize, change: Change) {
+    if let Some(field) = field_at(data, at).filter(|field| **field != [0; 2]) {
+        *field = match change.corrected(*field) {
+            [0, 0] => [0xff; 2],
             other => other,
         };
-        put(data, at, after.to_be_bytes());
     }
+}
+
+#[inline]
+fn field_at(data: &mut [u8], at: usize) -> Option<&mut [u8; 2]> {
+    data.get_mut(at..)?.first_chunk_mut()
 }
 
 fn fold64(wide: u64) -> u32 {

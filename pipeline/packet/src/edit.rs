@@ -24,18 +24,17 @@ mod pbb;
 mod ttl;
 
 pub use l2::{
-    pad_to_minimum, pop_mpls, pop_vlan, push_mpls, push_vlan, set_eth_dst, set_eth_src,
-    set_eth_type, set_mpls_lse, set_vlan_tci,
+    SetEth, pad_to_minimum, pop_mpls, pop_vlan, push_mpls, push_vlan, set_eth, set_eth_type,
+    set_mpls_lse, set_vlan_tci,
 };
 pub use l3::{
-    set_arp_op, set_arp_sha, set_arp_spa, set_arp_tha, set_arp_tpa, set_ip_proto, set_ipv4_dst,
-    set_ipv4_src, set_ipv4_tos, set_ipv4_ttl, set_ipv6_class, set_ipv6_dst, set_ipv6_hop_limit,
-    set_ipv6_label, set_ipv6_src,
+    SetIpv4, set_arp_op, set_arp_sha, set_arp_spa, set_arp_tha, set_arp_tpa, set_ip_proto,
+    set_ipv4, set_ipv6_class, set_ipv6_dst, set_ipv6_hop_limit, set_ipv6_label, set_ipv6_src,
 };
 pub use l4::{
-    set_icmp_code, set_icmp_type, set_icmpv6_code, set_icmpv6_type, set_nd_options_type,
-    set_nd_reserved, set_nd_sll, set_nd_target, set_nd_tll, set_sctp_dst, set_sctp_src,
-    set_tcp_dst, set_tcp_flags, set_tcp_src, set_udp_dst, set_udp_src,
+    SetPorts, set_icmp_code, set_icmp_type, set_icmpv6_code, set_icmpv6_type, set_nd_options_type,
+    set_nd_reserved, set_nd_sll, set_nd_target, set_nd_tll, set_sctp_dst, set_sctp_src, set_tcp,
+    set_tcp_flags, set_udp,
 };
 pub use masked::{Bits, Masked};
 pub use pbb::{pop_pbb, push_pbb, set_pbb_tci};

@@ -187,12 +187,14 @@ impl Packet {
 
     /// Bytes by which the frame can grow at its front.
     #[must_use]
+    #[inline]
     pub fn headroom(&self) -> usize {
         self.head().offset as usize
     }
 
     /// Bytes by which the frame can grow at its end.
     #[must_use]
+    #[inline]
     pub fn tailroom(&self) -> usize {
         self.capacity() - self.headroom() - self.len()
     }
@@ -251,6 +253,7 @@ impl Packet {
 
     /// Appends `bytes`; `false` (and no change) when they do not fit.
     #[must_use]
+    #[inline]
     pub fn extend(&mut self, bytes: &[u8]) -> bool {
         let old = self.len();
         if bytes.len() > self.tailroom() {
@@ -299,6 +302,7 @@ impl Packet {
     }
 
     /// Bytes of the buffer.
+    #[inline]
     fn capacity(&self) -> usize {
         self.head().class.bytes()
     }

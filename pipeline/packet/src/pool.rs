@@ -2,9 +2,10 @@
 //!
 //! # What
 //! One [`Region`] is cut into slots: a head of one cache line and a buffer, `small` of them with
-//! buffers of [`SMALL_BYTES`] followed by `jumbo` of [`JUMBO_BYTES`]. A free slot is an index on its
-//! class's free list; a slot in use is owned by exactly one [`Packet`](crate::Packet). Its index is a
-//! matter of its address, so a packet goes home without its head being read.
+//! buffers of [`SMALL_BYTES`] followed by `jumbo` of [`JUMBO_BYTES`]. A free slot is a number on its
+//! class's free list, the *line* of the region in which it begins; a slot in use is owned by exactly one
+//! [`Packet`](crate::Packet). Its line is a matter of its address, so a packet goes home without its
+//! head being read, and a subtraction and a shift are all that it takes.
 //!
 //! # Why these sizes
 //! A small buffer holds a 1,518-byte frame with tags, a device header and [`HEADROOM`]. With its head
@@ -57,7 +58,7 @@ pub enum PoolError {
     RegionTooSmall,
     /// The region does not start at a multiple of 64.
     Misaligned,
-    /// More than 2^32 buffers of a size were asked for, or their bytes overflow the address space.
+    /// More than 2^32 lines of 64 bytes were asked for (256 GiB).
     TooMany,
 }
 
@@ -95,10 +96,23 @@ unsafe impl Send for Pool {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Pool {}
 
+/// Bytes of a line: what slots begin at.
+const LINE: usize = REGION_ALIGN;
+
+/// The line that begins at a byte of the region.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "`new` admits no more than 2^32 lines")]
+const fn line_of(at: usize) -> u32 {
+    (at / LINE) as u32
+}
+
 /// What packets and caches point to.
 pub(crate) struct Inner {
     region: Region,
     config: PoolConfig,
+    /// Where the jumbo slots begin, and end, in bytes from the start of the region.
+    first_jumbo: usize,
+    end: usize,
     home: OwnLine<Mutex<Home>>,
 }
 
@@ -106,7 +120,7 @@ pub(crate) struct Inner {
 #[repr(align(64))]
 struct OwnLine<T>(T);
 
-/// The free lists. Their capacity is reserved at the start: coming home never allocates.
+/// The free lists, of lines. Their capacity is reserved at the start: coming home never allocates.
 struct Home {
     small: Vec<u32>,
     jumbo: Vec<u32>,
@@ -144,11 +158,7 @@ impl Pool {
     /// When the region cannot hold them; the region is lost then (it is memory for ever anyway).
     pub fn new(config: PoolConfig, region: Region) -> Result<Arc<Self>, PoolError> {
         let need = Self::required_bytes(&config);
-        let (Ok(n_small), Ok(n_jumbo)) = (u32::try_from(config.small), u32::try_from(config.jumbo))
-        else {
-            return Err(PoolError::TooMany);
-        };
-        if need == usize::MAX {
+        if need == usize::MAX || u32::try_from(need / LINE).is_err() {
             return Err(PoolError::TooMany);
         }
         if region.len < need {
@@ -158,12 +168,17 @@ impl Pool {
             return Err(PoolError::Misaligned);
         }
         // Reversed, so that the lowest buffers leave first and a quiet switch stays in few pages.
+        let first_jumbo = config.small * Class::Small.stride();
+        let lines = |class: Class, first: usize, n: usize| {
+            (0..n).rev().map(|slot| line_of(first + slot * class.stride())).collect()
+        };
         let home = Home {
-            small: (0..n_small).rev().collect(),
-            jumbo: (0..n_jumbo).rev().collect(),
+            small: lines(Class::Small, 0, config.small),
+            jumbo: lines(Class::Jumbo, first_jumbo, config.jumbo),
             abandoned: false,
         };
-        let inner = Box::new(Inner { region, config, home: OwnLine(Mutex::new(home)) });
+        let home = OwnLine(Mutex::new(home));
+        let inner = Box::new(Inner { region, config, first_jumbo, end: need, home });
         Ok(Arc::new(Self { inner: NonNull::from(Box::leak(inner)) }))
     }
 
@@ -192,6 +207,7 @@ impl Pool {
         self.inner().config
     }
 
+    #[inline]
     fn inner(&self) -> &Inner {
         // SAFETY: `Inner` is freed only after this handle's drop marked the pool abandoned.
         unsafe { self.inner.as_ref() }
@@ -207,15 +223,15 @@ impl Pool {
         let mut home = self.inner().home.0.lock();
         let list = home.list(class);
         for _ in 0..want.min(into.capacity() - into.len()) {
-            let Some(index) = list.pop() else { break };
-            if into.push(index).is_err() {
-                list.push(index);
+            let Some(line) = list.pop() else { break };
+            if into.push(line).is_err() {
+                list.push(line);
                 break;
             }
         }
     }
 
-    /// Takes the last `count` indices off `from` and brings them home.
+    /// Takes the last `count` lines off `from` and brings them home.
     pub(crate) fn bring_home<const N: usize>(
         &self,
         class: Class,
@@ -224,32 +240,33 @@ impl Pool {
     ) {
         let mut home = self.inner().home.0.lock();
         for _ in 0..count {
-            let Some(index) = from.pop() else { break };
-            home.list(class).push(index);
+            let Some(line) = from.pop() else { break };
+            home.list(class).push(line);
         }
     }
 
     /// Wraps a slot that is away from home into the packet that owns it from here on.
     #[inline]
-    pub(crate) fn wrap(&self, class: Class, index: u32) -> Packet {
-        let inner = self.inner();
-        let first = match class {
-            Class::Small => 0,
-            Class::Jumbo => inner.first_jumbo(),
-        };
-        let at = first + index as usize * class.stride();
-        // SAFETY: indices come from the free lists, so `at + class.stride()` is within
-        // `required_bytes`, which `new` checked against the region.
-        let slot = unsafe { inner.region.start.add(at) };
-        // SAFETY: the region is aligned and strides are whole lines; the index is off the free
-        // list, so the slot is nobody else's.
+    pub(crate) fn wrap(&self, class: Class, line: u32) -> Packet {
+        // SAFETY: lines come from the free lists, so the slot is within `required_bytes`, which `new`
+        // checked against the region.
+        let slot = unsafe { self.inner().region.start.add(line as usize * LINE) };
+        // SAFETY: slots begin at whole lines; the line is off the free list of its class, so the slot
+        // is of that class and nobody else's.
         unsafe { Packet::over(slot, class, self.inner) }
     }
 
-    /// Which slot of this pool a packet has; `None` if it is of another pool.
+    /// Where the slot of a packet begins, if it is a small one of this pool.
     #[inline]
-    pub(crate) fn index_of(&self, packet: &Packet) -> Option<(Class, u32)> {
-        self.inner().index_of(packet.slot())
+    pub(crate) fn small_line_of(&self, packet: &Packet) -> Option<u32> {
+        let inner = self.inner();
+        let at = inner.place_of(packet.slot());
+        (at < inner.first_jumbo).then(|| line_of(at))
+    }
+
+    /// Where the slot of a packet begins, and of which size it is; `None` if it is of another pool.
+    pub(crate) fn line_of(&self, packet: &Packet) -> Option<(Class, u32)> {
+        self.inner().line_of(packet.slot())
     }
 }
 
@@ -271,26 +288,17 @@ impl Inner {
         self.region.device_offset
     }
 
-    /// Where the jumbo slots begin, in bytes from the start of the region.
-    fn first_jumbo(&self) -> usize {
-        self.config.small * Class::Small.stride()
+    /// Bytes from the start of the region; larger than the region for a slot of another pool.
+    #[inline]
+    fn place_of(&self, slot: NonNull<u8>) -> usize {
+        slot.addr().get().wrapping_sub(self.region.start.addr().get())
     }
 
-    /// Class and index of the slot at this address, if it is in this pool's region.
-    #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "`new` admits no more than 2^32 of a class"
-    )]
-    fn index_of(&self, slot: NonNull<u8>) -> Option<(Class, u32)> {
-        let at = slot.addr().get().checked_sub(self.region.start.addr().get())?;
-        match at.checked_sub(self.first_jumbo()) {
-            None => Some((Class::Small, (at / Class::Small.stride()) as u32)),
-            Some(at) => {
-                let index = at / Class::Jumbo.stride();
-                (index < self.config.jumbo).then_some((Class::Jumbo, index as u32))
-            }
-        }
+    /// Line and class of the slot at this address, if it is in this pool's region.
+    fn line_of(&self, slot: NonNull<u8>) -> Option<(Class, u32)> {
+        let at = self.place_of(slot);
+        let class = if at < self.first_jumbo { Class::Small } else { Class::Jumbo };
+        (at < self.end).then(|| (class, line_of(at)))
     }
 
     /// Brings one slot home; frees the pool if it was abandoned and this was the last.
@@ -301,12 +309,12 @@ impl Inner {
     pub(crate) unsafe fn return_one(inner: NonNull<Self>, slot: NonNull<u8>) {
         // SAFETY: alive, since a slot is still away (the caller's).
         let this = unsafe { inner.as_ref() };
-        let Some((class, index)) = this.index_of(slot) else {
+        let Some((class, line)) = this.line_of(slot) else {
             debug_assert!(false, "the caller promised a slot of this pool");
             return;
         };
         let mut home = this.home.0.lock();
-        home.list(class).push(index);
+        home.list(class).push(line);
         let last = home.abandoned && home.all_home(&this.config);
         drop(home);
         if last {

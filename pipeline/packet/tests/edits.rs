@@ -6,7 +6,7 @@
 )]
 
 use packet::build::{self, Ip, Ipv4, Ipv6};
-use packet::edit::{self, Masked};
+use packet::edit::{self, Masked, SetEth, SetIpv4, SetPorts};
 use packet::wire::ethernet::ethertype;
 use packet::wire::{arp, icmp, mpls, proto, sctp, tcp};
 use packet::{Offsets, Packet, Pool, PoolCache, PoolConfig};
@@ -69,7 +69,7 @@ impl Recipe {
         let end_of_l2 = 14 + 4 * self.tags.len() as u16;
         let l3 = end_of_l2 + 4 * self.labels.len() as u16;
         let l2_5 = (!self.labels.is_empty()).then_some(end_of_l2);
-        (frame, Offsets { l2_5, l3: Some(l3), l4: Some(l3 + l3_len) })
+        (frame, Offsets::new(l2_5, Some(l3), Some(l3 + l3_len)))
     }
 
     fn packet(&self) -> (Packet, Offsets) {
@@ -146,11 +146,12 @@ fn apply(
     match (which % 16, &mut recipe.ip, &mut recipe.l4) {
         (0, ..) => {
             recipe.dst = address.over(recipe.dst);
-            edit::set_eth_dst(packet, address)
+            edit::set_eth(packet, &SetEth { dst: address, ..SetEth::default() })
         }
         (1, ..) => {
-            recipe.src = address.over(recipe.src);
-            edit::set_eth_src(packet, address)
+            let other = Masked { value: mac(17), mask: mac(80) };
+            (recipe.src, recipe.dst) = (address.over(recipe.src), other.over(recipe.dst));
+            edit::set_eth(packet, &SetEth { src: address, dst: other })
         }
         (2, ..) if recipe.tags.len() < 3 => {
             recipe.tags.insert(0, half.value);
@@ -185,19 +186,21 @@ fn apply(
         }
         (8, Ip::V4(ip), _) => {
             ip.src = word.over(ip.src);
-            edit::set_ipv4_src(packet, at, word)
+            edit::set_ipv4(packet, at, &SetIpv4 { src: word, ..SetIpv4::default() })
         }
         (9, Ip::V4(ip), _) => {
-            ip.dst = word.over(ip.dst);
-            edit::set_ipv4_dst(packet, at, word)
+            let src = Masked { value: !word.value, mask: (bits >> 96) as u32 };
+            (ip.src, ip.dst) = (src.over(ip.src), word.over(ip.dst));
+            (ip.tos, ip.ttl) = (byte.over(ip.tos), byte.over(ip.ttl));
+            edit::set_ipv4(packet, at, &SetIpv4 { src, dst: word, tos: byte, ttl: byte })
         }
         (10, Ip::V4(ip), _) => {
             ip.tos = byte.over(ip.tos);
-            edit::set_ipv4_tos(packet, at, byte)
+            edit::set_ipv4(packet, at, &SetIpv4 { tos: byte, ..SetIpv4::default() })
         }
         (11, Ip::V4(ip), _) => {
             ip.ttl = byte.over(ip.ttl);
-            edit::set_ipv4_ttl(packet, at, byte)
+            edit::set_ipv4(packet, at, &SetIpv4 { ttl: byte, ..SetIpv4::default() })
         }
         (8, Ip::V6(ip), _) => {
             ip.src = long.over(ip.src);
@@ -221,19 +224,21 @@ fn apply(
         }
         (13, _, L4::Tcp(src, _)) => {
             *src = half.over(*src);
-            edit::set_tcp_src(packet, at, half)
+            edit::set_tcp(packet, at, &SetPorts { src: half, ..SetPorts::default() })
         }
-        (14, _, L4::Tcp(_, dst)) => {
-            *dst = half.over(*dst);
-            edit::set_tcp_dst(packet, at, half)
+        (14, _, L4::Tcp(src, dst)) => {
+            let other = Masked { value: half.mask, mask: half.value };
+            (*src, *dst) = (other.over(*src), half.over(*dst));
+            edit::set_tcp(packet, at, &SetPorts { src: other, dst: half })
         }
         (13, _, L4::Udp(src, _)) => {
             *src = half.over(*src);
-            edit::set_udp_src(packet, at, half)
+            edit::set_udp(packet, at, &SetPorts { src: half, ..SetPorts::default() })
         }
-        (14, _, L4::Udp(_, dst)) => {
-            *dst = half.over(*dst);
-            edit::set_udp_dst(packet, at, half)
+        (14, _, L4::Udp(src, dst)) => {
+            let other = Masked { value: half.mask, mask: half.value };
+            (*src, *dst) = (other.over(*src), half.over(*dst));
+            edit::set_udp(packet, at, &SetPorts { src: other, dst: half })
         }
         (13, _, L4::Sctp(src, _)) => {
             *src = half.over(*src);
@@ -292,7 +297,7 @@ proptest! {
     ) {
         let pool = Pool::on_heap(PoolConfig { small: 1, jumbo: 0 });
         let mut packet = PoolCache::new(pool).from_bytes(&frame).unwrap();
-        let mut at = Offsets { l2_5, l3, l4 };
+        let mut at = Offsets::new(l2_5, l3, l4);
         let mut recipe = Recipe {
             dst: [0; 6], src: [0; 6], tags: vec![1], labels: vec![1], ip, l4: L4::Tcp(0, 0),
             payload: vec![],
@@ -343,8 +348,20 @@ fn check(
     assert_eq!(packet.data(), expect);
 }
 
+fn ipv4_src(src: u32) -> SetIpv4 {
+    SetIpv4 { src: src.into(), ..SetIpv4::default() }
+}
+
+fn ipv4_dst(dst: u32) -> SetIpv4 {
+    SetIpv4 { dst: dst.into(), ..SetIpv4::default() }
+}
+
+fn from_port(src: u16) -> SetPorts {
+    SetPorts { src: src.into(), ..SetPorts::default() }
+}
+
 fn l3_l4(l3: u16, l4: Option<u16>) -> Offsets {
-    Offsets { l2_5: None, l3: Some(l3), l4 }
+    Offsets::new(None, Some(l3), l4)
 }
 
 fn ipv4_frame(payload: &[u8]) -> Vec<u8> {
@@ -365,8 +382,8 @@ fn udp_without_checksum_stays_without() {
     };
     let moved = Ipv4 { src: 1, ..ip };
     let at = l3_l4(14, Some(34));
-    check(&without(ip, 1), at, |p, at| edit::set_ipv4_src(p, at, 1.into()), &without(moved, 1));
-    check(&without(ip, 1), at, |p, at| edit::set_udp_src(p, at, 2.into()), &without(ip, 2));
+    check(&without(ip, 1), at, |p, at| edit::set_ipv4(p, at, &ipv4_src(1)), &without(moved, 1));
+    check(&without(ip, 1), at, |p, at| edit::set_udp(p, at, &from_port(2)), &without(ip, 2));
 }
 
 /// Sums that come out as zero are sent as all ones, and move on from there.
@@ -385,8 +402,8 @@ fn udp_zero_sum_is_sent_as_ones() {
     other[35] = 6;
     other[40..42].copy_from_slice(&0xfffe_u16.to_be_bytes());
     let at = l3_l4(14, Some(34));
-    check(&zero, at, |p, at| edit::set_udp_src(p, at, 6.into()), &other);
-    check(&other, at, |p, at| edit::set_udp_src(p, at, 5.into()), &zero);
+    check(&zero, at, |p, at| edit::set_udp(p, at, &from_port(6)), &other);
+    check(&other, at, |p, at| edit::set_udp(p, at, &from_port(5)), &zero);
 }
 
 #[test]
@@ -395,7 +412,7 @@ fn later_fragments_keep_their_payload() {
         let ip = Ipv4 { src, fragment: 100, ..Ipv4::default() };
         ipv4_frame(&build::ip(&ip.into(), proto::TCP, &[0x55; 24]))
     };
-    check(&later(1), l3_l4(14, None), |p, at| edit::set_ipv4_src(p, at, 2.into()), &later(2));
+    check(&later(1), l3_l4(14, None), |p, at| edit::set_ipv4(p, at, &ipv4_src(2)), &later(2));
 }
 
 #[test]
@@ -408,7 +425,7 @@ fn damage_stays_damage() {
         frame
     };
     let at = l3_l4(14, Some(34));
-    check(&damaged(5, 0x40), at, |p, at| edit::set_ipv4_src(p, at, 6.into()), &damaged(6, 0x40));
+    check(&damaged(5, 0x40), at, |p, at| edit::set_ipv4(p, at, &ipv4_src(6)), &damaged(6, 0x40));
 }
 
 #[test]
@@ -417,7 +434,7 @@ fn icmp_over_ipv4_does_not_cover_addresses() {
         let ip = Ipv4 { dst, ..Ipv4::default() };
         ipv4_frame(&build::icmp(&ip.into(), icmp::Repr { kind: 8, code: 0, rest: 1 }, b"ping"))
     };
-    check(&ping(3), l3_l4(14, Some(34)), |p, at| edit::set_ipv4_dst(p, at, 4.into()), &ping(4));
+    check(&ping(3), l3_l4(14, Some(34)), |p, at| edit::set_ipv4(p, at, &ipv4_dst(4)), &ping(4));
 }
 
 /// A UDP datagram behind a routing header; the checksum is made for the final destination.
@@ -509,9 +526,9 @@ fn what_does_not_fit_is_refused_and_left_alone() {
     assert!(!edit::set_vlan_tci(&mut packet, 1.into()));
     assert!(!edit::push_mpls(&mut packet, &mut at, ethertype::MPLS, 1));
     assert!(!edit::pop_mpls(&mut packet, &mut at, ethertype::IPV4));
-    assert!(!edit::set_ipv4_src(&mut packet, &at, 1.into()));
+    assert!(!edit::set_ipv4(&mut packet, &at, &ipv4_src(1)));
     assert!(!edit::set_ipv6_dst(&mut packet, &at, 1.into()));
-    assert!(!edit::set_tcp_src(&mut packet, &at, 1.into()));
+    assert!(!edit::set_tcp(&mut packet, &at, &from_port(1)));
     assert!(!edit::set_icmp_type(&mut packet, &at, 1.into()));
     assert_eq!((packet.data(), at), (&[0x11; 13][..], l3_l4(14, Some(34))));
 

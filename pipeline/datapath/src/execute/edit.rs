@@ -4,7 +4,7 @@
 use packet::{Batch, Offsets, Packet, edit};
 
 use crate::{
-    action::{DpAction, PushVlan, SetEth, SetIpv4, SetPorts, TtlCopy},
+    action::{DpAction, PushVlan, TtlCopy},
     drop_reason::DropReason,
 };
 
@@ -19,8 +19,8 @@ pub(super) fn edit(
     at: &mut Offsets,
 ) -> Result<(), DropReason> {
     let is_done = match action {
-        DpAction::SetEth(set) => set_eth(packet, set),
-        DpAction::SetIpv4(set) => set_ipv4(packet, at, set),
+        DpAction::SetEth(set) => edit::set_eth(packet, set),
+        DpAction::SetIpv4(set) => edit::set_ipv4(packet, at, set),
         DpAction::SetIpv6(set) => {
             (set.src.is_none() || edit::set_ipv6_src(packet, at, set.src))
                 && (set.dst.is_none() || edit::set_ipv6_dst(packet, at, set.dst))
@@ -28,8 +28,8 @@ pub(super) fn edit(
                 && (set.tclass.is_none() || edit::set_ipv6_class(packet, at, set.tclass))
                 && (set.hlimit.is_none() || edit::set_ipv6_hop_limit(packet, at, set.hlimit))
         }
-        DpAction::SetTcp(set) => set_tcp(packet, at, set),
-        DpAction::SetUdp(set) => set_udp(packet, at, set),
+        DpAction::SetTcp(set) => edit::set_tcp(packet, at, set),
+        DpAction::SetUdp(set) => edit::set_udp(packet, at, set),
         DpAction::SetSctp(set) => {
             (set.src.is_none() || edit::set_sctp_src(packet, at, set.src))
                 && (set.dst.is_none() || edit::set_sctp_dst(packet, at, set.dst))
@@ -94,32 +94,6 @@ pub(super) fn edit(
 #[inline]
 pub(super) fn whole(is_done: bool) -> Result<(), DropReason> {
     if is_done { Ok(()) } else { Err(DropReason::TooShort) }
-}
-
-#[inline]
-pub(super) fn set_eth(packet: &mut Packet, set: &SetEth) -> bool {
-    (set.src.is_none() || edit::set_eth_src(packet, set.src))
-        && (set.dst.is_none() || edit::set_eth_dst(packet, set.dst))
-}
-
-#[inline]
-pub(super) fn set_ipv4(packet: &mut Packet, at: &Offsets, set: &SetIpv4) -> bool {
-    (set.src.is_none() || edit::set_ipv4_src(packet, at, set.src))
-        && (set.dst.is_none() || edit::set_ipv4_dst(packet, at, set.dst))
-        && (set.tos.is_none() || edit::set_ipv4_tos(packet, at, set.tos))
-        && (set.ttl.is_none() || edit::set_ipv4_ttl(packet, at, set.ttl))
-}
-
-#[inline]
-pub(super) fn set_tcp(packet: &mut Packet, at: &Offsets, set: &SetPorts) -> bool {
-    (set.src.is_none() || edit::set_tcp_src(packet, at, set.src))
-        && (set.dst.is_none() || edit::set_tcp_dst(packet, at, set.dst))
-}
-
-#[inline]
-pub(super) fn set_udp(packet: &mut Packet, at: &Offsets, set: &SetPorts) -> bool {
-    (set.src.is_none() || edit::set_udp_src(packet, at, set.src))
-        && (set.dst.is_none() || edit::set_udp_dst(packet, at, set.dst))
 }
 
 #[inline]

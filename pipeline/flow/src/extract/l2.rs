@@ -38,13 +38,13 @@ impl Extracted {
         let src = u64::from_be_bytes([g, h, i, j, k, l, 0, 0]);
         self.put(ETH_DST, dst | u64::from(ty));
         self.put(ETH_SRC, src);
-        self.offsets.l3 = cursor.offset();
+        self.offsets.set_l3(cursor.offset());
         damage?;
 
         if matches!(ty, ethertype::MPLS | ethertype::MPLS_MULTICAST) {
-            self.offsets.l2_5 = cursor.offset();
+            self.offsets.set_l2_5(cursor.offset());
             damage = self.mpls(cursor);
-            self.offsets.l3 = cursor.offset();
+            self.offsets.set_l3(cursor.offset());
         }
         damage.map(|()| ty)
     }

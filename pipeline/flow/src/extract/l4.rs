@@ -36,7 +36,7 @@ impl Extracted {
             _ => Some(()),
         }
         .ok_or(Malformed::Transport)?;
-        self.offsets.l4 = start;
+        self.offsets.set_l4(start);
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Extracted {
         let start = cursor.offset();
         let header = cursor.pull::<8>().ok_or(Malformed::Transport)?;
         let [ty, code, _, _, reserved @ ..] = *header;
-        self.offsets.l4 = start;
+        self.offsets.set_l4(start);
         let is_nd = code == 0 && matches!(u16::from(ty), ND_SOLICIT | ND_ADVERT);
         if !is_nd {
             self.type_and_code(header, 0);

@@ -56,7 +56,7 @@ fn tcp_over_ipv4() {
          nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_tos=184,nw_ecn=1,nw_ttl=64,nw_frag=no,tp_src=4660,\
          tp_dst=80,tcp_flags=syn|ack"
     );
-    assert_eq!(found.offsets, Offsets { l2_5: None, l3: Some(14), l4: Some(34) });
+    assert_eq!(found.offsets, Offsets::new(None, Some(14), Some(34)));
     assert_eq!(found.malformed, None);
 }
 
@@ -66,11 +66,11 @@ fn two_tags_are_kept_and_a_third_is_the_type() {
     assert_eq!((two.flow.vlan_tpid(), two.flow.vlan_tci()), (0x88a8, 0x7064));
     assert_eq!((two.flow.vlan_tpid1(), two.flow.vlan_tci1()), (0x8100, 0x3005));
     assert_eq!((two.flow.eth_type(), two.flow.tp_dst()), (eth_type::IPV4, 80));
-    assert_eq!(two.offsets.l4, Some(42));
+    assert_eq!(two.offsets.l4(), Some(42));
 
     let three = of(&[ETH, "8100 0001 8100 0002 8100 0003", IPV4_TCP].concat());
     assert_eq!((three.flow.eth_type(), three.flow.nw_src()), (eth_type::VLAN, 0));
-    assert_eq!(three.offsets.l3, Some(22));
+    assert_eq!(three.offsets.l3(), Some(22));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn more_labels_than_the_key_holds_are_skipped() {
         [0x1040, 0x2040, 0x3040],
         "three are kept"
     );
-    assert_eq!(found.offsets, Offsets { l2_5: Some(14), l3: Some(34), l4: None });
+    assert_eq!(found.offsets, Offsets::new(Some(14), Some(34), None));
     assert_eq!(found.malformed, None);
     assert_eq!(of(&[ETH, "8847 00001040 0000"].concat()).malformed, Some(Malformed::Mpls));
 }
@@ -98,7 +98,7 @@ fn contradicting_lengths_leave_no_l3() {
         let found = of(&[ETH, header].concat());
         assert_eq!((found.flow.eth_type(), found.flow.nw_src()), (eth_type::IPV4, 0), "{header}");
         assert_eq!(found.malformed, Some(Malformed::Ipv4));
-        assert_eq!(found.offsets.l4, None);
+        assert_eq!(found.offsets.l4(), None);
     }
 }
 
@@ -108,7 +108,7 @@ fn padding_is_no_header() {
     let frame = "0800 45000018 00000000 40110000 0a000001 0a000002 1234 0035 0008 0000";
     let found = of(&[ETH, frame, "00000000"].concat());
     assert_eq!((found.flow.nw_proto(), found.flow.tp_src()), (17, 0));
-    assert_eq!((found.malformed, found.offsets.l4), (Some(Malformed::Transport), None));
+    assert_eq!((found.malformed, found.offsets.l4()), (Some(Malformed::Transport), None));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn later_fragments_have_no_ports() {
         let tcp = "1234 0050 00000000 00000000 5002 ffff 0000 0000";
         let found = of(&[ETH, &ip, tcp].concat());
         assert_eq!((found.flow.nw_frag(), found.flow.tp_dst()), (bits, port), "{frag}");
-        assert_eq!(found.offsets.l4.is_some(), bits != 3);
+        assert_eq!(found.offsets.l4().is_some(), bits != 3);
     }
 }
 
@@ -155,7 +155,7 @@ fn extension_headers_are_walked() {
     ] {
         let found = ipv6(next, &[headers, udp].concat());
         assert_eq!((found.flow.nw_proto(), found.flow.tp_dst()), (17, 53), "{headers}");
-        assert_eq!((found.flow.nw_frag(), found.offsets.l4), (frag, Some(l4)), "{headers}");
+        assert_eq!((found.flow.nw_frag(), found.offsets.l4()), (frag, Some(l4)), "{headers}");
     }
     let later = ipv6("2c", &["11 00 0009 00000000", udp].concat());
     assert_eq!((later.flow.nw_frag(), later.flow.nw_proto(), later.flow.tp_dst()), (3, 44, 0));
@@ -214,7 +214,7 @@ fn a_pbb_tag_says_its_service() {
     let found = of(&[ETH, tag].concat());
     assert_eq!((found.flow.eth_type(), found.flow.pbb_isid()), (0x88e7, 0x12_3456));
     assert_eq!((found.flow.pbb_uca(), found.malformed), (1, None));
-    assert_eq!(found.offsets.l3, Some(14));
+    assert_eq!(found.offsets.l3(), Some(14));
     let tagged = of(&[ETH, "88a8 0064", tag].concat());
     assert_eq!((tagged.flow.vlan_vid(), tagged.flow.pbb_isid()), (100, 0x12_3456));
     let other = of(&[ETH, &tag.replace("e8123456", "e7000001")].concat());
@@ -292,7 +292,7 @@ fn every_truncation_has_a_key() {
 }
 
 fn check_offsets(len: usize, offsets: Offsets) {
-    let all = [offsets.l2_5, offsets.l3, offsets.l4];
+    let all = [offsets.l2_5(), offsets.l3(), offsets.l4()];
     let present: Vec<usize> = all.into_iter().flatten().map(usize::from).collect();
     assert!(present.is_sorted() && present.iter().all(|at| *at <= len), "{offsets:?} in {len}");
 }

@@ -90,7 +90,7 @@ impl Extracted {
         if let Some(tcp_flags) = tcp_flags {
             self.put(ARP_SHA, tcp_flags);
         }
-        self.offsets = Offsets { l2_5: None, l3: Some(l3), l4: Some(l3 + 20) };
+        self.offsets = Offsets::new(None, Some(l3), Some(l3 + 20));
         true
     }
 }

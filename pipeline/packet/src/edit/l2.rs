@@ -5,18 +5,29 @@ use crate::bytes::{array, put, u16_at};
 use crate::wire::{ethernet, mpls, vlan};
 use crate::{Offsets, Packet};
 
-/// Writes the source address.
-#[must_use]
-#[inline]
-pub fn set_eth_src(packet: &mut Packet, to: Masked<[u8; 6]>) -> bool {
-    change(packet.data_mut(), ethernet::SRC, |old| to.over(old)).is_some()
+/// New Ethernet addresses.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the header fields are")]
+pub struct SetEth {
+    pub src: Masked<[u8; 6]>,
+    pub dst: Masked<[u8; 6]>,
 }
 
-/// Writes the destination address.
+/// Writes addresses.
 #[must_use]
 #[inline]
-pub fn set_eth_dst(packet: &mut Packet, to: Masked<[u8; 6]>) -> bool {
-    change(packet.data_mut(), ethernet::DST, |old| to.over(old)).is_some()
+pub fn set_eth(packet: &mut Packet, to: &SetEth) -> bool {
+    let frame = packet.data_mut();
+    // A frame may be so short that it has a destination alone.
+    if to.src.is_none() {
+        return to.dst.is_none() || change(frame, ethernet::DST, |old| to.dst.over(old)).is_some();
+    }
+    let Some(addresses) = frame.first_chunk_mut::<12>() else { return false };
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *addresses;
+    let [a, b, c, d, e, f] = to.dst.over([a, b, c, d, e, f]);
+    let [g, h, i, j, k, l] = to.src.over([g, h, i, j, k, l]);
+    *addresses = [a, b, c, d, e, f, g, h, i, j, k, l];
+    true
 }
 
 /// Pushes a tag in front of all others. `tci` goes on the wire as given: a caller that holds a
@@ -65,7 +76,7 @@ pub fn push_mpls(packet: &mut Packet, at: &mut Offsets, ethertype: u16, lse: u32
     if !mpls::is_mpls(ethertype) {
         return false;
     }
-    let Some(l2_5) = at.l2_5.or(at.l3).map_or_else(|| end_of_l2(packet.data()), Some) else {
+    let Some(l2_5) = at.l2_5().or(at.l3()).map_or_else(|| end_of_l2(packet.data()), Some) else {
         return false;
     };
     let len = usize::from(l2_5);
@@ -77,14 +88,14 @@ pub fn push_mpls(packet: &mut Packet, at: &mut Offsets, ethertype: u16, lse: u32
     put(frame, len, lse.to_be_bytes());
     put(frame, len - 2, ethertype.to_be_bytes());
     at.shift(4);
-    at.l2_5 = Some(l2_5);
+    at.set_l2_5(Some(l2_5));
     true
 }
 
 /// Takes the first label stack entry off and writes the type of what is left.
 #[must_use]
 pub fn pop_mpls(packet: &mut Packet, at: &mut Offsets, ethertype: u16) -> bool {
-    let Some(l2_5) = at.l2_5 else { return false };
+    let Some(l2_5) = at.l2_5() else { return false };
     let len = usize::from(l2_5);
     if len < ethernet::LEN || packet.len() < len + mpls::LEN {
         return false;
@@ -96,14 +107,14 @@ pub fn pop_mpls(packet: &mut Packet, at: &mut Offsets, ethertype: u16) -> bool {
         return false;
     }
     at.shift(-4);
-    at.l2_5 = mpls::is_mpls(ethertype).then_some(l2_5);
+    at.set_l2_5(mpls::is_mpls(ethertype).then_some(l2_5));
     true
 }
 
 /// Writes bits of the first label stack entry.
 #[must_use]
 pub fn set_mpls_lse(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
-    let Some(l2_5) = at.l2_5 else { return false };
+    let Some(l2_5) = at.l2_5() else { return false };
     let write = |old| to.over(u32::from_be_bytes(old)).to_be_bytes();
     change(packet.data_mut(), l2_5.into(), write).is_some()
 }
@@ -111,9 +122,9 @@ pub fn set_mpls_lse(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool 
 /// Writes the type of what follows the addresses and tags. What that is must be found out anew.
 #[must_use]
 pub fn set_eth_type(packet: &mut Packet, at: &mut Offsets, ethertype: u16) -> bool {
-    let Some(end) = at.l2_5.or(at.l3).map(usize::from) else { return false };
-    at.l2_5 = None;
-    at.l4 = None;
+    let Some(end) = at.l2_5().or(at.l3()).map(usize::from) else { return false };
+    at.set_l2_5(None);
+    at.set_l4(None);
     end >= ethernet::LEN && put(packet.data_mut(), end - 2, ethertype.to_be_bytes())
 }
 

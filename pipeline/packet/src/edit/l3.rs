@@ -2,38 +2,67 @@
 
 use super::{Masked, change};
 use crate::bytes::{u8_at, u16_at};
-use crate::checksum::{update_at, update_udp_at};
+use crate::checksum::{Change, correct_at, correct_udp_at};
 use crate::wire::ethernet::ethertype;
 use crate::wire::{arp, icmpv6, ipv4, ipv6, proto, tcp, udp};
 use crate::{Offsets, Packet};
 
-/// Writes the IPv4 source address.
-#[must_use]
-#[inline]
-pub fn set_ipv4_src(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
-    set_ipv4_address(packet, at, ipv4::SRC, to)
+/// New IPv4 fields. Checksums follow.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the header fields are")]
+pub struct SetIpv4 {
+    pub src: Masked<u32>,
+    pub dst: Masked<u32>,
+    pub tos: Masked<u8>,
+    pub ttl: Masked<u8>,
 }
 
-/// Writes the IPv4 destination address.
+/// Writes fields of the IPv4 header. Each checksum is corrected once for all of them.
 #[must_use]
 #[inline]
-pub fn set_ipv4_dst(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
-    set_ipv4_address(packet, at, ipv4::DST, to)
+pub fn set_ipv4(packet: &mut Packet, at: &Offsets, to: &SetIpv4) -> bool {
+    let Some(l3) = at.l3().map(usize::from) else { return false };
+    let frame = packet.data_mut();
+    let header = frame.get_mut(l3..).and_then(<[u8]>::first_chunk_mut::<{ ipv4::MIN_LEN }>);
+    let Some(header) = header else { return false };
+    let mut addresses = Change::default();
+    for (field, to) in [(ipv4::SRC, &to.src), (ipv4::DST, &to.dst)] {
+        if !to.is_none() {
+            let write = |old| to.over(u32::from_be_bytes(old)).to_be_bytes();
+            addresses = addresses.and(write_word(header, field, write));
+        }
+    }
+    let mut all = addresses;
+    if !to.tos.is_none() {
+        let write = |[version, tos]: [u8; 2]| [version, to.tos.over(tos)];
+        all = all.and(write_word(header, 0, write));
+    }
+    if !to.ttl.is_none() {
+        let write = |[ttl, proto]: [u8; 2]| [to.ttl.over(ttl), proto];
+        all = all.and(write_word(header, ipv4::TTL, write));
+    }
+    if !all.is_none() {
+        correct_at(header, ipv4::CHECKSUM, all);
+    }
+    let proto = u8_at(header, ipv4::PROTO);
+    // ICMP has no pseudo header over IPv4 (RFC 792).
+    if !addresses.is_none()
+        && proto != proto::ICMPV6
+        && let Some(l4) = at.l4()
+    {
+        fix_transport(frame, l4.into(), proto, addresses);
+    }
+    true
 }
 
-/// Writes bits of the IPv4 type of service.
-#[must_use]
-pub fn set_ipv4_tos(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
-    let write = |[version, tos]: [u8; 2]| [version, to.over(tos)];
-    set_ipv4_word(packet, at, 0, write)
-}
-
-/// Writes the IPv4 time to live.
-#[must_use]
-#[inline]
-pub fn set_ipv4_ttl(packet: &mut Packet, at: &Offsets, to: Masked<u8>) -> bool {
-    let write = |[ttl, proto]: [u8; 2]| [to.over(ttl), proto];
-    set_ipv4_word(packet, at, ipv4::TTL, write)
+/// Writes bytes of a header that are there, and says what that changes.
+#[inline(always)]
+fn write_word<const N: usize>(
+    header: &mut [u8; ipv4::MIN_LEN],
+    at: usize,
+    write: impl FnOnce([u8; N]) -> [u8; N],
+) -> Change {
+    change(header, at, write).map_or(Change::default(), |(old, new)| Change::of(&old, &new))
 }
 
 /// Writes the IPv6 source address.
@@ -80,13 +109,18 @@ pub fn set_ip_proto(packet: &mut Packet, at: &mut Offsets, to: u8) -> bool {
     // The type says what it is: a version that says otherwise is damage.
     let ethertype = l3.checked_sub(2).map_or(0, |place| u16_at(packet.data(), place));
     let is_done = if ethertype == ethertype::IPV4 {
-        set_ipv4_word(packet, at, ipv4::TTL, |[ttl, _]: [u8; 2]| [ttl, to])
+        let frame = packet.data_mut();
+        let changed = change(frame, l3 + ipv4::TTL, |[ttl, _]: [u8; 2]| [ttl, to]);
+        changed.is_some_and(|(old, new)| {
+            correct_at(frame, l3 + ipv4::CHECKSUM, Change::of(&old, &new));
+            true
+        })
     } else if let Some(place) = ipv6_proto(packet, at) {
         change(packet.data_mut(), place, |[_]| [to]).is_some()
     } else {
         false
     };
-    at.l4 = None;
+    at.set_l4(None);
     is_done
 }
 
@@ -141,46 +175,7 @@ pub fn set_arp_tha(packet: &mut Packet, at: &Offsets, to: Masked<[u8; 6]>) -> bo
 /// Where the network header begins, when `len` bytes of it are there.
 #[inline]
 fn header(packet: &Packet, at: &Offsets, len: usize) -> Option<usize> {
-    at.l3.map(usize::from).filter(|l3| l3 + len <= packet.len())
-}
-
-#[inline]
-fn set_ipv4_address(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u32>) -> bool {
-    let Some(l3) = header(packet, at, ipv4::MIN_LEN) else {
-        return false;
-    };
-    let frame = packet.data_mut();
-    let write = |old| to.over(u32::from_be_bytes(old)).to_be_bytes();
-    let Some((old, new)) = change(frame, l3 + field, write) else {
-        return false;
-    };
-    update_at(frame, l3 + ipv4::CHECKSUM, &old, &new);
-    if let Some(l4) = at.l4 {
-        let proto = u8_at(frame, l3 + ipv4::PROTO);
-        // ICMP has no pseudo header over IPv4 (RFC 792).
-        if proto != proto::ICMPV6 {
-            fix_transport(frame, l4.into(), proto, &old, &new);
-        }
-    }
-    true
-}
-
-#[inline]
-fn set_ipv4_word(
-    packet: &mut Packet,
-    at: &Offsets,
-    field: usize,
-    write: impl FnOnce([u8; 2]) -> [u8; 2],
-) -> bool {
-    let Some(l3) = header(packet, at, ipv4::MIN_LEN) else {
-        return false;
-    };
-    let frame = packet.data_mut();
-    let Some((old, new)) = change(frame, l3 + field, write) else {
-        return false;
-    };
-    update_at(frame, l3 + ipv4::CHECKSUM, &old, &new);
-    true
+    at.l3().map(usize::from).filter(|l3| l3 + len <= packet.len())
 }
 
 fn set_ipv6_address(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u128>) -> bool {
@@ -192,7 +187,7 @@ fn set_ipv6_address(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<
     let Some((old, new)) = change(frame, l3 + field, write) else {
         return false;
     };
-    let Some(l4) = at.l4.map(usize::from) else {
+    let Some(l4) = at.l4().map(usize::from) else {
         return true;
     };
     let extensions = frame.get(l3 + ipv6::LEN..).unwrap_or(&[]);
@@ -202,7 +197,7 @@ fn set_ipv6_address(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<
     };
     let is_covered = field == ipv6::SRC || !upper.has_segments_left;
     if is_covered && upper.offset == l4 && !upper.is_later_fragment() {
-        fix_transport(frame, l4, upper.proto, &old, &new);
+        fix_transport(frame, l4, upper.proto, Change::of(&old, &new));
     }
     true
 }
@@ -229,11 +224,11 @@ fn set_arp<const N: usize>(
 
 /// Corrects a transport checksum for a change in its pseudo header.
 #[inline]
-fn fix_transport(frame: &mut [u8], l4: usize, proto: u8, old: &[u8], new: &[u8]) {
+fn fix_transport(frame: &mut [u8], l4: usize, proto: u8, change: Change) {
     match proto {
-        proto::TCP => update_at(frame, l4 + tcp::CHECKSUM, old, new),
-        proto::UDP => update_udp_at(frame, l4 + udp::CHECKSUM, old, new),
-        proto::ICMPV6 => update_at(frame, l4 + icmpv6::CHECKSUM, old, new),
+        proto::UDP => correct_udp_at(frame, l4 + udp::CHECKSUM, change),
+        proto::TCP => correct_at(frame, l4 + tcp::CHECKSUM, change),
+        proto::ICMPV6 => correct_at(frame, l4 + icmpv6::CHECKSUM, change),
         _ => {}
     }
 }

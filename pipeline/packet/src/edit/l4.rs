@@ -2,27 +2,47 @@
 
 use super::{Masked, change};
 use crate::bytes::{array, put, u8_at, u16_at};
-use crate::checksum::{crc32c_difference, update_at, update_udp_at};
+use crate::checksum::{Change, correct_at, correct_udp_at, crc32c_difference};
 use crate::wire::ethernet::ethertype;
 use crate::wire::{icmp, icmpv6, ipv4, ipv6, sctp, tcp, udp};
 use crate::{Offsets, Packet};
 
-/// Writes the TCP source port.
-#[must_use]
-pub fn set_tcp_src(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
-    set_tcp_port(packet, at, tcp::SRC, to)
+/// New transport ports. Checksums follow.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the header fields are")]
+pub struct SetPorts {
+    pub src: Masked<u16>,
+    pub dst: Masked<u16>,
 }
 
-/// Writes the TCP destination port.
+/// Writes TCP ports.
 #[must_use]
-pub fn set_tcp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
-    set_tcp_port(packet, at, tcp::DST, to)
+#[inline]
+pub fn set_tcp(packet: &mut Packet, at: &Offsets, to: &SetPorts) -> bool {
+    let Some(header) = header_of::<{ tcp::MIN_LEN }>(packet, at) else { return false };
+    let change = write_ports(header, to);
+    if !change.is_none() {
+        correct_at(header, tcp::CHECKSUM, change);
+    }
+    true
+}
+
+/// Writes UDP ports.
+#[must_use]
+#[inline]
+pub fn set_udp(packet: &mut Packet, at: &Offsets, to: &SetPorts) -> bool {
+    let Some(header) = header_of::<{ udp::LEN }>(packet, at) else { return false };
+    let change = write_ports(header, to);
+    if !change.is_none() {
+        correct_udp_at(header, udp::CHECKSUM, change);
+    }
+    true
 }
 
 /// Writes bits of the TCP flags (the low 12 of `to`).
 #[must_use]
 pub fn set_tcp_flags(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
-    let Some(l4) = at.l4.map(usize::from).filter(|l4| l4 + tcp::MIN_LEN <= packet.len()) else {
+    let Some(l4) = at.l4().map(usize::from).filter(|l4| l4 + tcp::MIN_LEN <= packet.len()) else {
         return false;
     };
     let to = Masked { mask: to.mask & tcp::FLAGS_MASK, ..to };
@@ -31,20 +51,8 @@ pub fn set_tcp_flags(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool
     let Some((old, new)) = change(frame, l4 + tcp::FLAGS, write) else {
         return false;
     };
-    update_at(frame, l4 + tcp::CHECKSUM, &old, &new);
+    correct_at(frame, l4 + tcp::CHECKSUM, Change::of(&old, &new));
     true
-}
-
-/// Writes the UDP source port.
-#[must_use]
-pub fn set_udp_src(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
-    set_udp_port(packet, at, udp::SRC, to)
-}
-
-/// Writes the UDP destination port.
-#[must_use]
-pub fn set_udp_dst(packet: &mut Packet, at: &Offsets, to: Masked<u16>) -> bool {
-    set_udp_port(packet, at, udp::DST, to)
 }
 
 /// Writes the SCTP source port.
@@ -118,35 +126,31 @@ pub fn set_nd_tll(packet: &mut Packet, at: &Offsets, to: Masked<[u8; 6]>) -> boo
 
 /// Where the transport header begins, when `len` bytes of it are there.
 fn header(packet: &Packet, at: &Offsets, len: usize) -> Option<usize> {
-    at.l4.map(usize::from).filter(|l4| l4 + len <= packet.len())
+    at.l4().map(usize::from).filter(|l4| l4 + len <= packet.len())
+}
+
+/// The transport header, when `N` bytes of it are there.
+#[inline(always)]
+fn header_of<'a, const N: usize>(packet: &'a mut Packet, at: &Offsets) -> Option<&'a mut [u8; N]> {
+    packet.data_mut().get_mut(at.l4()?.into()..)?.first_chunk_mut()
+}
+
+/// Writes ports, which TCP and UDP have in the same place, and says what that changes.
+#[inline(always)]
+fn write_ports<const N: usize>(header: &mut [u8; N], to: &SetPorts) -> Change {
+    let mut all = Change::default();
+    for (field, to) in [(udp::SRC, to.src), (udp::DST, to.dst)] {
+        if !to.is_none()
+            && let Some((old, new)) = change(header, field, write_port(to))
+        {
+            all = all.and(Change::of(&old, &new));
+        }
+    }
+    all
 }
 
 fn write_port(to: Masked<u16>) -> impl FnOnce([u8; 2]) -> [u8; 2] {
     move |old| to.over(u16::from_be_bytes(old)).to_be_bytes()
-}
-
-fn set_tcp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16>) -> bool {
-    let Some(l4) = header(packet, at, tcp::MIN_LEN) else {
-        return false;
-    };
-    let frame = packet.data_mut();
-    let Some((old, new)) = change(frame, l4 + field, write_port(to)) else {
-        return false;
-    };
-    update_at(frame, l4 + tcp::CHECKSUM, &old, &new);
-    true
-}
-
-fn set_udp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16>) -> bool {
-    let Some(l4) = header(packet, at, udp::LEN) else {
-        return false;
-    };
-    let frame = packet.data_mut();
-    let Some((old, new)) = change(frame, l4 + field, write_port(to)) else {
-        return false;
-    };
-    update_udp_at(frame, l4 + udp::CHECKSUM, &old, &new);
-    true
 }
 
 fn set_sctp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16>) -> bool {
@@ -173,9 +177,9 @@ fn set_sctp_port(packet: &mut Packet, at: &Offsets, field: usize, to: Masked<u16
 /// it is says the Ethernet type before it, as for the key, whatever version the header claims; only
 /// behind labels there is none to ask.
 fn sctp_len(frame: &[u8], at: &Offsets, l4: usize) -> usize {
-    let l3 = at.l3.map_or(l4, usize::from);
+    let l3 = at.l3().map_or(l4, usize::from);
     let announced = l3.checked_sub(2).map_or(0, |before| u16_at(frame, before));
-    let version = match (at.l2_5, announced) {
+    let version = match (at.l2_5(), announced) {
         (None, ethertype::IPV4) => 4,
         (None, ethertype::IPV6) => 6,
         _ => u8_at(frame, l3) >> 4,
@@ -204,7 +208,7 @@ fn set_summed<const N: usize>(
     let Some((old, new)) = change(frame, l4 + field, write) else {
         return false;
     };
-    update_at(frame, l4 + icmpv6::CHECKSUM, &old, &new);
+    correct_at(frame, l4 + icmpv6::CHECKSUM, Change::of(&old, &new));
     true
 }
 

@@ -26,7 +26,7 @@ pub fn push_pbb(packet: &mut Packet, at: &mut Offsets, tci: u32) -> bool {
     put(frame, 0, addresses);
     put(frame, ethernet::TYPE, TYPE.to_be_bytes());
     put(frame, ethernet::LEN, tci.to_be_bytes());
-    *at = Offsets { l3: u16::try_from(ethernet::LEN).ok(), ..Offsets::NONE };
+    *at = Offsets::new(None, u16::try_from(ethernet::LEN).ok(), None);
     true
 }
 
@@ -53,7 +53,7 @@ pub fn set_pbb_tci(packet: &mut Packet, at: &Offsets, to: Masked<u32>) -> bool {
 
 /// Where the control information of a whole tag is.
 fn service_tag(packet: &Packet, at: &Offsets) -> Option<usize> {
-    let control = at.l3.map(usize::from)?;
+    let control = at.l3().map(usize::from)?;
     let is_tag = control >= ethernet::LEN && u16_at(packet.data(), control - 2) == TYPE;
     (is_tag && packet.len() >= control + CONTROL + ethernet::LEN).then_some(control)
 }

@@ -2,7 +2,7 @@
 //! label, label to IP, IP to IP.
 
 use crate::bytes::{put, u8_at, u16_at};
-use crate::checksum::update_at;
+use crate::checksum::{Change, correct_at};
 use crate::wire::ethernet::ethertype;
 use crate::wire::{ipv4, ipv6, mpls};
 use crate::{Offsets, Packet};
@@ -39,7 +39,7 @@ pub fn copy_ttl_in(packet: &mut Packet, at: &Offsets) {
 
 /// The outermost header with a TTL, and the next one.
 fn headers(frame: &[u8], at: &Offsets) -> Option<(Header, Header)> {
-    if let Some(label) = at.l2_5.map(usize::from) {
+    if let Some(label) = at.l2_5().map(usize::from) {
         let next = label + mpls::LEN;
         if next > frame.len() {
             return None;
@@ -52,7 +52,7 @@ fn headers(frame: &[u8], at: &Offsets) -> Option<(Header, Header)> {
         };
         return Some((Header::Label(label), inner));
     }
-    let outer = usize::from(at.l3?);
+    let outer = usize::from(at.l3()?);
     let outer = match u16_at(frame, outer.checked_sub(2)?) {
         ethertype::IPV4 => ipv4_at(frame, outer)?,
         ethertype::IPV6 => ipv6_at(frame, outer)?,
@@ -114,7 +114,8 @@ impl Header {
         put(frame, place, [ttl]);
         if let Header::Ipv4(at) = self {
             let proto = u8_at(frame, at + ipv4::PROTO);
-            update_at(frame, at + ipv4::CHECKSUM, &[old, proto], &[ttl, proto]);
+            let change = Change::of(&[old, proto], &[ttl, proto]);
+            correct_at(frame, at + ipv4::CHECKSUM, change);
         }
     }
 }

@@ -90,11 +90,15 @@ fn predict(
     left: &[(PortNo, Vec<u8>)],
 ) {
     let mut outputs = Vec::new();
-    let model =
-        Model { flow: found.flow, malformed: found.malformed, has_l4: found.offsets.l4.is_some() };
+    let model = Model {
+        flow: found.flow,
+        malformed: found.malformed,
+        has_l4: found.offsets.l4().is_some(),
+    };
     // Either way `outputs` has all that the model is sure of.
     let _ = model.run(program, &mut outputs);
-    let before = found.offsets.l3.map(|l3| sums::of_frame(frame, found.flow.eth_type(), l3.into()));
+    let before =
+        found.offsets.l3().map(|l3| sums::of_frame(frame, found.flow.eth_type(), l3.into()));
     for (at, (port, expected)) in outputs.into_iter().enumerate() {
         let Some((to, bytes)) = left.get(at) else {
             panic!("output {at}, to {port:?}, did not happen: {program:?}");
@@ -108,7 +112,7 @@ fn predict(
         if after.flow.eth_type() != found.flow.eth_type() {
             continue;
         }
-        let l3 = after.offsets.l3.unwrap_or(0).into();
+        let l3 = after.offsets.l3().unwrap_or(0).into();
         let (network_after, transport_after) = sums::of_frame(bytes, after.flow.eth_type(), l3);
         assert!(
             network != Sum::Right || network_after == Sum::Right,

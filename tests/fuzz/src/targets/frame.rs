@@ -85,7 +85,7 @@ pub fn frame(data: &[u8]) -> Behaviour {
     }
     views(data);
     views(data.get(14..).unwrap_or(&[]));
-    for layer in [found.offsets.l2_5, found.offsets.l3, found.offsets.l4] {
+    for layer in [found.offsets.l2_5(), found.offsets.l3(), found.offsets.l4()] {
         views(&data[usize::from(layer.unwrap_or(0))..]);
     }
     kind(&found)
@@ -104,24 +104,24 @@ pub(super) fn kind(found: &Extracted) -> Behaviour {
         u64::from(flow.nw_frag()),
         u64::from(flow.nd_options_type()),
         found.malformed.map_or(99, |damage| damage as u64),
-        u64::from(found.offsets.l4.is_some()),
+        u64::from(found.offsets.l4().is_some()),
     ])
 }
 
 fn layers(data: &[u8], found: &Extracted) {
     let mut last = 0;
-    for layer in [found.offsets.l2_5, found.offsets.l3, found.offsets.l4] {
+    for layer in [found.offsets.l2_5(), found.offsets.l3(), found.offsets.l4()] {
         let Some(at) = layer.map(usize::from) else {
             continue;
         };
         assert!(at >= last.max(14) && at <= data.len(), "{:?} in {}", found.offsets, data.len());
         last = at;
     }
-    if found.offsets.l4.is_some() {
+    if found.offsets.l4().is_some() {
         assert!(found.flow.is_ip(), "a transport header without IP");
     }
     let has_transport = found.flow.word(TP) != 0;
-    assert!(!has_transport || found.offsets.l4.is_some());
+    assert!(!has_transport || found.offsets.l4().is_some());
 }
 
 /// Cuts where something may change: everywhere in the first headers.
