@@ -33,7 +33,7 @@ mod worth;
 
 use alloc::vec::Vec;
 
-use flow::{Extracted, Flow, Miniflow};
+use flow::{Flow, Keys, Miniflow};
 use sync::prefetch::prefetch;
 
 use self::worth::{Tally, Worth};
@@ -131,7 +131,7 @@ impl Emc {
     pub(crate) fn lookup(
         &mut self,
         probes: &Probes,
-        keys: &[Extracted],
+        keys: &Keys,
         flows: &Flows,
         hits: &mut Hits,
         counters: &CoreCounters,
@@ -140,8 +140,8 @@ impl Emc {
             self.pairs.prefetch(probe);
         }
         let mut tally = Tally { n_lookups: keys.len() as u64, ..Tally::default() };
-        for (packet, (probe, key)) in probes.iter().zip(keys).enumerate() {
-            match self.pairs.find(probe, &key.flow, flows) {
+        for (packet, probe) in probes.iter().enumerate() {
+            match self.pairs.find(probe, |word| keys.word(packet, word), flows) {
                 Some(entry) => {
                     hits.put(packet, Hit { slot: entry.slot, cost: 0 });
                     tally.spared += u64::from(entry.cost);
@@ -159,20 +159,21 @@ impl Emc {
     pub(crate) fn insert_found(
         &mut self,
         probes: &Probes,
-        keys: &[Extracted],
+        keys: &Keys,
         flows: &Flows,
         (found, hits): (Packets, &Hits),
         counters: &CoreCounters,
     ) {
         for packet in found {
-            let (Some(probe), Some(key)) = (probes.get(packet), keys.get(packet)) else { break };
+            let Some(probe) = probes.get(packet) else { break };
             let Some(place) = self.pairs.place_for(probe, &mut self.dice, &self.config) else {
                 continue;
             };
             let (slot, cost) = (hits.slot(packet), hits.cost(packet));
-            let (Some(key), Some(generation)) =
-                (Miniflow::of_words(&key.flow, key.map), flows.generation(slot))
-            else {
+            let (Some(key), Some(generation)) = (
+                Miniflow::of_words(probe.map, |word| keys.word(packet, word)),
+                flows.generation(slot),
+            ) else {
                 continue;
             };
             self.pairs.fill(place, probe, Entry { key, generation, slot, cost });
@@ -205,14 +206,9 @@ const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
 
 impl Entry {
     #[inline]
-    fn is_of(&self, probe: &Probe, flow: &Flow) -> bool {
+    fn is_of(&self, probe: &Probe, value_of: impl Fn(usize) -> u64) -> bool {
         self.key.map() == probe.map
-            && self
-                .key
-                .values()
-                .iter()
-                .zip(probe.map)
-                .all(|(value, word)| *value == flow.word(word))
+            && self.key.values().iter().zip(probe.map).all(|(value, word)| *value == value_of(word))
     }
 }
 
@@ -275,11 +271,16 @@ impl Pairs {
 
     /// The entry of the key, if its megaflow is still in force.
     #[inline]
-    fn find(&mut self, probe: &Probe, flow: &Flow, flows: &Flows) -> Option<&Entry> {
+    fn find(
+        &mut self,
+        probe: &Probe,
+        value_of: impl Fn(usize) -> u64,
+        flows: &Flows,
+    ) -> Option<&Entry> {
         let index = self.index(probe.tag());
         let (tags, entries) = (self.tags.get_mut(index)?, self.entries.get(index)?);
         for (tag, entry) in tags.iter_mut().zip(entries) {
-            if *tag == probe.tag() && entry.is_of(probe, flow) {
+            if *tag == probe.tag() && entry.is_of(probe, &value_of) {
                 if flows.generation(entry.slot) == Some(entry.generation) {
                     return Some(entry);
                 }

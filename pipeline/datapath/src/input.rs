@@ -19,7 +19,7 @@
 //! A packet that enters leaves by exactly one of: [`Output::transmit`], [`Output::upcall`], a
 //! counted drop. See [`crate::accounting`].
 
-use flow::{Extracted, FlowMeta};
+use flow::FlowMeta;
 use packet::{BATCH, Batch, Packet, PacketMeta};
 use sync::time::Nanos;
 
@@ -31,7 +31,7 @@ use crate::{
     perf::{Stage, Stopwatch},
     pmd::PmdDatapath,
     probe::{Probe, Probes},
-    table::{Hits, Packets},
+    table::{Hits, Packets, Slot},
     upcall::{CHECK_FRAME_BYTES, Check, Upcall, UpcallReason},
 };
 
@@ -41,20 +41,22 @@ pub const MAX_DEPTH: u8 = 8;
 impl PmdDatapath {
     /// Forwards the packets that came in on `port`. Leaves `batch` empty.
     pub fn input(&mut self, port: PortNo, batch: &mut Batch, now: Nanos, out: &mut impl Output) {
-        let n_bytes = batch.iter().map(Packet::len).sum::<usize>();
         self.counters.rx_batches.add(u64::from(!batch.is_empty()));
-        let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
-        counters.received(batch.len() as u64, n_bytes as u64);
         if !self.ports.contains(port) {
-            counters.dropped(DropReason::RxNoSuchPort, batch.len() as u64);
-            batch.drain(..).for_each(|packet| out.cache().free(packet));
-            return;
+            return self.drop_stray(batch, out);
         }
-        for packet in batch.iter_mut() {
-            *packet.meta_mut() = PacketMeta { in_port: port.0, ..PacketMeta::default() };
-        }
-        self.pass(port, batch, 0, now, out);
+        self.pass(port, batch, Entry::Fresh, now, out);
         self.recirculate(now, out);
+    }
+
+    /// Drops what came in by a port that does not exist.
+    #[cold]
+    fn drop_stray(&mut self, batch: &mut Batch, out: &mut impl Output) {
+        let (n, n_bytes) =
+            (batch.len() as u64, batch.iter().map(|packet| packet.len() as u64).sum());
+        self.counters.stray.received(n, n_bytes);
+        self.counters.stray.dropped(DropReason::RxNoSuchPort, n);
+        batch.drain(..).for_each(|packet| out.cache().free(packet));
     }
 
     /// Passes on what programs have recirculated, and what that recirculates, until nothing is
@@ -63,25 +65,28 @@ impl PmdDatapath {
         let mut batch = Batch::new();
         while let Some((port, depth)) = self.stage.take_batch(&mut batch) {
             self.counters.recirculated.add(batch.len() as u64);
-            self.pass(port, &mut batch, depth, now, out);
+            self.pass(port, &mut batch, Entry::Again(depth), now, out);
         }
     }
 
-    /// Takes one batch of one port and depth through extract, lookup, actions and upcalls. Leaves
-    /// `batch` empty.
+    /// Takes one batch of one port, which exists, and depth through extract, lookup, actions and upcalls.
+    /// Leaves `batch` empty.
     fn pass(
         &mut self,
         port: PortNo,
         batch: &mut Batch,
-        depth: u8,
+        entry: Entry,
         now: Nanos,
         out: &mut impl Output,
     ) {
         let mut watch = Stopwatch::start(self.is_measured, || out.cycles());
-        self.extract_all(batch);
+        let (depth, n_bytes) = match entry {
+            Entry::Fresh => (0, self.extract_fresh(port, batch)),
+            Entry::Again(depth) => (depth, self.extract_again(batch)),
+        };
         watch.lap(Stage::Extract, &self.counters.cycles, || out.cycles());
         let hits = self.lookup_all(port, &mut watch, out);
-        let mut misses = self.run_groups(port, depth, batch, &hits, now, out);
+        let mut misses = self.run_groups(port, depth, (batch, n_bytes), &hits, now, out);
         watch.lap(Stage::Actions, &self.counters.cycles, || out.cycles());
         self.upcall_misses(port, &mut misses, out);
         watch.lap(Stage::Upcall, &self.counters.cycles, || out.cycles());
@@ -90,13 +95,39 @@ impl PmdDatapath {
         }
     }
 
-    /// Extracts every packet of `batch` into `self.keys`, in the same order.
-    fn extract_all(&mut self, batch: &mut Batch) {
-        self.keys.resize(batch.len(), Extracted::EMPTY);
-        for (key, packet) in self.keys.iter_mut().zip(batch) {
-            key.refill(packet.data(), &meta_of(packet));
-            packet.set_offsets(key.offsets);
+    /// Counts and extracts packets that come from a device: all that is known of them is their port.
+    #[inline(never)]
+    fn extract_fresh(&mut self, port: PortNo, batch: &mut Batch) -> u64 {
+        let n_bytes = self.extract_all(batch, |packet| {
+            *packet.meta_mut() = PacketMeta { in_port: port.0, ..PacketMeta::default() };
+            FlowMeta::of_port(port.0)
+        });
+        let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
+        counters.received(batch.len() as u64, n_bytes);
+        n_bytes
+    }
+
+    /// Extracts packets of which more is known.
+    #[inline(never)]
+    fn extract_again(&mut self, batch: &mut Batch) -> u64 {
+        self.extract_all(batch, |packet| meta_of(packet))
+    }
+
+    /// Extracts every packet of `batch` into `self.keys`, in the same order; gives their bytes.
+    #[inline(always)]
+    fn extract_all(&mut self, batch: &mut Batch, meta: impl Fn(&mut Packet) -> FlowMeta) -> u64 {
+        self.keys.clear();
+        let mut n_bytes = 0;
+        for (len, packet) in self.lens.iter_mut().zip(batch) {
+            let meta = meta(packet);
+            let frame = packet.data();
+            // No frame is longer than a buffer.
+            *len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            n_bytes += frame.len() as u64;
+            let offsets = self.keys.push(frame, &meta);
+            packet.set_offsets(offsets);
         }
+        n_bytes
     }
 
     /// Finds the megaflows of all keys: in the exact-match cache, what it does not know in the signature
@@ -131,13 +162,10 @@ impl PmdDatapath {
             }
         }
         let found = unknown.without(hits.missing());
-        let mut last = None;
-        for packet in found {
-            let slot = hits.slot(packet);
-            if last != Some(slot) {
-                flows.prefetch(slot);
-                last = Some(slot);
-            }
+        if let Some(first) = found.first() {
+            let of_first = hits.of_slot(hits.slot(first));
+            flows.prefetch(hits.slot(first));
+            found.without(of_first).for_each(|packet| flows.prefetch(hits.slot(packet)));
         }
         counters.megaflow_hits.add(found.len());
         watch.lap(Stage::Megaflow, &counters.cycles, cycles);
@@ -157,13 +185,13 @@ impl PmdDatapath {
         hits
     }
 
-    /// Runs the actions of each megaflow that was hit, once for all packets that hit it. What is left
-    /// has no megaflow.
+    /// Credits each megaflow that was hit, and runs its actions once for all packets that hit it. What is
+    /// left has no megaflow.
     fn run_groups(
         &mut self,
         port: PortNo,
         depth: u8,
-        batch: &mut Batch,
+        (batch, n_bytes): (&mut Batch, u64),
         hits: &Hits,
         now: Nanos,
         out: &mut impl Output,
@@ -182,67 +210,84 @@ impl PmdDatapath {
         };
         let all = Packets::first_of(batch.len());
         let mut left = all.without(hits.missing());
-        let mut waiting = Waiting::new();
-        let mut part = Batch::new();
-        let mut n_hits = 0;
+        let mut groups = heapless::Vec::<(Slot, Packets), BATCH>::new();
+        let mut taken = Packets::first_of(0);
+        // By which port all leave, if all only leave.
+        let mut way = None;
         while let Some(first) = left.next() {
             let slot = hits.slot(first);
             let members = hits.of_slot(slot);
             left = left.without(members);
             let Some(installed) = self.flows.get(slot) else { continue };
-            let or = |flags, key: &Extracted| flags | key.flow.tcp_flags();
-            // Usually all packets of a burst go the same way, and nothing has to be moved.
-            let (group, tcp_flags) = if members == all {
-                (&mut *batch, self.keys.iter().fold(0, or))
-            } else {
-                if waiting.is_empty() {
-                    waiting.extend(batch.drain(..).map(Some));
-                }
-                take_group(members, &mut waiting, &mut part);
-                let keys = members.filter_map(|packet| self.keys.get(packet));
-                (&mut part, keys.fold(0, or))
+            let n_bytes = match members == all {
+                true => n_bytes,
+                false => members.filter_map(|k| self.lens.get(k)).map(|len| u64::from(*len)).sum(),
             };
-            let n_bytes = group.iter().map(|packet| packet.len() as u64).sum();
+            let tcp_flags = self.keys.tcp_flags(members);
             installed.stats.credit(members.len(), n_bytes, now, tcp_flags);
-            n_hits += members.len();
-            if self.sampler.picks(group.len())
-                && let (Some(key), Some(packet)) = (self.keys.get(first), group.first())
+            if self.sampler.picks(members.len())
+                && let Some(packet) = batch.get(first)
             {
-                // The first of the group is the packet of `key`. A copy for one of many.
+                // A copy for one of many.
                 if executor.out.has_room_for_check() {
                     let data = packet.data();
                     let frame = data.get(..CHECK_FRAME_BYTES).unwrap_or(data);
                     let packet = executor.out.cache().from_bytes(frame);
-                    let (flow, ufid) = (key.flow, installed.megaflow.ufid);
+                    let (flow, ufid) = (self.keys.flow(first), installed.megaflow.ufid);
                     executor.out.check(Check { flow, ufid, core: self.core, packet });
                 } else {
                     self.counters.checks_lost.add(1);
                 }
             }
-            match installed.forwards_to {
-                Some(port) => executor.output(group, true, port, usize::MAX),
-                None => executor.run(group, &installed.actions),
+            way = installed.forwards_to.filter(|to| groups.is_empty() || way == Some(*to));
+            taken = taken.or(members);
+            // As many places as packets.
+            let _ = groups.push((slot, members));
+        }
+        self.counters.hits.add(taken.len());
+        let mut waiting = Waiting::new();
+        // Usually all packets of a burst go the same way, and nothing has to be moved.
+        if taken == all {
+            match (way, groups.as_slice()) {
+                (Some(port), _) => {
+                    executor.output(batch, true, port, usize::MAX);
+                    return waiting;
+                }
+                (None, [(slot, _)]) => {
+                    if let Some(installed) = self.flows.get(*slot) {
+                        executor.run(batch, &installed.actions);
+                    }
+                    return waiting;
+                }
+                _ => {}
             }
         }
-        self.counters.hits.add(n_hits);
-        if !batch.is_empty() {
-            waiting.extend(batch.drain(..).map(Some));
+        waiting.extend(batch.drain(..).map(Some));
+        let mut part = Batch::new();
+        for (slot, members) in groups {
+            let Some(installed) = self.flows.get(slot) else { continue };
+            take_group(members, &mut waiting, &mut part);
+            match installed.forwards_to {
+                Some(port) => executor.output(&mut part, true, port, usize::MAX),
+                None => executor.run(&mut part, &installed.actions),
+            }
         }
         waiting
     }
 
     /// Sends up every packet that no megaflow took.
     fn upcall_misses(&mut self, port: PortNo, waiting: &mut Waiting, out: &mut impl Output) {
-        for (packet, key) in waiting.iter_mut().zip(&self.keys) {
+        for (k, packet) in waiting.iter_mut().enumerate() {
             let Some(packet) = packet.take() else {
                 continue;
             };
             self.counters.misses.add(1);
-            let taken = match out.refuses(port, &key.flow) {
+            let flow = self.keys.flow(k);
+            let taken = match out.refuses(port, &flow) {
                 Some(reason) => Err((packet, reason)),
                 None => {
                     let reason = UpcallReason::Miss;
-                    let upcall = Upcall { packet, flow: key.flow, core: self.core, port, reason };
+                    let upcall = Upcall { packet, flow, core: self.core, port, reason };
                     out.upcall(upcall).map_err(|(upcall, reason)| (upcall.packet, reason))
                 }
             };
@@ -256,6 +301,14 @@ impl PmdDatapath {
             }
         }
     }
+}
+
+/// How packets come to be looked up.
+enum Entry {
+    /// From a device, with nothing known of them.
+    Fresh,
+    /// Recirculated, or through a cable: looked up so often before.
+    Again(u8),
 }
 
 /// The packets of a batch, each until a stage takes it.

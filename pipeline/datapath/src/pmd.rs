@@ -7,10 +7,10 @@
 //! core wants changed comes as [`Command`]s, in order, between batches; a fence that was reached
 //! tells it that everything before is in force.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use flow::{Extracted, Mask, extract};
-use packet::{Batch, PacketMeta};
+use flow::{Keys, Mask, extract};
+use packet::{BATCH, Batch, PacketMeta};
 use sync::time::Nanos;
 
 use crate::{
@@ -65,8 +65,9 @@ pub struct PmdDatapath {
     pub(crate) flows: Flows,
     pub(crate) meters: Arc<MeterTable>,
     pub(crate) stage: Stage,
-    /// The keys of the batch in hand.
-    pub(crate) keys: Vec<Extracted>,
+    /// The keys of the batch in hand, and how long its packets are.
+    pub(crate) keys: Box<Keys>,
+    pub(crate) lens: [u32; BATCH],
     pub(crate) hash_basis: u32,
     pub(crate) sampler: Sampler,
     /// Whether cycles are counted by stage.
@@ -91,7 +92,8 @@ impl PmdDatapath {
             flows: Flows::default(),
             meters,
             stage: Stage::new(),
-            keys: Vec::with_capacity(packet::BATCH),
+            keys: Box::default(),
+            lens: [0; BATCH],
             hash_basis: config.hash_basis,
             sampler: Sampler { one_in: config.sample_one_in, n_left: config.sample_one_in },
             limits: config.limits,
@@ -352,7 +354,7 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// Whether a group of `n` packets has one to be picked.
     #[inline]
-    pub(crate) fn picks(&mut self, n: usize) -> bool {
+    pub(crate) fn picks(&mut self, n: u64) -> bool {
         if self.one_in == 0 {
             return false;
         }

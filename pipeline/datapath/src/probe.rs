@@ -1,8 +1,8 @@
 //! What the caches in front of the megaflow table need to know of a packet's key, computed once.
 
 use flow::{
-    Extracted, WordMap,
-    hash::{finish, hash_words, mix, start},
+    Keys, WordMap,
+    hash::{finish, mix, start},
 };
 use packet::BATCH;
 
@@ -18,15 +18,17 @@ pub(crate) struct Probe {
 
 impl Probe {
     #[inline]
-    pub(crate) fn of(key: &Extracted, basis: u32) -> Self {
-        let Extracted { flow, map, .. } = key;
-        Self { map: *map, state: hash_words(flow, *map, start(basis)) }
+    pub(crate) fn of(keys: &Keys, packet: usize, basis: u32) -> Self {
+        let map = keys.map(packet);
+        let words = map.into_iter().map(|word| keys.word(packet, word));
+        let state = words.fold(start(basis), mix);
+        Self { map, state }
     }
 
     /// Those of all keys of a batch.
     #[inline]
-    pub(crate) fn all(keys: &[Extracted], basis: u32) -> Probes {
-        keys.iter().map(|key| Self::of(key, basis)).collect()
+    pub(crate) fn all(keys: &Keys, basis: u32) -> Probes {
+        (0..keys.len()).map(|packet| Self::of(keys, packet, basis)).collect()
     }
 
     /// The hash for the exact-match cache; never 0.

@@ -34,7 +34,7 @@ mod worth;
 
 use alloc::vec::Vec;
 
-use flow::Extracted;
+use flow::Keys;
 use packet::BATCH;
 use sync::prefetch::prefetch;
 
@@ -172,7 +172,7 @@ impl Smc {
     pub(crate) fn lookup(
         &self,
         probes: &Probes,
-        keys: &[Extracted],
+        keys: &Keys,
         table: (PortNo, &PortTable),
         flows: &Flows,
         hits: &mut Hits,
@@ -199,10 +199,10 @@ impl Smc {
             }
         }
         for (first, packet) in first.into_iter().zip(missing) {
-            let (Some(probe), Some(key)) = (probes.get(packet), keys.get(packet)) else { break };
+            let Some(probe) = probes.get(packet) else { break };
             let is_right = |slot: &Slot| {
                 flows.get(*slot).is_some_and(|installed| {
-                    installed.at().port == table.0 && table.1.is_at(installed.at(), &key.flow)
+                    installed.at().port == table.0 && table.1.is_at(installed.at(), keys, packet)
                 })
             };
             let found = Some(first).filter(&is_right).or_else(|| {

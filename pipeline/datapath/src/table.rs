@@ -38,7 +38,7 @@ mod subtable;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use flow::{Extracted, Flow, Mask};
+use flow::{Flow, Keys, Mask};
 
 use self::subtable::Subtable;
 pub(crate) use self::{
@@ -105,24 +105,28 @@ pub(crate) struct Scope<'a> {
 impl PortTable {
     /// Finds the megaflows of those of up to 32 packets that have not hit, and counts hits for the
     /// order of subtables.
-    pub(crate) fn lookup(&mut self, keys: &[Extracted], basis: u32, hits: &mut Hits) -> Probed {
+    pub(crate) fn lookup(&mut self, keys: &Keys, basis: u32, hits: &mut Hits) -> Probed {
         let mut probed = Probed::default();
         let mut cost = 0;
+        let mut n_missing = hits.missing().len();
         for (rank, place) in (1_u64..).zip(&self.order) {
             let missing = hits.missing();
             if missing.is_empty() {
                 break;
             }
-            probed.n_probes += missing.len();
-            if let Some(Some(subtable)) = self.subtables.get_mut(*place as usize) {
-                cost += subtable.cost();
-                subtable.lookup_all(keys, missing, hits, cost, basis);
+            probed.n_probes += n_missing;
+            let Some(Some(subtable)) = self.subtables.get_mut(*place as usize) else { continue };
+            cost += subtable.cost();
+            subtable.lookup_all(keys, missing, hits, cost, basis);
+            if hits.missing() != missing {
+                let n_found = missing.without(hits.missing()).len();
+                subtable.n_hits += n_found;
+                n_missing -= n_found;
+                probed.n_hit_probes += rank * n_found;
+                probed.cost += u64::from(cost) * n_found;
             }
-            let n_found = missing.without(hits.missing()).len();
-            probed.n_hit_probes += rank * n_found;
-            probed.cost += u64::from(cost) * n_found;
         }
-        probed.cost += u64::from(cost) * hits.missing().len();
+        probed.cost += u64::from(cost) * n_missing;
         probed
     }
 
@@ -134,10 +138,10 @@ impl PortTable {
         (found, n_probes)
     }
 
-    /// Whether the megaflow at this place, which is of this port, is the flow's.
+    /// Whether the megaflow at this place, which is of this port, is the packet's.
     #[inline]
-    pub(crate) fn is_at(&self, at: At, flow: &Flow) -> bool {
-        matches!(self.subtables.get(at.subtable as usize), Some(Some(subtable)) if subtable.is_in(at.row, flow))
+    pub(crate) fn is_at(&self, at: At, keys: &Keys, packet: usize) -> bool {
+        matches!(self.subtables.get(at.subtable as usize), Some(Some(subtable)) if subtable.is_in(at.row, keys, packet))
     }
 
     /// Asks for what [`Self::is_at`] will look at.

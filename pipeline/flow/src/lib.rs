@@ -32,7 +32,7 @@ mod words;
 
 pub use addr::{EtherAddr, ParseEtherAddrError};
 pub use compose::compose;
-pub use extract::{Extracted, FlowMeta, Malformed, Offsets, extract};
+pub use extract::{Extracted, FlowMeta, Keys, Malformed, Offsets, extract};
 pub use field::{Field, FieldSpec, Format, Location, Maskable, WireId};
 pub use flow::Flow;
 pub use hash::hash_in_mask;

@@ -24,19 +24,20 @@ impl<const N: usize> Miniflow<N> {
     /// The miniflow of a flow, unless it has more than `N` words.
     #[must_use]
     pub fn new(flow: &Flow) -> Option<Self> {
-        Self::of_words(flow, flow.map())
+        Self::of_words(flow.map(), |word| flow.word(word))
     }
 
-    /// The flow's words in `map`, zeros among them included, unless they are more than `N`. That is not
+    /// A flow's words in `map`, zeros among them included, unless they are more than `N`. That is not
     /// the canonical form, but where equal flows come with equal maps it compares as well.
     #[must_use]
-    pub fn of_words(flow: &Flow, map: WordMap) -> Option<Self> {
+    #[inline]
+    pub fn of_words(map: WordMap, value_of: impl Fn(usize) -> u64) -> Option<Self> {
         if map.count() > N {
             return None;
         }
         let mut values = [0; N];
         for (slot, word) in values.iter_mut().zip(map) {
-            *slot = flow.word(word);
+            *slot = value_of(word);
         }
         Some(Miniflow { map, values })
     }

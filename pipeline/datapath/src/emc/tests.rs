@@ -21,11 +21,11 @@ use crate::{
 const BASIS: u32 = 7;
 
 /// The key of number `n`.
-fn key(n: u32) -> Extracted {
+fn key(n: u32) -> Flow {
     let mut flow = Flow::ZERO;
     flow.set_in_port(1);
     flow.set_nw_src(n);
-    Extracted { flow, map: flow.map(), ..Extracted::EMPTY }
+    flow
 }
 
 /// Megaflows, each for one key, and the cache in front of them.
@@ -58,7 +58,7 @@ impl Bench {
     fn put(&mut self, n: u32) -> Arc<Megaflow> {
         let mut mask = Mask::ZERO;
         mask.set_exact(flow::Field::Ipv4Src);
-        let megaflow = Arc::new(Megaflow::new(&key(n).flow, mask, Arc::from([])));
+        let megaflow = Arc::new(Megaflow::new(&key(n), mask, Arc::from([])));
         let limits = TableLimits::default();
         let scope = Self::scope(&self.census);
         assert_eq!(self.table.put(&mut self.flows, megaflow.clone(), limits, &scope), Ok(()));
@@ -74,7 +74,8 @@ impl Bench {
     /// What the cache says of a batch of keys; what it does not know is looked up as if
     /// `n_probes` subtables had to be probed, and offered to it.
     fn lookup(&mut self, numbers: &[u32], n_probes: u32) -> Vec<Option<Slot>> {
-        let keys: Vec<_> = numbers.iter().map(|n| key(*n)).collect();
+        let mut keys = Keys::default();
+        numbers.iter().for_each(|n| keys.push_flow(&key(*n)));
         let mut hits = Hits::new(keys.len());
         let asks = self.emc.asks(keys.len() as u64, &self.counters);
         let probes = if asks { Probe::all(&keys, BASIS) } else { Probes::new() };
@@ -161,11 +162,14 @@ fn equal_hashes_do_not_make_equal_keys() {
     let mut bench = Bench::new(config(2, 1));
     bench.put(1);
     bench.lookup(&[1], 1);
-    let other = key(2).flow;
-    let probe = Probe { map: other.map(), ..Probe::of(&key(1), BASIS) };
-    assert!(bench.emc.pairs.find(&probe, &other, &bench.flows).is_none());
-    let probe = Probe::of(&key(1), BASIS);
-    assert!(bench.emc.pairs.find(&probe, &key(1).flow, &bench.flows).is_some());
+    let other = key(2);
+    let mut keys = Keys::default();
+    keys.push_flow(&key(1));
+    keys.push_flow(&other);
+    let probe = Probe { map: other.map(), ..Probe::of(&keys, 0, BASIS) };
+    assert!(bench.emc.pairs.find(&probe, |word| keys.word(1, word), &bench.flows).is_none());
+    let probe = Probe::of(&keys, 0, BASIS);
+    assert!(bench.emc.pairs.find(&probe, |word| keys.word(0, word), &bench.flows).is_some());
 }
 
 #[test]
@@ -173,21 +177,22 @@ fn a_key_with_too_many_words_is_left_to_the_table() {
     let mut bench = Bench::new(config(8, 1));
     let mut wide = key(1);
     for word in 0..KEY_WORDS {
-        wide.flow.set_word(word, wide.flow.word(word) | 1 << 63);
+        wide.set_word(word, wide.word(word) | 1 << 63);
     }
-    wide.map = wide.flow.map();
-    assert!(wide.map.count() > KEY_WORDS);
+    assert!(wide.map().count() > KEY_WORDS);
+    let mut keys = Keys::default();
+    keys.push_flow(&wide);
     let slot = bench.put(1);
     let slot = bench.flows.find(slot.ufid).expect("installed");
     for _ in 0..2 {
         let mut hits = Hits::new(1);
         assert!(bench.emc.asks(1, &bench.counters));
-        let probes = Probe::all(&[wide], BASIS);
-        bench.emc.lookup(&probes, &[wide], &bench.flows, &mut hits, &bench.counters);
+        let probes = Probe::all(&keys, BASIS);
+        bench.emc.lookup(&probes, &keys, &bench.flows, &mut hits, &bench.counters);
         assert_eq!(hits.slot(0), Slot::NONE);
         let found = hits.missing();
         hits.put(0, Hit { slot, cost: steps::HASHED });
-        bench.emc.insert_found(&probes, &[wide], &bench.flows, (found, &hits), &bench.counters);
+        bench.emc.insert_found(&probes, &keys, &bench.flows, (found, &hits), &bench.counters);
     }
     assert_eq!(bench.counts(), [0, 2, 0, 0, 0]);
 }

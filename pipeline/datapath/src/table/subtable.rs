@@ -2,9 +2,9 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use flow::{Extracted, Flow, Mask, hash};
+use flow::{Flow, Keys, Mask, hash};
 use packet::BATCH;
-use sync::prefetch::prefetch;
+use sync::{lanes, prefetch::prefetch};
 
 use super::{Hit, Hits, Packets, flows::Slot, index::Index, steps};
 use crate::census::Fingerprint;
@@ -67,11 +67,11 @@ impl Subtable {
         if self.len() == 1 { 1 } else { steps::HASHED }
     }
 
-    /// Finds the megaflows of the packets in `missing`, as far as they are here, and counts hits. What
-    /// is found has cost `cost`.
+    /// Finds the megaflows of the packets in `missing`, as far as they are here. What is found has cost
+    /// `cost`.
     pub(super) fn lookup_all(
         &mut self,
-        keys: &[Extracted],
+        keys: &Keys,
         missing: Packets,
         hits: &mut Hits,
         cost: u32,
@@ -79,15 +79,12 @@ impl Subtable {
     ) {
         if let Some((slot, row)) = self.only_row() {
             self.tell = compare_all((slot, row), &self.words, self.tell, keys, missing, hits, cost);
-            self.n_hits += missing.without(hits.missing()).len();
             return;
         }
         let mut hashes = [0; BATCH];
         for (hash, packet) in hashes.iter_mut().zip(missing) {
-            if let Some(key) = keys.get(packet) {
-                *hash = self.hash(&key.flow, basis);
-                self.index.prefetch(*hash);
-            }
+            *hash = self.hash(|word| keys.word(packet, word), basis);
+            self.index.prefetch(*hash);
         }
         let mut rows = [None; BATCH];
         for ((row, hash), _) in rows.iter_mut().zip(hashes).zip(missing) {
@@ -98,18 +95,17 @@ impl Subtable {
         }
         for ((first, hash), packet) in rows.into_iter().zip(hashes).zip(missing) {
             let found = first.and_then(|first| {
-                let flow = &keys.get(packet)?.flow;
                 // Different words with one hash are rare: then all rows of the hash are tried.
-                match self.rows.slot_if(first, self.masked(flow)) {
+                let value_of = |word| keys.word(packet, word);
+                match self.rows.slot_if(first, self.masked(value_of)) {
                     Some(slot) => Some(slot),
-                    None => self.find_hashed(flow, hash),
+                    None => self.find_hashed(value_of, hash),
                 }
             });
             if let Some(slot) = found {
                 hits.put(packet, Hit { slot, cost });
             }
         }
-        self.n_hits += missing.without(hits.missing()).len();
     }
 
     /// The only megaflow's row, if there is just one: then nothing has to be hashed. (If it is not the
@@ -122,13 +118,14 @@ impl Subtable {
 
     /// The megaflow of a flow.
     pub(super) fn find(&self, flow: &Flow, basis: u32) -> Option<Slot> {
-        self.find_hashed(flow, self.hash(flow, basis))
+        let value_of = |word| flow.word(word);
+        self.find_hashed(value_of, self.hash(value_of, basis))
     }
 
-    /// Whether the megaflow in this row is the flow's.
+    /// Whether the megaflow in this row is the packet's.
     #[inline]
-    pub(super) fn is_in(&self, row: u32, flow: &Flow) -> bool {
-        self.rows.slot_if(row, self.masked(flow)).is_some()
+    pub(super) fn is_in(&self, row: u32, keys: &Keys, packet: usize) -> bool {
+        self.rows.slot_if(row, self.masked(|word| keys.word(packet, word))).is_some()
     }
 
     /// Asks for a row.
@@ -151,13 +148,13 @@ impl Subtable {
     pub(super) fn fill(&mut self, row: u32, key: &Flow, slot: Slot, basis: u32) {
         let Self { words, rows, .. } = self;
         rows.fill(row, words.iter().map(|at| key.word(at.word) & at.bits), slot);
-        let hash = self.hash(key, basis);
+        let hash = self.hash(|word| key.word(word), basis);
         self.index.insert(hash, row);
         self.newest = row;
     }
 
     pub(super) fn remove(&mut self, key: &Flow, row: u32, basis: u32) {
-        if self.index.remove(self.hash(key, basis), row) {
+        if self.index.remove(self.hash(|word| key.word(word), basis), row) {
             self.rows.release(row);
         }
     }
@@ -167,20 +164,20 @@ impl Subtable {
         self.rows.slots()
     }
 
-    fn find_hashed(&self, flow: &Flow, hash: u32) -> Option<Slot> {
-        let row = self.index.find(hash, |row| self.is_in(row, flow))?;
-        self.rows.slot_if(row, self.masked(flow))
+    fn find_hashed(&self, value_of: impl Fn(usize) -> u64, hash: u32) -> Option<Slot> {
+        let slot_if = |row| self.rows.slot_if(row, self.masked(&value_of));
+        slot_if(self.index.find(hash, |row| slot_if(row).is_some())?)
     }
 
-    /// The examined bits of `flow`, word by word.
+    /// The examined bits of a key, word by word.
     #[inline]
-    fn masked<'a>(&'a self, flow: &'a Flow) -> impl Iterator<Item = u64> + 'a {
-        self.words.iter().map(|at| flow.word(at.word) & at.bits)
+    fn masked(&self, value_of: impl Fn(usize) -> u64) -> impl Iterator<Item = u64> {
+        self.words.iter().map(move |at| value_of(at.word) & at.bits)
     }
 
     #[inline]
-    fn hash(&self, flow: &Flow, basis: u32) -> u32 {
-        hash::finish(self.masked(flow).fold(hash::start(basis), hash::mix))
+    fn hash(&self, value_of: impl Fn(usize) -> u64, basis: u32) -> u32 {
+        hash::finish(self.masked(value_of).fold(hash::start(basis), hash::mix))
     }
 }
 
@@ -278,33 +275,42 @@ fn compare_all(
     (slot, row): (Slot, &[u64]),
     words: &[Examined],
     mut tell: usize,
-    keys: &[Extracted],
+    keys: &Keys,
     missing: Packets,
     hits: &mut Hits,
     cost: u32,
 ) -> usize {
     let hit = Hit { slot, cost };
-    let differs = |key: &Extracted, (at, value): (&Examined, &u64)| {
-        key.flow.word(at.word) & at.bits != *value
-    };
-    // Where the first and the last packet match, so do most likely those between.
-    let matches = |packet: usize| {
-        keys.get(packet).is_some_and(|key| !words.iter().zip(row).any(|word| differs(key, word)))
-    };
-    if missing.first().is_some_and(matches) && Packets::last(missing).is_some_and(matches) {
-        let words = words.iter().zip(row);
-        let matching = words.fold(missing, |left, (at, value)| agreeing(left, keys, at, *value));
-        hits.put_all(matching, hit);
-        return tell;
+    let mut left = missing;
+    // Few packets are compared one by one, others a word of all at once.
+    if !left.is_few() {
+        if let (Some(at), Some(value)) = (words.get(tell), row.get(tell)) {
+            left = agreeing(left, keys, at, *value);
+        }
+        for (k, (at, value)) in words.iter().zip(row).enumerate() {
+            if left.is_few() {
+                break;
+            }
+            if k != tell {
+                left = agreeing(left, keys, at, *value);
+                if left.is_few() {
+                    tell = k;
+                }
+            }
+        }
+        if !left.is_few() {
+            hits.put_all(left, hit);
+            return tell;
+        }
     }
-    for packet in missing {
-        let Some(key) = keys.get(packet) else { break };
-        if let (Some(at), Some(value)) = (words.get(tell), row.get(tell))
-            && differs(key, (at, value))
-        {
+    for packet in left {
+        let differs =
+            |(at, value): (&Examined, &u64)| keys.word(packet, at.word) & at.bits != *value;
+        let telling = words.get(tell).zip(row.get(tell));
+        if telling.is_some_and(differs) {
             continue;
         }
-        match words.iter().zip(row).position(|word| differs(key, word)) {
+        match words.iter().zip(row).position(differs) {
             Some(other) => tell = other,
             None => hits.put(packet, hit),
         }
@@ -312,22 +318,10 @@ fn compare_all(
     tell
 }
 
-/// Those packets in whose keys the examined bits of a word have this value: without a branch for each.
+/// Those packets in whose keys the examined bits of a word have this value.
 #[inline]
-fn agreeing(packets: Packets, keys: &[Extracted], at: &Examined, value: u64) -> Packets {
-    let differs = |key: &Extracted| key.flow.word(at.word) & at.bits != value;
-    // Where most are asked for, asking all is cheaper than finding out which.
-    if 2 * packets.len() >= keys.len() as u64 {
-        let bits = keys.iter().rev().fold(0, |bits, key| bits << 1 | u32::from(differs(key)));
-        return packets.without(Packets::from_bits(bits));
-    }
-    let mut bits = 0;
-    for packet in packets {
-        if let Some(key) = keys.get(packet) {
-            bits |= u32::from(differs(key)) << packet;
-        }
-    }
-    packets.without(Packets::from_bits(bits))
+fn agreeing(packets: Packets, keys: &Keys, at: &Examined, value: u64) -> Packets {
+    packets.and(Packets::from_bits(lanes::equal_under(keys.column(at.word), at.bits, value)))
 }
 
 /// Whether a key has just these words.

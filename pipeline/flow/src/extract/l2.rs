@@ -1,7 +1,7 @@
 //! Ethernet, VLAN tags, 802.2 and MPLS.
 
 use super::cursor::{Cursor, be16};
-use super::{Extracted, Malformed};
+use super::{Extracted, Malformed, Put};
 use crate::layout::{ETH_DST, ETH_SRC, MPLS, MPLS2, VLAN};
 use crate::proto::{VLAN_PRESENT, eth_type as ethertype};
 

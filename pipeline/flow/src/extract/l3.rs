@@ -1,7 +1,7 @@
 //! IPv4, IPv6 with extension headers, ARP.
 
 use super::cursor::{Cursor, be16};
-use super::{Extracted, Malformed};
+use super::{Extracted, Malformed, Put};
 use crate::layout::{ARP_SHA, ARP_THA, IPV6_DST, IPV6_SRC, NW, NW_ADDR};
 use crate::proto::{FRAG_ANY, FRAG_LATER, eth_type as ethertype, ext_hdr, ip_proto};
 

@@ -1,7 +1,7 @@
 //! Transport headers.
 
 use super::cursor::{Cursor, be16};
-use super::{Extracted, Malformed};
+use super::{Extracted, Malformed, Put};
 use crate::addr::EtherAddr;
 use crate::layout::{ARP_SHA, ARP_THA, ND_TARGET, TP};
 use crate::proto::{FRAG_LATER, ND_ADVERT, ND_SOLICIT, ip_proto};

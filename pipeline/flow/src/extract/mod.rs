@@ -32,6 +32,7 @@
 //! which takes bytes of the frame in every round.
 
 mod cursor;
+mod keys;
 mod l2;
 mod l3;
 mod l4;
@@ -42,7 +43,9 @@ mod usual;
 use crate::flow::Flow;
 use crate::layout::{FLOW_WORDS, MARKS, PORT, PRIORITY, TUN_ADDR, TUNNEL_ID, WordMap};
 use cursor::Cursor;
+pub use keys::Keys;
 pub use packet::Offsets;
+use usual::{Put, usual};
 
 /// What a packet carries besides its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,11 +149,10 @@ impl Extracted {
     #[inline(always)]
     pub fn refill(&mut self, frame: &[u8], meta: &FlowMeta) {
         let before = core::mem::take(&mut self.map);
-        self.metadata(meta);
-        if self.usual(frame) {
-            self.malformed = None;
-        } else {
-            self.refill_generally(frame);
+        metadata(meta, self);
+        match usual(frame, self) {
+            Some(offsets) => (self.offsets, self.malformed) = (offsets, None),
+            None => self.refill_generally(frame),
         }
         for word in WordMap(before.0 & !self.map.0) {
             self.flow.set_word(word, 0);
@@ -163,31 +165,32 @@ impl Extracted {
         self.malformed = self.frame(frame).err();
     }
 
-    /// Writes a word of the key, all of it: what stood there is of another frame.
-    #[inline]
-    fn put(&mut self, word: usize, value: u64) {
-        self.flow.set_word(word, value);
-        self.map.0 |= 1 << (word & (FLOW_WORDS - 1));
-    }
-
-    #[inline]
-    fn metadata(&mut self, meta: &FlowMeta) {
-        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        self.put(PORT, pair(meta.in_port, meta.recirc_id));
-        let marks = pair(meta.dp_hash, meta.pkt_mark);
-        let tunnel = meta.tunnel_id | pair(meta.tun_src, meta.tun_dst);
-        if marks | u64::from(meta.skb_priority) | tunnel != 0 {
-            self.put(MARKS, marks);
-            self.put(PRIORITY, pair(meta.skb_priority, 0));
-            self.put(TUNNEL_ID, meta.tunnel_id);
-            self.put(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
-        }
-    }
-
     #[inline]
     fn frame(&mut self, frame: &[u8]) -> Result<(), Malformed> {
         let mut cursor = Cursor::new(frame);
         let eth_type = self.ethernet(&mut cursor)?;
         self.network(eth_type, &mut cursor)
+    }
+}
+
+impl Put for Extracted {
+    #[inline]
+    fn put(&mut self, word: usize, value: u64) {
+        self.flow.set_word(word, value);
+        self.map.0 |= 1 << (word & (FLOW_WORDS - 1));
+    }
+}
+
+#[inline(always)]
+fn metadata(meta: &FlowMeta, key: &mut impl Put) {
+    let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+    key.put(PORT, pair(meta.in_port, meta.recirc_id));
+    let marks = pair(meta.dp_hash, meta.pkt_mark);
+    let tunnel = meta.tunnel_id | pair(meta.tun_src, meta.tun_dst);
+    if marks | u64::from(meta.skb_priority) | tunnel != 0 {
+        key.put(MARKS, marks);
+        key.put(PRIORITY, pair(meta.skb_priority, 0));
+        key.put(TUNNEL_ID, meta.tunnel_id);
+        key.put(TUN_ADDR, pair(meta.tun_src, meta.tun_dst));
     }
 }

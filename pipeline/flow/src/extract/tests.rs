@@ -1,6 +1,6 @@
 //! Byte vectors and laws of extraction.
 
-use super::{Extracted, FlowMeta, Malformed, Offsets, extract};
+use super::{Extracted, FlowMeta, Malformed, Offsets, extract, usual};
 use crate::compose::compose;
 use crate::layout::WordMap;
 use crate::proto::eth_type;
@@ -298,7 +298,7 @@ fn check_offsets(len: usize, offsets: Offsets) {
 }
 
 /// Frames of all kinds, whole, damaged and cut.
-fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let damage = (any::<prop::sample::Index>(), any::<u8>(), any::<prop::sample::Index>());
     let composed = (legal_flow(), prop::option::of(damage)).prop_map(|(flow, damage)| {
         let mut frame = compose(&flow, 30);
@@ -335,6 +335,29 @@ fn nearly_usual() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// As [`nearly_usual`], of IPv6.
+fn nearly_usual_ipv6() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop::option::of((12usize..76, any::<u8>()));
+    let bytes = proptest::collection::vec(any::<u8>(), 80);
+    let kind = (any::<bool>(), any::<bool>(), 6u8..30, 0usize..60);
+    (bytes, kind, damage).prop_map(|(mut frame, (is_tcp, is_tagged, payload, cut), damage)| {
+        let l3 = if is_tagged { 18 } else { 14 };
+        if is_tagged {
+            frame[12..14].copy_from_slice(&[0x81, 0]);
+        }
+        frame[l3 - 2..l3].copy_from_slice(&[0x86, 0xdd]);
+        frame[l3 + 4..l3 + 6].copy_from_slice(&[0, payload]);
+        frame[l3 + 6] = if is_tcp { 6 } else { 17 };
+        frame[l3 + 52] = 0x50;
+        if let Some((at, byte)) = damage {
+            frame[at] = byte;
+        }
+        let len = frame.len();
+        frame.truncate(if cut < 20 { len - cut } else { len });
+        frame
+    })
+}
+
 #[test]
 fn usual_frames_are_seen_as_such() {
     let ip = |proto: &str| {
@@ -342,6 +365,11 @@ fn usual_frames_are_seen_as_such() {
         [&header, "1388 0050 001a 0000", "00000000 5012 000000000000000000000000"].concat()
     };
     let (udp, tcp) = (ip("11"), ip("06"));
+    let ip6 = |len: &str, proto: &str, transport: &str| {
+        let addresses = "20010db8000000000000000000000001 20010db8000000000000000000000002";
+        ["86dd 6a512345", len, proto, "40", addresses, transport].concat()
+    };
+    let (udp6, tcp6) = ("1388 0050 0008 0000", "1388 0050 0000000000000000 5012 000000000000");
     for (frame, is_usual) in [
         (["0800", &udp].concat(), true),
         (["0800", &tcp].concat(), true),
@@ -351,9 +379,19 @@ fn usual_frames_are_seen_as_such() {
         (["0800", &udp.replacen("4000", "2000", 1)].concat(), false),
         (["0800", &tcp.replacen("5012", "4012", 1)].concat(), false),
         (["0800", &ip("01")].concat(), false),
+        (ip6("0008", "11", udp6), true),
+        (ip6("0014", "06", tcp6), true),
+        (["8100 2064", &ip6("0014", "06", tcp6)].concat(), true),
+        (ip6("0007", "11", udp6), false),
+        (ip6("0009", "11", udp6), false),
+        (ip6("0013", "06", tcp6), false),
+        (ip6("0014", "06", &tcp6.replacen("5012", "4012", 1)), false),
+        (ip6("0008", "00", udp6), false),
+        (ip6("0008", "3a", udp6), false),
     ] {
         let mut key = Extracted::EMPTY;
-        assert_eq!(key.usual(&bytes(&[ETH, &frame].concat())), is_usual, "{frame}");
+        let found = usual(&bytes(&[ETH, &frame].concat()), &mut key);
+        assert_eq!(found.is_some(), is_usual, "{frame}");
     }
 }
 
@@ -374,12 +412,12 @@ proptest! {
 
     /// What reads usual frames at one look against what reads header by header.
     #[test]
-    fn usual_frames_are_read_like_all_others(frame in prop_oneof![4 => nearly_usual(), 1 => any_frame()]) {
+    fn usual_frames_are_read_like_all_others(frame in prop_oneof![4 => nearly_usual(), 4 => nearly_usual_ipv6(), 1 => any_frame()]) {
         let (mut usual, mut general) = (Extracted::EMPTY, Extracted::EMPTY);
         general.refill_generally(&frame);
-        if usual.usual(&frame) {
+        if let Some(offsets) = super::usual(&frame, &mut usual) {
             prop_assert_eq!(usual.flow, general.flow);
-            prop_assert_eq!((usual.offsets, usual.malformed), (general.offsets, general.malformed));
+            prop_assert_eq!((offsets, None), (general.offsets, general.malformed));
             prop_assert_eq!(usual.map, general.map);
         } else {
             prop_assert_eq!((usual.flow, usual.map), (crate::Flow::ZERO, WordMap(0)));
