@@ -24,7 +24,7 @@ use crate::{
     drop_reason::DropReason,
     ids::{CoreId, PortNo},
     input::meta_of,
-    meter::{MeterTable, Verdict, Verdicts, raise_drop_precedence},
+    meter::{MeterTable, Passage, Verdict, Verdicts, raise_drop_precedence},
     output::Output,
     pmd::{Port, Ports},
     port::PortCounters,
@@ -245,17 +245,19 @@ impl<O: Output> Executor<'_, O> {
 
     /// Drops, remarks or lets pass each packet, as the meter says.
     fn meter(&mut self, group: &mut Batch, id: u32) {
-        let lens = group.iter().map(Packet::len).collect();
-        let Some(verdicts) = self.meters.run(id, &lens, self.now) else {
-            return self.drop_all(group, DropReason::NoSuchMeter);
-        };
-        self.follow(group, verdicts, DropReason::MeterExceeded);
+        match self.meters.run(id, group.iter().map(Packet::len), self.now) {
+            None => self.drop_all(group, DropReason::NoSuchMeter),
+            Some(Passage::Free) => {}
+            Some(Passage::Judged(verdicts)) => {
+                self.follow(group, verdicts, DropReason::MeterExceeded);
+            }
+        }
     }
 
     /// Drops what a port or a queue may not send.
     fn police(&mut self, group: &mut Batch, id: u32) {
-        let lens = group.iter().map(Packet::len).collect();
-        if let Some(verdicts) = self.meters.run(id, &lens, self.now) {
+        let passage = self.meters.run(id, group.iter().map(Packet::len), self.now);
+        if let Some(Passage::Judged(verdicts)) = passage {
             self.follow(group, verdicts, DropReason::EgressPoliced);
         }
     }

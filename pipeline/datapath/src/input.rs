@@ -19,7 +19,7 @@
 //! A packet that enters leaves by exactly one of: [`Output::transmit`], [`Output::upcall`], a
 //! counted drop. See [`crate::accounting`].
 
-use flow::FlowMeta;
+use flow::{FlowMeta, Keys};
 use packet::{BATCH, Batch, Packet, PacketMeta};
 use sync::time::Nanos;
 
@@ -96,36 +96,32 @@ impl PmdDatapath {
     }
 
     /// Counts and extracts packets that come from a device: all that is known of them is their port.
+    /// Gives their bytes.
     #[inline(never)]
     fn extract_fresh(&mut self, port: PortNo, batch: &mut Batch) -> u64 {
-        let n_bytes = self.extract_all(batch, |packet| {
-            *packet.meta_mut() = PacketMeta { in_port: port.0, ..PacketMeta::default() };
-            FlowMeta::of_port(port.0)
-        });
+        let (fresh, meta) =
+            (PacketMeta { in_port: port.0, ..PacketMeta::default() }, FlowMeta::of_port(port.0));
+        self.keys.begin(batch.len());
+        let mut n_bytes = 0;
+        for (k, (len, packet)) in self.lens.iter_mut().zip(batch.iter_mut()).enumerate() {
+            *packet.meta_mut() = fresh;
+            *len = extract(&mut self.keys, k, packet, &meta);
+            n_bytes += u64::from(*len);
+        }
         let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
         counters.received(batch.len() as u64, n_bytes);
         n_bytes
     }
 
-    /// Extracts packets of which more is known.
+    /// Extracts packets of which more is known; gives their bytes.
     #[inline(never)]
     fn extract_again(&mut self, batch: &mut Batch) -> u64 {
-        self.extract_all(batch, |packet| meta_of(packet))
-    }
-
-    /// Extracts every packet of `batch` into `self.keys`, in the same order; gives their bytes.
-    #[inline(always)]
-    fn extract_all(&mut self, batch: &mut Batch, meta: impl Fn(&mut Packet) -> FlowMeta) -> u64 {
-        self.keys.clear();
+        self.keys.begin(batch.len());
         let mut n_bytes = 0;
-        for (len, packet) in self.lens.iter_mut().zip(batch) {
-            let meta = meta(packet);
-            let frame = packet.data();
-            // No frame is longer than a buffer.
-            *len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-            n_bytes += frame.len() as u64;
-            let offsets = self.keys.push(frame, &meta);
-            packet.set_offsets(offsets);
+        for (k, (len, packet)) in self.lens.iter_mut().zip(batch).enumerate() {
+            let meta = meta_of(packet);
+            *len = extract(&mut self.keys, k, packet, &meta);
+            n_bytes += u64::from(*len);
         }
         n_bytes
     }
@@ -301,6 +297,17 @@ impl PmdDatapath {
             }
         }
     }
+}
+
+/// Extracts a packet's key, and where its layers begin; gives its length.
+#[inline(always)]
+fn extract(keys: &mut Keys, k: usize, packet: &mut Packet, meta: &FlowMeta) -> u32 {
+    let frame = packet.data();
+    // No frame is longer than a buffer.
+    let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    let offsets = keys.set(k, frame, meta);
+    packet.set_offsets(offsets);
+    len
 }
 
 /// How packets come to be looked up.

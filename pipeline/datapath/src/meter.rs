@@ -172,15 +172,24 @@ impl MeterTable {
     pub(crate) fn run(
         &self,
         id: u32,
-        lens: &heapless::Vec<usize, BATCH>,
+        lens: impl ExactSizeIterator<Item = usize> + Clone,
         now: Nanos,
-    ) -> Option<Verdicts> {
+    ) -> Option<Passage> {
         Some(self.get(id)?.bank()?.run(lens, now))
     }
 
     fn get(&self, id: u32) -> Option<&Meter> {
         self.chunks.get(id as usize / CHUNK)?.get()?.get(id as usize % CHUNK)
     }
+}
+
+/// What becomes of a group.
+#[derive(Debug)]
+pub(crate) enum Passage {
+    /// All of it passes.
+    Free,
+    /// Packet by packet.
+    Judged(Verdicts),
 }
 
 /// What becomes of a packet.
@@ -277,44 +286,50 @@ impl Bank {
         self.n_bands.store(n_bands, Ordering::Relaxed);
     }
 
-    fn run(&self, lens: &heapless::Vec<usize, BATCH>, now: Nanos) -> Verdicts {
-        let n_bytes = lens.iter().map(|len| *len as u64).sum();
-        self.packets.add(lens.len() as u64);
+    fn run(&self, lens: impl ExactSizeIterator<Item = usize> + Clone, now: Nanos) -> Passage {
+        let n = lens.len() as u64;
+        let n_bytes = lens.clone().map(|len| len as u64).sum();
+        self.packets.add(n);
         self.bytes.add(n_bytes);
         let is_kbps = self.is_kbps.load(Ordering::Relaxed) != 0;
         // For each packet the exceeded band of the highest rate.
-        let mut worst = [None::<(u64, &Band)>; BATCH];
+        let mut worst = None::<[Option<(u64, &Band)>; BATCH]>;
         for band in self.bands() {
             let rate = band.rate.load(Ordering::Relaxed);
             band.bucket.fill(rate, band.capacity.load(Ordering::Relaxed), now.0);
-            let n = lens.len() as u64;
-            // Whether a packet of this index and length finds tokens.
-            let fits: &dyn Fn(usize, u64) -> bool = if !is_kbps {
-                let n_fit = band.bucket.take_each(UNIT, n);
-                &move |index, _| (index as u64) < n_fit
-            } else if band.bucket.take(bits(n_bytes)) {
-                &|_, _| true
-            } else {
-                &|_, len| band.bucket.take(bits(len))
+            let n_fit = match is_kbps {
+                false => band.bucket.take_each(UNIT, n),
+                true if band.bucket.take(bits(n_bytes)) => n,
+                true => 0,
             };
-            for (index, (packet, len)) in worst.iter_mut().zip(lens).enumerate() {
-                if !fits(index, *len as u64) && packet.is_none_or(|(other, _)| other < rate) {
+            // Usually the group as a whole finds tokens.
+            if n_fit == n {
+                continue;
+            }
+            let worst = worst.get_or_insert([None; BATCH]);
+            for (index, (packet, len)) in worst.iter_mut().zip(lens.clone()).enumerate() {
+                let fits = match is_kbps {
+                    false => (index as u64) < n_fit,
+                    true => band.bucket.take(bits(len as u64)),
+                };
+                if !fits && packet.is_none_or(|(other, _)| other < rate) {
                     *packet = Some((rate, band));
                 }
             }
         }
-        let verdicts = lens.iter().zip(worst).map(|(len, worst)| match worst {
+        let Some(worst) = worst else { return Passage::Free };
+        let verdicts = lens.zip(worst).map(|(len, worst)| match worst {
             None => Verdict::Pass,
             Some((_, band)) => {
                 band.packets.add(1);
-                band.bytes.add(*len as u64);
+                band.bytes.add(len as u64);
                 match band.kind.load(Ordering::Relaxed).checked_sub(1) {
                     None => Verdict::Drop,
                     Some(level) => Verdict::Remark(u8::try_from(level).unwrap_or(u8::MAX)),
                 }
             }
         });
-        verdicts.collect()
+        Passage::Judged(verdicts.collect())
     }
 }
 

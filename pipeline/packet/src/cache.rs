@@ -91,14 +91,14 @@ impl PoolCache {
     /// An empty packet with room for `len` bytes behind the usual headroom, or `None` when the
     /// pool is exhausted or no buffer is so large.
     #[must_use]
-    #[inline]
     pub fn alloc_for(&mut self, len: usize) -> Option<Packet> {
-        if len <= SMALL_BYTES - HEADROOM { self.alloc() } else { self.alloc_large(len) }
-    }
-
-    #[inline(never)]
-    fn alloc_large(&mut self, len: usize) -> Option<Packet> {
-        if len <= Class::Jumbo.bytes() - HEADROOM { self.alloc_jumbo() } else { None }
+        if len <= SMALL_BYTES - HEADROOM {
+            self.alloc()
+        } else if len <= Class::Jumbo.bytes() - HEADROOM {
+            self.alloc_jumbo()
+        } else {
+            None
+        }
     }
 
     /// An empty jumbo packet, or `None` when the pool has none left.
@@ -127,8 +127,17 @@ impl PoolCache {
     #[must_use]
     #[inline]
     pub fn from_bytes(&mut self, frame: &[u8]) -> Option<Packet> {
+        if frame.len() > SMALL_BYTES - HEADROOM {
+            return self.alloc_with(frame);
+        }
+        let mut packet = self.alloc()?;
+        packet.extend(frame).then_some(packet)
+    }
+
+    #[inline(never)]
+    fn alloc_with(&mut self, frame: &[u8]) -> Option<Packet> {
         let mut packet = self.alloc_for(frame.len())?;
-        if packet.extend(frame) { Some(packet) } else { None }
+        packet.extend(frame).then_some(packet)
     }
 
     /// Gives a packet's buffer back to this core's stock (the fast way home).

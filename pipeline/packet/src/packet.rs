@@ -32,8 +32,10 @@ const _: () = assert!(size_of::<Option<Packet>>() == size_of::<usize>());
 pub(crate) const HEAD_BYTES: usize = size_of::<Head>();
 const _: () = assert!(HEAD_BYTES == 64);
 
-/// What travels with a frame but is not in its bytes.
+/// What travels with a frame but is not in its bytes. The port stands first, so that what a device
+/// gives, which is the port and zeros, is written in three pieces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct PacketMeta {
     /// Datapath port on which the frame came in; `u32::MAX` for none.
     pub in_port: u32,

@@ -75,7 +75,8 @@ impl Bench {
     /// `n_probes` subtables had to be probed, and offered to it.
     fn lookup(&mut self, numbers: &[u32], n_probes: u32) -> Vec<Option<Slot>> {
         let mut keys = Keys::default();
-        numbers.iter().for_each(|n| keys.push_flow(&key(*n)));
+        keys.begin(numbers.len());
+        numbers.iter().enumerate().for_each(|(packet, n)| keys.set_flow(packet, &key(*n)));
         let mut hits = Hits::new(keys.len());
         let asks = self.emc.asks(keys.len() as u64, &self.counters);
         let probes = if asks { Probe::all(&keys, BASIS) } else { Probes::new() };
@@ -164,8 +165,9 @@ fn equal_hashes_do_not_make_equal_keys() {
     bench.lookup(&[1], 1);
     let other = key(2);
     let mut keys = Keys::default();
-    keys.push_flow(&key(1));
-    keys.push_flow(&other);
+    keys.begin(2);
+    keys.set_flow(0, &key(1));
+    keys.set_flow(1, &other);
     let probe = Probe { map: other.map(), ..Probe::of(&keys, 0, BASIS) };
     assert!(bench.emc.pairs.find(&probe, |word| keys.word(1, word), &bench.flows).is_none());
     let probe = Probe::of(&keys, 0, BASIS);
@@ -181,7 +183,8 @@ fn a_key_with_too_many_words_is_left_to_the_table() {
     }
     assert!(wide.map().count() > KEY_WORDS);
     let mut keys = Keys::default();
-    keys.push_flow(&wide);
+    keys.begin(1);
+    keys.set_flow(0, &wide);
     let slot = bench.put(1);
     let slot = bench.flows.find(slot.ufid).expect("installed");
     for _ in 0..2 {

@@ -45,10 +45,10 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// Forgets all packets.
+    /// Forgets all packets, and makes room for `n` others, up to [`BATCH`], that are to be set.
     #[inline]
-    pub fn clear(&mut self) {
-        (self.n, self.all) = (0, WordMap(0));
+    pub fn begin(&mut self, n: usize) {
+        (self.n, self.all) = (n.min(BATCH), WordMap(0));
     }
 
     /// How many packets there are.
@@ -65,11 +65,9 @@ impl Keys {
         self.n == 0
     }
 
-    /// Takes one more frame apart, and says where its layers begin. There is room for [`BATCH`] of them;
-    /// more begin from the start.
+    /// Takes the frame of a packet apart, and says where its layers begin.
     #[inline(always)]
-    pub fn push(&mut self, frame: &[u8], meta: &FlowMeta) -> Offsets {
-        let packet = self.n & (BATCH - 1);
+    pub fn set(&mut self, packet: usize, frame: &[u8], meta: &FlowMeta) -> Offsets {
         let mut row = Row { columns: &mut self.columns, packet, map: WordMap(0) };
         metadata(meta, &mut row);
         match usual(frame, &mut row) {
@@ -78,31 +76,28 @@ impl Keys {
                 self.finish(packet, map);
                 offsets
             }
-            None => self.push_generally(packet, frame, meta),
+            None => self.set_generally(packet, frame, meta),
         }
     }
 
     #[inline(never)]
-    fn push_generally(&mut self, packet: usize, frame: &[u8], meta: &FlowMeta) -> Offsets {
+    fn set_generally(&mut self, packet: usize, frame: &[u8], meta: &FlowMeta) -> Offsets {
         self.general.refill(frame, meta);
-        let Extracted { flow, map, offsets, .. } = &self.general;
-        let mut row = Row { columns: &mut self.columns, packet, map: WordMap(0) };
-        for word in *map {
-            row.put(word, flow.word(word));
-        }
-        let (map, offsets) = (row.map, *offsets);
-        self.finish(packet, map);
+        let Extracted { flow, map, offsets, .. } = self.general;
+        self.set_words(packet, &flow, map);
         offsets
     }
 
-    /// One more key, that is known already.
-    pub fn push_flow(&mut self, flow: &Flow) {
-        let packet = self.n & (BATCH - 1);
+    /// Takes the key of a packet that is known already.
+    pub fn set_flow(&mut self, packet: usize, flow: &Flow) {
+        self.set_words(packet, flow, flow.map());
+    }
+
+    fn set_words(&mut self, packet: usize, flow: &Flow, map: WordMap) {
         let mut row = Row { columns: &mut self.columns, packet, map: WordMap(0) };
-        for word in flow.map() {
+        for word in map {
             row.put(word, flow.word(word));
         }
-        let map = row.map;
         self.finish(packet, map);
     }
 
@@ -115,7 +110,6 @@ impl Keys {
             self.columns[word & (FLOW_WORDS - 1)][packet & (BATCH - 1)] = 0;
         }
         self.all.0 |= map.0;
-        self.n = packet + 1;
     }
 
     /// A word of a packet's key.
@@ -196,11 +190,11 @@ mod tests {
         ) {
             let mut keys = Keys::default();
             for frames in batches {
-                keys.clear();
+                keys.begin(frames.len());
                 let mut tcp_flags = 0;
-                for (k, frame) in (1..).zip(&frames) {
+                for (packet, (k, frame)) in (1..).zip(&frames).enumerate() {
                     let meta = FlowMeta { recirc_id, ..FlowMeta::of_port(k) };
-                    prop_assert_eq!(keys.push(frame, &meta), extract(frame, &meta).offsets);
+                    prop_assert_eq!(keys.set(packet, frame, &meta), extract(frame, &meta).offsets);
                 }
                 prop_assert_eq!(keys.len(), frames.len());
                 for (packet, (k, frame)) in (1..).zip(&frames).enumerate() {
