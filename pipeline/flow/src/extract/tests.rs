@@ -316,7 +316,8 @@ pub(super) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
 fn nearly_usual() -> impl Strategy<Value = Vec<u8>> {
     let damage = prop::option::of((12usize..58, any::<u8>()));
     let addresses = proptest::collection::vec(any::<u8>(), 60);
-    let kind = (any::<bool>(), any::<bool>(), 38u8..60, 0usize..60);
+    let total = prop_oneof![9 => 38u8..60, 1 => 0u8..38];
+    let kind = (any::<bool>(), any::<bool>(), total, 0usize..60);
     (addresses, kind, damage).prop_map(|(mut frame, (is_tcp, is_tagged, total, cut), damage)| {
         let l3 = if is_tagged { 18 } else { 14 };
         if is_tagged {
@@ -378,6 +379,8 @@ fn usual_frames_are_seen_as_such() {
         (["0800", &udp.replacen("4500", "4600", 1)].concat(), false),
         (["0800", &udp.replacen("4000", "2000", 1)].concat(), false),
         (["0800", &tcp.replacen("5012", "4012", 1)].concat(), false),
+        (["0800", &tcp.replacen("002e", "0009", 1)].concat(), false),
+        (["0800", &udp.replacen("002e", "0009", 1)].concat(), false),
         (["0800", &ip("01")].concat(), false),
         (ip6("0008", "11", udp6), true),
         (ip6("0014", "06", tcp6), true),

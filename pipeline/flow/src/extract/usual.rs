@@ -106,7 +106,10 @@ fn ipv4(ethernet: &Ethernet, rest: &[u8], key: &mut impl Put) -> Option<Offsets>
     }
     let tcp_flags = match (second >> 48) as u8 {
         ip_proto::UDP if total >= IPV4_HEADER + UDP_HEADER => None,
-        ip_proto::TCP => Some(tcp_flags((fifth >> 48) as u16, total - IPV4_HEADER)?),
+        ip_proto::TCP => {
+            let n_carried = total.checked_sub(IPV4_HEADER)?;
+            Some(tcp_flags((fifth >> 48) as u16, n_carried)?)
+        }
         _ => return None,
     };
     ethernet.put(ethertype::IPV4, key);
