@@ -8,7 +8,7 @@
 
 use crate::connection::{Closing, Connection, Waiting};
 use crate::remote::{Remote, RemoteState};
-use crate::requests::Effect;
+use crate::requests::{Effect, Statistics};
 use crate::role::Generation;
 use crate::{ConnId, Outbox, PeerSettings, events, monitor, requests};
 use alloc::collections::BTreeMap;
@@ -339,6 +339,24 @@ impl Agent {
         let Self { connections, shared, .. } = self;
         let mut worked = false;
         if let Some(connection) = connections.get_mut(k) {
+            if let Waiting::Credit(credit) = &mut connection.waiting {
+                worked = true;
+                if credit.go_on(bridge, now) {
+                    let request = core::mem::take(&mut credit.request);
+                    connection.waiting = Waiting::No;
+                    // No statistics are of interest to others.
+                    let _none = requests::handle(
+                        &request,
+                        Statistics::Read,
+                        connection,
+                        shared,
+                        bridge,
+                        dpif,
+                        now,
+                    );
+                    connection.ends_turn = false;
+                }
+            }
             worked |= go_on_waiting(connection, bridge, now);
             worked |= monitor::resume(connection, bridge, now);
         }
@@ -365,7 +383,15 @@ impl Agent {
                 }
                 continue;
             }
-            let effect = requests::handle(&message, connection, shared, bridge, dpif, now);
+            let effect = requests::handle(
+                &message,
+                Statistics::Unread,
+                connection,
+                shared,
+                bridge,
+                dpif,
+                now,
+            );
             let ends_turn = core::mem::take(&mut connection.ends_turn);
             let xid = Header::parse(&message).map_or(0, |header| header.xid);
             monitor::deliver(connections, bridge, Some((k, xid)), now);
@@ -485,7 +511,7 @@ fn role_name(role: ControllerRole) -> &'static str {
 /// Answers a barrier whose changes are in force, or writes more of a long reply.
 fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bool {
     match &mut connection.waiting {
-        Waiting::No => return false,
+        Waiting::No | Waiting::Credit(_) => return false,
         Waiting::Barrier(ticket, xid) => {
             if !bridge.reached(*ticket) {
                 return false;

@@ -3,7 +3,7 @@
 use crate::bundles::Bundles;
 use crate::events::PacketInBucket;
 use crate::monitor::Watch;
-use crate::multipart::{LongReply, Sum};
+use crate::multipart::{Credit, LongReply, Sum};
 use crate::outbox::Outbox;
 use crate::table_features::TableNames;
 use crate::{ConnId, PeerSettings, role};
@@ -30,6 +30,8 @@ pub(crate) enum Waiting {
     No,
     /// A barrier: changes that must come into force first, and the reply's transaction id.
     Barrier(SyncTicket, u32),
+    /// Statistics that are to be read before a request can be answered.
+    Credit(Box<Credit>),
     /// A reply that is written as the peer reads.
     Reply(LongReply),
     /// A sum over many rules.
@@ -238,7 +240,11 @@ impl Connection {
         if interval == Nanos::ZERO || self.ending.is_some() {
             return;
         }
-        if matches!(self.waiting, Waiting::Barrier(..) | Waiting::Commit(_) | Waiting::Sum(_)) {
+        let is_ours = matches!(
+            self.waiting,
+            Waiting::Barrier(..) | Waiting::Commit(_) | Waiting::Credit(_) | Waiting::Sum(_)
+        );
+        if is_ours {
             // It is the peer that waits for us, and stock tools answer nothing meanwhile.
             self.is_alive(now);
             return;

@@ -24,6 +24,8 @@ use openflow::{
 };
 use sync::time::Nanos;
 
+/// With more rules than that, the first report is written as its reader reads.
+const FEW_RULES: usize = 1024;
 /// Monitors of one connection.
 const MAX_MONITORS: usize = 64;
 /// With so much unread, updates pause.
@@ -104,7 +106,8 @@ pub(crate) fn request(
         return Ok(());
     };
     let mut monitors = connection.watch.monitors.clone();
-    let mut initial: Vec<Update> = Vec::new();
+    let (mut initial, mut walks): (Vec<Update>, _) = (Vec::new(), Vec::new());
+    let has_many = bridge.state().tables.n_rules() > FEW_RULES;
     for request in requests {
         let known = monitors.iter().position(|m| m.monitor_id == request.monitor_id);
         match (request.command, known) {
@@ -131,20 +134,27 @@ pub(crate) fn request(
         }
         if request.flags.contains(MonitorFlags::INITIAL) {
             let has_instructions = request.flags.contains(MonitorFlags::INSTRUCTIONS);
-            let rules = bridge.flow_stats(&filter(&request), now)?;
-            initial
-                .extend(rules.into_iter().map(|rule| (FlowEvent::Initial, rule, has_instructions)));
+            let filter = filter(&request);
+            if has_many {
+                walks.push((bridge.begin_walk(&filter)?, has_instructions));
+            } else {
+                let rules = bridge.known_flow_stats(&filter)?.into_iter();
+                initial.extend(rules.map(|rule| (FlowEvent::Initial, rule, has_instructions)));
+            }
         }
         monitors.push(request);
     }
     let watch = &mut connection.watch;
     watch.monitors = monitors;
     bridge.watch_rules(true);
-    if watch.pause.is_none() && !initial.is_empty() {
+    if watch.pause.is_none() && !(initial.is_empty() && walks.is_empty()) {
         watch.pause = Some(Pause { since: now, gone: Vec::new(), is_announced: false });
     }
-    let reply =
-        LongReply::new(version, xid, MultipartKind::FlowMonitor, Entries::Updates(initial), now);
+    let entries = match walks.is_empty() {
+        true => Entries::Updates(initial),
+        false => Entries::Watched(walks),
+    };
+    let reply = LongReply::new(version, xid, MultipartKind::FlowMonitor, entries, now);
     connection.waiting = Waiting::Reply(reply);
     Ok(())
 }

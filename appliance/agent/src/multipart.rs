@@ -2,7 +2,8 @@
 //!
 //! A reply of one record or of a few ports is written at once. The rules of a large table are not:
 //! [`LongReply`] walks over them and writes records while the peer reads, [`RULES_PER_CALL`] in a call, so
-//! that a dump of a million rules holds nobody up and costs memory for a few at a time. What it tells is
+//! that a dump of a million rules holds nobody up and costs memory for a few at a time. Before it, the
+//! statistics of cached flows are read, [`FLOWS_PER_CALL`] in a call where there are many. What it tells is
 //! the rules that there were when it was asked for, with the counters of the moment of writing
 //! (`ofproto::RuleWalk`). A few rules come sorted: by table, then the highest priority first.
 
@@ -14,11 +15,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
-use ofproto::{Bridge, Rule, RuleWalk};
+use ofproto::{Bridge, Crediting, Rule, RuleWalk};
 use openflow::{
-    AggregateStats, FlowFormat, FlowStatsRequest, GroupDesc, GroupStats, Message, MeterConfig,
-    MeterStats, MultipartBody, MultipartItem, MultipartKind, MultipartReply, MultipartRequest,
-    MultipartWriter, OfErrorKind, OfPort, Version, bundle_flags,
+    AggregateStats, FlowEvent, FlowFormat, FlowStatsRequest, GroupDesc, GroupStats, Message,
+    MeterConfig, MeterStats, MultipartBody, MultipartItem, MultipartKind, MultipartReply,
+    MultipartRequest, MultipartWriter, OfErrorKind, OfPort, Version, bundle_flags,
 };
 use sync::time::Nanos;
 
@@ -54,6 +55,8 @@ pub(crate) enum Entries {
     Walk(RuleWalk, Told),
     /// Updates of flow monitors.
     Updates(Vec<Update>),
+    /// The rules that there are when monitors begin, and whether with their instructions.
+    Watched(Vec<(RuleWalk, bool)>),
     /// Groups with their statistics.
     Groups(Vec<GroupStats>),
     /// Descriptions of groups.
@@ -91,12 +94,11 @@ impl Entries {
         request: &FlowStatsRequest,
         told: Told,
         bridge: &mut Bridge,
-        now: Nanos,
     ) -> Result<Entries, OfErrorKind> {
         if bridge.n_rules_asked_for(request) > FEW_RULES {
-            return Ok(Entries::Walk(bridge.begin_walk(request, now)?, told));
+            return Ok(Entries::Walk(bridge.begin_walk(request)?, told));
         }
-        let rules = bridge.flow_stats(request, now)?;
+        let rules = bridge.known_flow_stats(request)?;
         Ok(match told {
             Told::All => Entries::Flows(rules),
             Told::Counters => Entries::Counters(rules),
@@ -108,7 +110,7 @@ impl Entries {
             Entries::Tables(_) => bridge.state().tables.n_tables().into(),
             Entries::Flows(rules) | Entries::Counters(rules) => rules.len(),
             // It ends when it ends.
-            Entries::Walk(..) => usize::MAX,
+            Entries::Walk(..) | Entries::Watched(_) => usize::MAX,
             Entries::Updates(updates) => updates.len(),
             Entries::Groups(stats) => stats.len(),
             Entries::GroupDescs(descs) => descs.len(),
@@ -132,7 +134,7 @@ impl Entries {
             Entries::Counters(rules) => {
                 rules.get(k).into_iter().for_each(|rule| Told::Counters.write(rule, as_of, writer));
             }
-            Entries::Walk(..) => {}
+            Entries::Walk(..) | Entries::Watched(_) => {}
             Entries::Updates(updates) => {
                 if let Some((event, rule, has_instructions)) = updates.get(k) {
                     let update = monitor::update(*event, rule, *has_instructions);
@@ -176,15 +178,29 @@ impl LongReply {
         let before = out.len();
         let (mut n_rules, mut n_places) = (0, 0);
         while out.len() - before < BYTES_PER_CALL {
+            let is_walk = matches!(self.entries, Entries::Walk(..) | Entries::Watched(_));
+            let is_over =
+                n_rules + RECORDS_PER_LOOK > RULES_PER_CALL || n_places >= PLACES_PER_CALL;
+            if is_walk && is_over {
+                return false;
+            }
+            n_places += RECORDS_PER_LOOK;
             let is_done = if let Entries::Walk(walk, told) = &mut self.entries {
-                if n_rules + RECORDS_PER_LOOK > RULES_PER_CALL || n_places >= PLACES_PER_CALL {
-                    return false;
-                }
-                n_places += RECORDS_PER_LOOK;
                 !bridge.walk_on(walk, RECORDS_PER_LOOK, |rule| {
                     n_rules += 1;
                     told.write(rule, self.as_of, writer);
                 })
+            } else if let Entries::Watched(walks) = &mut self.entries {
+                if let Some((walk, has_instructions)) = walks.last_mut()
+                    && !bridge.walk_on(walk, RECORDS_PER_LOOK, |rule| {
+                        n_rules += 1;
+                        let update = monitor::update(FlowEvent::Initial, rule, *has_instructions);
+                        writer.push(MultipartItem::FlowMonitor(&update));
+                    })
+                {
+                    walks.pop();
+                }
+                walks.is_empty()
             } else {
                 let n = self.entries.len(bridge);
                 let end = n.min(self.n_written + RECORDS_PER_LOOK);
@@ -223,7 +239,42 @@ impl Sum {
     }
 }
 
-/// Answers one request.
+/// Cached flows whose statistics one call reads.
+const FLOWS_PER_CALL: usize = 1024;
+
+/// A request that waits until the statistics of all cached flows are read.
+#[derive(Debug, Default)]
+pub(crate) struct Credit {
+    crediting: Crediting,
+    /// The message.
+    pub(crate) request: Vec<u8>,
+}
+
+impl Credit {
+    /// For this message.
+    pub(crate) fn new(request: &[u8]) -> Self {
+        Self { crediting: Crediting::default(), request: request.to_vec() }
+    }
+
+    /// Goes on; true when all are read.
+    pub(crate) fn go_on(&mut self, bridge: &mut Bridge, now: Nanos) -> bool {
+        !bridge.credit_on(&mut self.crediting, FLOWS_PER_CALL, now)
+    }
+}
+
+/// Whether the answer tells what packets of cached flows are counted in.
+pub(crate) fn tells_counters(request: &MultipartRequest) -> bool {
+    matches!(
+        request,
+        MultipartRequest::Flow(_)
+            | MultipartRequest::FlowCounters(_)
+            | MultipartRequest::Aggregate(_)
+            | MultipartRequest::Table
+            | MultipartRequest::Group(_)
+    )
+}
+
+/// Answers one request, with the statistics that are known.
 pub(crate) fn answer(
     xid: u32,
     request: MultipartRequest,
@@ -239,14 +290,14 @@ pub(crate) fn answer(
     let body = match request {
         MultipartRequest::Desc => MultipartBody::Desc(shared.config.description.clone()),
         MultipartRequest::Flow(request) => {
-            let entries = Entries::rules(&request, Told::All, bridge, now)?;
+            let entries = Entries::rules(&request, Told::All, bridge)?;
             let kind = MultipartKind::Flow(request.format);
             let reply = LongReply::new(version, xid, kind, entries, now);
             connection.waiting = Waiting::Reply(reply);
             return Ok(());
         }
         MultipartRequest::FlowCounters(request) => {
-            let entries = Entries::rules(&request, Told::Counters, bridge, now)?;
+            let entries = Entries::rules(&request, Told::Counters, bridge)?;
             let reply = LongReply::new(version, xid, MultipartKind::FlowCounters, entries, now);
             connection.waiting = Waiting::Reply(reply);
             return Ok(());
@@ -256,15 +307,15 @@ pub(crate) fn answer(
         }
         MultipartRequest::Aggregate(request) => {
             if bridge.n_rules_asked_for(&request) > FEW_RULES {
-                let walk = bridge.begin_walk(&request, now)?;
+                let walk = bridge.begin_walk(&request)?;
                 let (so_far, format) = (AggregateStats::default(), request.format);
                 connection.waiting = Waiting::Sum(Box::new(Sum { walk, so_far, xid, format }));
                 return Ok(());
             }
-            MultipartBody::Aggregate(request.format, bridge.aggregate_stats(&request, now)?)
+            MultipartBody::Aggregate(request.format, bridge.known_aggregate_stats(&request)?)
         }
         MultipartRequest::Table => {
-            let mut tables = bridge.table_stats(now);
+            let mut tables = bridge.known_table_stats();
             for table in &mut tables {
                 let config = bridge.table_config(table.table_id);
                 table.abilities = table_features::abilities(version, config);
@@ -290,7 +341,7 @@ pub(crate) fn answer(
             MultipartBody::QueueDesc(bridge.queue_descs(port, queue_id)?)
         }
         MultipartRequest::Group(id) => {
-            let entries = Entries::Groups(bridge.group_stats(id, now));
+            let entries = Entries::Groups(bridge.known_group_stats(id, now));
             let reply = LongReply::new(version, xid, MultipartKind::Group, entries, now);
             connection.waiting = Waiting::Reply(reply);
             return Ok(());

@@ -3,7 +3,7 @@
 use crate::agent::Shared;
 use crate::bundles::Step;
 use crate::connection::{Commit, Connection, Waiting};
-use crate::multipart;
+use crate::multipart::{self, Credit};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use datapath::Dpif;
@@ -29,9 +29,19 @@ pub(crate) enum Effect {
     Forward(Message),
 }
 
+/// Whether the statistics of cached flows were read for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistics {
+    /// If it needs them, they are to be read.
+    Unread,
+    /// They were.
+    Read,
+}
+
 /// Handles one message of a connection whose handshake is over.
 pub(crate) fn handle(
     bytes: &[u8],
+    statistics: Statistics,
     connection: &mut Connection,
     shared: &mut Shared,
     bridge: &mut Bridge,
@@ -49,6 +59,16 @@ pub(crate) fn handle(
         }
     };
     connection.ends_turn = looks_at_all(&message);
+    if let Message::MultipartRequest(request) = &message
+        && multipart::tells_counters(request)
+        && statistics == Statistics::Unread
+    {
+        if bridge.has_many_cached() {
+            connection.waiting = Waiting::Credit(Box::new(Credit::new(bytes)));
+            return Effect::None;
+        }
+        bridge.credit_cached(now);
+    }
     if let Message::Bundle(message) = message {
         // Without room for its rules a bundle is full. Where there is much, half of it may be messages, so
         // that a large machine takes a bundle of a million.

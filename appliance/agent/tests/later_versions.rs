@@ -374,3 +374,42 @@ fn a_crossed_threshold_is_told_to_who_speaks_1_5_and_wants_it_in_its_role() {
         assert_eq!(stage.hear(other), []);
     }
 }
+
+#[test]
+fn counts_are_exact_also_where_many_flows_are_cached() {
+    const N: u16 = 1500;
+    let mut stage = Stage::new(AgentConfig::default());
+    let mut peer = stage.peer(1, Version::V13);
+    let none = FlowMod { command: FlowModCommand::Delete, ..FlowMod::default() };
+    stage.say(&mut peer, &Message::FlowMod(none.into()));
+    let to = |k: u16| {
+        let [a, b] = k.to_be_bytes();
+        [2, 0, 0, 0, a, b]
+    };
+    for k in 0..N {
+        let mut rule = output_rule(1, 2);
+        rule.match_.set_exact(Field::EthDst, 0x0200_0000_0000 | u128::from(k));
+        let mut bytes = Vec::new();
+        peer.dialect.encode(&Message::FlowMod(rule.into()), 1, &mut bytes).expect("short");
+        assert_eq!(stage.agent.received(peer.conn, &bytes, stage.now), bytes.len());
+        stage.agent.poll(stage.now, &mut stage.bridge, &mut stage.dpif);
+    }
+    stage.settle();
+    for _ in 0..2 {
+        for k in 0..N {
+            let mut frame = [0x5a; 60];
+            frame[..6].copy_from_slice(&to(k));
+            stage.dpif.receive(PortNo(1), &frame);
+            while let Some(upcall) = stage.dpif.next_upcall() {
+                stage.bridge.handle_upcall(upcall, &mut stage.dpif, stage.now);
+            }
+        }
+    }
+    assert!(stage.bridge.has_many_cached(), "{}", stage.bridge.ukeys().len());
+    let Message::MultipartRequest(MultipartRequest::Flow(filter)) = all_flows() else { panic!() };
+    let request = Message::MultipartRequest(MultipartRequest::Aggregate(filter));
+    let heard = stage.say(&mut peer, &request);
+    let [(_, Message::MultipartReply(reply))] = heard.as_slice() else { panic!("{heard:?}") };
+    let MultipartBody::Aggregate(_, sum) = &reply.body else { panic!("{reply:?}") };
+    assert_eq!((sum.flow_count, sum.packet_count), (N.into(), 2 * u64::from(N)));
+}

@@ -77,6 +77,7 @@ pub use packet_in::PacketInSpec;
 pub use port::{Link, Port, PortError, PortSpec, Ports};
 pub use quota::FlowQuota;
 pub use restore::Restored;
+pub use retire::Crediting;
 pub use revalidator::{Revalidator, RevalidatorStats};
 pub use room::Room;
 pub use rule::{CompactMatch, MAX_PRIORITY, Rule, RuleStats};

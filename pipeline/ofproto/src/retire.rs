@@ -5,7 +5,7 @@ use crate::handler::{Ledger, Seen};
 use crate::intern::Full;
 use crate::translate::TranslateOut;
 use crate::ukey::{Names, Ukey, UkeyState};
-use crate::umap::Slot;
+use crate::umap::{N_UMAPS, Slot};
 use alloc::vec::Vec;
 use datapath::Dpif;
 use sync::time::Nanos;
@@ -15,6 +15,15 @@ use sync::time::Nanos;
 pub(crate) struct Retiring {
     pub(crate) fence: u64,
     pub(crate) ukeys: Vec<Ukey>,
+}
+
+/// Cached flows whose statistics are read in one go.
+const FEW_FLOWS: usize = 1024;
+
+/// How far the reading of all statistics is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Crediting {
+    next: Slot,
 }
 
 impl Bridge {
@@ -73,6 +82,40 @@ impl Bridge {
         let going = self.reval.leaving.iter_mut().chain(self.conclusions.disputed_mut());
         let all = self.ukeys.iter_mut().chain(going).chain(retiring);
         all.for_each(|ukey| credit_ukey(ledger, ukey));
+    }
+
+    /// Whether so many flows are cached that their statistics are better read in slices.
+    #[must_use]
+    pub fn has_many_cached(&self) -> bool {
+        self.ukeys.len() > FEW_FLOWS
+    }
+
+    /// Goes on reading the statistics of all cached flows, at most `max` of them. Returns whether there
+    /// are more. When there are none, everything that was counted before the beginning is known.
+    pub fn credit_on(&mut self, crediting: &mut Crediting, max: usize, now: Nanos) -> bool {
+        self.take_conclusions(now);
+        let Crediting { next } = crediting;
+        for _ in 0..max {
+            while next.umap < N_UMAPS && next.place >= self.ukeys.end(next.umap) {
+                *next = Slot { umap: next.umap + 1, place: 0 };
+            }
+            if next.umap >= N_UMAPS {
+                // What is on its way out, which are few.
+                let ledger = &mut Ledger {
+                    state: &mut self.state,
+                    changes: &mut self.changes,
+                    lessons: &mut self.lessons,
+                };
+                let retiring = self.reval.retiring.iter_mut();
+                let retiring = retiring.flat_map(|retiring| &mut retiring.ukeys);
+                let going = self.reval.leaving.iter_mut().chain(self.conclusions.disputed_mut());
+                retiring.chain(going).for_each(|ukey| credit_ukey(ledger, ukey));
+                return false;
+            }
+            self.credit_slot(*next);
+            next.place += 1;
+        }
+        true
     }
 
     pub(crate) fn credit_slot(&mut self, slot: Slot) {

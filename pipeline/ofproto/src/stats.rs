@@ -1,8 +1,9 @@
 //! Statistics for the agent (OpenFlow 1.0.1 §5.3.5, 1.3.5 §7.3.5).
 //!
 //! Packets of cached flows are counted in the datapath and reach the rules when somebody reads
-//! them. Each request for rule or table statistics reads them all first, so the answer is exact up
-//! to this instant; with 200,000 cached flows that takes a few milliseconds.
+//! them. Whoever asks for statistics of rules, tables or groups reads them all first, so that the answer is
+//! exact: at once ([`Bridge::credit_cached`]), or where many flows are cached, which takes
+//! milliseconds, in slices ([`Bridge::credit_on`]). What begins with `known_` does not read them.
 
 use crate::bridge::Bridge;
 use crate::port::Port;
@@ -30,6 +31,17 @@ impl Bridge {
         now: Nanos,
     ) -> Result<Vec<Arc<Rule>>, OfErrorKind> {
         self.credit_cached(now);
+        self.known_flow_stats(request)
+    }
+
+    /// The same with what is known.
+    ///
+    /// # Errors
+    /// There is no such table.
+    pub fn known_flow_stats(
+        &self,
+        request: &FlowStatsRequest,
+    ) -> Result<Vec<Arc<Rule>>, OfErrorKind> {
         let mut rules = self.requested(request)?;
         rules.sort_by_key(|rule| (rule.table_id, Reverse(rule.priority), rule.seq));
         Ok(rules)
@@ -45,6 +57,17 @@ impl Bridge {
         now: Nanos,
     ) -> Result<AggregateStats, OfErrorKind> {
         self.credit_cached(now);
+        self.known_aggregate_stats(request)
+    }
+
+    /// The same with what is known.
+    ///
+    /// # Errors
+    /// There is no such table.
+    pub fn known_aggregate_stats(
+        &self,
+        request: &FlowStatsRequest,
+    ) -> Result<AggregateStats, OfErrorKind> {
         let mut sum = AggregateStats::default();
         for rule in self.requested(request)? {
             rule.add_to(&mut sum);
@@ -55,6 +78,12 @@ impl Bridge {
     /// The statistics of every table.
     pub fn table_stats(&mut self, now: Nanos) -> Vec<TableStats> {
         self.credit_cached(now);
+        self.known_table_stats()
+    }
+
+    /// The same with what is known.
+    #[must_use]
+    pub fn known_table_stats(&self) -> Vec<TableStats> {
         let tables = self.state.tables.iter();
         let stats = tables.map(|(id, table)| TableStats {
             table_id: id,

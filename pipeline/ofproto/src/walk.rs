@@ -17,7 +17,6 @@ use alloc::sync::Arc;
 use classifier::{Cursor, Version};
 use core::ops::Range;
 use openflow::{FlowStatsRequest, OfErrorKind};
-use sync::time::Nanos;
 
 /// A walk under way. It can be left at any time.
 #[derive(Debug)]
@@ -30,17 +29,13 @@ pub struct RuleWalk {
 }
 
 impl Bridge {
-    /// Begins a walk over the rules that a request asks for. Their statistics are read first.
+    /// Begins a walk over the rules that a request asks for, with statistics as they are known
+    /// ([`crate::stats`]).
     ///
     /// # Errors
     /// There is no such table.
-    pub fn begin_walk(
-        &mut self,
-        request: &FlowStatsRequest,
-        now: Nanos,
-    ) -> Result<RuleWalk, OfErrorKind> {
+    pub fn begin_walk(&mut self, request: &FlowStatsRequest) -> Result<RuleWalk, OfErrorKind> {
         let tables = self.tables_asked_for(request)?;
-        self.credit_cached(now);
         let version = self.purging.pin(self.state.tables.version);
         Ok(RuleWalk {
             wanted: Box::new(request.clone()),

@@ -16,6 +16,12 @@ impl Bridge {
     /// in Open vSwitch.
     pub fn group_stats(&mut self, id: u32, now: Nanos) -> Vec<GroupStats> {
         self.credit_cached(now);
+        self.known_group_stats(id, now)
+    }
+
+    /// The same with what is known.
+    #[must_use]
+    pub fn known_group_stats(&self, id: u32, now: Nanos) -> Vec<GroupStats> {
         let groups = self.groups_named(id);
         let mut uses: BTreeMap<u32, u32> = BTreeMap::new();
         let mut count = |id| *uses.entry(id).or_default() += 1;

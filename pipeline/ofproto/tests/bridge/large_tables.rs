@@ -105,7 +105,7 @@ fn a_walk_sees_the_rules_that_there_were_when_it_began() {
     for k in 0..200 {
         lab.flow_mod(&numbered(k)).unwrap();
     }
-    let mut walk = lab.bridge.begin_walk(&everything(), lab.now).unwrap();
+    let mut walk = lab.bridge.begin_walk(&everything()).unwrap();
     let mut first = BTreeMap::new();
     assert!(lab.bridge.walk_on(&mut walk, 50, |rule| *first.entry(rule.cookie).or_insert(0) += 1));
     assert!(!first.is_empty());
@@ -133,7 +133,7 @@ fn a_walk_sees_the_rules_that_there_were_when_it_began() {
     // What the walk kept goes with it.
     drop(walk);
     lab.advance(Nanos::from_secs(1));
-    let mut walk = lab.bridge.begin_walk(&everything(), lab.now).unwrap();
+    let mut walk = lab.bridge.begin_walk(&everything()).unwrap();
     assert_eq!(rest(&lab, &mut walk).len(), 200);
 }
 
@@ -142,7 +142,7 @@ fn a_walk_sums_up_what_the_aggregate_says() {
     let mut lab = lab_with_many();
     let request = openflow::FlowStatsRequest { table_id: 3, ..everything() };
     let expected = lab.bridge.aggregate_stats(&request, lab.now).unwrap();
-    let mut walk = lab.bridge.begin_walk(&request, lab.now).unwrap();
+    let mut walk = lab.bridge.begin_walk(&request).unwrap();
     let mut sum = AggregateStats::default();
     while lab.bridge.walk_on(&mut walk, 100, |rule| rule.add_to(&mut sum)) {}
     assert_eq!((sum, sum.flow_count), (expected, 1000));
