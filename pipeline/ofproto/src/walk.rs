@@ -30,7 +30,7 @@ pub struct RuleWalk {
 
 impl Bridge {
     /// Begins a walk over the rules that a request asks for, with statistics as they are known
-    /// ([`crate::stats`]).
+    /// ([`Self::credit_on`] reads them).
     ///
     /// # Errors
     /// There is no such table.
