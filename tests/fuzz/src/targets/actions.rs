@@ -266,6 +266,9 @@ impl Model {
                 has(flow.eth_type() >= 0x0600 && !is_tpid(flow.eth_type()))?;
                 let (first, second) = (flow.mpls_lse(0), flow.mpls_lse(1));
                 flow.clear_above_l2();
+                // A service tag is behind the label then.
+                flow.set_pbb_isid(0);
+                flow.set_pbb_uca(0);
                 flow.set_eth_type(entry.ethertype);
                 flow.set_mpls_lse(0, entry.lse);
                 flow.set_mpls_lse(1, first);
