@@ -1,5 +1,6 @@
 //! The cases.
 
+use super::cores::{gaps, scaling};
 use super::machine::{Machine, Plan, Stretch, memory, with};
 use super::sources::{Strangers, explosion, mixed, repeat};
 use super::storm::{CACHED_TOO, alone_and_beside, beside, shares, storm};
@@ -59,6 +60,8 @@ pub(super) fn all() -> Vec<Case> {
         }),
         case("storm", "cached traffic of one port while another sends new flows only", storm),
         case("explosion", "cached traffic while the tuple-space explosion comes in", explode),
+        case("cores", "cached traffic of four ports on one polling core, and on two", scaling),
+        case("gaps", "one processor for polling and control, while rules come", gaps),
         case("memory", "what a cached flow takes", |_| flow_memory(100_000)),
         case("memory-1m", "what each of a million cached flows takes", |_| flow_memory(1_000_000)),
     ]

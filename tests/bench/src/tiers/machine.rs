@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) sources: Vec<Box<dyn Source>>,
     pub(crate) datapath: DatapathConfig,
     pub(crate) upcalls: UpcallConfig,
+    /// Polling cores; none said is one.
+    pub(crate) n_cores: usize,
 }
 
 impl Plan {
@@ -170,8 +172,8 @@ fn since(begin: Instant) -> u64 {
 }
 
 /// A switch as planned, with all streams at rest.
-fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
-    let Plan { rules, sources, datapath, upcalls } = plan;
+pub(super) fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
+    let Plan { rules, sources, datapath, upcalls, n_cores } = plan;
     let nothing: Box<dyn Source> = Box::new(Repeat::new([]));
     let (mut ports, mut handles) = (Vec::new(), Vec::new());
     for (k, source) in (1_u8..).zip(sources.into_iter().chain([nothing])) {
@@ -191,7 +193,7 @@ fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dyn Error>> {
         },
         agent: agent::AgentConfig::default(),
         listen: 0,
-        n_cores: 1,
+        n_cores: n_cores.max(1),
         ports,
         management: None,
         channels: Vec::new(),

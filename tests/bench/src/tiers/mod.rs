@@ -15,6 +15,7 @@
 //! half, so that is printed beside it.
 
 mod cases;
+mod cores;
 mod machine;
 mod sources;
 mod storm;
