@@ -126,9 +126,7 @@ fn a_bundle_may_be_half_of_what_rules_may_still_take() {
         let mut peer = stage.peer(1, Version::V14);
         stage.say(&mut peer, &control(bundle_control::OPEN, 3));
         let all: Vec<_> = (0..100).flat_map(|k| add(&mut stage, &mut peer, &rule(k))).collect();
-        let is_full = |(_, message): &(u32, Message)| {
-            matches!(message, Message::Error(why) if why.kind == OfErrorKind::BundleMsgTooMany)
-        };
+        let is_full = |(_, message): &(u32, Message)| matches!(message, Message::Error(why) if why.kind == OfErrorKind::BundleMsgTooMany);
         assert_eq!(all.is_empty(), fits, "{for_rules}: {all:?}");
         assert!(all.iter().all(is_full), "{for_rules}: {all:?}");
     }
