@@ -198,7 +198,8 @@ pub(super) fn read_mod(r: &mut Reader<'_>, version: Version) -> Result<PortMod> 
         advertise = read_features(r.u32()?, version);
         r.skip(4)?;
     }
-    while !r.is_empty() {
+    // What is behind it in an older version is too much.
+    while version >= Version::V14 && !r.is_empty() {
         let (kind, mut value) = read_property(r)?;
         match (kind, value.len()) {
             (ETHERNET, 4) => advertise = PortFeatures::from_bits_truncate(value.u32()?),
