@@ -12,7 +12,7 @@ const ETHERNET: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
 /// Frames of UDP over IPv4, 60 bytes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frames {
-    /// How many there are; they are repeated without end.
+    /// How many there are.
     pub(crate) n: u32,
     /// IPv4 source of frame `k`: 10.0.0.0 plus `k`, if set.
     pub(crate) by_source: bool,
@@ -20,17 +20,19 @@ pub(crate) struct Frames {
     pub(crate) n_destinations: u32,
     /// UDP source port of frame `k`: 1000 plus `k`, if set.
     pub(crate) by_port: bool,
+    /// Whether they come again and again.
+    pub(crate) is_endless: bool,
 }
 
 impl Frames {
     /// `n` flows that differ in their IPv4 source.
     pub(crate) const fn by_source(n: u32) -> Self {
-        Self { n, by_source: true, n_destinations: 1, by_port: false }
+        Self { n, by_source: true, n_destinations: 1, by_port: false, is_endless: true }
     }
 
     /// `n` flows that differ in their UDP source port and go to `n_destinations` in turn.
     pub(crate) const fn by_port(n: u32, n_destinations: u32) -> Self {
-        Self { n, by_source: false, n_destinations, by_port: true }
+        Self { n, by_source: false, n_destinations, by_port: true, is_endless: true }
     }
 
     /// All frames, each as often as it takes to fill a burst.

@@ -9,11 +9,13 @@ use packet::{Batch, Packet, Pool, PoolCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A port in memory: gives frames without end, one copy each, and swallows what it gets.
+/// A port in memory: gives frames, one copy each, without end unless it is told otherwise; and swallows
+/// what it gets.
 #[derive(Debug)]
 pub(crate) struct Memory {
     info: NetdevInfo,
     frames: Arc<[Box<[u8]>]>,
+    is_endless: bool,
     received: Arc<AtomicU64>,
 }
 
@@ -27,7 +29,12 @@ impl Memory {
             driver: "memory",
             features: Vec::new(),
         };
-        Self { info, frames, received: received.clone() }
+        Self { info, frames, is_endless: true, received: received.clone() }
+    }
+
+    /// Its frames come once, if `is_endless` denies that they come again.
+    pub(crate) fn with_end(self, is_endless: bool) -> Self {
+        Self { is_endless, ..self }
     }
 }
 
@@ -38,7 +45,13 @@ impl Netdev for Memory {
 
     fn open(&mut self, _n_pairs: u16, _pool: &Arc<Pool>) -> Result<Vec<QueuePair>, OpenError> {
         let (frames, received) = (self.frames.clone(), self.received.clone());
-        let rx = Box::new(Feed { frames, next: 0, n_received: 0, received });
+        let rx = Box::new(Feed {
+            frames,
+            is_endless: self.is_endless,
+            next: 0,
+            n_received: 0,
+            received,
+        });
         Ok(vec![QueuePair { rx, tx: Box::new(Sink { frames: 0 }) }])
     }
 
@@ -54,6 +67,7 @@ impl Netdev for Memory {
 #[derive(Debug)]
 struct Feed {
     frames: Arc<[Box<[u8]>]>,
+    is_endless: bool,
     next: usize,
     n_received: u64,
     /// Read by the measurement.
@@ -68,7 +82,10 @@ impl RxQueue for Feed {
             let Some(packet) = cache.from_bytes(frame) else { break };
             // There is room.
             let _ = into.push(packet);
-            self.next = if self.next + 1 == self.frames.len() { 0 } else { self.next + 1 };
+            self.next += 1;
+            if self.next == self.frames.len() && self.is_endless {
+                self.next = 0;
+            }
         }
         let n = into.len() - before;
         if n > 0 {

@@ -57,11 +57,10 @@ pub(crate) fn assemble(
     let ports = (1..=3_u32).map(|k| PortParts {
         name: format!("p{k}"),
         of: OfPort(k),
-        netdev: Box::new(Memory::new(
-            k,
-            if k == 1 { frames.clone() } else { Arc::new([]) },
-            &received,
-        )),
+        netdev: Box::new(
+            Memory::new(k, if k == 1 { frames.clone() } else { Arc::new([]) }, &received)
+                .with_end(case.frames.is_endless),
+        ),
     });
     let parts = SwitchParts {
         bridge: ofproto::BridgeConfig {
@@ -114,14 +113,16 @@ pub(crate) fn run(case: &Case, cache: Cache, seconds: f64) -> Result<Measured, B
     // The tables are as they will be before the first frame comes in.
     let _ = (0..SETTLING).find(|_| !control.poll(now()));
     let (control, done) = (Mutex::new(control), AtomicBool::new(false));
-    let (control, done, received) = (&control, &done, &*received);
+    // Whether the measurement waits for the control core, which else might not let go of it.
+    let asks = AtomicBool::new(false);
+    let (control, done, asks, received) = (&control, &done, &asks, &*received);
     let (tell_time, time) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(move || {
             core_affinity::set_for_current(CoreId { id: CONTROL_CORE });
             while !done.load(Ordering::Relaxed) {
                 let worked = control.lock().is_ok_and(|mut control| control.poll(now()));
-                if !worked {
+                if !worked || asks.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_micros(100));
                 }
             }
@@ -146,7 +147,12 @@ pub(crate) fn run(case: &Case, cache: Cache, seconds: f64) -> Result<Measured, B
         });
         let new_flows = (case.kind == Kind::NewFlows).then(|| -> Result<_, Box<dyn Error>> {
             let thread = time.recv()?;
-            let known = || Ok((n_answered(control), cpu_time(&thread)));
+            let known = || {
+                asks.store(true, Ordering::Relaxed);
+                let n = n_answered(control);
+                asks.store(false, Ordering::Relaxed);
+                Ok((n, cpu_time(&thread)))
+            };
             Passage::of(case.frames.n.into()).watch(|| Ok(received.load(Ordering::Relaxed)), known)
         });
         if new_flows.is_some() {
