@@ -74,6 +74,20 @@ impl FieldLens {
     }
 }
 
+/// The tries that a subtable asks in one stage, a bit each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StageTries(u8);
+
+impl FieldLens {
+    /// The tries to ask before the words of a stage are looked at: of the fields that begin in one.
+    pub(crate) fn in_stage(self, stage: WordMap) -> StageTries {
+        let fields = PLACES.iter().zip(self.0).enumerate();
+        StageTries(fields.fold(0, |bits, (n, (place, len))| {
+            bits | u8::from(len != 0 && stage.contains(place.word())) << n
+        }))
+    }
+}
+
 /// One trie per field.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tries {
@@ -127,16 +141,28 @@ impl<'a> TrieWalk<'a> {
 
     /// Whether a trie proves that no rule with prefix lengths `lens` matches `flow`, at no more
     /// cost in wildcards than looking into the subtable would have. If so, the bits that prove it
-    /// are set in `wildcards`. Only fields that begin in a word of `stage` are asked.
+    /// are set in `wildcards`. Only the tries of the stage are asked.
+    #[inline]
     pub(crate) fn rules_out(
         &mut self,
-        stage: WordMap,
+        stage: StageTries,
+        lens: FieldLens,
+        flow: &Flow,
+        wildcards: &mut Mask,
+    ) -> bool {
+        // Most stages have none.
+        stage.0 != 0 && self.any_rules_out(stage, lens, flow, wildcards)
+    }
+
+    fn any_rules_out(
+        &mut self,
+        stage: StageTries,
         lens: FieldLens,
         flow: &Flow,
         wildcards: &mut Mask,
     ) -> bool {
         for (n, (place, len)) in PLACES.into_iter().zip(lens.0).enumerate() {
-            if len == 0 || !stage.contains(place.word()) {
+            if stage.0 >> n & 1 == 0 {
                 continue;
             }
             let tries = self.tries;

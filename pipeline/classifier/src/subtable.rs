@@ -29,7 +29,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table;
 
 use crate::hash::{Hash, spread};
-use crate::prefix::{FieldLens, TrieWalk};
+use crate::prefix::{FieldLens, StageTries, TrieWalk};
 use crate::shape::{Shape, examine};
 use crate::trie::Trie;
 use crate::version::{Lifetime, Version};
@@ -108,6 +108,8 @@ pub(crate) struct Subtable<R> {
     shape: Shape,
     /// Prefix lengths for the classifier's tries.
     pub(crate) lens: FieldLens,
+    /// Which of them are asked in which stage.
+    stage_tries: Vec<StageTries>,
     seed: u64,
     /// The first rule of every key.
     heads: HashTable<Head>,
@@ -130,9 +132,11 @@ pub(crate) struct Subtable<R> {
 
 impl<R> Subtable<R> {
     pub(crate) fn new(mask: &Mask, seed: u64) -> Self {
-        let shape = Shape::of(mask);
+        let (shape, lens) = (Shape::of(mask), FieldLens::of(mask));
+        let stages = shape.early_stages().iter().chain([shape.last_stage()]);
         Self {
-            lens: FieldLens::of(mask),
+            lens,
+            stage_tries: stages.map(|stage| lens.in_stage(stage.map)).collect(),
             seed,
             heads: HashTable::new(),
             others: BTreeSet::new(),
@@ -179,8 +183,11 @@ impl<R> Subtable<R> {
         wildcards: &mut Mask,
     ) -> Option<u32> {
         let mut hash = Hash::new(self.seed);
+        let mut asked = self.stage_tries.iter();
         for (n, (stage, hashes)) in self.shape.early_stages().iter().zip(&self.stages).enumerate() {
-            if tries.rules_out(stage.map, self.lens, flow, wildcards) {
+            if let Some(asked) = asked.next()
+                && tries.rules_out(*asked, self.lens, flow, wildcards)
+            {
                 self.shape.examine_stages(n, wildcards);
                 return None;
             }
@@ -193,7 +200,9 @@ impl<R> Subtable<R> {
         }
         let last = self.shape.last_stage();
         let n_early = self.stages.len();
-        if tries.rules_out(last.map, self.lens, flow, wildcards) {
+        if let Some(asked) = asked.next()
+            && tries.rules_out(*asked, self.lens, flow, wildcards)
+        {
             self.shape.examine_stages(n_early, wildcards);
             return None;
         }
@@ -280,7 +289,8 @@ impl<R> Subtable<R> {
         self.others_in(hash, priority, priority, head.slot).find(|&slot| is_it(slot))
     }
 
-    /// Adds a rule. `None` when the subtable cannot number another one.
+    /// Adds a rule. `None` when the subtable cannot number another one, or has no memory to grow: what
+    /// grows by leaps is asked for first.
     pub(crate) fn insert(
         &mut self,
         flow: &Flow,
@@ -289,6 +299,7 @@ impl<R> Subtable<R> {
         added: Version,
         rule: Arc<R>,
     ) -> Option<u32> {
+        self.reserve()?;
         let slot = self.occupy(
             flow,
             Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, link: NONE },
@@ -407,6 +418,19 @@ impl<R> Subtable<R> {
     }
 
     // ---- Slots and chains ----
+
+    /// Makes room for one more rule, if there is memory.
+    fn reserve(&mut self) -> Option<()> {
+        let Self { shape, heads, slots, keys, free, seed, .. } = self;
+        let n_words = shape.n_words();
+        if *free == NONE {
+            slots.try_reserve(1).ok()?;
+            keys.try_reserve(n_words).ok()?;
+        }
+        let rehash =
+            |head: &Head| Shape::hash_key(key_of(keys, n_words, head.slot).iter().copied(), *seed);
+        heads.try_reserve(1, rehash).ok()
+    }
 
     fn occupy(&mut self, flow: &Flow, slot: Slot<R>) -> Option<u32> {
         if let Some(place) = self.slots.get_mut(self.free as usize) {

@@ -144,7 +144,11 @@ pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
     pub(crate) fn of(mask: &Mask) -> Self {
-        Self(mask.words().iter().fold(hash::start(0), |state, word| hash::mix(state, *word)).max(1))
+        let words = mask.map().into_iter();
+        let mixed = words.fold(hash::start(0), |state, word| {
+            hash::mix(hash::mix(state, word as u64), mask.word(word))
+        });
+        Self(mixed.max(1))
     }
 }
 

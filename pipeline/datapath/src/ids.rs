@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use flow::{Flow, Mask};
+use flow::{Flow, Mask, WordMap};
 
 /// Number of a port in a datapath. Not an OpenFlow port number: `ofproto` maps between the two.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,13 +52,18 @@ impl Ufid {
     /// which only costs upcalls.
     #[must_use]
     pub fn of(key: &Flow, mask: &Mask) -> Self {
+        Self::in_words(key, mask, mask.map())
+    }
+
+    /// As [`of`](Self::of), where `mask` has bits in these words.
+    pub(crate) fn in_words(key: &Flow, mask: &Mask, words: WordMap) -> Self {
         let mut high = 0x9e37_79b9_7f4a_7c15_u64;
         let mut low = 0xc2b2_ae3d_27d4_eb4f_u64;
-        for (index, (&value, &bits)) in (0_u64..).zip(key.words().iter().zip(mask.words())) {
-            if bits != 0 {
-                high = mix(high ^ (value & bits), bits ^ index);
-                low = mix(low ^ bits, (value & bits).rotate_left(32) ^ index);
-            }
+        for word in words {
+            let (bits, index) = (mask.word(word), word as u64);
+            let value = key.word(word) & bits;
+            high = mix(high ^ value, bits ^ index);
+            low = mix(low ^ bits, value.rotate_left(32) ^ index);
         }
         Self(u128::from(high) << 64 | u128::from(low))
     }

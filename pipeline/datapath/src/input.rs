@@ -220,7 +220,7 @@ impl PmdDatapath {
                 false => members.filter_map(|k| self.lens.get(k)).map(|len| u64::from(*len)).sum(),
             };
             let tcp_flags = self.keys.tcp_flags(members);
-            installed.stats.credit(members.len(), n_bytes, now, tcp_flags);
+            installed.megaflow.stats.credit(members.len(), n_bytes, now, tcp_flags);
             if self.sampler.picks(members.len())
                 && let Some(packet) = batch.get(first)
             {

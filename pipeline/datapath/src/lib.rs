@@ -21,6 +21,7 @@ mod execute;
 mod ids;
 mod input;
 mod local;
+mod mask;
 mod megaflow;
 mod meter;
 mod output;
@@ -48,6 +49,7 @@ pub use emc::EmcConfig;
 pub use ids::{CoreId, PortNo, Ufid};
 pub use input::MAX_DEPTH;
 pub use local::{LocalConfig, LocalDpif};
+pub use mask::SharedMask;
 pub use megaflow::{Fate, FlowStats, FlowStatsRead, Megaflow, PutError};
 pub use meter::{
     BandKind, BandStats, MAX_BANDS, MAX_METERS, MeterBand, MeterConfig, MeterError, MeterStats,

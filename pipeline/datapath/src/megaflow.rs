@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use flow::{Field, Flow, Mask};
+use flow::Flow;
 use sync::{
     counter::{Counter, Gauge},
     time::Nanos,
@@ -11,36 +11,33 @@ use sync::{
 use crate::{
     action::{ActionError, DpAction, validate},
     ids::{PortNo, Ufid},
+    mask::SharedMask,
 };
 
-/// What the control core installs, and keeps a share of for itself. Immutable; only [`FlowStats`]
-/// move.
-#[derive(Debug, Clone)]
+/// What the control core installs, and keeps a share of for itself: one block of memory for
+/// both. Immutable; only [`FlowStats`] move.
+#[derive(Debug)]
 pub struct Megaflow {
     /// Its name; see [`Ufid::of`].
     pub ufid: Ufid,
     /// The masked key: zero wherever `mask` is zero.
     pub key: Flow,
-    /// The bits that translation looked at. Ingress port and recirculation id are always among
-    /// them.
-    pub mask: Mask,
+    /// The bits that translation looked at.
+    pub mask: SharedMask,
     /// What to do.
     pub actions: Arc<[DpAction]>,
     /// What it did; written by the core that has it installed.
-    pub stats: Arc<FlowStats>,
+    pub stats: FlowStats,
 }
 
 impl Megaflow {
     /// A megaflow for the packets that agree with `key` under `mask`, with fresh statistics.
     ///
-    /// Ingress port and recirculation id are added to the mask: the first chooses the table, and a
-    /// mask without the second would confuse two passes of one packet.
     #[must_use]
-    pub fn new(key: &Flow, mut mask: Mask, actions: Arc<[DpAction]>) -> Self {
-        mask.set_exact(Field::InPort);
-        mask.set_exact(Field::RecircId);
-        let key = key.masked(&mask);
-        Self { ufid: Ufid::of(&key, &mask), key, mask, actions, stats: Arc::default() }
+    pub fn new(key: &Flow, mask: impl Into<SharedMask>, actions: Arc<[DpAction]>) -> Self {
+        let mask = mask.into();
+        let ufid = Ufid::in_words(key, &mask, mask.words());
+        Self { ufid, key: key.masked(&mask), mask, actions, stats: FlowStats::default() }
     }
 
     /// The ingress port whose table this belongs to.
@@ -54,10 +51,7 @@ impl Megaflow {
     /// # Errors
     /// The reason for which it would not; never [`PutError::TableFull`], which only the core knows.
     pub fn check(&self) -> Result<(), PutError> {
-        if !self.mask.is_exact(Field::InPort) || !self.mask.is_exact(Field::RecircId) {
-            return Err(PutError::MaskTooWide);
-        }
-        if self.key.masked(&self.mask) != self.key {
+        if !self.key.is_within(&self.mask) {
             return Err(PutError::KeyNotMasked);
         }
         validate(&self.actions).map_err(PutError::BadActions)
@@ -78,8 +72,6 @@ pub enum PutError {
     NoSuchCore,
     /// The queue of commands to the core is full; try again.
     QueueFull,
-    /// Ingress port or recirculation id is wildcarded.
-    MaskTooWide,
     /// The key has bits outside its mask.
     KeyNotMasked,
     /// The actions are not ones that the datapath runs.

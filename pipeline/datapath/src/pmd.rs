@@ -9,13 +9,14 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use flow::{Keys, Mask, extract};
-use packet::{BATCH, Batch, PacketMeta};
+use flow::{Field, Keys, Mask, extract};
+use packet::{BATCH, Batch, Packet, PacketMeta};
 use sync::time::Nanos;
 
 use crate::{
     accounting::CoreCounters,
     action::{DpAction, validate},
+    census::{Fingerprint, round_up},
     config::DatapathConfig,
     dpif::{Command, Execute},
     drop_reason::DropReason,
@@ -23,6 +24,7 @@ use crate::{
     execute::Executor,
     ids::{CoreId, PortNo, Ufid},
     input::meta_of,
+    mask::SharedMask,
     megaflow::{Fate, Megaflow, PutError},
     meter::MeterTable,
     output::Output,
@@ -125,8 +127,26 @@ impl PmdDatapath {
     /// The mask with which a conclusion that needs `mask` is to be installed here: see
     /// [`crate::Dpif::admit_mask`].
     #[must_use]
-    pub fn admit_mask(&self, port: PortNo, mask: &Mask) -> Mask {
-        self.ports.counters(port).map_or(*mask, |counters| counters.masks.admit(mask))
+    pub fn admit_mask(&self, port: PortNo, mask: &Mask) -> SharedMask {
+        let mut mask = *mask;
+        mask.set_exact(Field::InPort);
+        mask.set_exact(Field::RecircId);
+        let Some(Port { table, counters, .. }) = self.ports.get(port) else {
+            return SharedMask::from(mask);
+        };
+        if let Some(known) = table.newest_mask().filter(|known| ***known == mask) {
+            return known.clone();
+        }
+        let known = |mask: &Mask, print| match table.known_mask(mask, print) {
+            Some(known) => known.clone(),
+            None => SharedMask::new(mask, print),
+        };
+        let print = Fingerprint::of(&mask);
+        if counters.masks.claim(print) {
+            return known(&mask, print);
+        }
+        let rounded = round_up(&mask);
+        known(&rounded, Fingerprint::of(&rounded))
     }
 
     /// Obeys the control core.
@@ -185,36 +205,37 @@ impl PmdDatapath {
     /// # Errors
     /// Why not; the megaflow's [`Fate`] says so too.
     pub fn put(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
-        let stats = megaflow.stats.clone();
-        let result = megaflow.check().and_then(|()| self.put_checked(megaflow));
+        let result = megaflow.check().and_then(|()| self.put_checked(&megaflow));
         match result {
             Ok(()) => {
                 self.emc.make_ready();
                 self.smc.make_ready();
             }
             Err(_) => {
-                stats.set_fate(Fate::Refused);
+                megaflow.stats.set_fate(Fate::Refused);
                 self.counters.puts_refused.add(1);
             }
         }
         result
     }
 
-    fn put_checked(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
+    fn put_checked(&mut self, megaflow: &Arc<Megaflow>) -> Result<(), PutError> {
         let number = megaflow.in_port();
         if !self.ports.contains(number) {
             return Err(PutError::NoSuchPort);
         }
         // A name that was given to keys of two ports is the later one's.
-        if let Some(slot) = self.flows.find(megaflow.ufid)
+        let mut named = self.flows.find(megaflow.ufid);
+        if let Some(slot) = named
             && self.flows.get(slot).is_some_and(|other| other.at().port != number)
         {
             self.remove(slot);
+            named = None;
         }
         let Some((table, scope)) = self.ports.table(number, self.hash_basis) else {
             return Err(PutError::NoSuchPort);
         };
-        table.put(&mut self.flows, megaflow, self.limits, &scope)
+        table.put(&mut self.flows, megaflow, named, self.limits, &scope)
     }
 
     fn configure(&mut self, config: &DatapathConfig) {
@@ -246,6 +267,19 @@ impl PmdDatapath {
         let port = PortNo(flow.in_port());
         let offsets = extract(packet.data(), &meta_of(&packet)).offsets;
         packet.set_offsets(offsets);
+        self.run_alone(packet, port, &actions, validate(&actions).is_ok(), now, out);
+    }
+
+    /// Runs a program on a packet that has its metadata and offsets, for the account of `port`.
+    pub(crate) fn run_alone(
+        &mut self,
+        packet: Packet,
+        port: PortNo,
+        actions: &[DpAction],
+        is_valid: bool,
+        now: Nanos,
+        out: &mut impl Output,
+    ) {
         let mut group = Batch::new();
         // Room for 32.
         let _ = group.push(packet);
@@ -261,9 +295,9 @@ impl PmdDatapath {
             stage: &mut self.stage,
             out,
         };
-        match validate(&actions) {
-            Ok(()) => executor.run(&mut group, &actions),
-            Err(_) => executor.drop_all(&mut group, DropReason::TranslationError),
+        match is_valid {
+            true => executor.run(&mut group, actions),
+            false => executor.drop_all(&mut group, DropReason::TranslationError),
         }
         self.recirculate(now, out);
     }

@@ -48,6 +48,7 @@ pub(crate) use self::{
 use crate::{
     census::{Fingerprint, MAX_LIMIT, MaskCensus, N_ROUNDED},
     ids::PortNo,
+    mask::SharedMask,
     megaflow::{Fate, Megaflow, PutError},
 };
 
@@ -73,6 +74,8 @@ pub(crate) struct PortTable {
     subtables: Vec<Option<Box<Subtable>>>,
     /// Places, those with most hits first, as of the last sort.
     order: Vec<u32>,
+    /// The place that a megaflow was installed in last.
+    newest: u32,
     /// What the last sweep of the census left to look at again.
     unused: Box<[bool; MAX_LIMIT]>,
 }
@@ -80,7 +83,7 @@ pub(crate) struct PortTable {
 impl Default for PortTable {
     fn default() -> Self {
         let unused = Box::new([false; MAX_LIMIT]);
-        Self { subtables: Vec::new(), order: Vec::new(), unused }
+        Self { subtables: Vec::new(), order: Vec::new(), newest: u32::MAX, unused }
     }
 }
 
@@ -154,29 +157,46 @@ impl PortTable {
 
     /// Puts the subtables that were hit most since the last time first, and sweeps the census.
     pub(crate) fn sort(&mut self, census: &MaskCensus) {
-        let Self { subtables, order, unused } = self;
+        let Self { subtables, order, unused, .. } = self;
         let subtable = |place: u32| subtables.get(place as usize).and_then(Option::as_deref);
         // Unstable, because the stable sort allocates.
         order.sort_unstable_by_key(|place| {
             (core::cmp::Reverse(subtable(*place).map_or(0, |subtable| subtable.n_hits)), *place)
         });
         census.sweep(unused, |print| {
-            subtables.iter().flatten().any(|subtable| subtable.print == print)
+            subtables.iter().flatten().any(|subtable| subtable.print() == print)
         });
         subtables.iter_mut().flatten().for_each(|subtable| subtable.n_hits = 0);
     }
 
-    /// Installs `megaflow`, in place of one with the same masked key and mask.
+    /// The mask that a megaflow was installed with last.
+    pub(crate) fn newest_mask(&self) -> Option<&SharedMask> {
+        Some(&self.at(self.newest)?.mask)
+    }
+
+    /// The mask, if some megaflow has it.
+    pub(crate) fn known_mask(&self, mask: &Mask, print: Fingerprint) -> Option<&SharedMask> {
+        let all = self.order.iter().filter_map(|place| self.at(*place));
+        let masks = all.map(|subtable| &subtable.mask);
+        masks.into_iter().find(|known| known.print() == print && ***known == *mask)
+    }
+
+    /// Installs `megaflow`, in place of one with the same masked key and mask, and of the one that is
+    /// `named` as it is.
     pub(crate) fn put(
         &mut self,
         flows: &mut Flows,
-        megaflow: Arc<Megaflow>,
+        megaflow: &Arc<Megaflow>,
+        named: Option<Slot>,
         limits: TableLimits,
         scope: &Scope<'_>,
     ) -> Result<(), PutError> {
-        let print = Fingerprint::of(&megaflow.mask);
-        let known = self.place_of(&megaflow.mask, print);
-        let old = known.and_then(|place| self.at(place)?.find(&megaflow.key, scope.basis));
+        let known = self.place_of(&megaflow.mask);
+        let word_of = |word| megaflow.key.word(word);
+        // The same for all of this mask.
+        let hash = known.and_then(|place| Some(self.at(place)?.hash(word_of, scope.basis)));
+        let old = known.zip(hash);
+        let old = old.and_then(|(place, hash)| self.at(place)?.find_hashed(word_of, hash));
         if old.is_none() && flows.len() >= limits.flows {
             return Err(PutError::TableFull);
         }
@@ -187,23 +207,31 @@ impl PortTable {
             self.remove(flows, old, scope);
         }
         // A ufid that the control core gave to two keys names the later one.
-        if let Some(other) = flows.find(megaflow.ufid) {
+        if let Some(other) = named.filter(|named| Some(*named) != old) {
             self.remove(flows, other, scope);
         }
-        let place = self.make(&megaflow.mask, print, scope.census);
+        // What was removed may have been the last of its mask.
+        let known = match old.or(named) {
+            Some(_) => self.place_of(&megaflow.mask),
+            None => known,
+        };
+        let place = known.unwrap_or_else(|| self.make(&megaflow.mask, scope.census));
         let subtable = self.at_mut(place).ok_or(PutError::TableFull)?;
         let row = subtable.reserve().ok_or(PutError::TableFull)?;
-        let (key, stats) = (megaflow.key, megaflow.stats.clone());
         let at = At { port: scope.port, subtable: place, row };
-        match flows.add(megaflow, at) {
-            Some(slot) => subtable.fill(row, &key, slot, scope.basis),
+        match flows.add(Arc::clone(megaflow), at) {
+            Some(slot) => {
+                let hash = hash.unwrap_or_else(|| subtable.hash(word_of, scope.basis));
+                subtable.fill(row, &megaflow.key, slot, hash);
+            }
             None => {
                 subtable.give_back(row);
                 self.drop_if_empty(place, scope.census);
                 return Err(PutError::TableFull);
             }
         }
-        stats.set_fate(Fate::Installed);
+        megaflow.stats.set_fate(Fate::Installed);
+        self.newest = place;
         Ok(())
     }
 
@@ -224,7 +252,7 @@ impl PortTable {
     pub(crate) fn clear(&mut self, flows: &mut Flows, census: &MaskCensus) {
         self.order.clear();
         for subtable in self.subtables.drain(..).flatten() {
-            census.release(subtable.print);
+            census.release(subtable.print());
             subtable.slots().for_each(|slot| drop(flows.take(slot)));
         }
     }
@@ -234,7 +262,7 @@ impl PortTable {
         self.order
             .iter()
             .filter_map(|place| self.at(*place))
-            .map(|subtable| (&subtable.mask, subtable.len()))
+            .map(|subtable| (&*subtable.mask, subtable.len()))
     }
 
     /// Bytes of memory that rows and hash tables have.
@@ -250,23 +278,20 @@ impl PortTable {
         self.subtables.get_mut(place as usize)?.as_deref_mut()
     }
 
-    fn place_of(&self, mask: &Mask, print: Fingerprint) -> Option<u32> {
-        let is_it = |place: &u32| {
-            self.at(*place)
-                .is_some_and(|subtable| subtable.print == print && subtable.mask == *mask)
-        };
+    fn place_of(&self, mask: &SharedMask) -> Option<u32> {
+        let is_it = |place: &u32| self.at(*place).is_some_and(|subtable| subtable.mask == *mask);
+        if is_it(&self.newest) {
+            return Some(self.newest);
+        }
         self.order.iter().copied().find(is_it)
     }
 
-    /// The place of the mask's subtable, which is made if there is none.
-    fn make(&mut self, mask: &Mask, print: Fingerprint, census: &MaskCensus) -> u32 {
-        if let Some(place) = self.place_of(mask, print) {
-            return place;
-        }
+    /// Makes the mask's subtable; its place.
+    fn make(&mut self, mask: &SharedMask, census: &MaskCensus) -> u32 {
         // Whoever made the megaflow has claimed it; one that came by another way does now, as far as
         // there is room.
-        let _ = census.claim(print);
-        let new = Some(Box::new(Subtable::new(mask, print)));
+        let _ = census.claim(mask.print());
+        let new = Some(Box::new(Subtable::new(mask.clone())));
         let place = match self.subtables.iter().position(Option::is_none) {
             Some(place) => place,
             None => {
@@ -286,7 +311,7 @@ impl PortTable {
     fn drop_if_empty(&mut self, place: u32, census: &MaskCensus) {
         if self.at(place).is_some_and(|subtable| subtable.len() == 0) {
             if let Some(gone) = self.subtables.get_mut(place as usize).and_then(Option::take) {
-                census.release(gone.print);
+                census.release(gone.print());
             }
             self.order.retain(|other| *other != place);
         }

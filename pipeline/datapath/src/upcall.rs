@@ -20,9 +20,9 @@ use packet::Packet;
 use sync::time::Nanos;
 
 use crate::{
-    action::{DpAction, SlowPath},
-    dpif::Execute,
+    action::{DpAction, SlowPath, validate},
     ids::{CoreId, PortNo, Ufid},
+    mask::SharedMask,
     megaflow::Megaflow,
     output::Output,
     pmd::PmdDatapath,
@@ -125,7 +125,7 @@ pub enum Answered {
 }
 
 /// Tells which mask to install for one that is needed: see [`crate::Dpif::admit_mask`].
-pub type Admit<'a> = &'a dyn Fn(&Mask) -> Mask;
+pub type Admit<'a> = &'a dyn Fn(&Mask) -> SharedMask;
 
 impl PmdDatapath {
     /// Answers a miss of this core, on this core: by a megaflow, if there is one for it by now
@@ -143,19 +143,21 @@ impl PmdDatapath {
         translate: impl FnOnce(&Upcall, Admit<'_>) -> Result<Answer, E>,
     ) -> Result<Answered, (Upcall, E)> {
         debug_assert_eq!(upcall.reason, UpcallReason::Miss, "others have a megaflow");
-        let (actions, answered) = match self.hit(&upcall, now) {
-            Some(actions) => (actions, Answered::Cached),
+        let (actions, is_valid, answered) = match self.hit(&upcall, now) {
+            Some(actions) => (actions, true, Answered::Cached),
             None => match translate(&upcall, &|mask| self.admit_mask(upcall.port, mask)) {
                 Err(why) => return Err((upcall, why)),
                 Ok(Answer { megaflow, actions }) => {
-                    // What is refused says so by its fate.
-                    let _ = megaflow.map(|megaflow| self.put(megaflow));
-                    (actions, Answered::Translated)
+                    // What is refused says so by its fate. What is installed was looked at.
+                    let is_valid = megaflow.is_some_and(|megaflow| self.put(megaflow).is_ok())
+                        || validate(&actions).is_ok();
+                    (actions, is_valid, Answered::Translated)
                 }
             },
         };
-        let Upcall { packet, flow, .. } = upcall;
-        self.execute(Execute { packet, flow, actions }, now, out);
+        // The packet is as it was when it missed here, with its metadata and offsets.
+        let Upcall { packet, port, .. } = upcall;
+        self.run_alone(packet, port, &actions, is_valid, now, out);
         Ok(answered)
     }
 
@@ -166,7 +168,7 @@ impl PmdDatapath {
         self.counters.subtable_probes.add(n_probes);
         let installed = self.flows.get(slot?)?;
         let n_bytes = upcall.packet.len() as u64;
-        installed.stats.credit(1, n_bytes, now, upcall.flow.tcp_flags());
+        installed.megaflow.stats.credit(1, n_bytes, now, upcall.flow.tcp_flags());
         Some(Arc::clone(&installed.actions))
     }
 }

@@ -55,6 +55,21 @@ impl Flow {
         out
     }
 
+    /// The words in which both flows differ.
+    #[must_use]
+    #[inline]
+    pub fn differing(&self, other: &Flow) -> WordMap {
+        let pairs = self.words.0.iter().zip(&other.words.0).enumerate();
+        WordMap(pairs.fold(0, |map, (word, (a, b))| map | u64::from(a != b) << word))
+    }
+
+    /// Whether every bit that is set is one that `mask` examines.
+    #[must_use]
+    #[inline]
+    pub fn is_within(&self, mask: &Mask) -> bool {
+        self.words.0.iter().zip(&mask.words.0).fold(0, |out, (word, bits)| out | word & !bits) == 0
+    }
+
     /// Whether both flows agree in the bits of `mask`.
     #[must_use]
     #[inline]

@@ -40,7 +40,7 @@ use crate::rule::SharedMasks;
 use crate::shared::Shared;
 use crate::table::Tables;
 use crate::tlv::Tlvs;
-use crate::translate::Frozen;
+use crate::translate::{Frozen, Translator};
 use crate::trigger::Triggers;
 use crate::umap::Ukeys;
 use crate::vlan::{PortVlan, VlanSet};
@@ -216,6 +216,7 @@ pub struct Bridge {
     pub(crate) state: Writer<BridgeState>,
     pub(crate) changes: Changes,
     pub(crate) ukeys: Ukeys,
+    pub(crate) translator: Translator,
     pub(crate) conclusions: Conclusions,
     pub(crate) reval: Revalidator,
     pub(crate) timeouts: Timeouts,
@@ -251,6 +252,7 @@ impl Bridge {
         let quota = Arc::new(FlowQuota::new(reval.flow_limit()));
         let mut bridge = Self {
             ukeys: Ukeys::new(Arc::clone(&quota)),
+            translator: Translator::default(),
             state: Writer::new(BridgeState {
                 ports: Ports::default(),
                 tables: Tables::new(config.n_tables.max(1), config.seed),

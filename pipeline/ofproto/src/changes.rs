@@ -280,7 +280,7 @@ impl Changes {
 
     /// Whether a change that is younger than `ukey` may touch it.
     pub(crate) fn concern(&self, ukey: &Ukey) -> bool {
-        let (seq, deps) = (ukey.seq, &ukey.deps);
+        let (seq, deps) = (ukey.seq, &ukey.path.deps);
         if seq == self.seq {
             return false;
         }
@@ -297,33 +297,34 @@ impl Changes {
 
     fn has_changed_rule(&self, ukey: &Ukey) -> bool {
         let (older, newer) = self.changed_rules;
-        (ukey.deps.rules.meets(older) || ukey.deps.rules.meets(newer))
+        (ukey.path.deps.rules.meets(older) || ukey.path.deps.rules.meets(newer))
             && self.rules > ukey.seq
             && ukey
+                .path
                 .credits
                 .iter()
                 .any(|credit| matches!(credit, Credit::Rule(stats) if stats.changed() > ukey.seq))
     }
 
     fn has_new_rule(&self, ukey: &Ukey) -> bool {
-        if !ukey.deps.tables.meets(self.logged) {
+        if !ukey.path.deps.tables.meets(self.logged) {
             return false;
         }
         let megaflow = &ukey.megaflow;
         self.tables.iter().any(|(&table_id, log)| {
-            if log.overflowed > ukey.seq && ukey.deps.looked_in(table_id) {
+            if log.overflowed > ukey.seq && ukey.path.deps.looked_in(table_id) {
                 return true;
             }
             let mut news = log.added.iter().rev().take_while(|added| added.seq > ukey.seq);
             news.any(|added| {
                 let Added { priority, match_, .. } = added;
-                ukey.deps.may_find(&megaflow.key, &megaflow.mask, table_id, *priority, match_)
+                ukey.path.deps.may_find(&megaflow.key, &megaflow.mask, table_id, *priority, match_)
             })
         })
     }
 
     fn has_changed_station(&self, ukey: &Ukey) -> bool {
-        let stations = ukey.deps.stations();
+        let stations = ukey.path.deps.stations();
         if self.last_station <= ukey.seq || stations.is_empty() {
             return false;
         }

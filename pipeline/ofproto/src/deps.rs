@@ -31,8 +31,9 @@ use crate::mac_learning::Station;
 use crate::rule::{CompactMatch, RuleStats};
 use alloc::vec::Vec;
 use classifier::Priority;
+use core::mem;
 use flow::layout::{PACKET_TYPE, PRIORITY, is_of_pipeline};
-use flow::{FLOW_WORDS, Flow, Mask};
+use flow::{Flow, Mask, WordMap};
 
 /// Lookups that a conclusion remembers.
 const MAX_LOOKUPS: usize = 256;
@@ -86,7 +87,7 @@ struct Lookup {
 }
 
 /// What a conclusion depends on; see the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deps {
     lookups: Vec<Lookup>,
     /// Index and value of the words that lookups saw other than the packet's, in their order.
@@ -118,15 +119,19 @@ impl Deps {
             return;
         }
         let n_before = self.words.len();
-        for word in 0..FLOW_WORDS {
-            // Metadata and registers of a packet start from zero.
-            let own = if is_of_pipeline(word) { 0 } else { flow.word(word) };
+        // Metadata and registers of a packet start from zero: there the key is all that differs.
+        let of_pipeline = |word: usize| u64::from(is_of_pipeline(word)).wrapping_neg();
+        let pairs = key.words().iter().zip(flow.words()).enumerate();
+        let differing = pairs.fold(0_u64, |map, (word, (seen, own))| {
+            map | u64::from(*seen != own & !of_pipeline(word)) << word
+        });
+        for word in WordMap(differing) {
             // Where the action set sends to is in no mask, so every rule that asks for it counts as found.
             let seen = match word {
                 PRIORITY => key.word(word) & !u64::from(u32::MAX),
                 _ => key.word(word),
             };
-            if seen != own {
+            if word != PRIORITY || seen != flow.word(word) {
                 // There are fewer words than a byte counts.
                 self.words.push((u8::try_from(word).unwrap_or(u8::MAX), seen));
             }
@@ -235,10 +240,14 @@ impl Deps {
         false
     }
 
-    /// Gives back the room for more.
-    pub(crate) fn shrink(&mut self) {
-        self.lookups.shrink_to_fit();
-        self.words.shrink_to_fit();
-        self.stations.shrink_to_fit();
+    /// Forgets all, and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        let Self { lookups, words, stations, .. } = self;
+        lookups.clear();
+        words.clear();
+        stations.clear();
+        let (lookups, words, stations) =
+            (mem::take(lookups), mem::take(words), mem::take(stations));
+        *self = Self { lookups, words, stations, ..Self::default() };
     }
 }

@@ -19,7 +19,7 @@ use crate::bridge::{Bridge, BridgeState};
 use crate::changes::Changes;
 use crate::learn::Lessons;
 use crate::mac_learning::Station;
-use crate::translate::{Start, TranslateIn, TranslateOut, translate};
+use crate::translate::{Path, Start, TranslateIn, TranslateOut, Translator};
 use crate::ukey::{Credit, Ukey};
 use alloc::sync::Arc;
 use datapath::{CoreId, Dpif, DropReason, Megaflow, PortNo, Upcall, UpcallReason};
@@ -43,8 +43,8 @@ impl Bridge {
                     return;
                 };
                 let n_bytes = packet.len() as u64;
-                self.apply(&out, n_bytes, Seen::Now(now));
-                let actions = Arc::clone(&out.actions);
+                self.apply(&out.path, out.error.is_some(), n_bytes, Seen::Now(now));
+                let actions = Arc::clone(&out.path.actions);
                 self.install(core, &flow, out, seq, dpif, now);
                 dpif.execute(packet, &flow, &actions);
             }
@@ -53,16 +53,14 @@ impl Bridge {
 
     /// Translates the flow of a packet that came from the datapath; `None` if it belongs to a
     /// recirculation that is forgotten.
-    pub(crate) fn translate_flow(&self, flow: &Flow) -> Option<TranslateOut> {
-        translate_flow(&self.state, flow)
+    pub(crate) fn translate_flow(&mut self, flow: &Flow) -> Option<TranslateOut> {
+        translate_flow(&mut self.translator, &self.state, flow)
     }
 
     /// Lets the side effects of one packet happen.
-    pub(crate) fn apply(&mut self, out: &TranslateOut, n_bytes: u64, seen: Seen) {
-        if out.error.is_some() {
-            self.stats.translation_errors += 1;
-        }
-        self.ledger().credit(&out.credits, 1, n_bytes, seen);
+    pub(crate) fn apply(&mut self, path: &Path, has_failed: bool, n_bytes: u64, seen: Seen) {
+        self.stats.translation_errors += u64::from(has_failed);
+        self.ledger().credit(&path.credits, 1, n_bytes, seen);
         if !self.lessons.is_empty() {
             self.apply_lessons(seen.at());
         }
@@ -83,10 +81,10 @@ impl Bridge {
         now: Nanos,
     ) {
         let mask = dpif.admit_mask(core, PortNo(flow.in_port()), &out.mask);
-        let megaflow = Megaflow::new(flow, mask, Arc::clone(&out.actions));
+        let megaflow = Megaflow::new(flow, mask, Arc::clone(&out.path.actions));
         let is_there = self.ukeys.find(core, megaflow.ufid).is_some();
         let is_full = !self.state.quota.may_install(megaflow.in_port(), 0);
-        let Ok(names) = self.hold_names(&out, flow.recirc_id(), now) else {
+        let Ok(names) = self.hold_names(&out.path, flow.recirc_id(), now) else {
             self.stats.not_installed += 1;
             return;
         };
@@ -98,13 +96,16 @@ impl Bridge {
             return;
         }
         self.stats.installed += 1;
-        let credits = out.credits.into();
-        self.ukeys.insert(Ukey::new(core, megaflow, credits, out.deps, seq, names, now));
+        self.ukeys.insert(Ukey::new(core, megaflow, out.path, seq, names, now));
     }
 }
 
 /// See [`Bridge::translate_flow`].
-pub(crate) fn translate_flow(state: &BridgeState, flow: &Flow) -> Option<TranslateOut> {
+pub(crate) fn translate_flow(
+    translator: &mut Translator,
+    state: &BridgeState,
+    flow: &Flow,
+) -> Option<TranslateOut> {
     let frozen = match flow.recirc_id() {
         0 => None,
         id => Some(Arc::clone(state.frozen.get(id)?)),
@@ -116,7 +117,7 @@ pub(crate) fn translate_flow(state: &BridgeState, flow: &Flow) -> Option<Transla
         None => OfPort::ANY,
     };
     let start = frozen.as_deref().map_or(Start::Tables, Start::Resume);
-    Some(translate(&TranslateIn { state, flow, in_port, start, is_traced: false }))
+    Some(translator.translate(&TranslateIn { state, flow, in_port, start, is_traced: false }))
 }
 
 /// When packets that are credited were seen.

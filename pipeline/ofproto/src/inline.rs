@@ -56,9 +56,8 @@
 
 use crate::bridge::{Bridge, BridgeState};
 use crate::handler::{Seen, translate_flow};
-use crate::translate::TranslateOut;
+use crate::translate::{Path, Translator};
 use crate::ukey::{Names, Ukey, UkeyState};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -75,7 +74,9 @@ struct Conclusion {
     core: CoreId,
     /// The recirculation id of the packet's flow.
     recirc_id: u32,
-    out: TranslateOut,
+    path: Arc<Path>,
+    /// Whether the translation failed.
+    has_failed: bool,
     /// What the core installs; none if it might not.
     megaflow: Option<Arc<Megaflow>>,
     /// The last change that it surely knows of.
@@ -103,7 +104,8 @@ pub struct InlineTranslator {
     core: CoreId,
     state: Reader<BridgeState>,
     changes: Arc<Milestone>,
-    conclusions: Producer<Box<Conclusion>>,
+    conclusions: Producer<Conclusion>,
+    translator: Translator,
 }
 
 impl InlineTranslator {
@@ -123,27 +125,30 @@ impl InlineTranslator {
         if self.conclusions.room() == 0 {
             return Err(Declined::NoRoom);
         }
-        let state = self.state.try_read().ok_or(Declined::Busy)?;
-        let seq = self.changes.reached();
-        let out = translate_flow(&state, flow).ok_or(Declined::Unnamed)?;
-        if !state.holds_names(&out) {
+        let Self { core, state, changes, conclusions, translator } = self;
+        let state = state.try_read().ok_or(Declined::Busy)?;
+        let seq = changes.reached();
+        let out = translate_flow(translator, &state, flow).ok_or(Declined::Unnamed)?;
+        if !state.holds_names(&out.path) {
             return Err(Declined::Unnamed);
         }
-        let n_coming = self.conclusions.len() as u64;
+        let n_coming = conclusions.len() as u64;
         let may_install = state.quota.may_install(PortNo(flow.in_port()), n_coming);
-        let megaflow = may_install
-            .then(|| Arc::new(Megaflow::new(flow, admit(&out.mask), Arc::clone(&out.actions))));
-        let actions = Arc::clone(&out.actions);
-        let conclusion = Box::new(Conclusion {
-            core: self.core,
+        let megaflow = may_install.then(|| {
+            Arc::new(Megaflow::new(flow, admit(&out.mask), Arc::clone(&out.path.actions)))
+        });
+        let actions = Arc::clone(&out.path.actions);
+        let conclusion = Conclusion {
+            core: *core,
             recirc_id: flow.recirc_id(),
-            out,
+            path: out.path,
+            has_failed: out.error.is_some(),
             megaflow: megaflow.clone(),
             seq,
             n_bytes,
             seen: now,
-        });
-        self.conclusions.push(conclusion).map_err(|_| Declined::NoRoom)?;
+        };
+        conclusions.push(conclusion).map_err(|_| Declined::NoRoom)?;
         drop(state);
         Ok(Answer { megaflow, actions })
     }
@@ -151,16 +156,16 @@ impl InlineTranslator {
 
 impl BridgeState {
     /// Whether all numbers that an answer gives out are held.
-    fn holds_names(&self, out: &TranslateOut) -> bool {
-        out.frozen.iter().all(|(id, _)| self.frozen.get(*id).is_some())
-            && out.packet_ins.iter().all(|(id, _)| self.packet_ins.get(*id).is_some())
+    fn holds_names(&self, path: &Path) -> bool {
+        path.frozen.iter().all(|(id, _)| self.frozen.get(*id).is_some())
+            && path.packet_ins.iter().all(|(id, _)| self.packet_ins.get(*id).is_some())
     }
 }
 
 /// The control core's ends, and what is left to be settled.
 #[derive(Debug, Default)]
 pub(crate) struct Conclusions {
-    rings: Vec<Consumer<Box<Conclusion>>>,
+    rings: Vec<Consumer<Conclusion>>,
     /// Megaflows that cannot stay as their core has them.
     disputed: Vec<Disputed>,
 }
@@ -187,6 +192,7 @@ impl Bridge {
             state: self.state.reader(),
             changes: self.changes.published(),
             conclusions: producer,
+            translator: Translator::default(),
         }
     }
 
@@ -199,7 +205,7 @@ impl Bridge {
             // What comes meanwhile is for the next time: so this ends.
             for _ in 0..ring.len() {
                 let Some(conclusion) = ring.pop() else { break };
-                self.conclude(*conclusion, now);
+                self.conclude(conclusion, now);
                 n_taken += 1;
             }
         }
@@ -208,11 +214,12 @@ impl Bridge {
     }
 
     fn conclude(&mut self, conclusion: Conclusion, now: Nanos) {
-        let Conclusion { core, recirc_id, out, megaflow, seq, n_bytes, seen } = conclusion;
+        let Conclusion { core, recirc_id, path, has_failed, megaflow, seq, n_bytes, seen } =
+            conclusion;
         self.stats.upcalls += 1;
         self.stats.inline += 1;
         let is_current = seq == self.changes.seq();
-        self.apply(&out, n_bytes, Seen::Inline { used: seen, is_current });
+        self.apply(&path, has_failed, n_bytes, Seen::Inline { used: seen, is_current });
         // What the core has refused already needs no ukey; later refusals the revalidator finds.
         let megaflow = megaflow.filter(|megaflow| megaflow.stats.fate() != Fate::Refused);
         let Some(megaflow) = megaflow else {
@@ -220,11 +227,10 @@ impl Bridge {
             return;
         };
         let ufid = megaflow.ufid;
-        let names = self.hold_names(&out, recirc_id, now);
+        let names = self.hold_names(&path, recirc_id, now);
         let is_held = names.is_ok();
         let names: Names = names.unwrap_or_default();
-        let credits = out.credits.into();
-        let ukey = Ukey::new(core, megaflow, credits, out.deps, seq, names, seen);
+        let ukey = Ukey::new(core, megaflow, path, seq, names, seen);
         let old = self.ukeys.find(core, ufid);
         let is_gone = |ukey: &Ukey| matches!(ukey.stats().fate(), Fate::Refused | Fate::Removed);
         match old {

@@ -54,7 +54,7 @@ impl Bridge {
         self.reval.stats.sampled += 1;
         let (core, megaflow) = (ukey.core, Arc::clone(&ukey.megaflow));
         let out = self.translate_flow(&megaflow.key);
-        let Some(out) = out.filter(|out| out.actions != megaflow.actions) else {
+        let Some(out) = out.filter(|out| out.path.actions != megaflow.actions) else {
             return Ok(());
         };
         self.discredit(slot, dpif)?;
@@ -66,7 +66,7 @@ impl Bridge {
             core,
             flow: megaflow.key,
             cached: alloc::format!("{}", Actions::new(&megaflow.actions)),
-            right: alloc::format!("{}", Actions::new(&out.actions)),
+            right: alloc::format!("{}", Actions::new(&out.path.actions)),
             frame: [].into(),
         });
         Ok(())
@@ -86,12 +86,13 @@ impl Bridge {
         };
         // The key has zeros where the mask does not look: a translation that looks there now says
         // so by its mask, and the conclusion is too wide.
-        let Some(out) = self.translate_flow(&ukey.megaflow.key) else {
+        let (core, used, old) = (ukey.core, ukey.used(), Arc::clone(&ukey.megaflow));
+        let Some(out) = self.translate_flow(&old.key) else {
             return self.discredit(slot, dpif);
         };
-        let judgement = if !ukey.megaflow.mask.covers(&out.mask) {
+        let judgement = if !old.mask.covers(&out.mask) {
             Judgement::Delete
-        } else if *out.actions != *ukey.megaflow.actions {
+        } else if *out.path.actions != *old.actions {
             Judgement::Modify
         } else {
             Judgement::Keep
@@ -100,29 +101,24 @@ impl Bridge {
             Judgement::Keep => {
                 self.reval.stats.kept += 1;
                 if let Some(ukey) = self.ukeys.get_mut(slot) {
-                    ukey.credits = out.credits.into();
-                    ukey.deps = out.deps;
-                    ukey.deps.shrink();
+                    ukey.path = out.path;
                     ukey.seq = seq;
                 }
                 Ok(())
             }
             Judgement::Delete => self.discredit(slot, dpif),
             Judgement::Modify => {
-                let (core, used) = (ukey.core, ukey.used());
-                let key = ukey.megaflow.key;
-                let megaflow =
-                    Arc::new(Megaflow::new(&key, ukey.megaflow.mask, out.actions.clone()));
-                let Ok(names) = self.hold_names(&out, key.recirc_id(), now) else {
+                let actions = Arc::clone(&out.path.actions);
+                let megaflow = Arc::new(Megaflow::new(&old.key, old.mask.clone(), actions));
+                let Ok(names) = self.hold_names(&out.path, old.key.recirc_id(), now) else {
                     return self.discredit(slot, dpif);
                 };
                 if dpif.flow_put(core, Arc::clone(&megaflow)).is_err() {
                     self.release_names(&names, now);
                     return Err(QueueFull);
                 }
-                let credits = out.credits.into();
                 // Other actions are no use of the flow: it goes on idling.
-                let ukey = Ukey::new(core, megaflow, credits, out.deps, seq, names, used);
+                let ukey = Ukey::new(core, megaflow, out.path, seq, names, used);
                 if let Some(mut old) = self.ukeys.replace(slot, ukey) {
                     old.transition(UkeyState::Evicting);
                     self.reval.leaving.push(old);

@@ -3,7 +3,7 @@
 use crate::bridge::Bridge;
 use crate::check::{Known, check_packet_out};
 use crate::handler::Seen;
-use crate::translate::{Start, TranslateIn, translate};
+use crate::translate::{Start, TranslateIn};
 use datapath::Dpif;
 use flow::{FlowMeta, extract};
 use openflow::{OfErrorKind, OfPort, PacketOut, Version};
@@ -42,7 +42,7 @@ impl Bridge {
             }
         }
         check_packet_out(&packet_out.actions, &flow, version, Known::now(&self.state))?;
-        let out = translate(&TranslateIn {
+        let out = self.translator.translate(&TranslateIn {
             state: &self.state,
             flow: &flow,
             in_port,
@@ -52,12 +52,12 @@ impl Bridge {
         let Some(packet) = dpif.packet_from(&packet_out.data) else {
             return Ok(());
         };
-        self.apply(&out, packet_out.data.len() as u64, Seen::Now(now));
-        if let Ok(names) = self.hold_names(&out, 0, now) {
+        self.apply(&out.path, out.error.is_some(), packet_out.data.len() as u64, Seen::Now(now));
+        if let Ok(names) = self.hold_names(&out.path, 0, now) {
             // Not installed: the numbers live through their grace, for this packet.
             self.release_names(&names, now);
         }
-        dpif.execute(packet, &flow, &out.actions);
+        dpif.execute(packet, &flow, &out.path.actions);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@
 
 use crate::bridge::Bridge;
 use crate::handler::Seen;
-use crate::translate::{Frozen, Start, TranslateIn, translate};
+use crate::translate::{Frozen, Start, TranslateIn};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -80,7 +80,7 @@ impl Bridge {
         metadata.set_in_port(in_port.0);
         let thawed = frozen.thawed(metadata);
         let in_port = if dp.is_some() { in_port } else { OfPort::CONTROLLER };
-        let out = translate(&TranslateIn {
+        let out = self.translator.translate(&TranslateIn {
             state: &self.state,
             flow: &flow,
             in_port,
@@ -90,12 +90,12 @@ impl Bridge {
         let Some(frame) = dpif.packet_from(&packet.data) else {
             return Ok(());
         };
-        self.apply(&out, packet.data.len() as u64, Seen::Now(now));
-        if let Ok(names) = self.hold_names(&out, 0, now) {
+        self.apply(&out.path, out.error.is_some(), packet.data.len() as u64, Seen::Now(now));
+        if let Ok(names) = self.hold_names(&out.path, 0, now) {
             // Not installed: the numbers live through their grace, for this packet.
             self.release_names(&names, now);
         }
-        dpif.execute(frame, &flow, &out.actions);
+        dpif.execute(frame, &flow, &out.path.actions);
         Ok(())
     }
 }

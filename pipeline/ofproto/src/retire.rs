@@ -3,7 +3,7 @@
 use crate::bridge::Bridge;
 use crate::handler::{Ledger, Seen};
 use crate::intern::Full;
-use crate::translate::TranslateOut;
+use crate::translate::Path;
 use crate::ukey::{Names, Ukey, UkeyState};
 use crate::umap::{N_UMAPS, Slot};
 use alloc::vec::Vec;
@@ -45,8 +45,9 @@ impl Bridge {
             for mut ukey in ukeys {
                 credit_ukey(&mut self.ledger(), &mut ukey);
                 ukey.transition(UkeyState::Evicted);
-                let names = core::mem::take(&mut ukey.names);
-                self.release_names(&names, now);
+                if let Some(names) = ukey.names.take() {
+                    self.release_names(&names, now);
+                }
                 ukey.transition(UkeyState::Deleted);
                 self.reval.stats.illegal_transitions += u64::from(ukey.n_refused());
             }
@@ -134,24 +135,24 @@ impl Bridge {
     /// Takes references to the numbers that a translation's actions and its key name.
     pub(crate) fn hold_names(
         &mut self,
-        out: &TranslateOut,
+        path: &Path,
         recirc_id: u32,
         now: Nanos,
     ) -> Result<Names, Full> {
         let mut names = Names::default();
-        if out.frozen.is_empty() && out.packet_ins.is_empty() && recirc_id == 0 {
+        if path.frozen.is_empty() && path.packet_ins.is_empty() && recirc_id == 0 {
             // The common case needs no write guard.
             return Ok(names);
         }
         let own = self.state.frozen.get(recirc_id).cloned().map(|frozen| (recirc_id, frozen));
-        for (id, frozen) in out.frozen.iter().chain(own.as_ref()) {
+        for (id, frozen) in path.frozen.iter().chain(own.as_ref()) {
             if self.state.write().frozen.acquire(*id, frozen).is_err() {
                 self.release_names(&names, now);
                 return Err(Full);
             }
             names.frozen.push(*id);
         }
-        for (id, spec) in &out.packet_ins {
+        for (id, spec) in &path.packet_ins {
             if self.state.write().packet_ins.acquire(*id, spec).is_err() {
                 self.release_names(&names, now);
                 return Err(Full);
@@ -175,6 +176,6 @@ impl Bridge {
 fn credit_ukey(ledger: &mut Ledger<'_>, ukey: &mut Ukey) {
     let (n_packets, n_bytes, used) = ukey.take_delta();
     if n_packets > 0 {
-        ledger.credit(&ukey.credits, n_packets, n_bytes, Seen::Earlier(used));
+        ledger.credit(&ukey.path.credits, n_packets, n_bytes, Seen::Earlier(used));
     }
 }

@@ -177,10 +177,10 @@ impl CompactMatch {
     #[must_use]
     pub fn examines(&self, field: Field) -> bool {
         let place = usize::from(field.spec().location.word);
-        self.words().any(|(word, _, bits)| {
+        self.words().filter(|(word, ..)| *word == place).any(|(word, _, bits)| {
             let mut mask = Mask::ZERO;
             mask.set_word(word, bits);
-            word == place && mask.get(field) != 0
+            mask.get(field) != 0
         })
     }
 

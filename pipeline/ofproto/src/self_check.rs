@@ -10,6 +10,7 @@ use crate::same_effect::same_effect;
 use crate::wrong_flow::{FoundBy, WrongFlow};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Actions, Check, Dpif};
 use sync::time::Nanos;
@@ -39,16 +40,16 @@ impl Bridge {
         let Some(ukey) = self.ukeys.get(slot).filter(|ukey| !self.changes.concern(ukey)) else {
             return CheckResult::Stale;
         };
+        let cached = Arc::clone(&ukey.megaflow.actions);
         let Some(out) = self.translate_flow(&check.flow) else {
             return CheckResult::Stale;
         };
-        let cached = &ukey.megaflow.actions;
-        if *out.actions == **cached || same_effect(&out.actions, cached, &check.flow) {
+        if *out.path.actions == *cached || same_effect(&out.path.actions, &cached, &check.flow) {
             self.stats.self_check_passed += 1;
             return CheckResult::Same;
         }
-        let cached = alloc::format!("{}", Actions::new(cached));
-        let right = alloc::format!("{}", Actions::new(&out.actions));
+        let cached = alloc::format!("{}", Actions::new(&cached));
+        let right = alloc::format!("{}", Actions::new(&out.path.actions));
         self.stats.self_check_failed += 1;
         let Check { flow, ufid, core, packet } = check;
         self.wrong_flows.push(WrongFlow {

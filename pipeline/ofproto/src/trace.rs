@@ -17,6 +17,11 @@ use openflow::OfPort;
 /// Recirculations that one trace follows.
 const MAX_RECIRCULATIONS: usize = 16;
 
+/// What became of a flow that was traced.
+fn final_flow(out: &TranslateOut) -> &Flow {
+    out.final_flow.as_deref().unwrap_or(&Flow::ZERO)
+}
+
 impl Bridge {
     /// Traces a packet with this flow, whose ingress port is an OpenFlow number. Has no side
     /// effects.
@@ -42,8 +47,8 @@ impl Bridge {
         let out = self.trace_one(&mut text, flow, start);
         let mut queue: VecDeque<(Flow, Named<Frozen>)> = VecDeque::new();
         let enqueue = |queue: &mut VecDeque<_>, out: TranslateOut| {
-            for named in out.frozen {
-                queue.push_back((out.final_flow, named));
+            for named in &out.path.frozen {
+                queue.push_back((*final_flow(&out), named.clone()));
             }
         };
         enqueue(&mut queue, out);
@@ -85,13 +90,13 @@ impl Bridge {
         }];
         print(text, &nodes);
         let _ = text.write_str("\nFinal flow: ");
-        let _ = if out.final_flow == *flow {
+        let _ = if final_flow(&out) == flow {
             writeln!(text, "unchanged")
         } else {
-            writeln!(text, "{}", out.final_flow)
+            writeln!(text, "{}", final_flow(&out))
         };
         let _ = writeln!(text, "Megaflow: {}", Match::new(flow, &out.mask));
-        let _ = write!(text, "Datapath actions: {}", Actions::new(&out.actions));
+        let _ = write!(text, "Datapath actions: {}", Actions::new(&out.path.actions));
         if let Some(error) = out.error {
             let _ = write!(text, "\nTranslation failed ({error}), packet is dropped.");
         }

@@ -19,11 +19,11 @@
 //! entries that the translation passed. When a conclusion changes, the new megaflow gets fresh
 //! statistics, so packets that still hit the old one are credited to what the old one passed.
 
-use crate::deps::Deps;
 use crate::group::PacketCounts;
 use crate::learn::Learned;
 use crate::mac_learning::Station;
 use crate::rule::{Rule, RuleStats};
+use crate::translate::Path;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -65,6 +65,28 @@ pub enum Credit {
     },
 }
 
+/// The same if they credit the same rule or count: not one that looks like it.
+impl PartialEq for Credit {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Credit::Rule(one), Credit::Rule(other)) => Arc::ptr_eq(one, other),
+            (Credit::Counts(one), Credit::Counts(other)) => Arc::ptr_eq(one, other),
+            (Credit::Table { id, matched }, Credit::Table { id: other, matched: found }) => {
+                id == other && matched == found
+            }
+            (Credit::Learn(one), Credit::Learn(other)) => Arc::ptr_eq(one, other),
+            (
+                Credit::Fin { rule, idle_timeout, hard_timeout },
+                Credit::Fin { rule: other, idle_timeout: idle, hard_timeout: hard },
+            ) => Arc::ptr_eq(rule, other) && idle_timeout == idle && hard_timeout == hard,
+            (Credit::Mac { station, port }, Credit::Mac { station: other, port: number }) => {
+                station == other && port == number
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Where a ukey is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the module draws and explains them")]
@@ -102,6 +124,12 @@ pub(crate) struct Names {
     pub(crate) packet_ins: Vec<u32>,
 }
 
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.frozen.is_empty() && self.packet_ins.is_empty()
+    }
+}
+
 /// What the bridge remembers of a megaflow; see the module.
 #[derive(Debug)]
 pub struct Ukey {
@@ -114,15 +142,14 @@ pub struct Ukey {
     state: UkeyState,
     /// Transitions that were refused.
     n_refused: u8,
-    /// Whom its packets are credited to.
-    pub(crate) credits: Box<[Credit]>,
-    /// What its conclusion depends on.
-    pub(crate) deps: Deps,
+    /// Whom its packets are credited to, and what its conclusion depends on.
+    pub(crate) path: Arc<Path>,
     /// The last change that its conclusion knows of.
     pub(crate) seq: u64,
     /// The last round that has looked at it.
     pub(crate) dump_seq: u64,
-    pub(crate) names: Names,
+    /// None, for most.
+    pub(crate) names: Option<Box<Names>>,
     n_credited: (u64, u64),
     /// Packets and last use as of the last dump.
     dumped: Option<(u64, Nanos)>,
@@ -132,24 +159,21 @@ impl Ukey {
     pub(crate) fn new(
         core: CoreId,
         megaflow: Arc<Megaflow>,
-        credits: Box<[Credit]>,
-        mut deps: Deps,
+        path: Arc<Path>,
         seq: u64,
         names: Names,
         now: Nanos,
     ) -> Self {
-        deps.shrink();
         Self {
             core,
             megaflow,
             created: now,
             state: UkeyState::Created,
             n_refused: 0,
-            credits,
-            deps,
+            path,
             seq,
             dump_seq: 0,
-            names,
+            names: (!names.is_empty()).then(|| Box::new(names)),
             n_credited: (0, 0),
             dumped: None,
         }
@@ -218,8 +242,8 @@ mod tests {
     #[test]
     fn an_edge_that_is_not_drawn_is_refused_and_counted() {
         let megaflow = Arc::new(Megaflow::new(&Flow::ZERO, Mask::ZERO, [].into()));
-        let (deps, names) = (Deps::default(), Names::default());
-        let mut ukey = Ukey::new(CoreId(0), megaflow, [].into(), deps, 0, names, Nanos::ZERO);
+        let names = Names::default();
+        let mut ukey = Ukey::new(CoreId(0), megaflow, Path::empty(), 0, names, Nanos::ZERO);
         assert!(!ukey.transition(Operational) && !ukey.transition(Deleted));
         assert_eq!((ukey.state(), ukey.n_refused()), (Created, 2));
         for next in [Visible, Operational, Evicting, Evicted, Deleted] {

@@ -7,15 +7,17 @@
 //! out the sweep, and bound what one growing vector moves at once.
 //!
 //! # Cost
-//! Finding, adding and removing are searches in a tree of a 512th of the ukeys. A peak's memory is
-//! given back when the slots at a umap's end are empty.
+//! Finding, adding and removing are look-ups in a hash table of a 512th of the ukeys, which grows for
+//! itself: what one insertion moves is bounded by that. A peak's memory is given back when the slots at a
+//! umap's end are empty.
 
 use crate::quota::FlowQuota;
 use crate::ukey::{Ukey, UkeyState};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{CoreId, Ufid};
+use hashbrown::HashTable;
 
 /// Number of umaps (OVS's).
 pub(crate) const N_UMAPS: usize = 512;
@@ -33,7 +35,8 @@ struct Umap {
     slots: Vec<Option<Ukey>>,
     /// Empty slots; the lowest is filled first, so that the last ones can go.
     free: BTreeSet<usize>,
-    by_ufid: BTreeMap<(CoreId, Ufid), usize>,
+    /// The places of its ukeys, by ufid.
+    places: HashTable<u32>,
 }
 
 /// All ukeys; see the module.
@@ -67,7 +70,7 @@ impl Ukeys {
     #[must_use]
     pub fn len_of(&self, worker: usize, n_workers: usize) -> usize {
         let own = self.umaps.iter().skip(worker).step_by(n_workers.max(1));
-        own.map(|umap| umap.by_ufid.len()).sum()
+        own.map(|umap| umap.places.len()).sum()
     }
 
     /// One past the last place of a umap.
@@ -85,36 +88,47 @@ impl Ukeys {
 
     /// The slot of the megaflow `ufid` on `core`.
     pub(crate) fn find(&self, core: CoreId, ufid: Ufid) -> Option<Slot> {
-        let umap = umap_of(core, ufid);
-        let place = *self.umaps.get(umap)?.by_ufid.get(&(core, ufid))?;
-        Some(Slot { umap, place })
+        let number = umap_of(core, ufid);
+        let Umap { slots, places, .. } = self.umaps.get(number)?;
+        let place = *places.find(hash_of(ufid), |place| is_of(slots, *place, core, ufid))?;
+        Some(Slot { umap: number, place: place as usize })
     }
 
     /// Makes a ukey visible. There must be none of its name.
     pub(crate) fn insert(&mut self, mut ukey: Ukey) {
         ukey.transition(UkeyState::Visible);
-        let (name, port) = ((ukey.core, ukey.megaflow.ufid), ukey.megaflow.in_port());
-        let Some(umap) = self.umaps.get_mut(umap_of(name.0, name.1)) else {
+        let (core, ufid, port) = (ukey.core, ukey.megaflow.ufid, ukey.megaflow.in_port());
+        debug_assert!(self.find(core, ufid).is_none(), "two ukeys of one name");
+        let Some(Umap { slots, free, places }) = self.umaps.get_mut(umap_of(core, ufid)) else {
             return;
         };
-        let place = umap.free.pop_first().unwrap_or_else(|| {
-            umap.slots.push(None);
-            umap.slots.len() - 1
-        });
-        let old = umap.by_ufid.insert(name, place);
-        debug_assert!(old.is_none(), "two ukeys of one name");
-        if let Some(slot) = umap.slots.get_mut(place) {
-            *slot = Some(ukey);
-            self.n_ukeys += 1;
-            self.quota.add(port);
-        }
+        let place = match free.pop_first() {
+            Some(place) => {
+                if let Some(slot) = slots.get_mut(place) {
+                    *slot = Some(ukey);
+                }
+                place
+            }
+            None => {
+                slots.push(Some(ukey));
+                slots.len() - 1
+            }
+        };
+        // There are fewer than a core has numbers for.
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        places.insert_unique(hash_of(ufid), place, |place| hash_at(slots, *place));
+        self.n_ukeys += 1;
+        self.quota.add(port);
     }
 
     /// Takes a ukey out.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Ukey> {
         let umap = self.umaps.get_mut(slot.umap)?;
         let ukey = umap.slots.get_mut(slot.place)?.take()?;
-        umap.by_ufid.remove(&(ukey.core, ukey.megaflow.ufid));
+        let is_it = |place: &u32| *place as usize == slot.place;
+        if let Ok(entry) = umap.places.find_entry(hash_of(ukey.megaflow.ufid), is_it) {
+            entry.remove();
+        }
         umap.free.insert(slot.place);
         while let Some(None) = umap.slots.last() {
             umap.slots.pop();
@@ -122,6 +136,8 @@ impl Ukeys {
         }
         if umap.slots.len() < umap.slots.capacity() / 4 {
             umap.slots.shrink_to(umap.slots.len() * 2);
+            let Umap { slots, places, .. } = umap;
+            places.shrink_to(places.len(), |place| hash_at(slots, *place));
         }
         self.n_ukeys -= 1;
         self.quota.sub(ukey.megaflow.in_port());
@@ -151,12 +167,28 @@ fn umap_of(core: CoreId, ufid: Ufid) -> usize {
     usize::try_from(bits).unwrap_or(0) % N_UMAPS
 }
 
+/// Whether the ukey in this place has this name.
+fn is_of(slots: &[Option<Ukey>], place: u32, core: CoreId, ufid: Ufid) -> bool {
+    let ukey = slots.get(place as usize).and_then(Option::as_ref);
+    ukey.is_some_and(|ukey| ukey.core == core && ukey.megaflow.ufid == ufid)
+}
+
+/// The hash of the ukey in this place.
+fn hash_at(slots: &[Option<Ukey>], place: u32) -> u64 {
+    let ukey = slots.get(place as usize).and_then(Option::as_ref);
+    ukey.map_or(0, |ukey| hash_of(ukey.megaflow.ufid))
+}
+
+/// The upper half of a ufid, which is a hash; the lower half says which umap.
+fn hash_of(ufid: Ufid) -> u64 {
+    u64::try_from(ufid.0 >> 64).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deps::Deps;
+    use crate::translate::Path;
     use crate::ukey::Names;
-    use alloc::boxed::Box;
     use datapath::Megaflow;
     use flow::{Flow, Mask};
     use sync::time::Nanos;
@@ -166,7 +198,7 @@ mod tests {
         flow.set_in_port(port);
         let megaflow = Arc::new(Megaflow::new(&flow, Mask::ZERO, Arc::new([])));
         let (names, now) = (Names::default(), Nanos::ZERO);
-        Ukey::new(CoreId(core), megaflow, Box::new([]), Deps::default(), 0, names, now)
+        Ukey::new(CoreId(core), megaflow, Path::empty(), 0, names, now)
     }
 
     #[test]

@@ -221,7 +221,7 @@ pub(super) fn subtable_show(control: &mut Control, _: &[String], _: Nanos) -> Ou
     for ukey in control.bridges.ukeys() {
         let megaflow = &ukey.megaflow;
         let masks = of.entry((ukey.core, megaflow.in_port())).or_default();
-        let (flows, packets) = masks.entry(megaflow.mask).or_default();
+        let (flows, packets) = masks.entry(*megaflow.mask).or_default();
         *flows += 1;
         *packets += megaflow.stats.read().packets;
     }
@@ -317,7 +317,7 @@ pub(super) fn dpctl_show(control: &mut Control, params: &[String], _: Nanos) -> 
 fn n_masks(control: &Control) -> usize {
     let ukeys = control.bridges.ukeys();
     let mut masks: Vec<_> =
-        ukeys.map(|ukey| (ukey.core, ukey.megaflow.in_port(), &ukey.megaflow.mask)).collect();
+        ukeys.map(|ukey| (ukey.core, ukey.megaflow.in_port(), &*ukey.megaflow.mask)).collect();
     masks.sort_unstable();
     masks.dedup();
     masks.len()

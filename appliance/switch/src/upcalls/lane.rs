@@ -116,9 +116,13 @@ impl Lane {
     /// Takes an upcall from the datapath.
     #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
     pub(crate) fn take(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
-        let upcall = match self.first(upcall) {
-            Ok(()) => return Ok(()),
-            Err(upcall) => upcall,
+        let upcall = if self.goes_first(upcall.port, &upcall.flow) {
+            match self.send_first(upcall) {
+                Ok(()) => return Ok(()),
+                Err(upcall) => upcall,
+            }
+        } else {
+            upcall
         };
         let is_miss = upcall.reason == UpcallReason::Miss;
         if is_miss && self.is_spent {
@@ -224,20 +228,23 @@ impl Lane {
         drop(self.ring.push(ToHandler::Check(check)));
     }
 
-    /// Sends what goes before all others; gives back what does not.
-    #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
-    fn first(&mut self, upcall: Upcall) -> Result<(), Upcall> {
-        if !is_protocol(&upcall.flow, self.own) {
-            return Err(upcall);
-        }
+    /// Whether an upcall may go before all others: if so, it is counted against the port's rate.
+    fn goes_first(&mut self, port: PortNo, flow: &Flow) -> bool {
         let (pace, now) = (self.protocol_pace, self.now);
-        let port = self.ports.get_mut(upcall.port.0 as usize).and_then(Option::as_mut);
-        let Some(port) = port else { return Err(upcall) };
-        if !port.protocol.take(pace, now) {
-            return Err(upcall);
-        }
+        is_protocol(flow, self.own)
+            && self
+                .ports
+                .get_mut(port.0 as usize)
+                .and_then(Option::as_mut)
+                .is_some_and(|port| port.protocol.take(pace, now))
+    }
+
+    /// Sends what goes before all others; gives it back if there is no room.
+    #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
+    fn send_first(&mut self, upcall: Upcall) -> Result<(), Upcall> {
+        let port = upcall.port;
         self.protocol_ring.push(upcall)?;
-        port.counters.protocol.add(1);
+        self.counters(port).protocol.add(1);
         Ok(())
     }
 }

@@ -61,7 +61,9 @@ impl Bench {
         let megaflow = Arc::new(Megaflow::new(&key(n), mask, Arc::from([])));
         let limits = TableLimits::default();
         let scope = Self::scope(&self.census);
-        assert_eq!(self.table.put(&mut self.flows, megaflow.clone(), limits, &scope), Ok(()));
+        let named = self.flows.find(megaflow.ufid);
+        let put = self.table.put(&mut self.flows, &megaflow, named, limits, &scope);
+        assert_eq!(put, Ok(()));
         megaflow
     }
 

@@ -8,7 +8,7 @@ use super::{chunks::Chunks, index::Index};
 use crate::{
     action::DpAction,
     ids::{PortNo, Ufid},
-    megaflow::{Fate, FlowStats, Megaflow},
+    megaflow::{Fate, Megaflow},
 };
 
 /// Where a megaflow is kept, until it is removed.
@@ -31,8 +31,6 @@ pub(crate) struct Installed {
     pub(crate) megaflow: Arc<Megaflow>,
     /// What it does: at first as the megaflow says, later as modified.
     pub(crate) actions: Arc<[DpAction]>,
-    /// The megaflow's statistics, at hand: a hit touches nothing else of it.
-    pub(crate) stats: Arc<FlowStats>,
     /// If all that it does is to send packets by a port: by which. The commonest of programs needs no
     /// interpreter.
     pub(crate) forwards_to: Option<PortNo>,
@@ -153,7 +151,6 @@ impl Flows {
         let installed = Installed {
             forwards_to: forwards_to(&megaflow.actions),
             actions: megaflow.actions.clone(),
-            stats: megaflow.stats.clone(),
             megaflow,
             at,
             generation: self.generation,
@@ -184,7 +181,7 @@ impl Flows {
             Place::Used(installed) => {
                 self.free = slot;
                 self.by_ufid.remove(ufid_hash(installed.megaflow.ufid), slot.0);
-                installed.stats.set_fate(Fate::Removed);
+                installed.megaflow.stats.set_fate(Fate::Removed);
                 Some(installed)
             }
             free => {

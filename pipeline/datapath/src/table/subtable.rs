@@ -2,12 +2,12 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use flow::{Flow, Keys, Mask, hash};
+use flow::{Flow, Keys, hash};
 use packet::BATCH;
 use sync::{lanes, prefetch::prefetch};
 
 use super::{Hit, Hits, Packets, flows::Slot, index::Index, steps};
-use crate::census::Fingerprint;
+use crate::{census::Fingerprint, mask::SharedMask};
 
 /// Rows of a chunk.
 const CHUNK: usize = 512;
@@ -32,13 +32,12 @@ pub(super) struct Subtable {
     tell: usize,
     /// Hits since the last sort.
     pub(super) n_hits: u64,
-    pub(super) print: Fingerprint,
-    pub(super) mask: Mask,
+    pub(super) mask: SharedMask,
 }
 
 impl Subtable {
-    pub(super) fn new(mask: &Mask, print: Fingerprint) -> Self {
-        let words = mask.map().into_iter().map(|word| Examined { bits: mask.word(word), word });
+    pub(super) fn new(mask: SharedMask) -> Self {
+        let words = mask.words().into_iter().map(|word| Examined { bits: mask.word(word), word });
         let words: Box<[_]> = words.collect();
         Self {
             rows: Rows::new(words.len()),
@@ -47,8 +46,7 @@ impl Subtable {
             newest: NO_ROW,
             tell: 0,
             n_hits: 0,
-            print,
-            mask: *mask,
+            mask,
         }
     }
 
@@ -122,6 +120,10 @@ impl Subtable {
         self.find_hashed(value_of, self.hash(value_of, basis))
     }
 
+    pub(super) fn print(&self) -> Fingerprint {
+        self.mask.print()
+    }
+
     /// Whether the megaflow in this row is the packet's.
     #[inline]
     pub(super) fn is_in(&self, row: u32, keys: &Keys, packet: usize) -> bool {
@@ -145,10 +147,9 @@ impl Subtable {
     }
 
     /// Lets a reserved row be found.
-    pub(super) fn fill(&mut self, row: u32, key: &Flow, slot: Slot, basis: u32) {
+    pub(super) fn fill(&mut self, row: u32, key: &Flow, slot: Slot, hash: u32) {
         let Self { words, rows, .. } = self;
         rows.fill(row, words.iter().map(|at| key.word(at.word) & at.bits), slot);
-        let hash = self.hash(|word| key.word(word), basis);
         self.index.insert(hash, row);
         self.newest = row;
     }
@@ -164,7 +165,8 @@ impl Subtable {
         self.rows.slots()
     }
 
-    fn find_hashed(&self, value_of: impl Fn(usize) -> u64, hash: u32) -> Option<Slot> {
+    /// The megaflow of a key with this hash.
+    pub(super) fn find_hashed(&self, value_of: impl Fn(usize) -> u64, hash: u32) -> Option<Slot> {
         let slot_if = |row| self.rows.slot_if(row, self.masked(&value_of));
         slot_if(self.index.find(hash, |row| slot_if(row).is_some())?)
     }
@@ -175,8 +177,9 @@ impl Subtable {
         self.words.iter().map(move |at| value_of(at.word) & at.bits)
     }
 
+    /// The hash of a flow's examined bits.
     #[inline]
-    fn hash(&self, value_of: impl Fn(usize) -> u64, basis: u32) -> u32 {
+    pub(super) fn hash(&self, value_of: impl Fn(usize) -> u64, basis: u32) -> u32 {
         hash::finish(self.masked(value_of).fold(hash::start(basis), hash::mix))
     }
 }

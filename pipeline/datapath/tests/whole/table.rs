@@ -175,7 +175,7 @@ fn run(rules: &[Rule], steps: Vec<Step>, config: DatapathConfig) {
             assert_eq!(entry.megaflow.stats.read().packets, entry.packets);
         }
         let mut masks: Vec<_> =
-            twin.0.iter().map(|entry| (entry.megaflow.in_port(), entry.megaflow.mask)).collect();
+            twin.0.iter().map(|entry| (entry.megaflow.in_port(), *entry.megaflow.mask)).collect();
         masks.sort();
         masks.dedup();
         let n_masks: usize = (1..=4).map(|port| dpif.pmd().n_masks(PortNo(port))).sum();

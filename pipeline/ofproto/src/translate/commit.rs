@@ -18,7 +18,7 @@ use datapath::{
     DpAction, Masked, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta,
     SetNd, SetNdExt, SetPorts,
 };
-use flow::layout::VLAN;
+use flow::layout::{MARKS, TUN_METADATA, VLAN};
 use flow::proto::eth_type;
 use flow::{Field, Flow, Mask, Prereq};
 
@@ -27,8 +27,16 @@ pub(crate) const MPLS_BOS: u32 = 0x100;
 /// Label stack entries that a flow holds.
 pub(crate) const MAX_MPLS: usize = 3;
 
+/// The words that an action may have to write: marks and headers.
+const OF_PACKET: u64 = !((1 << MARKS) - 1) & !(1 << TUN_METADATA);
+
 /// Emits what takes the packet from `base` to `flow`; afterwards they are equal.
 pub(crate) fn commit(base: &mut Flow, flow: &Flow, mask: &mut Mask, actions: &mut Vec<DpAction>) {
+    // What is the pipeline's own is in no packet: most often there is nothing else.
+    if base.differing(flow).0 & OF_PACKET == 0 {
+        *base = *flow;
+        return;
+    }
     set_ethernet(base, flow, mask, actions);
     set_network(base, flow, mask, actions);
     set_transport(base, flow, mask, actions);

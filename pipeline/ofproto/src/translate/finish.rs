@@ -1,10 +1,11 @@
 //! The last step of a translation: what the datapath gets.
 
 use super::TranslateOut;
-use super::machine::Machine;
-use alloc::sync::Arc;
-use alloc::vec;
+use super::machine::{Machine, Room};
+use super::path::{Paths, Trail};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem;
 use datapath::{CheckPktLen, DpAction, DropReason};
 use flow::layout::{MPLS, TP, pipeline_words};
 use flow::proto::{FRAG_LATER, VLAN_PRESENT};
@@ -79,7 +80,7 @@ fn meters(actions: &[DpAction]) -> Vec<DpAction> {
 
 impl Machine<'_> {
     /// The conclusion.
-    pub(crate) fn finish(mut self) -> TranslateOut {
+    pub(crate) fn finish(&mut self, room: &mut Room, paths: &mut Paths) -> TranslateOut {
         let mut drop = None;
         if self.error.is_some() {
             drop = Some(DropReason::TranslationError);
@@ -88,30 +89,40 @@ impl Machine<'_> {
         } else if !self.has_output {
             drop = Some(self.drop.unwrap_or(DropReason::ActionDrop));
         }
-        let actions = match drop {
+        if let Some(reason) = drop {
             // What a meter counts it counts also of packets that go nowhere.
-            Some(reason) if self.error.is_none() && self.has_meter => {
-                let mut actions = meters(&self.actions);
-                actions.push(DpAction::Drop(reason));
-                actions
+            match self.error.is_none() && self.has_meter {
+                true => self.actions = meters(&self.actions),
+                false => self.actions.clear(),
             }
-            Some(reason) => vec![DpAction::Drop(reason)],
-            None => self.actions,
-        };
+            self.actions.push(DpAction::Drop(reason));
+        }
         tidy_mask(&mut self.mask, self.input.flow);
-        // Of the translation, not of the packet.
-        self.flow.set_actset_output(self.input.flow.actset_output());
+        let final_flow = self.input.is_traced.then(|| {
+            // Of the translation, not of the packet.
+            self.flow.set_actset_output(self.input.flow.actset_output());
+            Box::new(self.flow)
+        });
+        let Room { trail, steps, learns } = room;
+        *trail = Trail {
+            actions: mem::take(&mut self.actions),
+            credits: mem::take(&mut self.credits),
+            deps: mem::take(&mut self.deps),
+            frozen: mem::take(&mut self.frozen),
+            packet_ins: mem::take(&mut self.packet_ins),
+        };
+        let path = paths.keep(trail);
+        trail.clear();
+        *steps = mem::take(&mut self.steps);
+        steps.clear();
+        *learns = mem::take(&mut self.learns);
+        learns.clear();
         TranslateOut {
-            actions: Arc::from(actions),
+            path,
             mask: self.mask,
             error: self.error,
             drop,
-            credits: self.credits,
-            learns: self.learns,
-            deps: self.deps,
-            frozen: self.frozen,
-            packet_ins: self.packet_ins,
-            final_flow: self.flow,
+            final_flow,
             trace: self.report.finish(),
         }
     }

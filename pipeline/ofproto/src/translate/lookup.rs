@@ -44,9 +44,16 @@ impl Machine<'_> {
             self.miss(table_id, kind, in_port);
             return;
         };
-        let mut key = self.flow;
-        key.set_in_port(in_port.0);
-        if key.nw_frag() & FRAG_ANY != 0 {
+        let is_fragment = self.flow.nw_frag() & FRAG_ANY != 0;
+        let mut changed;
+        let key = if is_fragment || in_port.0 != self.flow.in_port() {
+            changed = self.flow;
+            changed.set_in_port(in_port.0);
+            &mut changed
+        } else {
+            &mut self.flow
+        };
+        if is_fragment {
             match state.options.fragments {
                 Fragments::NxMatch => {}
                 Fragments::Normal => {
@@ -66,12 +73,12 @@ impl Machine<'_> {
             }
         }
         let version = state.tables.version();
-        let found = table.rules.lookup_entry(version, &key, Some(&mut self.mask));
+        let found = table.rules.lookup_entry(version, key, Some(&mut self.mask));
         // What a conjunctive match found, a rule of a lower priority than its own may displace.
         let is_conjoined = |rule: &Rule| rule.match_.examines(Field::ConjId);
         let priority =
             found.filter(|entry| !is_conjoined(entry.rule())).map(|entry| entry.priority());
-        self.deps.note_lookup(table_id, &key, self.input.flow, priority);
+        self.deps.note_lookup(table_id, key, self.input.flow, priority);
         let found = found.map(|entry| entry.rule());
         self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });
         match found {
@@ -114,7 +121,9 @@ impl Machine<'_> {
             self.report.say(NodeKind::Action, format_args!("meter:{meter}"));
             self.meter(meter);
         }
-        self.steps.push(Step::Instructions(Arc::clone(&rule)));
+        if rule.instructions.has_more() {
+            self.steps.push(Step::Instructions(Arc::clone(&rule)));
+        }
         if !rule.instructions.apply.is_empty() {
             self.steps.push(Step::Actions { list: List::Rule(rule), next: 0 });
         }

@@ -15,9 +15,10 @@
 use super::action_set::ActionSet;
 use super::commit::commit;
 use super::finish::initial_mask;
+use super::path::Trail;
 use super::report::{NodeKind, Reporter};
 use super::step::{Frozen, List, Origin, Step, Verdict};
-use super::{Start, TranslateError, TranslateIn, TranslateOut};
+use super::{Start, TranslateError, TranslateIn};
 use crate::deps::Deps;
 use crate::group::Liveness;
 use crate::intern::Named;
@@ -28,6 +29,7 @@ use crate::rule::Rule;
 use crate::ukey::Credit;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use datapath::{DpAction, DropReason, HashAction};
 use flow::layout::pipeline_words;
 use flow::text::NoNames;
@@ -53,6 +55,14 @@ pub(crate) enum Stale {
     Network,
     /// All headers are unknown.
     All,
+}
+
+/// Room that a translation leaves to the next one, empty.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    pub(super) trail: Trail,
+    pub(super) steps: Vec<Step>,
+    pub(super) learns: Vec<(Station, OfPort)>,
 }
 
 /// The state of a translation.
@@ -102,7 +112,8 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(input: &'a TranslateIn<'a>) -> Self {
+    pub(crate) fn new(input: &'a TranslateIn<'a>, room: &mut Room) -> Self {
+        let Trail { actions, credits, deps, frozen, packet_ins } = mem::take(&mut room.trail);
         let mut flow = *input.flow;
         flow.set_in_port(input.in_port.0);
         flow.set_actset_output(OfPort::UNSET.0);
@@ -118,8 +129,8 @@ impl<'a> Machine<'a> {
             flow,
             base: flow,
             mask: initial_mask(input.flow),
-            actions: Vec::new(),
-            steps: Vec::new(),
+            actions,
+            steps: mem::take(&mut room.steps),
             action_set: ActionSet::default(),
             stack: Vec::new(),
             origin,
@@ -140,16 +151,17 @@ impl<'a> Machine<'a> {
             has_meter: false,
             drop: None,
             error: None,
-            credits: Vec::new(),
-            learns: Vec::new(),
-            deps: Deps::default(),
-            frozen: Vec::new(),
-            packet_ins: Vec::new(),
+            credits,
+            learns: mem::take(&mut room.learns),
+            deps,
+            frozen,
+            packet_ins,
             report: Reporter::new(input.is_traced),
         }
     }
 
-    pub(crate) fn run(mut self) -> TranslateOut {
+    /// Runs the pipeline to its end.
+    pub(crate) fn run(&mut self) {
         if self.may_receive() {
             if !matches!(self.input.start, Start::Resume(_)) {
                 self.mirror_ingress();
@@ -165,7 +177,6 @@ impl<'a> Machine<'a> {
         if let Some(error) = self.error {
             self.report.say(NodeKind::Error, format_args!("{error}"));
         }
-        self.finish()
     }
 
     /// Whether the ingress port takes this frame (OpenFlow 1.3.5 §7.2.1; 1.0.1 §5.2.1 for spanning
@@ -256,7 +267,7 @@ impl<'a> Machine<'a> {
             Step::Restore(saved) => self.restore(&saved),
             Step::Branch(fork) => self.end_branch(fork),
             Step::ActionSet => {
-                let set = core::mem::take(&mut self.action_set);
+                let set = mem::take(&mut self.action_set);
                 if !set.is_empty() {
                     self.report.open(NodeKind::Table, format_args!("--. Executing action set:"));
                     self.origin.is_action_set = true;
@@ -425,7 +436,7 @@ impl<'a> Machine<'a> {
             // The action set is executed by whoever goes on behind the bucket.
             (ActionSet::default(), self.stack.clone())
         } else {
-            (core::mem::take(&mut self.action_set), core::mem::take(&mut self.stack))
+            (mem::take(&mut self.action_set), mem::take(&mut self.stack))
         };
         Frozen {
             steps,

@@ -37,25 +37,23 @@ mod meter;
 mod mirror;
 mod normal;
 mod output;
+mod path;
 mod report;
 mod select;
 mod step;
 mod tags;
 
 use crate::bridge::BridgeState;
-use crate::deps::Deps;
-use crate::intern::Named;
-use crate::mac_learning::Station;
-use crate::packet_in::PacketInSpec;
-use crate::ukey::Credit;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use datapath::{DpAction, DropReason};
+use datapath::DropReason;
 use flow::{Flow, Mask};
 use openflow::{Action, OfPort};
 
 pub(crate) use group::ordered_actions;
+pub use path::Path;
 pub use report::{Node, NodeKind, print};
 pub use step::Frozen;
 
@@ -119,32 +117,40 @@ impl fmt::Display for TranslateError {
 /// What a translation concludes.
 #[derive(Debug)]
 pub struct TranslateOut {
-    /// What the datapath shall do.
-    pub actions: Arc<[DpAction]>,
+    /// What it shares with the conclusions of other flows: actions, credits, what it depends on.
+    pub path: Arc<Path>,
     /// The bits that the conclusion depends on.
     pub mask: Mask,
     /// Whether it failed; the actions drop then.
     pub error: Option<TranslateError>,
     /// Why nothing is output, if nothing is.
     pub drop: Option<DropReason>,
-    /// Whom the packets are credited to.
-    pub credits: Vec<Credit>,
-    /// Stations to learn.
-    pub learns: Vec<(Station, OfPort)>,
-    /// What it looked at beside the packet.
-    pub deps: Deps,
-    /// Translations to go on with after a recirculation that the actions ask for.
-    pub(crate) frozen: Vec<Named<Frozen>>,
-    /// What the packet-ins that the actions ask for say.
-    pub(crate) packet_ins: Vec<Named<PacketInSpec>>,
-    /// What became of the flow; its ingress port is an OpenFlow number.
-    pub final_flow: Flow,
+    /// What became of the flow, if the steps were asked for; its ingress port is an OpenFlow number.
+    pub final_flow: Option<Box<Flow>>,
     /// The steps, if they were asked for.
     pub trace: Vec<Node>,
 }
 
-/// Translates; see the module.
+/// Translates one flow after another: what it needs for that, and what it remembers, is its own. What
+/// comes of a translation does not depend on the ones before.
+#[derive(Debug, Default)]
+pub struct Translator {
+    room: machine::Room,
+    paths: path::Paths,
+}
+
+impl Translator {
+    /// Translates; see the module.
+    #[must_use]
+    pub fn translate(&mut self, input: &TranslateIn<'_>) -> TranslateOut {
+        let mut machine = machine::Machine::new(input, &mut self.room);
+        machine.run();
+        machine.finish(&mut self.room, &mut self.paths)
+    }
+}
+
+/// Translates one flow; see the module.
 #[must_use]
 pub fn translate(input: &TranslateIn<'_>) -> TranslateOut {
-    machine::Machine::new(input).run()
+    Translator::default().translate(input)
 }

@@ -54,7 +54,8 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     pub(crate) fn new(is_on: bool) -> Self {
-        Self { is_on, open: alloc::vec![Vec::new()] }
+        // Where nothing is told, no list is needed.
+        Self { is_on, open: if is_on { alloc::vec![Vec::new()] } else { Vec::new() } }
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -105,7 +106,7 @@ impl Reporter {
     }
 
     /// All lines.
-    pub(crate) fn finish(mut self) -> Vec<Node> {
+    pub(crate) fn finish(&mut self) -> Vec<Node> {
         while self.open.len() > 1 {
             self.close();
         }

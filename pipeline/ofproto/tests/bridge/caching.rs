@@ -270,7 +270,7 @@ fn a_megaflow_that_the_core_lost_is_forgotten() {
     lab.rule(1, "", vec![output(2)]);
     lab.send(1, &ether(1, 2));
     let ukey = lab.bridge.ukeys().iter().next().unwrap();
-    let ufid = Megaflow::new(&ukey.megaflow.key, ukey.megaflow.mask, [].into()).ufid;
+    let ufid = Megaflow::new(&ukey.megaflow.key, ukey.megaflow.mask.clone(), [].into()).ufid;
     lab.dpif.flow_delete(CoreId(0), ufid).unwrap();
     lab.advance(Nanos::from_secs(1));
     assert_eq!(lab.bridge.ukeys().len(), 0);

@@ -63,13 +63,19 @@ fn a_translator_declines_what_it_cannot_answer() {
     let mut translator = bridge.inline_translator(CoreId(0), 3);
     let mut flow = crate::lab::flow("dl_type=0x1234");
     for _ in 0..3 {
-        assert!(translator.answer(&flow, 60, &|mask| *mask, now).is_ok());
+        assert!(translator.answer(&flow, 60, &|mask| (*mask).into(), now).is_ok());
     }
-    assert_eq!(translator.answer(&flow, 60, &|mask| *mask, now).err(), Some(Declined::NoRoom));
+    assert_eq!(
+        translator.answer(&flow, 60, &|mask| (*mask).into(), now).err(),
+        Some(Declined::NoRoom)
+    );
     assert_eq!(bridge.take_conclusions(now), 3);
-    assert!(translator.answer(&flow, 60, &|mask| *mask, now).is_ok());
+    assert!(translator.answer(&flow, 60, &|mask| (*mask).into(), now).is_ok());
     flow.set_recirc_id(99);
-    assert_eq!(translator.answer(&flow, 60, &|mask| *mask, now).err(), Some(Declined::Unnamed));
+    assert_eq!(
+        translator.answer(&flow, 60, &|mask| (*mask).into(), now).err(),
+        Some(Declined::Unnamed)
+    );
 }
 
 #[test]

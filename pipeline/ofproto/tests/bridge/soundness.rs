@@ -199,7 +199,7 @@ proptest! {
         for flow in &packets {
             let out = conclude(&lab, flow);
             let again = conclude(&lab, flow);
-            prop_assert_eq!(&out.actions, &again.actions);
+            prop_assert_eq!(&out.path.actions, &again.path.actions);
             prop_assert_eq!(&out.mask, &again.mask);
             let mut others = Vec::new();
             for other in &packets {
@@ -222,7 +222,7 @@ proptest! {
                 if other.eq_in(flow, &out.mask) {
                     let alike = conclude(&lab, &other);
                     prop_assert_eq!(
-                        &out.actions, &alike.actions,
+                        &out.path.actions, &alike.path.actions,
                         "\n{}\n{}\nmask {:?}", flow, other, out.mask
                     );
                 }

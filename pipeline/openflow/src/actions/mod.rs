@@ -335,7 +335,14 @@ impl Instructions {
     /// Whether the rule drops.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Instructions::default()
+        self.meter.is_none() && self.apply.is_empty() && !self.has_more()
+    }
+
+    /// Whether it does anything besides its meter and its actions for now.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        let Self { meter: _, apply: _, clear, write, metadata, goto_table } = self;
+        *clear || !write.is_empty() || metadata.is_some() || goto_table.is_some()
     }
 
     /// The conjunctive matches that the rule is part of: id, clause, number of clauses.

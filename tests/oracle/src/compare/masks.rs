@@ -56,15 +56,15 @@ pub(super) fn check(pair: &mut Pair, life: &Life, seed: u64) -> Result<u64, Stri
             });
             // What a translation examines may have changed since the megaflow was made, for reasons
             // that do not concern it; then masks of changes differ, but not their effect.
-            if *out.actions != *actions
-                && run(&frame, &flipped, &out.actions) != run(&frame, &flipped, actions)
+            if *out.path.actions != *actions
+                && run(&frame, &flipped, &out.path.actions) != run(&frame, &flipped, actions)
             {
                 return Err(format!(
                     "a mask leaves out what matters: {flow}\nand {flipped}\nhit {:?}\nwith actions \
                      {}\nbut the second should have {}",
                     megaflow.mask,
                     datapath::Actions::new(actions),
-                    datapath::Actions::new(&out.actions),
+                    datapath::Actions::new(&out.path.actions),
                 ));
             }
         }

@@ -1,0 +1,189 @@
+//! Paths: what flows that take the same way through the tables have in common.
+//!
+//! # Why
+//! Most flows are new to the caches and not to the tables: a thousand connections of one rule are a
+//! thousand megaflows with the same actions, credited to the same rules, dependent on the same lookups. So
+//! that is one [`Path`], which they share. A translator keeps the paths of its last translations
+//! ([`Paths`]); one that comes to the same conclusion takes what is there, and allocates nothing.
+//!
+//! # Why it is sound
+//! A path is shared only if all that it holds is equal: actions, credits (the same rules, not equal
+//! ones), what was looked at, and the numbers that are named. What flows of one path may differ in, their
+//! keys and masks, is not in it.
+//!
+//! # Bounded
+//! [`N_KEPT`] paths a translator, one for each value of a hash. What a path refers to (rules that are
+//! gone, frozen translations) lives as long as it is kept: until another takes its place.
+
+use super::step::Frozen;
+use crate::deps::Deps;
+use crate::intern::Named;
+use crate::packet_in::PacketInSpec;
+use crate::ukey::Credit;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use datapath::DpAction;
+use flow::hash;
+
+/// Paths that a translator keeps: a power of two.
+const N_KEPT: usize = 64;
+
+/// What a conclusion is apart from the packets that it holds for; see the module.
+#[derive(Debug)]
+pub struct Path {
+    /// What the datapath shall do.
+    pub actions: Arc<[DpAction]>,
+    /// Whom the packets are credited to.
+    pub credits: Box<[Credit]>,
+    /// What it looked at beside the packet.
+    pub deps: Deps,
+    /// Translations to go on with after a recirculation that the actions ask for.
+    pub(crate) frozen: Box<[Named<Frozen>]>,
+    /// What the packet-ins that the actions ask for say.
+    pub(crate) packet_ins: Box<[Named<PacketInSpec>]>,
+}
+
+#[cfg(test)]
+impl Path {
+    /// One that does nothing and depends on nothing.
+    pub(crate) fn empty() -> Arc<Self> {
+        Arc::new(Trail::default().take([].into()))
+    }
+}
+
+/// A path as a translation collects it, in room that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    pub(crate) actions: Vec<DpAction>,
+    pub(crate) credits: Vec<Credit>,
+    pub(crate) deps: Deps,
+    pub(crate) frozen: Vec<Named<Frozen>>,
+    pub(crate) packet_ins: Vec<Named<PacketInSpec>>,
+}
+
+impl Trail {
+    /// Empties it, and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        self.actions.clear();
+        self.credits.clear();
+        self.deps.clear();
+        self.frozen.clear();
+        self.packet_ins.clear();
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        self.credits[..] == path.credits[..]
+            && self.actions[..] == path.actions[..]
+            && self.deps == path.deps
+            // Packet-ins are made anew each time; who sends them is rarely cached.
+            && self.packet_ins.is_empty()
+            && path.packet_ins.is_empty()
+            && self.frozen[..] == path.frozen[..]
+    }
+
+    /// The path, apart from `actions`, of which there may be a copy already.
+    fn take(&mut self, actions: Arc<[DpAction]>) -> Path {
+        Path {
+            actions,
+            credits: self.credits.drain(..).collect(),
+            // A copy has no more room than it needs.
+            deps: self.deps.clone(),
+            frozen: self.frozen.drain(..).collect(),
+            packet_ins: self.packet_ins.drain(..).collect(),
+        }
+    }
+
+    /// A number that is the same for trails that are the same.
+    fn hash(&self) -> u64 {
+        let address = |pointer: usize| pointer as u64;
+        let credits = self.credits.iter().fold(hash::start(0), |state, credit| {
+            let word = match credit {
+                Credit::Rule(stats) => address(Arc::as_ptr(stats).addr()),
+                Credit::Counts(counts) => address(Arc::as_ptr(counts).addr()),
+                Credit::Table { id, matched } => u64::from(*id) << 1 | u64::from(*matched),
+                Credit::Learn(_) | Credit::Fin { .. } | Credit::Mac { .. } => 0,
+            };
+            hash::mix(state, word)
+        });
+        self.actions.iter().fold(credits, |state, action| match action {
+            DpAction::Output(port) => hash::mix(state, port.0.into()),
+            _ => hash::mix(state, u64::MAX),
+        })
+    }
+}
+
+/// The paths of the last translations; see the module.
+#[derive(Debug, Default)]
+pub(crate) struct Paths(Vec<Option<Arc<Path>>>);
+
+impl Paths {
+    /// The path that a trail is. Takes what it needs out of the trail.
+    pub(crate) fn keep(&mut self, trail: &mut Trail) -> Arc<Path> {
+        if self.0.is_empty() {
+            self.0.resize_with(N_KEPT, || None);
+        }
+        let place = usize::try_from(trail.hash() >> 32).unwrap_or(0) % N_KEPT;
+        let known = self.0.get_mut(place);
+        let old = known.as_deref().and_then(Option::as_ref);
+        if let Some(path) = old.filter(|path| trail.is(path)) {
+            return Arc::clone(path);
+        }
+        let actions = match old.filter(|path| path.actions[..] == trail.actions[..]) {
+            Some(path) => Arc::clone(&path.actions),
+            None => trail.actions.drain(..).collect(),
+        };
+        let path = Arc::new(trail.take(actions));
+        if let Some(known) = known {
+            *known = Some(Arc::clone(&path));
+        }
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::RuleStats;
+    use datapath::PortNo;
+    use openflow::OfPort;
+    use sync::time::Nanos;
+
+    fn trail(stats: &Arc<RuleStats>, port: u32) -> Trail {
+        let mut trail = Trail::default();
+        trail.credits.push(Credit::Rule(Arc::clone(stats)));
+        trail.actions.push(DpAction::Output(PortNo(port)));
+        trail.deps.note_rule(stats);
+        trail
+    }
+
+    #[test]
+    fn the_same_way_is_one_path_and_any_difference_another() {
+        let rule = || Arc::new(RuleStats::new(Nanos::ZERO));
+        let (one, other, mut paths) = (rule(), rule(), Paths::default());
+        let first = paths.keep(&mut trail(&one, 1));
+        assert!(Arc::ptr_eq(&first, &paths.keep(&mut trail(&one, 1))));
+        let mut depends = trail(&one, 1);
+        depends.deps.note_port(OfPort(7));
+        let second = paths.keep(&mut depends);
+        assert!(!Arc::ptr_eq(&first, &second) && second.deps != first.deps);
+        assert!(Arc::ptr_eq(&first.actions, &second.actions), "what is equal is shared");
+        // A rule that looks the same is another rule.
+        for (stats, port) in [(&other, 1), (&one, 2)] {
+            let path = paths.keep(&mut trail(stats, port));
+            assert!(!Arc::ptr_eq(&first, &path) && !Arc::ptr_eq(&second, &path));
+            assert!(path.credits[..] == [Credit::Rule(Arc::clone(stats))]);
+            assert_eq!(path.actions[..], [DpAction::Output(PortNo(port))]);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut paths = Paths::default();
+        let all: Vec<_> = (0..10 * 64)
+            .map(|port| paths.keep(&mut trail(&Arc::new(RuleStats::new(Nanos::ZERO)), port)))
+            .collect();
+        let n_kept = all.iter().filter(|path| Arc::strong_count(path) > 1).count();
+        assert!((1..=N_KEPT).contains(&n_kept), "{n_kept}");
+    }
+}
