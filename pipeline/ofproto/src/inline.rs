@@ -12,6 +12,12 @@
 //! control core:                              take it ─ credit ─ learn ─ hold names ─ keep a ukey
 //! ```
 //!
+//! # Cost
+//! The megaflow is the one allocation: it is a block of memory for both cores, with its statistics, and
+//! what it has in common with others (its mask, its actions, credits and dependencies:
+//! [`Path`]) is referred to. The conclusion lies in the ring itself, and translation works in room that it
+//! keeps ([`Translator`]).
+//!
 //! # When a core declines
 //! The packet then goes the other way, by the ring of upcalls ([`Bridge::handle_upcall`]):
 //! - [`Declined::Busy`]: the control core is changing the state. Nobody waits for it.

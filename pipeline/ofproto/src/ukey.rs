@@ -15,7 +15,7 @@
 //!
 //! # Exactly once
 //! A packet that missed is credited by the handler. A packet that hit is counted by the megaflow,
-//! and the difference since the last look is credited to `credits`: the rules, tables and MAC
+//! and the difference since the last look is credited to the credits of its path: the rules, tables and MAC
 //! entries that the translation passed. When a conclusion changes, the new megaflow gets fresh
 //! statistics, so packets that still hit the old one are credited to what the old one passed.
 
