@@ -335,13 +335,16 @@ impl Instructions {
     /// Whether the rule drops.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.meter.is_none() && self.apply.is_empty() && !self.has_more()
+        self.meter.is_none()
+            && self.apply.is_empty()
+            && self.stat_trigger.is_none()
+            && !self.has_more()
     }
 
-    /// Whether it does anything besides its meter and its actions for now.
+    /// Whether it does anything to packets besides its meter and its actions for now.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        let Self { meter: _, apply: _, clear, write, metadata, goto_table } = self;
+        let Self { meter: _, stat_trigger: _, apply: _, clear, write, metadata, goto_table } = self;
         *clear || !write.is_empty() || metadata.is_some() || goto_table.is_some()
     }
 
