@@ -175,8 +175,9 @@ fn a_polling_core_forwards_without_the_heap() {
     }
 }
 
-/// Most allocations that the translation of a miss on its core may take: flow, actions, what is told of it.
-const MOST_A_TRANSLATION: u64 = 16;
+/// Most allocations that the translation of a miss on its core may take: its megaflow, and where tables
+/// grow. Where there is no room for another megaflow it takes none.
+const MOST_A_TRANSLATION: u64 = 4;
 
 #[test]
 fn only_translation_needs_the_heap() {
@@ -197,9 +198,6 @@ fn only_translation_needs_the_heap() {
             n_allocated <= n_translated * MOST_A_TRANSLATION,
             "{mode}: {n_allocated} for {n_translated} translations"
         );
-        if mode == UpcallMode::Callback {
-            assert!(n_allocated > 0, "what needs the heap is seen");
-        }
         bench.assert_accounted();
     }
 }
