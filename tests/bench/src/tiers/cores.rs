@@ -20,13 +20,19 @@ use std::time::{Duration, Instant};
 use switch::Switch;
 use sync::time::Nanos;
 
-/// Ports that send; neighbours begin on neighbouring cores.
+/// Ports that send; neighbours begin on neighbouring cores. Each has one queue, so a frame for a port of
+/// the other core goes there by ring.
 const PORTS: u32 = 4;
+/// From a port to the next but one, on the same core.
+const WITHIN: u32 = 2;
+/// To the next one, on the other core.
+const ACROSS: u32 = 1;
 /// Rules of a bundle.
 const RULES: u32 = 50_000;
 
-fn plan(n_cores: usize) -> Plan {
-    let rule = |port| format!("in_port={port},ip,actions=output:{}", PORTS + 1 - port);
+fn plan(n_cores: usize, stride: u32) -> Plan {
+    let rule =
+        |port| format!("in_port={port},ip,actions=output:{}", (port - 1 + stride) % PORTS + 1);
     let plan = Plan { n_cores, ..Plan::new((1..=PORTS).map(rule)) };
     (0..PORTS).fold(plan, |plan, _| plan.receiving(repeat(Frames::by_source(1_000))))
 }
@@ -42,13 +48,13 @@ fn ran() -> Duration {
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
 }
 
-fn received(ports: &[StreamHandle]) -> u64 {
-    ports.iter().map(StreamHandle::n_received).sum()
+fn sent(ports: &[StreamHandle]) -> u64 {
+    ports.iter().map(StreamHandle::n_sent).sum()
 }
 
-/// Packets a second of all polling threads, of the time that each of them ran.
-fn rate(terms: &Terms, n_cores: usize) -> Result<f64, Box<dyn Error>> {
-    let (Switch { mut control, pmds }, ports) = assemble(plan(n_cores))?;
+/// Packets a second that all polling threads forward, of the time that each of them ran.
+fn rate(terms: &Terms, n_cores: usize, stride: u32) -> Result<f64, Box<dyn Error>> {
+    let (Switch { mut control, pmds }, ports) = assemble(plan(n_cores, stride))?;
     ports.iter().take(PORTS as usize).for_each(|port| port.set_burst(packet::BATCH));
     let (begun, done) = (Instant::now(), AtomicBool::new(false));
     let n_seconds = terms.seconds * terms.n_stretches as f64;
@@ -74,7 +80,7 @@ fn rate(terms: &Terms, n_cores: usize) -> Result<f64, Box<dyn Error>> {
             thread::sleep(Duration::from_micros(200));
         }
         done.store(true, Ordering::Relaxed);
-        let n = received(&ports) as f64;
+        let n = sent(&ports) as f64;
         let ran: Vec<f64> =
             polling.into_iter().filter_map(|core| Some(core.join().ok()?.as_secs_f64())).collect();
         // Each core's part in the time that it had, brought to a whole second of each.
@@ -84,18 +90,20 @@ fn rate(terms: &Terms, n_cores: usize) -> Result<f64, Box<dyn Error>> {
 }
 
 pub(super) fn scaling(terms: &Terms) -> Outcome {
-    let (one, two) = (rate(terms, 1)?, rate(terms, 2)?);
+    let (one, two) = (rate(terms, 1, WITHIN)?, rate(terms, 2, WITHIN)?);
+    let across = rate(terms, 2, ACROSS)?;
     Ok(vec![
         figure("one polling core", one / 1e6, "Mpps"),
-        figure("two polling cores, for a second that each of them ran", two / 1e6, "Mpps"),
+        figure("two, each with its ports, for a second of both", two / 1e6, "Mpps"),
         figure("two over one", two / one, ""),
+        figure("two, each frame to a port of the other core", across / 1e6, "Mpps"),
     ])
 }
 
 /// Polling and control by turns, as in a VM with one vCPU, while a bundle is committed and rules come one by
 /// one: how long polling waits at most, and how often longer than it is to.
 pub(super) fn gaps(terms: &Terms) -> Outcome {
-    let (Switch { mut control, mut pmds }, ports) = assemble(plan(1))?;
+    let (Switch { mut control, mut pmds }, ports) = assemble(plan(1, WITHIN))?;
     ports.iter().take(PORTS as usize).for_each(|port| port.set_burst(packet::BATCH));
     let begun = Instant::now();
     let dialect = Dialect::plain(Version::V13);
