@@ -10,7 +10,7 @@ use crate::connection::{Closing, Connection, Waiting};
 use crate::remote::{Remote, RemoteState};
 use crate::requests::{Effect, Statistics};
 use crate::role::Generation;
-use crate::{ConnId, Outbox, PeerSettings, events, monitor, requests};
+use crate::{ConnId, Outbox, PeerSettings, events, monitor, multipart, requests};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -521,7 +521,8 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bo
             connection.say(xid, &Message::BarrierReply);
         }
         Waiting::Reply(reply) => {
-            if connection.out.is_busy() {
+            // On a machine that is short of memory a long reply waits for its turn.
+            if connection.out.is_busy() || !connection.out.make_room(multipart::MAX_PER_CALL) {
                 return false;
             }
             if reply.write(bridge, connection.out.tail()) {

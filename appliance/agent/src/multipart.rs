@@ -27,6 +27,10 @@ use sync::time::Nanos;
 const RECORDS_PER_LOOK: usize = 64;
 /// Bytes that one call of [`LongReply::write`] adds, about.
 const BYTES_PER_CALL: usize = 64 * 1024;
+/// Bytes for which there is to be room before a call: those, and what the last look may add.
+pub(crate) const MAX_PER_CALL: usize = 3 * 64 * 1024;
+/// Tables written at once: the features of each are some 2,600 bytes.
+const TABLES_PER_LOOK: usize = 8;
 /// Rules that one call writes at most.
 const RULES_PER_CALL: usize = 256;
 /// Places of rules that one call looks at.
@@ -203,7 +207,11 @@ impl LongReply {
                 walks.is_empty()
             } else {
                 let n = self.entries.len(bridge);
-                let end = n.min(self.n_written + RECORDS_PER_LOOK);
+                let look = match self.entries {
+                    Entries::Tables(_) => TABLES_PER_LOOK,
+                    _ => RECORDS_PER_LOOK,
+                };
+                let end = n.min(self.n_written + look);
                 (self.n_written..end)
                     .for_each(|k| self.entries.write(k, self.as_of, bridge, writer));
                 self.n_written = end;

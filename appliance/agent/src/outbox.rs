@@ -44,6 +44,16 @@ impl Outbox {
         self.pending().len() > ASYNC_LIMIT_BYTES
     }
 
+    /// Makes room for so many more bytes, and takes no more memory than that; false when there is none
+    /// now.
+    pub(crate) fn make_room(&mut self, n: usize) -> bool {
+        if self.bytes.capacity() - self.bytes.len() < n {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.bytes.try_reserve_exact(n).is_ok()
+    }
+
     /// Where encoders write.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -53,6 +63,18 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_made_of_what_was_sent_first() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.make_room(1_000));
+        outbox.tail().extend_from_slice(&[1; 1_000]);
+        outbox.consume(900);
+        assert!(outbox.make_room(900));
+        assert!(outbox.bytes.capacity() < 1_900 && outbox.pending() == [1; 100]);
+        assert!(!outbox.make_room(usize::MAX), "more than there is");
+        assert_eq!(outbox.pending(), [1; 100]);
+    }
 
     #[test]
     fn what_goes_in_comes_out_in_order() {
