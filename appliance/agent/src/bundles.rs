@@ -11,7 +11,9 @@
 //!
 //! # Bounds
 //! A connection has [`MAX_OPEN`] bundles, all connections together `AgentConfig::max_bundled_bytes` of
-//! them: by default 64 MiB, room for some 300,000 flow-mods that add rules. A bundle with which nothing happens for [`TIMEOUT`] is given up, as in Open vSwitch.
+//! them: by default 64 MiB, room for some 300,000 flow-mods that add rules; and where the machine has
+//! more memory, half of what rules may still take. A bundle with which nothing happens for [`TIMEOUT`] is
+//! given up, as in Open vSwitch.
 
 use alloc::vec::Vec;
 use ofproto::Bundle;

@@ -14,7 +14,7 @@
 //!
 //! # Cost
 //! What a rule and a flow take is reckoned, not measured: on the safe side of what the benches show
-//! (some 400 bytes a rule that shares its actions, 1,353 bytes a cached flow). The next report of the true room
+//! (some 400 bytes a rule that shares its actions, some 630 bytes a cached flow). The next report of the true room
 //! corrects it.
 
 use crate::bridge::Bridge;

@@ -8,7 +8,7 @@ use vm::{Bench, Config, WAIT};
 
 /// Enough to start with two ports, and little more.
 const MIB: u32 = 24;
-/// More than fit: 430 bytes and more each.
+/// More than fit: some 400 bytes each.
 const RULES: usize = 60_000;
 
 #[test]
