@@ -161,6 +161,30 @@ impl Switch {
 }
 
 impl SwitchParts {
+    /// A switch with these ports and everything else as by default: one polling core, a bridge that learns,
+    /// nobody who listens, a database in memory, and of the machine neither memory nor cycles are known.
+    /// The random number is the same each time: for tests and measurements.
+    #[must_use]
+    pub fn new(ports: Vec<PortParts>, pool: Arc<Pool>) -> Self {
+        Self {
+            bridge: BridgeConfig::default(),
+            agent: AgentConfig::default(),
+            listen: 0,
+            n_cores: 1,
+            ports,
+            management: None,
+            channels: Vec::new(),
+            pool,
+            self_check_one_in: 10_000,
+            datapath: DatapathConfig::default(),
+            upcalls: UpcallConfig::default(),
+            database: DatabaseParts::default(),
+            random: 7,
+            memory: || (0, 0),
+            cycles: || 0,
+        }
+    }
+
     /// The address that names this machine: the management NIC's, or that of the first port.
     fn base_mac(&self) -> EtherAddr {
         let management = self.management.as_ref().map(|(netdev, _)| netdev.info().mac);

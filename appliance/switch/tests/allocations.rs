@@ -37,20 +37,12 @@ impl Bench {
         let fail_mode = ofproto::FailMode::Secure;
         let parts = SwitchParts {
             bridge: ofproto::BridgeConfig { fail_mode, flow_limit: 2_000, ..Default::default() },
-            agent: agent::AgentConfig::default(),
-            listen: 0,
-            n_cores: 1,
-            ports: ports.collect(),
-            management: None,
-            channels: Vec::new(),
-            pool: Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }),
             self_check_one_in: 1_000,
-            datapath: datapath::DatapathConfig::default(),
             upcalls,
-            database: switch::DatabaseParts::default(),
-            random: 7,
-            memory: || (0, 0),
-            cycles: || 0,
+            ..SwitchParts::new(
+                ports.collect(),
+                Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }),
+            )
         };
         let switch = Switch::new(parts, Nanos::ZERO);
         let mut bench = Self { switch, ports: handles, now: Nanos::from_secs(1) };

@@ -1,35 +1,15 @@
 //! Commands about the datapath, its caches and settings as a person sees them, asked over the channel of `ovs-appctl`.
 
+mod line;
+
 use flow::{Field, Flow, compose};
+use line::Line;
 use netdev::fake::{Replay, ReplayHandle};
 use openflow::OfPort;
 use packet::{Pool, PoolConfig};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use switch::{ByteChannel, PortParts, Switch, SwitchParts};
+use switch::{PortParts, Switch, SwitchParts};
 use sync::time::Nanos;
-
-/// Both directions of a channel.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    to: Arc<Mutex<VecDeque<u8>>>,
-    from: Arc<Mutex<Vec<u8>>>,
-}
-
-impl ByteChannel for Line {
-    fn read(&mut self, into: &mut [u8]) -> usize {
-        let mut to = self.to.lock().expect("not poisoned");
-        let n = into.len().min(to.len());
-        into.iter_mut().zip(to.drain(..n)).for_each(|(place, byte)| *place = byte);
-        n
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> usize {
-        self.from.lock().expect("not poisoned").extend(bytes);
-        bytes.len()
-    }
-}
 
 /// A cycle counter that goes on by seven with every look.
 fn cycles() -> u64 {
@@ -54,21 +34,11 @@ impl Bench {
         });
         let line = Line::default();
         let parts = SwitchParts {
-            bridge: ofproto::BridgeConfig::default(),
-            agent: agent::AgentConfig::default(),
-            listen: 0,
-            n_cores: 1,
-            ports: ports.collect(),
-            management: None,
             channels: vec![Box::new(line.clone())],
-            pool: Pool::on_heap(PoolConfig { small: 512, jumbo: 16 }),
             self_check_one_in: 0,
-            datapath: datapath::DatapathConfig::default(),
-            database: switch::DatabaseParts::default(),
             random: 1,
-            memory: || (0, 0),
             cycles,
-            upcalls: switch::UpcallConfig::default(),
+            ..SwitchParts::new(ports.collect(), Pool::on_heap(PoolConfig { small: 512, jumbo: 16 }))
         };
         let switch = Switch::new(parts, Nanos::ZERO);
         let mut bench = Self { switch, ports: handles, line, now: Nanos::ZERO };

@@ -109,20 +109,10 @@ impl Bench {
                 fail_mode: ofproto::FailMode::Secure,
                 ..Default::default()
             },
-            agent: agent::AgentConfig::default(),
-            listen: 0,
-            n_cores: 1,
-            ports,
-            management: None,
-            channels: Vec::new(),
-            pool: Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }),
             self_check_one_in: 0,
-            datapath: datapath::DatapathConfig::default(),
             upcalls: UpcallConfig { mode, ..UpcallConfig::default() },
-            database: switch::DatabaseParts::default(),
-            random: 7,
-            memory: || (0, 0),
             cycles,
+            ..SwitchParts::new(ports, Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }))
         };
         let switch = Switch::new(parts, Nanos::ZERO);
         let mut bench = Self { switch, ports: handles, now: Nanos::from_secs(1) };

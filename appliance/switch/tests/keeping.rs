@@ -79,21 +79,12 @@ impl Bench {
             ..DatabaseParts::default()
         };
         let parts = SwitchParts {
-            bridge: ofproto::BridgeConfig::default(),
-            agent: agent::AgentConfig::default(),
-            listen: 0,
-            n_cores: 1,
-            ports: ports.collect(),
-            management: None,
-            channels: Vec::new(),
-            pool: Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
             self_check_one_in: 1,
-            datapath: datapath::DatapathConfig::default(),
-            upcalls: switch::UpcallConfig::default(),
-            random: 7,
-            memory: || (0, 0),
-            cycles: || 0,
             database,
+            ..SwitchParts::new(
+                ports.collect(),
+                Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
+            )
         };
         let switch = Switch::new(parts, BEGIN);
         Self { switch, ports: handles, now: BEGIN }

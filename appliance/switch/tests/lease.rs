@@ -17,24 +17,13 @@ const OURS: Ipv4Address = Ipv4Address::new(10, 0, 0, 15);
 fn switch() -> (Switch, ReplayHandle) {
     let (netdev, nic) = Replay::new("mgmt", [2, 0, 0, 0, 0, 1], Vec::new());
     let parts = SwitchParts {
-        bridge: ofproto::BridgeConfig::default(),
         agent: agent::AgentConfig {
             controllers: vec![(SERVER, 6653).into()],
             ..agent::AgentConfig::default()
         },
-        listen: 0,
-        n_cores: 1,
-        ports: Vec::new(),
         management: Some((Box::new(netdev), Address::Dhcp)),
-        channels: Vec::new(),
-        pool: Pool::on_heap(PoolConfig { small: 1024, jumbo: 16 }),
         self_check_one_in: 1,
-        datapath: datapath::DatapathConfig::default(),
-        upcalls: switch::UpcallConfig::default(),
-        database: switch::DatabaseParts::default(),
-        random: 7,
-        memory: || (0, 0),
-        cycles: || 0,
+        ..SwitchParts::new(Vec::new(), Pool::on_heap(PoolConfig { small: 1024, jumbo: 16 }))
     };
     (Switch::new(parts, Nanos::ZERO), nic)
 }

@@ -1,43 +1,23 @@
 //! Receive queues move between cores: by what they took, where they are pinned, by themselves; and under
 //! traffic, of which nothing is lost, doubled or overtaken.
 
+mod line;
+
 use agent::bridge_config::{
     BridgeWanted, FailMode, InterfaceKind, InterfaceWanted, PortWanted, Wanted,
 };
 use flow::{Field, Flow, compose};
+use line::Line;
 use netdev::Netdev;
 use netdev::fake::{Replay, ReplayHandle, Source, Stream, StreamHandle};
 use openflow::{FlowModCommand, OfPort, Version};
 use packet::{Pool, PoolConfig};
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use switch::{ByteChannel, PortParts, Switch, SwitchParts, UpcallConfig, UpcallMode};
+use switch::{PortParts, Switch, SwitchParts, UpcallConfig, UpcallMode};
 use sync::time::Nanos;
 
 thread_local! {
     static CYCLES: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Both directions of a channel.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    to: Arc<Mutex<VecDeque<u8>>>,
-    from: Arc<Mutex<Vec<u8>>>,
-}
-
-impl ByteChannel for Line {
-    fn read(&mut self, into: &mut [u8]) -> usize {
-        let mut to = self.to.lock().expect("not poisoned");
-        let n = into.len().min(to.len());
-        into.iter_mut().zip(to.drain(..n)).for_each(|(place, byte)| *place = byte);
-        n
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> usize {
-        self.from.lock().expect("not poisoned").extend(bytes);
-        bytes.len()
-    }
 }
 
 /// Frames of one host, each of which costs so much.
@@ -88,20 +68,15 @@ impl Bench {
                 fail_mode: ofproto::FailMode::Secure,
                 ..Default::default()
             },
-            agent: agent::AgentConfig::default(),
-            listen: 0,
             n_cores: 2,
-            ports: ports.collect(),
-            management: None,
             channels: vec![Box::new(line.clone())],
-            pool: Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }),
             self_check_one_in: 0,
-            datapath: datapath::DatapathConfig::default(),
             upcalls,
-            database: switch::DatabaseParts::default(),
-            random: 7,
-            memory: || (0, 0),
             cycles: || CYCLES.get(),
+            ..SwitchParts::new(
+                ports.collect(),
+                Pool::on_heap(PoolConfig { small: 8_192, jumbo: 16 }),
+            )
         };
         let mut switch = Switch::new(parts, Nanos::ZERO);
         for port in 1..=n {

@@ -19,21 +19,11 @@ fn parts(n_cores: usize, n_ports: u32) -> (SwitchParts, Vec<ReplayHandle>) {
         PortParts { name, of: OfPort(k), netdev: Box::new(netdev) }
     });
     let parts = SwitchParts {
-        bridge: ofproto::BridgeConfig::default(),
-        agent: agent::AgentConfig::default(),
         listen: 6653,
         n_cores,
-        ports: ports.collect(),
-        management: None,
-        channels: Vec::new(),
-        pool: Pool::on_heap(PoolConfig { small: 8192, jumbo: 64 }),
         self_check_one_in: 0,
-        datapath: datapath::DatapathConfig::default(),
-        upcalls: switch::UpcallConfig::default(),
-        database: switch::DatabaseParts::default(),
         random: 0x1234_5678_9abc_def0,
-        memory: || (0, 0),
-        cycles: || 0,
+        ..SwitchParts::new(ports.collect(), Pool::on_heap(PoolConfig { small: 8192, jumbo: 64 }))
     };
     (parts, handles)
 }

@@ -32,21 +32,13 @@ impl Bench {
             PortParts { name: format!("p{k}"), of, netdev: Box::new(netdev) }
         });
         let parts = SwitchParts {
-            bridge: ofproto::BridgeConfig::default(),
-            agent: agent::AgentConfig::default(),
-            listen: 0,
             n_cores,
-            ports: ports.collect(),
-            management: None,
-            channels: Vec::new(),
-            pool: Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
             self_check_one_in: 1,
-            datapath: datapath::DatapathConfig::default(),
-            upcalls: switch::UpcallConfig::default(),
             random: 0x1234_5678_9abc_def0,
-            memory: || (0, 0),
-            cycles: || 0,
-            database: switch::DatabaseParts::default(),
+            ..SwitchParts::new(
+                ports.collect(),
+                Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
+            )
         };
         let switch = Switch::new(parts, Nanos::ZERO);
         let mut bench = Self { switch, ports: handles, now: Nanos::ZERO };

@@ -123,20 +123,12 @@ fn run(mode: UpcallMode) {
     let upcalls = UpcallConfig { mode, rate: 100_000, burst: 32, ..UpcallConfig::default() };
     let parts = SwitchParts {
         bridge,
-        agent: agent::AgentConfig::default(),
         listen: 6653,
         n_cores: 2,
-        ports: ports.collect(),
-        management: None,
-        channels: Vec::new(),
-        pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 64 }),
         self_check_one_in: 16,
-        datapath: datapath::DatapathConfig::default(),
         upcalls,
-        database: switch::DatabaseParts::default(),
         random: 0x1234_5678_9abc_def0,
-        memory: || (0, 0),
-        cycles: || 0,
+        ..SwitchParts::new(ports.collect(), Pool::on_heap(PoolConfig { small: 16_384, jumbo: 64 }))
     };
     let begun = Instant::now();
     let Switch { control, pmds } = Switch::new(parts, Nanos::ZERO);

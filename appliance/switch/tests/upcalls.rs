@@ -40,20 +40,15 @@ impl Bench {
         });
         let parts = SwitchParts {
             bridge: ofproto::BridgeConfig { datapath_id: 0xdead, ..Default::default() },
-            agent: agent::AgentConfig::default(),
             listen: 6653,
             n_cores,
-            ports: ports.collect(),
-            management: None,
-            channels: Vec::new(),
-            pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 64 }),
             self_check_one_in: 0,
-            datapath: datapath::DatapathConfig::default(),
             upcalls,
-            database: switch::DatabaseParts::default(),
             random: 0x1234_5678_9abc_def0,
-            memory: || (0, 0),
-            cycles: || 0,
+            ..SwitchParts::new(
+                ports.collect(),
+                Pool::on_heap(PoolConfig { small: 16_384, jumbo: 64 }),
+            )
         };
         let switch = Switch::new(parts, Nanos::ZERO);
         let mut bench = Self {

@@ -16,21 +16,11 @@ struct Bench {
 
 fn parts(n_cores: usize, ports: Vec<PortParts>) -> SwitchParts {
     SwitchParts {
-        bridge: ofproto::BridgeConfig::default(),
-        agent: agent::AgentConfig::default(),
         listen: 6653,
         n_cores,
-        ports,
-        management: None,
-        channels: Vec::new(),
-        pool: Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
         self_check_one_in: 1,
-        datapath: datapath::DatapathConfig::default(),
-        upcalls: switch::UpcallConfig::default(),
-        database: switch::DatabaseParts::default(),
         random: 0x1234_5678_9abc_def0,
-        memory: || (0, 0),
-        cycles: || 0,
+        ..SwitchParts::new(ports, Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }))
     }
 }
 

@@ -191,20 +191,12 @@ pub(super) fn assemble(plan: Plan) -> Result<(Switch, Vec<StreamHandle>), Box<dy
             max_idle: Nanos::from_secs(600),
             ..Default::default()
         },
-        agent: agent::AgentConfig::default(),
-        listen: 0,
         n_cores: n_cores.max(1),
-        ports,
-        management: None,
-        channels: Vec::new(),
-        pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }),
         self_check_one_in: 0,
         datapath: DatapathConfig { max_megaflows: MOST_FLOWS, ..datapath },
         upcalls,
-        database: switch::DatabaseParts::default(),
-        random: 7,
-        memory: || (0, 0),
         cycles: tick_counter::x86_64_tick_counter,
+        ..SwitchParts::new(ports, Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }))
     };
     let mut switch = Switch::new(parts, Nanos::ZERO);
     // It would grow to that by and by.

@@ -67,20 +67,9 @@ pub(crate) fn assemble(
             fail_mode: ofproto::FailMode::Secure,
             ..Default::default()
         },
-        agent: agent::AgentConfig::default(),
-        listen: 0,
-        n_cores: 1,
-        ports: ports.collect(),
-        management: None,
-        channels: Vec::new(),
-        pool: Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }),
-        self_check_one_in: 10_000,
         datapath: config(cache),
         upcalls: if case.kind == Kind::NewFlows { UNLIMITED } else { UpcallConfig::default() },
-        database: switch::DatabaseParts::default(),
-        random: 7,
-        memory: || (0, 0),
-        cycles: || 0,
+        ..SwitchParts::new(ports.collect(), Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }))
     };
     let mut switch = Switch::new(parts, Nanos::ZERO);
     // It would grow to that by and by.

@@ -94,21 +94,9 @@ fn run(dir: &Path, case: &Case, refused: u64, seconds: f64) -> Result<Run> {
             fail_mode: ofproto::FailMode::Secure,
             ..Default::default()
         },
-        agent: agent::AgentConfig::default(),
-        listen: 0,
         // A polling body for each pair; one thread runs them all.
         n_cores: case.pairs.into(),
-        ports,
-        management: None,
-        channels: Vec::new(),
-        pool,
-        self_check_one_in: 10_000,
-        datapath: Default::default(),
-        upcalls: switch::UpcallConfig::default(),
-        database: switch::DatabaseParts::default(),
-        random: 7,
-        memory: || (0, 0),
-        cycles: || 0,
+        ..SwitchParts::new(ports, pool)
     };
     let Switch { mut control, pmds } = Switch::new(parts, Nanos::ZERO);
     for text in ["in_port=1,actions=output:2", "in_port=2,actions=output:1"] {
