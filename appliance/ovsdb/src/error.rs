@@ -1,7 +1,7 @@
 //! What goes wrong in a request, in the words of RFC 7047.
 
-use crate::json::text;
 use alloc::string::{String, ToString};
+use core::fmt;
 use serde_json::{Value, json};
 
 /// The `error` member of an error object: RFC 7047 §3.1 and the additions of `ovsdb-server.7`.
@@ -134,12 +134,48 @@ impl Error {
     }
 }
 
-impl core::fmt::Display for Error {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.name(), self.details)?;
         match &self.syntax {
             Some(syntax) => write!(f, " (at {syntax})"),
             None => Ok(()),
         }
+    }
+}
+
+/// The text of a value, cut at a character at most `max` bytes from its start.
+fn text(value: &Value, max: usize) -> String {
+    struct Bounded {
+        text: String,
+        max: usize,
+    }
+    impl fmt::Write for Bounded {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
+            let room = self.max - self.text.len();
+            let fits =
+                if piece.len() <= room { piece.len() } else { piece.floor_char_boundary(room) };
+            self.text.push_str(&piece[..fits]);
+            if fits < piece.len() {
+                // Nothing that follows may close the gap.
+                self.max = self.text.len();
+            }
+            Ok(())
+        }
+    }
+    let mut bounded = Bounded { text: String::new(), max };
+    // Writing into memory does not fail.
+    let _ = fmt::write(&mut bounded, format_args!("{value}"));
+    bounded.text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        assert_eq!(text(&json!(["äöü"]), 5), "[\"ä");
+        assert_eq!(text(&json!([1]), 100), "[1]");
     }
 }

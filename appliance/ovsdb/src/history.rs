@@ -1,7 +1,7 @@
 //! The last commits, so that a client that comes back is told only what it missed
 //! (`monitor_cond_since`, ovsdb-server.7 §4.1.15).
 
-use crate::database::RowChange;
+use crate::row::RowChange;
 use crate::uuid::Uuid;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;

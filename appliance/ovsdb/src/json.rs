@@ -155,32 +155,6 @@ impl Framer {
     }
 }
 
-/// The text of a value, cut at a character at most `max` bytes from its start.
-#[must_use]
-pub(crate) fn text(value: &Value, max: usize) -> String {
-    struct Bounded {
-        text: String,
-        max: usize,
-    }
-    impl fmt::Write for Bounded {
-        fn write_str(&mut self, piece: &str) -> fmt::Result {
-            let room = self.max - self.text.len();
-            let fits =
-                if piece.len() <= room { piece.len() } else { piece.floor_char_boundary(room) };
-            self.text.push_str(&piece[..fits]);
-            if fits < piece.len() {
-                // Nothing that follows may close the gap.
-                self.max = self.text.len();
-            }
-            Ok(())
-        }
-    }
-    let mut bounded = Bounded { text: String::new(), max };
-    // Writing into memory does not fail.
-    let _ = fmt::write(&mut bounded, format_args!("{value}"));
-    bounded.text
-}
-
 /// True for an `<id>` of RFC 7047 §3.1: a letter or underscore, then those and digits.
 #[must_use]
 pub(crate) fn is_id(text: &str) -> bool {

@@ -16,6 +16,7 @@ mod json;
 pub mod log;
 mod monitor;
 mod parse;
+mod row;
 mod schema;
 mod server;
 pub mod store;
@@ -25,10 +26,11 @@ mod types;
 mod uuid;
 
 pub use atom::{Atom, AtomKind, Names};
-pub use database::{Commit, Database, Row, RowChange};
+pub use database::{Commit, Database};
 pub use datum::Datum;
 pub use error::{Error, ErrorKind};
 pub use json::{JsonError, JsonLimits};
+pub use row::{Row, RowChange};
 pub use schema::{Column, FIRST_COLUMN, Schema, TableSchema, UUID_COLUMN, VERSION_COLUMN};
 pub use server::{
     CellChange, ClientId, CloseReason, Keeping, Kept, Limits, OpenError, Outbox, Server, extract,

@@ -2,7 +2,7 @@
 //! build it.
 
 use crate::budget::Budget;
-use crate::database::Row;
+use crate::row::Row;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::{self, Vec};

@@ -9,11 +9,19 @@
 //! Only where no firmware has placed the windows are they sized and placed here; decoding is off
 //! then anyway.
 
-use runtime::boot::memory_map::PhysicalRange;
+use runtime::boot::memory_map::{MemoryMap, PhysicalRange};
 use runtime::pci::{self, Location};
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
-use super::pci::{FreeAddresses, OpenError, register};
+/// Registers of configuration space (PCI 3.0 §6.1), by the word they are in.
+pub(super) mod register {
+    pub(in crate::devices) const ID: u8 = 0x00;
+    pub(in crate::devices) const HEADER: u8 = 0x0c;
+    pub(in crate::devices) const FIRST_BAR: u8 = 0x10;
+    pub(in crate::devices) const BUSES: u8 = 0x18;
+    pub(in crate::devices) const STATUS: u8 = 0x04;
+    pub(in crate::devices) const CAPABILITIES: u8 = 0x34;
+}
 
 const COUNT: usize = 6;
 const IO: u32 = 1 << 0;
@@ -86,12 +94,8 @@ impl Bars {
         }
     }
 
-    /// Gives addresses to used windows that have none.
-    pub(super) fn place(
-        &mut self,
-        location: Location,
-        free: &mut FreeAddresses,
-    ) -> Result<(), OpenError> {
+    /// Gives addresses to used windows that have none; `None` when no more are free.
+    pub(super) fn place(&mut self, location: Location, free: &mut FreeAddresses) -> Option<()> {
         for (index, number) in (0..COUNT).zip(0_u8..) {
             if self.size(index) == 0 || self.address(index) != 0 || self.words[index] & IO != 0 {
                 continue;
@@ -99,14 +103,14 @@ impl Bars {
             let register = register::FIRST_BAR + 4 * number;
             pci::write(location, register, u32::MAX);
             let whole = u64::from(!(pci::read(location, register) & !FLAGS)) + 1;
-            let address = free.take(whole).ok_or(OpenError::NoAddress)?;
+            let address = free.take(whole)?;
             pci::write(location, register, address);
             self.words[index] = address | self.words[index] & FLAGS;
             if self.is_64_bit(index) {
                 pci::write(location, register + 4, 0);
             }
         }
-        Ok(())
+        Some(())
     }
 
     /// The windows into memory that the device's registers are in.
@@ -184,4 +188,35 @@ fn bar_index(register: u8) -> Option<usize> {
 
 const fn location(function: DeviceFunction) -> Location {
     Location { bus: function.bus, device: function.device, function: function.function }
+}
+
+/// Addresses below 4 GiB that no one uses, for windows that no firmware placed.
+#[derive(Debug)]
+pub(super) struct FreeAddresses {
+    next: u32,
+    end: u32,
+}
+
+impl FreeAddresses {
+    /// Firmware decides.
+    pub(super) const fn none() -> Self {
+        Self { next: 0, end: 0 }
+    }
+
+    /// Between RAM and the row of fixed devices; PCs keep 3 GiB to 3.5 GiB clear for this.
+    pub(super) fn above(ram: &MemoryMap) -> Self {
+        const FIRST: u32 = 0xc000_0000;
+        const END: u32 = 0xe000_0000;
+        let ram_end = u32::try_from(ram.end_below_4_gib()).unwrap_or(u32::MAX);
+        Self { next: ram_end.max(FIRST), end: END }
+    }
+
+    /// An address for a window, which has to be a multiple of its size.
+    fn take(&mut self, size: u64) -> Option<u32> {
+        let size = u32::try_from(size).ok().filter(|size| size.is_power_of_two())?;
+        let address = self.next.checked_next_multiple_of(size.max(4096))?;
+        let next = address.checked_add(size).filter(|&next| next <= self.end)?;
+        self.next = next;
+        Some(address)
+    }
 }

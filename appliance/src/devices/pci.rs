@@ -15,18 +15,8 @@ use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};
 use virtio_drivers::transport::{DeviceType, Transport};
 
 use super::Device;
-use super::bars::{Bars, Configuration};
+use super::bars::{Bars, Configuration, FreeAddresses, register};
 use crate::dma::DeviceMemory;
-
-/// Registers of configuration space (PCI 3.0 §6.1), by the word they are in.
-pub(super) mod register {
-    pub(in crate::devices) const ID: u8 = 0x00;
-    pub(in crate::devices) const HEADER: u8 = 0x0c;
-    pub(in crate::devices) const FIRST_BAR: u8 = 0x10;
-    pub(in crate::devices) const BUSES: u8 = 0x18;
-    pub(in crate::devices) const STATUS: u8 = 0x04;
-    pub(in crate::devices) const CAPABILITIES: u8 = 0x34;
-}
 
 const VIRTIO_VENDOR: u16 = 0x1af4;
 /// Device ids of virtio: transitional ones, then modern ones.
@@ -166,7 +156,7 @@ fn open(
     let function =
         DeviceFunction { bus: location.bus, device: location.device, function: location.function };
     let mut bars = Bars::read(location);
-    bars.place(location, free)?;
+    bars.place(location, free).ok_or(OpenError::NoAddress)?;
     for window in bars.windows() {
         let len = usize::try_from(window.len()).ok().filter(|_| window.len() <= MAX_WINDOW_BYTES);
         len.and_then(|len| memory::map_mmio(window.start, len).ok())
@@ -199,37 +189,6 @@ fn wake_message(transport: &mut PciTransport) -> Option<Message> {
         return None;
     }
     cpu::wake_message().map(|(address, data)| Message { address, data })
-}
-
-/// Addresses below 4 GiB that no one uses, for windows that no firmware placed.
-#[derive(Debug)]
-pub(super) struct FreeAddresses {
-    next: u32,
-    end: u32,
-}
-
-impl FreeAddresses {
-    /// Firmware decides.
-    const fn none() -> Self {
-        Self { next: 0, end: 0 }
-    }
-
-    /// Between RAM and the row of fixed devices; PCs keep 3 GiB to 3.5 GiB clear for this.
-    fn above(ram: &MemoryMap) -> Self {
-        const FIRST: u32 = 0xc000_0000;
-        const END: u32 = 0xe000_0000;
-        let ram_end = u32::try_from(ram.end_below_4_gib()).unwrap_or(u32::MAX);
-        Self { next: ram_end.max(FIRST), end: END }
-    }
-
-    /// An address for a window, which has to be a multiple of its size.
-    pub(super) fn take(&mut self, size: u64) -> Option<u32> {
-        let size = u32::try_from(size).ok().filter(|size| size.is_power_of_two())?;
-        let address = self.next.checked_next_multiple_of(size.max(4096))?;
-        let next = address.checked_add(size).filter(|&next| next <= self.end)?;
-        self.next = next;
-        Some(address)
-    }
 }
 
 /// `00:03.0`

@@ -18,8 +18,9 @@ pub use record::{ReadError, Reader, write_record};
 pub use replay::{LoadError, Loaded, load, load_text};
 
 use crate::budget::Breath;
-use crate::database::{Commit, Database, Row};
+use crate::database::{Commit, Database};
 use crate::datum::Datum;
+use crate::row::Row;
 use crate::schema::{Schema, TableSchema};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

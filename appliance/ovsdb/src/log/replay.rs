@@ -1,9 +1,10 @@
 //! A database out of its log.
 
 use super::{ReadError, Reader};
-use crate::database::{Database, Row};
+use crate::database::Database;
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
+use crate::row::Row;
 use crate::schema::{FIRST_COLUMN, Schema, TableSchema};
 use crate::transaction::{Transaction, default_row};
 use crate::uuid::{Uuid, Uuids};

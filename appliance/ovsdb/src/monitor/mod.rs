@@ -16,8 +16,9 @@ mod update;
 pub(crate) use request::parse;
 
 use crate::budget::Breath;
-use crate::database::{Database, Row, RowChange};
+use crate::database::Database;
 use crate::history::{Merged, merge};
+use crate::row::{Row, RowChange};
 use crate::transaction::Condition;
 use crate::uuid::Uuid;
 use alloc::collections::BTreeMap;

@@ -3,8 +3,9 @@
 
 use super::{Version, Wanted, select};
 use crate::budget::Breath;
-use crate::database::{Database, Row};
+use crate::database::Database;
 use crate::datum::Datum;
+use crate::row::Row;
 use crate::uuid::Uuid;
 use alloc::string::{String, ToString};
 use serde_json::{Map, Value, json};

@@ -2,9 +2,9 @@
 
 use super::{Limits, Outbox};
 use crate::budget::Breath;
-use crate::database::RowChange;
 use crate::json::Framer;
 use crate::monitor::Monitor;
+use crate::row::RowChange;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -3,10 +3,10 @@
 use super::mutation::Mutation;
 use super::{Client, Condition, Transaction, columns_from_json, default_row, row_from_json};
 use crate::atom::Names;
-use crate::database::Row;
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
 use crate::json::{Members, integer, is_id};
+use crate::row::Row;
 use crate::schema::{TableSchema, UUID_COLUMN};
 use crate::uuid::Uuid;
 use alloc::collections::BTreeSet;

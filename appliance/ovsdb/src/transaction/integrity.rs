@@ -7,9 +7,10 @@
 
 use super::{Change, Transaction, differ};
 use crate::atom::Atom;
-use crate::database::{Row, index_key, references};
+use crate::database::{index_key, references};
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
+use crate::row::Row;
 use crate::types::{BaseType, Strength, UNLIMITED};
 use crate::uuid::Uuid;
 use alloc::collections::BTreeMap;

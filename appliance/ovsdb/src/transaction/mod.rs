@@ -23,9 +23,10 @@ pub(crate) use run::Running;
 pub use run::{Bounds, Client, Executed, Results, execute};
 
 use crate::atom::Names;
-use crate::database::{Database, Row};
+use crate::database::Database;
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
+use crate::row::Row;
 use crate::schema::{FIRST_COLUMN, TableSchema, UUID_COLUMN, VERSION_COLUMN};
 use crate::trash::Trash;
 use crate::uuid::Uuid;

@@ -2,9 +2,9 @@
 
 use super::find_column;
 use crate::atom::{Atom, AtomKind, Names};
-use crate::database::Row;
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
+use crate::row::Row;
 use crate::schema::TableSchema;
 use crate::types::{BaseType, ColumnType, UNLIMITED};
 use alloc::format;

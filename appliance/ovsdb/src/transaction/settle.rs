@@ -8,9 +8,10 @@
 
 use super::Transaction;
 use crate::budget::Budget;
-use crate::database::{Commit, RowChange};
+use crate::database::Commit;
 use crate::datum::Datum;
 use crate::error::Error;
+use crate::row::RowChange;
 use crate::schema::VERSION_COLUMN;
 use crate::trash::Trash;
 use crate::uuid::{Uuid, Uuids};
