@@ -48,7 +48,7 @@
 //! A lookup is O(subtables visited); an insertion or removal O(1) hash operations plus one walk of
 //! each trie that applies, plus O(subtables) moves when a subtable's maximum priority changes.
 //! Rules that differ in priority alone are in an ordered set: O(log n) among them.
-//! Memory is about 45 bytes a rule plus 8 for each word in which its mask has bits, plus 40 to 64
+//! Memory is about 50 bytes a rule plus 8 for each word in which its mask has bits, plus 40 to 64
 //! for each distinct prefix.
 //!
 //! # Concurrency
@@ -64,23 +64,20 @@
 //! [`purge`]: Classifier::purge
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
 
 use flow::{Flow, Mask, Match};
-use hashbrown::HashTable;
+use gradual::{Index, Queue};
 
+use crate::hash::short;
 use crate::prefix::{TrieWalk, Tries};
 use crate::shape::Shape;
 use crate::subtable::Subtable;
 use crate::version::Version;
 use crate::{Clause, Entry, Priority};
-
-/// Removed rules for which room is kept while none waits.
-const MAX_IDLE_CAPACITY: usize = 1024;
 
 /// Why a rule was not inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,9 +128,9 @@ pub struct Classifier<R> {
     order: Vec<Rank>,
     tries: Tries,
     /// The indices of the subtables by mask.
-    by_mask: HashTable<u32>,
+    by_mask: Index,
     /// Rules that were removed and not yet purged, in the order of removal.
-    removed: VecDeque<Place>,
+    removed: Queue<Place>,
     n_rules: usize,
     seed: u64,
 }
@@ -148,8 +145,8 @@ impl<R> Classifier<R> {
             free_subtables: Vec::new(),
             order: Vec::new(),
             tries: Tries::default(),
-            by_mask: HashTable::new(),
-            removed: VecDeque::new(),
+            by_mask: Index::default(),
+            removed: Queue::new(),
             n_rules: 0,
             seed,
         }
@@ -375,9 +372,6 @@ impl<R> Classifier<R> {
             self.forget(place);
             n_purged += 1;
         }
-        if self.removed.is_empty() && self.removed.capacity() > MAX_IDLE_CAPACITY {
-            self.removed = VecDeque::new();
-        }
         n_purged
     }
 
@@ -448,14 +442,16 @@ impl<R> Classifier<R> {
     /// The index of the subtable with this mask.
     fn subtable_of(&self, mask: &Mask) -> Option<u32> {
         let hash = self.hash_mask(mask);
-        let has_mask = |&index: &u32| {
-            self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(mask))
-        };
-        self.by_mask.find(hash, has_mask).copied()
+        let has_mask =
+            |index| self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(mask));
+        self.by_mask.find(hash, has_mask)
     }
 
-    fn hash_mask(&self, mask: &Mask) -> u64 {
-        hash_mask(mask, self.seed)
+    /// The hash of a mask: of the few words that it has, and where they are.
+    fn hash_mask(&self, mask: &Mask) -> u32 {
+        let words = (0u64..).zip(mask.words()).filter(|(_, bits)| **bits != 0);
+        let words = words.map(|(index, &bits)| bits.rotate_left(7) ^ index);
+        short(Shape::hash_key(words, self.seed))
     }
 
     fn add(
@@ -525,13 +521,7 @@ impl<R> Classifier<R> {
             }
         };
         self.subtables[index as usize] = Some(Box::new(Subtable::new(mask, self.seed)));
-        let hash = self.hash_mask(mask);
-        let Self { by_mask, subtables, seed, .. } = self;
-        by_mask.insert_unique(hash, index, |&other| {
-            subtables[other as usize]
-                .as_ref()
-                .map_or(0, |subtable| hash_mask(&subtable.shape().to_mask(), *seed))
-        });
+        self.by_mask.insert(self.hash_mask(mask), index);
         Ok(index)
     }
 
@@ -540,9 +530,7 @@ impl<R> Classifier<R> {
             return;
         };
         let hash = self.hash_mask(&subtable.shape().to_mask());
-        if let Ok(entry) = self.by_mask.find_entry(hash, |&other| other == index) {
-            entry.remove();
-        }
+        self.by_mask.remove(hash, index);
         self.free_subtables.push(index);
     }
 
@@ -564,12 +552,6 @@ impl<R> Classifier<R> {
             self.order.insert(at, rank);
         }
     }
-}
-
-/// The hash of a mask: of the few words that it has, and where they are.
-fn hash_mask(mask: &Mask, seed: u64) -> u64 {
-    let words = (0u64..).zip(mask.words()).filter(|(_, bits)| **bits != 0);
-    Shape::hash_key(words.map(|(index, &bits)| bits.rotate_left(7) ^ index), seed)
 }
 
 impl<R> fmt::Debug for Classifier<R> {

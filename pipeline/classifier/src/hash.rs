@@ -24,13 +24,13 @@ impl Hash {
         mixed ^ (mixed >> 29)
     }
 
-    /// Half of the hash, for sets that only ever answer "perhaps" or "no".
+    /// As much of it as hash tables keep.
     pub(crate) fn finish_short(self) -> u32 {
-        (self.finish() >> 32) as u32
+        short(self.finish())
     }
 }
 
-/// Spreads a short hash over the bits that a hash table looks at.
-pub(crate) fn spread(short: u32) -> u64 {
-    u64::from(short).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// As much of a hash as hash tables keep.
+pub(crate) fn short(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }

@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //! A rule costs a 32-byte slot, its key words (8 bytes for each word in which the mask has a bit)
-//! and 9 bytes of hash table; no allocation of its own. Slots and keys are two parallel vectors;
-//! freed slots form a list. The hash table holds, for each key, the rule of the highest priority; other
-//! rules with the same key (of other priorities, or of other versions) are in one ordered set by the
-//! hash of the key and priority, so that thousands of priorities under one match cost a logarithm.
+//! and some 15 bytes of hash table; no allocation of its own. All of it is `gradual`: a table of a million
+//! rules comes and goes by some KiB at a time. The hash table holds, for each key, the rule of the highest
+//! priority; other rules with the same key (of other priorities, or of other versions) are in one ordered set by
+//! the hash of the key and priority, so that thousands of priorities under one match cost a logarithm.
 //!
 //! # Stages
 //! For every stage but the last a set of short hashes tells whether some rule has the packet's
@@ -25,10 +25,9 @@ use core::cmp::Reverse;
 
 use flow::layout::TP;
 use flow::{Flow, Mask};
-use hashbrown::HashTable;
-use hashbrown::hash_table;
+use gradual::{Index, Slab};
 
-use crate::hash::{Hash, spread};
+use crate::hash::{Hash, short};
 use crate::prefix::{FieldLens, StageTries, TrieWalk};
 use crate::shape::{Shape, examine};
 use crate::trie::Trie;
@@ -45,28 +44,19 @@ struct Slot<R> {
     rule: Option<Arc<R>>,
     lifetime: Lifetime,
     priority: Priority,
-    /// Of a rule: its place among the parts, or [`NONE`]. Of a free slot: the next free one.
-    link: u32,
+    /// Its clauses among the parts, or [`NONE`].
+    part: u32,
 }
 
-/// The rules with one key.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    /// The one of the highest priority.
-    slot: u32,
-    /// How many others there are in [`Subtable::others`].
-    n_others: u32,
+impl<R> Default for Slot<R> {
+    fn default() -> Self {
+        let lifetime = Lifetime::from(Version::NEVER);
+        Self { rule: None, lifetime, priority: Priority::MIN, part: NONE }
+    }
 }
 
 /// A rule that is not the first of its key: the hash of the key, then the highest priority first.
 type Other = (u64, Reverse<Priority>, u32);
-
-/// How many rules share a hash up to a stage.
-#[derive(Debug)]
-struct StageHash {
-    short: u32,
-    n_rules: u32,
-}
 
 /// The port pairs of a subtable whose last stage is ports and nothing else.
 #[derive(Debug)]
@@ -111,21 +101,17 @@ pub(crate) struct Subtable<R> {
     /// Which of them are asked in which stage.
     stage_tries: Vec<StageTries>,
     seed: u64,
-    /// The first rule of every key.
-    heads: HashTable<Head>,
+    /// Of every key the rule of the highest priority: its slot.
+    heads: Index,
     /// The rules that are not the first of their key.
     others: BTreeSet<Other>,
-    /// For every stage but the last, the hashes up to and with it.
-    stages: Vec<HashTable<StageHash>>,
+    /// For every stage but the last, the hashes up to and with it, each with how many rules have it.
+    stages: Vec<Index>,
     ports: Option<Ports>,
-    slots: Vec<Slot<R>>,
-    /// `shape.n_words()` words for each slot.
-    keys: Vec<u64>,
-    free: u32,
-    /// The clauses of the rules that are parts of conjunctive matches, and places without.
-    parts: Vec<Option<Box<[Clause]>>>,
-    /// Those without.
-    free_parts: Vec<u32>,
+    /// The rules, each with its key beside it.
+    slots: Slab<Slot<R>>,
+    /// The clauses of the rules that are parts of conjunctive matches.
+    parts: Slab<Option<Box<[Clause]>>>,
     /// How many rules have each priority: the last key is the subtable's rank.
     priorities: BTreeMap<Priority, u32>,
 }
@@ -138,15 +124,12 @@ impl<R> Subtable<R> {
             lens,
             stage_tries: stages.map(|stage| lens.in_stage(stage.map)).collect(),
             seed,
-            heads: HashTable::new(),
+            heads: Index::default(),
             others: BTreeSet::new(),
-            stages: shape.early_stages().iter().map(|_| HashTable::new()).collect(),
+            stages: shape.early_stages().iter().map(|_| Index::default()).collect(),
             ports: Ports::of(&shape),
-            slots: Vec::new(),
-            keys: Vec::new(),
-            free: NONE,
-            parts: Vec::new(),
-            free_parts: Vec::new(),
+            slots: Slab::with_words(shape.n_words()),
+            parts: Slab::default(),
             priorities: BTreeMap::new(),
             shape,
         }
@@ -192,8 +175,7 @@ impl<R> Subtable<R> {
                 return None;
             }
             hash = self.shape.hash_stage(stage, flow, hash);
-            let short = hash.finish_short();
-            if hashes.find(spread(short), |entry| entry.short == short).is_none() {
+            if hashes.find(hash.finish_short(), |_| true).is_none() {
                 self.shape.examine_stages(n + 1, wildcards);
                 return None;
             }
@@ -218,30 +200,27 @@ impl<R> Subtable<R> {
         found
     }
 
-    fn head(&self, hash: u64, flow: &Flow) -> Option<Head> {
-        let has_key = |head: &Head| self.shape.key_matches(self.key(head.slot), flow);
-        self.heads.find(hash, has_key).copied()
+    /// The first rule with the key of `flow`.
+    fn head(&self, hash: u64, flow: &Flow) -> Option<u32> {
+        self.heads.find(short(hash), |slot| self.shape.key_matches(self.key(slot), flow))
     }
 
     /// The first rule with the key of `flow` that is visible.
     fn visible(&self, hash: u64, flow: &Flow, version: Version) -> Option<u32> {
         let head = self.head(hash, flow)?;
-        if self.slots[head.slot as usize].lifetime.includes(version) {
-            return Some(head.slot);
+        if self.slots[head].lifetime.includes(version) {
+            return Some(head);
         }
-        if head.n_others == 0 {
-            return None;
-        }
-        self.others_in(hash, Priority::MAX, Priority::MIN, head.slot)
-            .find(|&slot| self.slots[slot as usize].lifetime.includes(version))
+        self.others_in(hash, Priority::MAX, Priority::MIN, head)
+            .find(|&slot| self.slots[slot].lifetime.includes(version))
     }
 
     /// The rule after this one with the same key that is visible.
     pub(crate) fn next_visible(&self, slot: u32, version: Version) -> Option<u32> {
-        let below = self.slots[slot as usize].priority.checked_sub(1)?;
+        let below = self.slots[slot].priority.checked_sub(1)?;
         let hash = Shape::hash_key(self.key(slot).iter().copied(), self.seed);
         self.others_in(hash, below, Priority::MIN, slot)
-            .find(|&slot| self.slots[slot as usize].lifetime.includes(version))
+            .find(|&slot| self.slots[slot].lifetime.includes(version))
     }
 
     /// The rules with the key of `like`, but for the first one, with priorities from `highest` down to
@@ -262,7 +241,7 @@ impl<R> Subtable<R> {
     }
 
     fn key(&self, slot: u32) -> &[u64] {
-        key_of(&self.keys, self.shape.n_words(), slot)
+        self.slots.words(slot)
     }
 
     // ---- Single rules ----
@@ -277,20 +256,16 @@ impl<R> Subtable<R> {
         let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
         let head = self.head(hash, flow)?;
         let is_it = |slot: u32| {
-            let slot = &self.slots[slot as usize];
+            let slot = &self.slots[slot];
             slot.priority == priority && wanted(slot.lifetime)
         };
-        if is_it(head.slot) {
-            return Some(head.slot);
+        if is_it(head) {
+            return Some(head);
         }
-        if head.n_others == 0 {
-            return None;
-        }
-        self.others_in(hash, priority, priority, head.slot).find(|&slot| is_it(slot))
+        self.others_in(hash, priority, priority, head).find(|&slot| is_it(slot))
     }
 
-    /// Adds a rule. `None` when the subtable cannot number another one, or has no memory to grow: what
-    /// grows by leaps is asked for first.
+    /// Adds a rule. `None` when the subtable cannot number another one.
     pub(crate) fn insert(
         &mut self,
         flow: &Flow,
@@ -299,23 +274,26 @@ impl<R> Subtable<R> {
         added: Version,
         rule: Arc<R>,
     ) -> Option<u32> {
-        self.reserve()?;
-        let slot = self.occupy(
-            flow,
-            Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, link: NONE },
-        )?;
-        self.slots[slot as usize].link = self.keep_clauses(clauses);
-        self.link(slot, flow);
+        let part = match clauses {
+            [] => NONE,
+            clauses => self.parts.insert(Some(clauses.into()), [])?,
+        };
+        let place = Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, part };
+        let Some(slot) = self.slots.insert(place, self.shape.key_of(flow)) else {
+            self.parts.remove(part);
+            return None;
+        };
         let mut hash = Hash::new(self.seed);
         for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
             hash = self.shape.hash_stage(stage, flow, hash);
             let short = hash.finish_short();
-            hashes
-                .entry(spread(short), |entry| entry.short == short, |entry| spread(entry.short))
-                .or_insert(StageHash { short, n_rules: 0 })
-                .get_mut()
-                .n_rules += 1;
+            match hashes.find_mut(short, |_| true) {
+                Some(n_rules) => *n_rules += 1,
+                None => hashes.insert(short, 1),
+            }
         }
+        hash = self.shape.hash_stage(self.shape.last_stage(), flow, hash);
+        self.link(slot, hash.finish());
         if let Some(ports) = &mut self.ports {
             ports.trie.insert(ports.pair(flow), ports.len);
         }
@@ -325,61 +303,55 @@ impl<R> Subtable<R> {
 
     /// Marks the rule as gone from `version` on.
     pub(crate) fn close(&mut self, slot: u32, version: Version) {
-        self.slots[slot as usize].lifetime.removed = version;
+        self.slots[slot].lifetime.removed = version;
     }
 
     /// Takes back [`close`](Self::close).
     pub(crate) fn reopen(&mut self, slot: u32) {
-        self.slots[slot as usize].lifetime.removed = Version::NEVER;
+        self.slots[slot].lifetime.removed = Version::NEVER;
     }
 
     /// Whether a rule is here that is not removed.
     pub(crate) fn is_open(&self, slot: u32) -> bool {
-        let slot = self.slots.get(slot as usize);
+        let slot = self.slots.get(slot);
         slot.is_some_and(|slot| slot.rule.is_some() && slot.lifetime.is_open())
     }
 
     /// One more than the last slot that was ever used.
     pub(crate) fn end(&self) -> u32 {
-        u32::try_from(self.slots.len()).unwrap_or(NONE)
+        self.slots.end()
     }
 
     pub(crate) fn lifetime(&self, slot: u32) -> Lifetime {
-        self.slots[slot as usize].lifetime
+        self.slots[slot].lifetime
     }
 
     /// Forgets the rule for good, and returns its match value for the classifier's tries.
     pub(crate) fn forget(&mut self, slot: u32) -> Flow {
         let flow = self.shape.to_flow(self.key(slot));
-        self.unlink(slot, &flow);
         let mut hash = Hash::new(self.seed);
         for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
             hash = self.shape.hash_stage(stage, &flow, hash);
             let short = hash.finish_short();
-            if let Ok(mut entry) = hashes.find_entry(spread(short), |entry| entry.short == short) {
-                entry.get_mut().n_rules -= 1;
-                if entry.get().n_rules == 0 {
-                    entry.remove();
+            if let Some(n_rules) = hashes.find_mut(short, |_| true) {
+                *n_rules -= 1;
+                if *n_rules == 0 {
+                    hashes.remove(short, 0);
                 }
             }
         }
+        hash = self.shape.hash_stage(self.shape.last_stage(), &flow, hash);
+        self.unlink(slot, hash.finish());
         if let Some(ports) = &mut self.ports {
             ports.trie.remove(ports.pair(&flow), ports.len);
         }
-        let priority = self.slots[slot as usize].priority;
+        let Slot { priority, part, .. } = self.slots.remove(slot).unwrap_or_default();
+        self.parts.remove(part);
         if let Some(n_rules) = self.priorities.get_mut(&priority) {
             *n_rules -= 1;
             if *n_rules == 0 {
                 self.priorities.remove(&priority);
             }
-        }
-        let freed = &mut self.slots[slot as usize];
-        freed.rule = None;
-        let part = core::mem::replace(&mut freed.link, self.free);
-        self.free = slot;
-        if let Some(place) = self.parts.get_mut(part as usize) {
-            *place = None;
-            self.free_parts.push(part);
         }
         flow
     }
@@ -388,21 +360,22 @@ impl<R> Subtable<R> {
 
     /// The rule in `slot`.
     pub(crate) fn entry(&self, slot: u32) -> Option<Entry<'_, R>> {
-        let place = self.slots.get(slot as usize)?;
+        let place = self.slots.get(slot)?;
         Some(Entry {
             shape: &self.shape,
             key: self.key(slot),
             rule: place.rule.as_ref()?,
             priority: place.priority,
             lifetime: place.lifetime,
-            clauses: self.clauses(place.link),
+            clauses: self.clauses(place.part),
         })
     }
 
     /// The slots whose rules are visible in `version`.
     pub(crate) fn visible_slots(&self, version: Version) -> impl Iterator<Item = u32> {
-        (0u32..).zip(&self.slots).filter_map(move |(index, slot)| {
-            (slot.rule.is_some() && slot.lifetime.includes(version)).then_some(index)
+        (0..self.slots.end()).filter(move |slot| {
+            let slot = self.slots.get(*slot);
+            slot.is_some_and(|slot| slot.rule.is_some() && slot.lifetime.includes(version))
         })
     }
 
@@ -417,121 +390,48 @@ impl<R> Subtable<R> {
             .all(|(index, &bits)| bits & !self.shape.mask_word(index) == 0)
     }
 
-    // ---- Slots and chains ----
+    // ---- Rules with one key ----
 
-    /// Makes room for one more rule, if there is memory.
-    fn reserve(&mut self) -> Option<()> {
-        let Self { shape, heads, slots, keys, free, seed, .. } = self;
-        let n_words = shape.n_words();
-        if *free == NONE {
-            slots.try_reserve(1).ok()?;
-            keys.try_reserve(n_words).ok()?;
-        }
-        let rehash =
-            |head: &Head| Shape::hash_key(key_of(keys, n_words, head.slot).iter().copied(), *seed);
-        heads.try_reserve(1, rehash).ok()
-    }
-
-    fn occupy(&mut self, flow: &Flow, slot: Slot<R>) -> Option<u32> {
-        if let Some(place) = self.slots.get_mut(self.free as usize) {
-            let index = self.free;
-            self.free = place.link;
-            *place = slot;
-            let start = index as usize * self.shape.n_words();
-            for (to, word) in self.keys[start..].iter_mut().zip(self.shape.key_of(flow)) {
-                *to = word;
-            }
-            return Some(index);
-        }
-        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index != NONE)?;
-        self.slots.push(slot);
-        self.keys.extend(self.shape.key_of(flow));
-        Some(index)
-    }
-
-    /// Puts the slot among the rules with its key.
-    fn link(&mut self, new: u32, flow: &Flow) {
-        let Self { shape, heads, others, slots, keys, .. } = self;
-        let n_words = shape.n_words();
-        let hash = Shape::hash_key(shape.key_of(flow), self.seed);
-        let entry = heads.entry(
-            hash,
-            |head| shape.key_matches(key_of(keys, n_words, head.slot), flow),
-            |head| Shape::hash_key(key_of(keys, n_words, head.slot).iter().copied(), self.seed),
-        );
-        let mut entry = match entry {
-            hash_table::Entry::Vacant(entry) => {
-                entry.insert(Head { slot: new, n_others: 0 });
-                return;
-            }
-            hash_table::Entry::Occupied(entry) => entry,
+    /// Puts a rule among those with its key, which has this hash.
+    fn link(&mut self, new: u32, hash: u64) {
+        let Self { heads, others, slots, .. } = self;
+        let key = slots.words(new);
+        let Some(head) = heads.find_mut(short(hash), |head| slots.words(head) == key) else {
+            heads.insert(short(hash), new);
+            return;
         };
-        let head = entry.get_mut();
-        head.n_others += 1;
-        let priority_of = |slot: u32| slots[slot as usize].priority;
-        let other = if priority_of(new) >= priority_of(head.slot) {
-            core::mem::replace(&mut head.slot, new)
+        let priority_of = |slot: u32| slots[slot].priority;
+        let other = if priority_of(new) >= priority_of(*head) {
+            core::mem::replace(head, new)
         } else {
             new
         };
         others.insert((hash, Reverse(priority_of(other)), other));
     }
 
-    /// Takes the slot out from among the rules with its key.
-    fn unlink(&mut self, old: u32, flow: &Flow) {
-        let Self { shape, heads, others, slots, keys, .. } = self;
-        let n_words = shape.n_words();
-        let hash = Shape::hash_key(shape.key_of(flow), self.seed);
-        let has_key = |head: &Head| shape.key_matches(key_of(keys, n_words, head.slot), flow);
-        let Ok(mut entry) = heads.find_entry(hash, has_key) else {
-            debug_assert!(false, "every rule has a key");
+    /// Takes a rule out from among those with its key, which has this hash.
+    fn unlink(&mut self, old: u32, hash: u64) {
+        let Self { heads, others, slots, .. } = self;
+        let Some(head) = heads.find_mut(short(hash), |head| head == old) else {
+            let was_there = others.remove(&(hash, Reverse(slots[old].priority), old));
+            debug_assert!(was_there, "every rule has a key");
             return;
         };
-        let head = entry.get_mut();
-        if head.slot != old {
-            others.remove(&(hash, Reverse(slots[old as usize].priority), old));
-            head.n_others -= 1;
-            return;
-        }
         let range = (hash, Reverse(Priority::MAX), 0)..=(hash, Reverse(Priority::MIN), u32::MAX);
-        let next = (others.range(range))
-            .find(|other| key_of(keys, n_words, other.2) == key_of(keys, n_words, old))
-            .copied();
-        match next {
+        let next = others.range(range).find(|other| slots.words(other.2) == slots.words(old));
+        match next.copied() {
             Some(next) => {
                 others.remove(&next);
-                *head = Head { slot: next.2, n_others: head.n_others - 1 };
+                *head = next.2;
             }
             None => {
-                entry.remove();
+                heads.remove(short(hash), old);
             }
         }
     }
 
-    // ---- Parts of conjunctive matches ----
-
-    fn keep_clauses(&mut self, clauses: &[Clause]) -> u32 {
-        if clauses.is_empty() {
-            return NONE;
-        }
-        let clauses = Some(clauses.into());
-        if let Some(part) = self.free_parts.pop()
-            && let Some(place) = self.parts.get_mut(part as usize)
-        {
-            *place = clauses;
-            return part;
-        }
-        self.parts.push(clauses);
-        u32::try_from(self.parts.len() - 1).unwrap_or(NONE)
-    }
-
+    /// The clauses of a rule that is a part.
     fn clauses(&self, part: u32) -> &[Clause] {
-        self.parts.get(part as usize).and_then(Option::as_deref).unwrap_or_default()
+        self.parts.get(part).and_then(Option::as_deref).unwrap_or_default()
     }
-}
-
-/// The key words of `slot`.
-fn key_of(keys: &[u64], n_words: usize, slot: u32) -> &[u64] {
-    let start = slot as usize * n_words;
-    &keys[start..start + n_words]
 }

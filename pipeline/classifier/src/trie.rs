@@ -15,17 +15,18 @@
 //!
 //! # Cost
 //! A node holds its whole prefix, not only the bits below its parent: that makes splitting and
-//! joining nodes free of bit shifting, for 20 bytes a node (`u32`) or 32 (`u128`). There are at
+//! joining nodes free of bit shifting, for 20 bytes a node (`u32`) or 32 (`u128`). Nodes are in a
+//! [`gradual::Slab`], so a trie of a million prefixes comes and goes in small pieces. There are at
 //! most `2n - 1` nodes for `n` distinct prefixes. A lookup visits at most one node per distinct
 //! prefix length on the path.
 //!
 //! # Concurrency
 //! Plain data, changed through `&mut` by the classifier that owns it.
 
-use alloc::vec::Vec;
+use gradual::Slab;
 
 /// A left-aligned bit string: the first bit is the most significant one.
-pub(crate) trait Key: Copy + core::fmt::Debug {
+pub(crate) trait Key: Copy + Default + core::fmt::Debug {
     /// How many leading bits `self` and `other` share.
     fn common_bits(self, other: Self) -> u32;
     /// The bit at `index` (0 = most significant) as a child side, 0 or 1; 0 beyond the end.
@@ -84,14 +85,14 @@ pub(crate) struct Found {
 /// "No node", as a link.
 const NONE: u32 = u32::MAX;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Node<K> {
     /// The bits from the root to here; zero beyond `len`.
     prefix: K,
     len: u32,
     /// Rules with exactly this prefix. An inner node may have none.
     n_rules: u32,
-    /// The subtries whose next bit is 0 and 1. A child of a freed node links the free list.
+    /// The subtries whose next bit is 0 and 1.
     children: [u32; 2],
 }
 
@@ -105,14 +106,13 @@ enum Link {
 /// The trie. See the head of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Trie<K> {
-    nodes: Vec<Node<K>>,
+    nodes: Slab<Node<K>>,
     root: u32,
-    free: u32,
 }
 
 impl<K> Default for Trie<K> {
     fn default() -> Self {
-        Self { nodes: Vec::new(), root: NONE, free: NONE }
+        Self { nodes: Slab::default(), root: NONE }
     }
 }
 
@@ -132,14 +132,14 @@ impl<K: Key> Trie<K> {
                 self.set_link(link, leaf);
                 return;
             }
-            let node = self.nodes[index as usize];
+            let node = self.nodes[index];
             let common = prefix.common_bits(node.prefix).min(len).min(node.len);
             if common < node.len {
                 self.split(link, index, prefix, len, common);
                 return;
             }
             if common == len {
-                let node = &mut self.nodes[index as usize];
+                let node = &mut self.nodes[index];
                 node.n_rules = node.n_rules.saturating_add(1);
                 return;
             }
@@ -150,7 +150,7 @@ impl<K: Key> Trie<K> {
     /// Puts a node for `prefix[..common]` in front of the node at `index`, and the new prefix in
     /// it or below it.
     fn split(&mut self, link: Link, index: u32, prefix: K, len: u32, common: u32) {
-        let old_side = self.nodes[index as usize].prefix.side(common);
+        let old_side = self.nodes[index].prefix.side(common);
         let mut children = [NONE; 2];
         children[old_side] = index;
         let mut n_rules = 1;
@@ -173,7 +173,7 @@ impl<K: Key> Trie<K> {
         let (mut parent_link, mut link) = (None, Link::Root);
         loop {
             let index = self.follow(link);
-            let Some(node) = self.nodes.get_mut(index as usize) else {
+            let Some(node) = self.nodes.get_mut(index) else {
                 debug_assert!(false, "the prefix was never inserted");
                 return;
             };
@@ -197,7 +197,7 @@ impl<K: Key> Trie<K> {
     /// Removes the node behind `link` when it neither holds a rule nor joins two subtries.
     fn tidy(&mut self, link: Link) {
         let index = self.follow(link);
-        let Some(node) = self.nodes.get(index as usize) else {
+        let Some(node) = self.nodes.get(index) else {
             return;
         };
         let replacement = match (node.n_rules, node.children) {
@@ -205,20 +205,14 @@ impl<K: Key> Trie<K> {
             _ => return,
         };
         self.set_link(link, replacement);
-        if self.root == NONE {
-            // What a million rules needed is not kept for none.
-            *self = Self::default();
-            return;
-        }
-        self.nodes[index as usize].children = [self.free, NONE];
-        self.free = index;
+        self.nodes.remove(index);
     }
 
     /// The lengths of all prefixes that `value` lies in, and how many of its bits decided that.
     pub(crate) fn lookup(&self, value: K) -> Found {
         let mut found = Found::default();
         let mut index = self.root;
-        while let Some(node) = self.nodes.get(index as usize) {
+        while let Some(node) = self.nodes.get(index) {
             let common = value.common_bits(node.prefix);
             if common < node.len {
                 found.examined = common + 1;
@@ -242,28 +236,20 @@ impl<K: Key> Trie<K> {
     fn follow(&self, link: Link) -> u32 {
         match link {
             Link::Root => self.root,
-            Link::Child(parent, side) => self.nodes[parent as usize].children[side],
+            Link::Child(parent, side) => self.nodes[parent].children[side],
         }
     }
 
     fn set_link(&mut self, link: Link, to: u32) {
         match link {
             Link::Root => self.root = to,
-            Link::Child(parent, side) => self.nodes[parent as usize].children[side] = to,
+            Link::Child(parent, side) => self.nodes[parent].children[side] = to,
         }
     }
 
     fn new_node(&mut self, node: Node<K>) -> u32 {
-        if let Some(slot) = self.nodes.get_mut(self.free as usize) {
-            let index = self.free;
-            self.free = slot.children[0];
-            *slot = node;
-            return index;
-        }
-        let index = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-        assert!(index != NONE, "a trie has fewer than 2^32 - 1 nodes: memory ends long before");
-        self.nodes.push(node);
-        index
+        let index = self.nodes.insert(node, []);
+        index.expect("a trie has fewer than 2^32 - 1 nodes: memory ends long before")
     }
 }
 

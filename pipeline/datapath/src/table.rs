@@ -18,7 +18,7 @@
 //! miss, is one probe per mask, and [`crate::census`] bounds the masks.
 //!
 //! Nothing on the way of a lookup allocates. Installing and removing never rebuild or move more than a
-//! chunk of some ten KiB, however many megaflows there are (`index.rs`, `chunks.rs`): a core that is
+//! chunk of some ten KiB, however many megaflows there are (crate `gradual`): a core that is
 //! told to install keeps polling.
 //!
 //! # Identity
@@ -30,10 +30,8 @@
 //! Owned by one core, reached only through `&mut`; there are no atomics in this file. Statistics
 //! are in the shared [`Megaflow`].
 
-mod chunks;
 mod flows;
 mod hits;
-mod index;
 mod subtable;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};

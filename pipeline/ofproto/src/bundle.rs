@@ -31,6 +31,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
 use flow::{FlowMeta, extract};
+use gradual::Queue;
 use openflow::{
     Dialect, HEADER_BYTES, Message, MeterConfig, MeterModCommand, OfErrorKind, PacketOut, PortMod,
     PortReason, Version,
@@ -48,7 +49,7 @@ pub const MAX_BUNDLED: usize = 2_000_000;
 #[derive(Clone, Debug)]
 pub struct Bundle {
     dialect: Dialect,
-    requests: VecDeque<Staged>,
+    requests: Queue<Staged>,
     /// What its rules have in common.
     common: Option<Box<Common>>,
     n_bytes: usize,
@@ -60,7 +61,7 @@ impl Bundle {
     /// An empty bundle of a connection that speaks `dialect`.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        let (requests, meters) = (VecDeque::new(), Vec::new());
+        let (requests, meters) = (Queue::new(), Vec::new());
         Self { dialect, requests, common: None, n_bytes: 0, meters }
     }
 

@@ -26,6 +26,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::Cursor;
 use flow::Match;
+use gradual::Queue;
 use openflow::{
     FlowMod, FlowModCommand, GroupMod, MeterMod, MeterModCommand, TableMod, TlvTableCommand,
     TlvTableMod, Version,
@@ -91,7 +92,8 @@ pub struct Capture {
     first: VecDeque<Piece>,
     groups: Vec<Arc<Group>>,
     tables: VecDeque<Piece>,
-    rules: Vec<Arc<Rule>>,
+    rules: Queue<Arc<Rule>>,
+    /// Groups that were given.
     n_given: usize,
 }
 
@@ -117,9 +119,7 @@ impl Capture {
         if let Some(piece) = self.tables.pop_front() {
             return Some(piece);
         }
-        let rule = self.rules.get(self.n_given.checked_sub(self.groups.len())?)?;
-        self.n_given += 1;
-        Some(rule_piece(rule, self.taken))
+        Some(rule_piece(&*self.rules.pop_front()?, self.taken))
     }
 }
 
@@ -161,7 +161,7 @@ impl Bridge {
             first,
             groups: Vec::new(),
             tables: tables.map(|(table_mod, version)| Piece::Table(table_mod, version)).collect(),
-            rules: Vec::new(),
+            rules: Queue::new(),
             n_given: 0,
         }
     }
@@ -200,7 +200,7 @@ impl Bridge {
             let rules = &mut capture.rules;
             let found = |_, entry: classifier::Entry<'_, Rule>| {
                 if !entry.rule().is_hidden() {
-                    rules.push(Arc::clone(entry.rule()));
+                    rules.push_back(Arc::clone(entry.rule()));
                 }
             };
             let all = &Match::CATCHALL;

@@ -27,6 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Clause, Place, Version};
 use flow::Match;
+use gradual::Queue;
 use openflow::{FlowEvent, FlowModFlags, FlowRemovedReason, OfErrorKind};
 use sync::time::Nanos;
 
@@ -90,9 +91,8 @@ pub(crate) struct Change {
     version: Version,
     /// The order number of rules when it began.
     first_seq: u64,
-    steps: Vec<Step>,
-    /// Steps that have settled.
-    n_settled: usize,
+    /// Those that have not settled.
+    steps: Queue<Step>,
     /// The tables that it is about.
     tables: TableSet,
     /// Whether it has parts of conjunctive matches, which matter to flows that they do not end at.
@@ -125,7 +125,7 @@ impl Change {
         self.version
     }
 
-    /// How many rules it touches.
+    /// How many rules it touches, before it settles.
     pub(crate) fn len(&self) -> usize {
         self.steps.len()
     }
@@ -133,7 +133,7 @@ impl Change {
     fn note(&mut self, rule: &Rule, step: Step) {
         self.tables.insert(rule.table_id);
         self.has_parts |= rule.is_part();
-        self.steps.push(step);
+        self.steps.push_back(step);
     }
 }
 
@@ -143,8 +143,7 @@ impl Bridge {
         Change {
             version: self.state.tables.version.next(),
             first_seq: self.rule_seq,
-            steps: Vec::new(),
-            n_settled: 0,
+            steps: Queue::new(),
             tables: TableSet::default(),
             has_parts: false,
             objects: None,
@@ -295,7 +294,7 @@ impl Bridge {
             self.changes.everything_changed();
             return;
         }
-        for step in &change.steps {
+        for step in change.steps.iter() {
             match step {
                 // The new one matches what the old one did: whom it concerns, the old one was
                 // found by.
@@ -313,13 +312,13 @@ impl Bridge {
     /// Does up to `budget` of what follows from a visible change, of which `now` is the time. Returns
     /// whether all is done.
     pub(crate) fn settle(&mut self, change: &mut Change, budget: &mut usize, now: Nanos) -> bool {
-        while let Some(step) = change.steps.get(change.n_settled) {
+        while !change.steps.is_empty() {
             if *budget == 0 {
                 return false;
             }
             *budget -= 1;
-            change.n_settled += 1;
-            match step {
+            let Some(step) = change.steps.pop_front() else { break };
+            match &step {
                 Step::Put { rule, old, used } => {
                     self.note_cookies(change.version, Some(rule), old.as_deref());
                     if let Some(old) = old {
@@ -358,7 +357,7 @@ impl Bridge {
     /// whether nothing is left of it.
     pub(crate) fn roll_back(&mut self, change: &mut Change, budget: &mut usize) -> bool {
         while *budget > 0 {
-            let Some(step) = change.steps.pop() else {
+            let Some(step) = change.steps.pop_back() else {
                 self.forget_change(change);
                 return true;
             };

@@ -22,10 +22,10 @@ use crate::meter::meters_of;
 use crate::rule::{Rule, RuleStats, RuleTimeouts};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use classifier::{Cursor, Place};
 use core::ops::Range;
 use flow::Match;
+use gradual::Queue;
 use openflow::{
     FlowMod, FlowModFlags, FlowRemovedReason, GROUP_ALL, METER_ALL, OfErrorKind, TABLE_ALL, Version,
 };
@@ -89,16 +89,17 @@ pub(crate) struct Sweep {
     tables: Range<u8>,
     cursor: Cursor,
     /// The rules that are meant, in the order of their tables.
-    chosen: Vec<(u8, Place)>,
-    n_done: usize,
+    chosen: Queue<(u8, Place)>,
+    /// Whether any was.
+    has_chosen: bool,
     /// The table for which the instructions were found right.
     checked: Option<u8>,
 }
 
 impl Sweep {
     fn new(what: What, tables: Range<u8>) -> Self {
-        let (cursor, chosen) = (Cursor::default(), Vec::new());
-        Self { what, tables, cursor, chosen, n_done: 0, checked: None }
+        let (cursor, chosen) = (Cursor::default(), Queue::new());
+        Self { what, tables, cursor, chosen, has_chosen: false, checked: None }
     }
 }
 
@@ -179,7 +180,7 @@ impl Bridge {
         if !self.choose(sweep, change, budget) {
             return Ok(false);
         }
-        if sweep.chosen.is_empty()
+        if !sweep.has_chosen
             && let What::Modify(flow_mod, version) = &sweep.what
             // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
             // those a cookie.
@@ -190,12 +191,12 @@ impl Bridge {
             self.add(change, flow_mod, *version, now)?;
             return Ok(true);
         }
-        while let Some(&(table_id, place)) = sweep.chosen.get(sweep.n_done) {
+        while !sweep.chosen.is_empty() {
             if *budget == 0 {
                 return Ok(false);
             }
             *budget -= 1;
-            sweep.n_done += 1;
+            let Some((table_id, place)) = sweep.chosen.pop_front() else { break };
             let reason = match &sweep.what {
                 What::Modify(flow_mod, version) => {
                     if sweep.checked.replace(table_id) != Some(table_id) {
@@ -225,7 +226,7 @@ impl Bridge {
 
     /// Goes on to look for the rules that are meant; whether all are found.
     fn choose(&self, sweep: &mut Sweep, change: &Change, budget: &mut usize) -> bool {
-        let Sweep { what, tables, cursor, chosen, .. } = sweep;
+        let Sweep { what, tables, cursor, chosen, has_chosen, .. } = sweep;
         while tables.start < tables.end {
             if *budget == 0 {
                 return false;
@@ -237,7 +238,8 @@ impl Bridge {
                 let (rules, version) = (&table.rules, change.version());
                 rules.walk(cursor, what.criteria(), version, &mut left, |place, entry| {
                     if what.means(entry.rule()) {
-                        chosen.push((table_id, place));
+                        chosen.push_back((table_id, place));
+                        *has_chosen = true;
                     }
                 })
             });

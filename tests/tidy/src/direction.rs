@@ -49,12 +49,13 @@ pub const MAY_USE: &[(&str, &[&str])] = &[
     ("virtio", &[]),
     ("virtio-net", &["virtio", "netdev", "packet"]),
     // What the switch does.
-    ("ofproto", &["datapath", "classifier", "openflow", "flow", "packet", "sync"]),
-    ("datapath", &["flow", "packet", "sync"]),
-    ("classifier", &["flow", "sync"]),
+    ("ofproto", &["datapath", "classifier", "openflow", "flow", "packet", "gradual", "sync"]),
+    ("datapath", &["flow", "packet", "gradual", "sync"]),
+    ("classifier", &["flow", "gradual", "sync"]),
     ("openflow", &["flow"]),
     ("flow", &["packet"]),
     ("packet", &[]),
+    ("gradual", &["sync"]),
     ("sync", &[]),
     // How it is made and run.
     // The symbol section is written as `runtime` reads it: the format has one home.

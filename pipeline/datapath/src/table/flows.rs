@@ -2,9 +2,9 @@
 
 use alloc::sync::Arc;
 
+use gradual::{Chunks, Index};
 use sync::prefetch::prefetch;
 
-use super::{chunks::Chunks, index::Index};
 use crate::{
     action::DpAction,
     ids::{PortNo, Ufid},

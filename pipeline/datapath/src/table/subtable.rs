@@ -3,10 +3,11 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use flow::{Flow, Keys, hash};
+use gradual::Index;
 use packet::BATCH;
 use sync::{lanes, prefetch::prefetch};
 
-use super::{Hit, Hits, Packets, flows::Slot, index::Index, steps};
+use super::{Hit, Hits, Packets, flows::Slot, steps};
 use crate::{census::Fingerprint, mask::SharedMask};
 
 /// Rows of a chunk.

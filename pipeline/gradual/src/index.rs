@@ -14,7 +14,7 @@
 
 use sync::prefetch::prefetch;
 
-use super::chunks::Chunks;
+use crate::Chunks;
 
 /// Entries of a bucket.
 const WAYS: usize = 7;
@@ -25,9 +25,9 @@ const LOW_LOAD: usize = 2;
 /// No overflow.
 const NONE: u32 = u32::MAX;
 
-/// The table.
+/// Numbers by hash. See the head of the file.
 #[derive(Debug)]
-pub(super) struct Index {
+pub struct Index {
     buckets: Chunks<Bucket>,
     overflow: Chunks<Bucket>,
     /// The first free line of the overflow; each names the next.
@@ -84,18 +84,27 @@ impl Default for Index {
 }
 
 impl Index {
-    pub(super) fn len(&self) -> usize {
+    /// How many numbers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Bytes of memory that it has.
-    pub(super) fn n_bytes(&self) -> usize {
+    #[must_use]
+    pub fn n_bytes(&self) -> usize {
         self.buckets.n_bytes() + self.overflow.n_bytes()
     }
 
     /// Asks for the bucket of a hash.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u32) {
+    pub fn prefetch(&self, hash: u32) {
         if let Some(bucket) = self.buckets.get(self.home(hash)) {
             prefetch(bucket);
         }
@@ -103,7 +112,7 @@ impl Index {
 
     /// A number that was inserted with this hash and is the right one.
     #[inline]
-    pub(super) fn find(&self, hash: u32, mut is_right: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u32, mut is_right: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut bucket = self.buckets.get(self.home(hash))?;
         loop {
             let mut ways = bucket.ways_of(hash);
@@ -121,8 +130,33 @@ impl Index {
         }
     }
 
+    /// A number that was inserted with this hash and is the right one, to be changed: for whoever keeps
+    /// something else than a number that must stay what it is.
+    pub fn find_mut(
+        &mut self,
+        hash: u32,
+        mut is_right: impl FnMut(u32) -> bool,
+    ) -> Option<&mut u32> {
+        let mut line = Line::Bucket(self.home(hash));
+        loop {
+            let bucket = match line {
+                Line::Bucket(index) => self.buckets.get(index)?,
+                Line::Overflow(index) => self.overflow.get(index as usize)?,
+            };
+            let mut ways = bucket.ways_of(hash);
+            while ways != 0 {
+                let way = ways.trailing_zeros() as usize;
+                if is_right(*bucket.numbers.get(way)?) {
+                    return self.line_mut(line)?.numbers.get_mut(way);
+                }
+                ways &= ways - 1;
+            }
+            line = Line::Overflow(bucket.next);
+        }
+    }
+
     /// Adds a number.
-    pub(super) fn insert(&mut self, hash: u32, number: u32) {
+    pub fn insert(&mut self, hash: u32, number: u32) {
         self.place(self.home(hash), hash, number);
         self.len += 1;
         if self.len > self.buckets.len() * LOAD {
@@ -131,7 +165,7 @@ impl Index {
     }
 
     /// Removes a number that was inserted with this hash; `false` if it is not there.
-    pub(super) fn remove(&mut self, hash: u32, number: u32) -> bool {
+    pub fn remove(&mut self, hash: u32, number: u32) -> bool {
         let home = self.home(hash);
         let mut line = Line::Bucket(home);
         loop {
@@ -324,6 +358,8 @@ mod tests {
                 for number in &twin {
                     let found = index.find(hash(*number), |other| other == *number);
                     prop_assert_eq!(found, Some(*number));
+                    let found = index.find_mut(hash(*number), |other| other == *number);
+                    prop_assert_eq!(found.copied(), Some(*number));
                 }
                 prop_assert_eq!(index.find(hash(7_000_000), |other| other == 7_000_000), None);
             }
