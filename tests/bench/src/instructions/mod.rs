@@ -12,6 +12,7 @@
 //! of the switch and goes by steps here, so the runs do the same.
 
 mod paths;
+mod rules;
 
 use crate::versus::fair;
 use clap::Args;

@@ -6,6 +6,7 @@
 //! that a cached flow is idle, and to take it out: the same flows are cached in both runs, so many of
 //! them in vain.
 
+use super::rules;
 use crate::versus::case::{self, Cache, Case, Kind};
 use crate::versus::frames::Frames;
 use crate::versus::ours::assemble;
@@ -35,6 +36,7 @@ const ROUND: Nanos = Nanos::from_micros(2);
 pub(super) fn names() -> Vec<String> {
     let switched = switched().into_iter().map(|(name, ..)| name);
     let switched = switched.chain(["delete-flows".into()]);
+    let switched = switched.chain(rules::NAMES.map(String::from));
     switched.chain(extracted().into_iter().map(|(name, _)| format!("extract-{name}"))).collect()
 }
 
@@ -45,6 +47,9 @@ pub(super) fn run(name: &str, rounds: u32) -> Result<(), Box<dyn Error>> {
             case::all().into_iter().find(|case| case.name == "new-flows").ok_or("no new flows")?;
         case.frames = Frames { is_endless: false, ..Frames::by_source(CACHED * BURST) };
         return delete(&case, rounds);
+    }
+    if rules::NAMES.contains(&name) {
+        return rules::run(name, rounds);
     }
     if let Some((_, case, cache)) = switched().into_iter().find(|(known, ..)| known == name) {
         return forward(&case, cache, rounds);
