@@ -368,12 +368,15 @@ impl Agent {
                 // It would have the whole bundle finished in one go.
                 break;
             }
-            let Some(message) = connection.next_message() else {
+            let Some(taken) = connection.next_message() else {
                 break;
             };
+            let message = taken.message();
             worked = true;
             if connection.dialect.is_none() {
-                if let Some(version) = connection.handshake(&message, shared.config.versions) {
+                let version = connection.handshake(message, shared.config.versions);
+                connection.give_back(taken);
+                if let Some(version) = version {
                     // Tools come and go all the time; a configured controller is news.
                     let level = match connection.remote {
                         Some(_) => log::Level::Info,
@@ -384,7 +387,7 @@ impl Agent {
                 continue;
             }
             let effect = requests::handle(
-                &message,
+                message,
                 Statistics::Unread,
                 connection,
                 shared,
@@ -393,7 +396,8 @@ impl Agent {
                 now,
             );
             let ends_turn = core::mem::take(&mut connection.ends_turn);
-            let xid = Header::parse(&message).map_or(0, |header| header.xid);
+            let xid = Header::parse(message).map_or(0, |header| header.xid);
+            connection.give_back(taken);
             monitor::deliver(connections, bridge, Some((k, xid)), now);
             match effect {
                 Effect::None => {}

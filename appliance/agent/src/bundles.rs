@@ -18,8 +18,8 @@
 use alloc::vec::Vec;
 use ofproto::Bundle;
 use openflow::{
-    BundleMessage, Dialect, Header, Message, OfError, OfErrorKind, Version, bundle_control,
-    bundle_flags,
+    BundleMessage, Bundled, Dialect, Header, Message, OfError, OfErrorKind, Version,
+    bundle_control, bundle_flags,
 };
 use sync::time::Nanos;
 
@@ -104,28 +104,42 @@ impl Bundles {
                 Ok(Step::Reply(reply))
             }
             BundleMessage::Add { bundle_id, flags, message } => {
-                if flags & !FLAGS != 0 {
-                    return Err(OfErrorKind::BundleBadFlags);
-                }
-                if !self.0.iter().any(|open| open.id == bundle_id) {
-                    self.open(bundle_id, flags, bytes, dialect, now)?;
-                }
-                let open = self.checked(bundle_id, flags, n_bytes)?;
-                if open.is_closed {
-                    self.take(bundle_id, n_bytes);
-                    return Err(OfErrorKind::BundleClosed);
-                }
-                let message = inner(&message, bytes, dialect.version)?;
-                if *n_bytes + message.len() > max_bytes {
-                    return Err(OfErrorKind::BundleMsgTooMany);
-                }
-                let before = open.bundle.n_bytes();
-                open.bundle.add(message)?;
-                *n_bytes += open.bundle.n_bytes() - before;
-                open.touched = now;
-                Ok(Step::Nothing)
+                let added = Bundled { bundle_id, flags, message: &message };
+                self.add(added, bytes, dialect, n_bytes, max_bytes, now).map(|()| Step::Nothing)
             }
         }
+    }
+
+    /// Adds a message to a bundle, as [`handle`](Self::handle) does.
+    pub(crate) fn add(
+        &mut self,
+        Bundled { bundle_id, flags, message }: Bundled<'_>,
+        bytes: &[u8],
+        dialect: Dialect,
+        n_bytes: &mut usize,
+        max_bytes: usize,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        if flags & !FLAGS != 0 {
+            return Err(OfErrorKind::BundleBadFlags);
+        }
+        if !self.0.iter().any(|open| open.id == bundle_id) {
+            self.open(bundle_id, flags, bytes, dialect, now)?;
+        }
+        let open = self.checked(bundle_id, flags, n_bytes)?;
+        if open.is_closed {
+            self.take(bundle_id, n_bytes);
+            return Err(OfErrorKind::BundleClosed);
+        }
+        let message = inner(message, bytes, dialect.version)?;
+        if *n_bytes + message.len() > max_bytes {
+            return Err(OfErrorKind::BundleMsgTooMany);
+        }
+        let before = open.bundle.n_bytes();
+        open.bundle.add(message)?;
+        *n_bytes += open.bundle.n_bytes() - before;
+        open.touched = now;
+        Ok(())
     }
 
     /// Ends bundles that nobody goes on with; the errors that tell of it.

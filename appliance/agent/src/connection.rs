@@ -10,6 +10,7 @@ use crate::{ConnId, PeerSettings, role};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::ops::Range;
 use ofproto::{BundleId, SyncTicket};
 use openflow::{
     AsyncConfig, AsyncMasks, ControllerRole, Dialect, Hello, Message, OfError, OfErrorKind, Version,
@@ -52,6 +53,20 @@ pub(crate) struct Commit {
     pub(crate) reply: Option<Message>,
     /// The request, to be quoted if the bundle is refused.
     pub(crate) request: Vec<u8>,
+}
+
+/// A message where it was received.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    input: Vec<u8>,
+    message: Range<usize>,
+}
+
+impl Taken {
+    /// The message.
+    pub(crate) fn message(&self) -> &[u8] {
+        self.input.get(self.message.clone()).unwrap_or_default()
+    }
 }
 
 /// How far the end of a connection has come.
@@ -153,7 +168,8 @@ impl Connection {
 
     /// Takes received bytes, as many as there is room for; returns how many.
     pub(crate) fn received(&mut self, bytes: &[u8], now: Nanos) -> usize {
-        if self.consumed > 0 {
+        // Never moves more than was consumed, so that receiving costs linear time.
+        if 2 * self.consumed >= self.input.len() {
             self.input.drain(..self.consumed);
             self.consumed = 0;
         }
@@ -178,8 +194,9 @@ impl Connection {
         self.input.get(self.consumed..)?.get(1).copied()
     }
 
-    /// The next whole message, unless the connection is ending or waits for something.
-    pub(crate) fn next_message(&mut self) -> Option<Vec<u8>> {
+    /// The next whole message, unless the connection is ending or waits for something. To be
+    /// [given back](Self::give_back) before more is received.
+    pub(crate) fn next_message(&mut self) -> Option<Taken> {
         let blocked = !matches!(self.waiting, Waiting::No) || self.out.is_busy();
         if blocked || self.ending.is_some() {
             return None;
@@ -196,9 +213,17 @@ impl Connection {
             self.ending = Some("first message is not a hello");
             return None;
         }
-        let message = pending.get(..len)?.to_vec();
+        let message = self.consumed..self.consumed + len;
+        if message.end > self.input.len() {
+            return None;
+        }
         self.consumed += len;
-        Some(message)
+        Some(Taken { input: core::mem::take(&mut self.input), message })
+    }
+
+    /// A message has been handled.
+    pub(crate) fn give_back(&mut self, taken: Taken) {
+        self.input = taken.input;
     }
 
     /// The first message decides the version (OpenFlow 1.3.5 §6.3.1). Returns it when the

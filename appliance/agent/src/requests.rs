@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::{Bridge, Bundle, Fragments};
 use openflow::{
-    AsyncConfig, AsyncMasks, BundleMessage, Capabilities, ControllerRole, FeaturesReply,
-    FlowModCommand, GroupModCommand, Message, MeterModCommand, OfErrorKind, Origin,
+    AsyncConfig, AsyncMasks, BundleMessage, Bundled, Capabilities, ControllerRole, Dialect,
+    FeaturesReply, FlowModCommand, GroupModCommand, Message, MeterModCommand, OfErrorKind, Origin,
     QueueGetConfigReply, Role, SwitchConfig, Version, frag,
 };
 use sync::time::Nanos;
@@ -51,6 +51,18 @@ pub(crate) fn handle(
     let Some(dialect) = connection.dialect else {
         return Effect::None;
     };
+    // A secondary is refused below.
+    if connection.role != ControllerRole::Secondary
+        && let Some(outcome) = bridge.add_alike(bytes, dialect.version, now)
+    {
+        outcome.unwrap_or_else(|kind| connection.refuse(kind, bytes));
+        return Effect::None;
+    }
+    if let Some(added) = dialect.bundled(bytes) {
+        let added = add_to_bundle(added, bytes, dialect, connection, shared, bridge, now);
+        added.unwrap_or_else(|kind| connection.refuse(kind, bytes));
+        return Effect::None;
+    }
     let (header, message) = match dialect.decode(bytes) {
         Ok(decoded) => decoded,
         Err(refusal) => {
@@ -70,13 +82,7 @@ pub(crate) fn handle(
         bridge.credit_cached(now);
     }
     if let Message::Bundle(message) = message {
-        // Without room for its rules a bundle is full. Where there is much, half of it may be messages, so
-        // that a large machine takes a bundle of a million.
-        let half = bridge.room_for_rules().map_or(0, |bytes| bytes / 2);
-        let max_bytes = match bridge.has_room_for_rules() {
-            true => shared.config.max_bundled_bytes.max(half),
-            false => 0,
-        };
+        let max_bytes = max_bundled_bytes(shared, bridge);
         let step = bundle(header.xid, message, bytes, max_bytes, connection, shared, now);
         match step {
             Ok(Some((bundle, reply))) => {
@@ -94,6 +100,9 @@ pub(crate) fn handle(
         let outcome = sweep(bytes, &message, connection, bridge, dpif, now);
         outcome.unwrap_or_else(|kind| connection.refuse(kind, bytes));
         return Effect::None;
+    }
+    if let Message::FlowMod(flow_mod) = &message {
+        bridge.remember(bytes, flow_mod, dialect.version);
     }
     let outcome = act(header.xid, message, connection, shared, bridge, dpif, now);
     outcome.unwrap_or_else(|kind| {
@@ -386,6 +395,34 @@ fn bundle(
         Step::Commit(bundle, reply) => return Ok(Some((bundle, reply))),
     }
     Ok(None)
+}
+
+/// Adds a message to a bundle (1.4.1 §7.3.9.6).
+fn add_to_bundle(
+    added: Bundled<'_>,
+    bytes: &[u8],
+    dialect: Dialect,
+    connection: &mut Connection,
+    shared: &mut Shared,
+    bridge: &Bridge,
+    now: Nanos,
+) -> Result<(), OfErrorKind> {
+    if connection.role == ControllerRole::Secondary {
+        return Err(OfErrorKind::RequestIsSecondary);
+    }
+    let max_bytes = max_bundled_bytes(shared, bridge);
+    let n_bytes = &mut shared.n_bundled_bytes;
+    connection.bundles.add(added, bytes, dialect, n_bytes, max_bytes, now)
+}
+
+/// How much the bundles of all connections may take. Without room for its rules a bundle is full. Where there
+/// is much, half of it may be messages, so that a large machine takes a bundle of a million.
+fn max_bundled_bytes(shared: &Shared, bridge: &Bridge) -> usize {
+    let half = bridge.room_for_rules().map_or(0, |bytes| bytes / 2);
+    match bridge.has_room_for_rules() {
+        true => shared.config.max_bundled_bytes.max(half),
+        false => 0,
+    }
 }
 
 /// The configuration in what a version knows of it: 1.3 has no bits for the reasons of 1.4.

@@ -69,7 +69,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
 
-use flow::{Flow, Mask, Match};
+use flow::{Flow, Mask, Match, MatchWords, PackedMatch};
 use gradual::{Index, Queue};
 
 use crate::hash::short;
@@ -270,6 +270,17 @@ impl<R> Classifier<R> {
         priority: Priority,
         version: Version,
     ) -> Option<Entry<'_, R>> {
+        self.find_words(PackedMatch::of(match_).words(), priority, version)
+    }
+
+    /// As [`find_exact`](Self::find_exact), of a match in its words.
+    #[must_use]
+    pub fn find_words(
+        &self,
+        match_: MatchWords<'_>,
+        priority: Priority,
+        version: Version,
+    ) -> Option<Entry<'_, R>> {
         let place = self.place_of(match_, priority, |lifetime| lifetime.includes(version))?;
         self.subtable(place.subtable)?.entry(place.slot)
     }
@@ -289,13 +300,14 @@ impl<R> Classifier<R> {
         version: Version,
         rule: Arc<R>,
     ) -> Result<(), InsertError> {
-        let same = self.place_of(match_, priority, |lifetime| {
+        let match_ = PackedMatch::of(match_);
+        let same = self.place_of(match_.words(), priority, |lifetime| {
             lifetime.added < lifetime.removed && lifetime.removed > version
         });
         if same.is_some() {
             return Err(InsertError::Duplicate);
         }
-        self.add(match_, priority, &[], version, rule)
+        self.add(match_.words(), priority, &[], version, rule)
     }
 
     /// Adds a rule, visible from `version` on, in place of the one with the same match and priority,
@@ -310,22 +322,40 @@ impl<R> Classifier<R> {
         version: Version,
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
-        self.replace_part(match_, priority, &[], version, rule)
+        self.replace_part(PackedMatch::of(match_).words(), priority, &[], version, rule)
     }
 
-    /// As [`replace`](Self::replace), with the clauses of conjunctive matches that the rule is part of.
+    /// As [`replace`](Self::replace), of a match in its words, with the clauses of conjunctive matches that
+    /// the rule is part of.
     ///
     /// # Errors
     /// [`InsertError::Full`]; nothing is changed.
     pub fn replace_part(
         &mut self,
-        match_: &Match,
+        match_: MatchWords<'_>,
         priority: Priority,
         clauses: &[Clause],
         version: Version,
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
-        let old = self.place_of(match_, priority, |lifetime| lifetime.is_open());
+        let old = self.place_of_open(match_, priority);
+        self.replace_at(old, match_, priority, clauses, version, rule)
+    }
+
+    /// As [`replace_part`](Self::replace_part), in place of the rule at `old`, which is
+    /// [`place_of_open`](Self::place_of_open) of the same match and priority.
+    ///
+    /// # Errors
+    /// [`InsertError::Full`]; nothing is changed.
+    pub fn replace_at(
+        &mut self,
+        old: Option<Place>,
+        match_: MatchWords<'_>,
+        priority: Priority,
+        clauses: &[Clause],
+        version: Version,
+        rule: Arc<R>,
+    ) -> Result<Option<Arc<R>>, InsertError> {
         self.add(match_, priority, clauses, version, rule)?;
         Ok(old.and_then(|place| self.close(place, version)))
     }
@@ -337,13 +367,13 @@ impl<R> Classifier<R> {
         priority: Priority,
         version: Version,
     ) -> Option<Arc<R>> {
-        let place = self.place_of(match_, priority, |lifetime| lifetime.is_open())?;
+        let place = self.place_of_open(PackedMatch::of(match_).words(), priority)?;
         self.close(place, version)
     }
 
     /// Where the rule with exactly this match and priority is that is not removed.
     #[must_use]
-    pub fn place_of_open(&self, match_: &Match, priority: Priority) -> Option<Place> {
+    pub fn place_of_open(&self, match_: MatchWords<'_>, priority: Priority) -> Option<Place> {
         self.place_of(match_, priority, |lifetime| lifetime.is_open())
     }
 
@@ -379,7 +409,7 @@ impl<R> Classifier<R> {
     /// match and priority in `version`, which no lookup asks for yet: the new rule is forgotten, and the
     /// one that it replaced, if any, is as it was. Changes must be taken back from the last to the
     /// first.
-    pub fn take_back_add(&mut self, match_: &Match, priority: Priority, replaced: bool) {
+    pub fn take_back_add(&mut self, match_: MatchWords<'_>, priority: Priority, replaced: bool) {
         let Some(place) = self.place_of(match_, priority, |lifetime| lifetime.is_open()) else {
             return;
         };
@@ -430,51 +460,43 @@ impl<R> Classifier<R> {
 
     fn place_of(
         &self,
-        match_: &Match,
+        match_: MatchWords<'_>,
         priority: Priority,
         wanted: impl Fn(crate::version::Lifetime) -> bool,
     ) -> Option<Place> {
-        let subtable = self.subtable_of(match_.mask())?;
-        let slot = self.subtable(subtable)?.find(match_.flow(), priority, wanted)?;
+        let subtable = self.subtable_of(match_)?;
+        let slot = self.subtable(subtable)?.find(match_.values(), priority, wanted)?;
         Some(Place { subtable, slot })
     }
 
-    /// The index of the subtable with this mask.
-    fn subtable_of(&self, mask: &Mask) -> Option<u32> {
-        let hash = self.hash_mask(mask);
-        let has_mask =
-            |index| self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(mask));
-        self.by_mask.find(hash, has_mask)
-    }
-
-    /// The hash of a mask: of the few words that it has, and where they are.
-    fn hash_mask(&self, mask: &Mask) -> u32 {
-        let words = (0u64..).zip(mask.words()).filter(|(_, bits)| **bits != 0);
-        let words = words.map(|(index, &bits)| bits.rotate_left(7) ^ index);
-        short(Shape::hash_key(words, self.seed))
+    /// The index of the subtable with the mask of this match.
+    fn subtable_of(&self, match_: MatchWords<'_>) -> Option<u32> {
+        let is_it =
+            |index| self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(match_));
+        self.by_mask.find(hash_mask(match_, self.seed), is_it)
     }
 
     fn add(
         &mut self,
-        match_: &Match,
+        match_: MatchWords<'_>,
         priority: Priority,
         clauses: &[Clause],
         version: Version,
         rule: Arc<R>,
     ) -> Result<(), InsertError> {
-        let index = match self.subtable_of(match_.mask()) {
+        let index = match self.subtable_of(match_) {
             Some(index) => index,
-            None => self.create_subtable(match_.mask())?,
+            None => self.create_subtable(match_)?,
         };
         let Some(Some(subtable)) = self.subtables.get_mut(index as usize) else {
             return Err(InsertError::Full);
         };
         let before = subtable.max_priority();
-        let inserted = subtable.insert(match_.flow(), priority, clauses, version, rule);
+        let inserted = subtable.insert(match_.values(), priority, clauses, version, rule);
         inserted.ok_or(InsertError::Full)?;
         let after = subtable.max_priority();
-        let lens = subtable.lens;
-        self.tries.insert(lens, match_.flow());
+        let (lens, shape) = (subtable.lens, subtable.shape());
+        self.tries.insert(lens, |word| shape.word_of(match_.values(), word));
         self.rank(index, before, after);
         self.n_rules += 1;
         Ok(())
@@ -500,9 +522,9 @@ impl<R> Classifier<R> {
             return;
         };
         let before = subtable.max_priority();
-        let flow = subtable.forget(place.slot);
+        self.tries.remove(subtable.lens, |word| subtable.word_of(place.slot, word));
+        subtable.forget(place.slot);
         let after = subtable.max_priority();
-        self.tries.remove(subtable.lens, &flow);
         self.rank(place.subtable, before, after);
         if after.is_none() {
             self.delete_subtable(place.subtable);
@@ -511,7 +533,7 @@ impl<R> Classifier<R> {
 
     // ---- Subtables ----
 
-    fn create_subtable(&mut self, mask: &Mask) -> Result<u32, InsertError> {
+    fn create_subtable(&mut self, match_: MatchWords<'_>) -> Result<u32, InsertError> {
         let index = match self.free_subtables.pop() {
             Some(index) => index,
             None => {
@@ -520,8 +542,9 @@ impl<R> Classifier<R> {
                 index
             }
         };
-        self.subtables[index as usize] = Some(Box::new(Subtable::new(mask, self.seed)));
-        self.by_mask.insert(self.hash_mask(mask), index);
+        self.subtables[index as usize] =
+            Some(Box::new(Subtable::new(match_.to_match().mask(), self.seed)));
+        self.by_mask.insert(hash_mask(match_, self.seed), index);
         Ok(index)
     }
 
@@ -529,8 +552,7 @@ impl<R> Classifier<R> {
         let Some(subtable) = self.subtables[index as usize].take() else {
             return;
         };
-        let hash = self.hash_mask(&subtable.shape().to_mask());
-        self.by_mask.remove(hash, index);
+        self.by_mask.remove(subtable.shape().hash_mask(self.seed), index);
         self.free_subtables.push(index);
     }
 
@@ -552,6 +574,11 @@ impl<R> Classifier<R> {
             self.order.insert(at, rank);
         }
     }
+}
+
+/// The hash of a match's mask: of the few words that it has, and which they are.
+fn hash_mask(match_: MatchWords<'_>, seed: u64) -> u32 {
+    short(Shape::hash_key(match_.bits().iter().copied().chain([match_.map().0]), seed))
 }
 
 impl<R> fmt::Debug for Classifier<R> {

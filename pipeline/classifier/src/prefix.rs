@@ -37,13 +37,13 @@ impl Place {
         }
     }
 
-    /// The field's value, its first bit the most significant of the 128.
-    fn get(self, words: &[u64]) -> u128 {
+    /// The field's value, its first bit the most significant of the 128, of what has these words.
+    fn get(self, words: impl Fn(usize) -> u64) -> u128 {
         match self {
             Self::Half { word, shift } => {
-                u128::from(words[word] >> shift & u64::from(u32::MAX)) << 96
+                u128::from(words(word) >> shift & u64::from(u32::MAX)) << 96
             }
-            Self::Double { word } => u128::from(words[word]) << 64 | u128::from(words[word + 1]),
+            Self::Double { word } => u128::from(words(word)) << 64 | u128::from(words(word + 1)),
         }
     }
 
@@ -59,7 +59,7 @@ impl Place {
 
     /// The length of the mask of this field when it is a prefix, else 0: no trie for this mask.
     fn prefix_len(self, mask: &Mask) -> u32 {
-        let bits = self.get(mask.words());
+        let bits = self.get(|word| mask.words()[word]);
         if bits.leading_ones() == bits.count_ones() { bits.leading_ones() } else { 0 }
     }
 }
@@ -96,10 +96,13 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// Counts the prefixes of a rule.
-    pub(crate) fn insert(&mut self, lens: FieldLens, flow: &Flow) {
+    /// Counts the prefixes of a rule that matches these words.
+    pub(crate) fn insert(&mut self, lens: FieldLens, words: impl Fn(usize) -> u64) {
         for (n, (place, len)) in PLACES.into_iter().zip(lens.0).enumerate() {
-            let value = place.get(flow.words());
+            if len == 0 {
+                continue;
+            }
+            let value = place.get(&words);
             match n {
                 0 | 1 => self.ipv4[n].insert((value >> 96) as u32, len),
                 _ => self.ipv6[n - 2].insert(value, len),
@@ -108,9 +111,12 @@ impl Tries {
     }
 
     /// Takes back [`insert`](Self::insert).
-    pub(crate) fn remove(&mut self, lens: FieldLens, flow: &Flow) {
+    pub(crate) fn remove(&mut self, lens: FieldLens, words: impl Fn(usize) -> u64) {
         for (n, (place, len)) in PLACES.into_iter().zip(lens.0).enumerate() {
-            let value = place.get(flow.words());
+            if len == 0 {
+                continue;
+            }
+            let value = place.get(&words);
             match n {
                 0 | 1 => self.ipv4[n].remove((value >> 96) as u32, len),
                 _ => self.ipv6[n - 2].remove(value, len),
@@ -119,7 +125,7 @@ impl Tries {
     }
 
     fn lookup(&self, n: usize, flow: &Flow) -> Found {
-        let value = PLACES[n].get(flow.words());
+        let value = PLACES[n].get(|word| flow.words()[word]);
         match n {
             0 | 1 => self.ipv4[n].lookup((value >> 96) as u32),
             _ => self.ipv6[n - 2].lookup(value),

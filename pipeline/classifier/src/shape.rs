@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use flow::layout::{Segment, WordMap};
-use flow::{Flow, Mask};
+use flow::{Flow, Mask, MatchWords};
 
-use crate::hash::Hash;
+use crate::hash::{Hash, short};
 
 /// One word of a mask that is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct Stage {
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     words: Vec<MaskWord>,
+    /// Which words these are.
+    map: WordMap,
     /// One per segment that has mask bits, in order; one empty stage for the empty mask.
     stages: Vec<Stage>,
 }
@@ -51,7 +53,7 @@ impl Shape {
         if stages.is_empty() {
             stages.push(Stage { range: 0..0, map: WordMap(0) });
         }
-        Self { words, stages }
+        Self { words, map: mask.map(), stages }
     }
 
     /// The mask words that are not zero.
@@ -78,6 +80,11 @@ impl Shape {
     pub(crate) fn key_of(&self, flow: &Flow) -> impl Iterator<Item = u64> {
         let flow = flow.words();
         self.words.iter().map(move |word| flow[word.index] & word.bits)
+    }
+
+    /// Continues `hash` over the words of `stage` in a key.
+    pub(crate) fn hash_stage_of(stage: &Stage, key: &[u64], hash: Hash) -> Hash {
+        key[stage.range.clone()].iter().fold(hash, |hash, &word| hash.add(word))
     }
 
     /// Continues `hash` over the words of `stage`.
@@ -116,6 +123,11 @@ impl Shape {
         self.words.iter().find(|word| word.index == index).map_or(0, |word| word.bits)
     }
 
+    /// The hash of the mask.
+    pub(crate) fn hash_mask(&self, seed: u64) -> u32 {
+        short(Self::hash_key(self.words.iter().map(|word| word.bits).chain([self.map.0]), seed))
+    }
+
     pub(crate) fn to_mask(&self) -> Mask {
         let mut mask = Mask::default();
         self.examine(&mut mask);
@@ -131,11 +143,19 @@ impl Shape {
         flow
     }
 
-    /// Whether this is the shape of `mask`.
-    pub(crate) fn is_of(&self, mask: &Mask) -> bool {
-        let words = mask.words();
-        self.words.iter().all(|word| words[word.index] == word.bits)
-            && words.iter().filter(|&&bits| bits != 0).count() == self.words.len()
+    /// Whether this is the shape of the mask of `match_`.
+    pub(crate) fn is_of(&self, match_: MatchWords<'_>) -> bool {
+        self.map == match_.map()
+            && self.words.iter().zip(match_.bits()).all(|(word, &bits)| word.bits == bits)
+    }
+
+    /// The word at `index` of a flow with this key under the mask.
+    pub(crate) fn word_of(&self, key: &[u64], index: usize) -> u64 {
+        if !self.map.contains(index) {
+            return 0;
+        }
+        let below = WordMap(self.map.0 & ((1 << index) - 1));
+        key.get(below.count()).copied().unwrap_or(0)
     }
 }
 

@@ -80,13 +80,13 @@ impl Ports {
         })
     }
 
-    fn pair(&self, flow: &Flow) -> u32 {
-        (flow.words()[TP] >> 32) as u32 & self.mask
+    fn pair(&self, word: u64) -> u32 {
+        (word >> 32) as u32 & self.mask
     }
 
     /// Sets in `wildcards` the port bits that prove that no rule has the ports of `flow`.
     fn examine(&self, flow: &Flow, wildcards: &mut Mask) {
-        let examined = self.trie.lookup(self.pair(flow)).examined;
+        let examined = self.trie.lookup(self.pair(flow.words()[TP])).examined;
         let prefix = !u32::MAX.checked_shr(examined).unwrap_or(0);
         examine(wildcards, TP, u64::from(prefix & self.mask) << 32);
     }
@@ -246,15 +246,15 @@ impl<R> Subtable<R> {
 
     // ---- Single rules ----
 
-    /// The first rule with exactly this match value and priority for which `wanted` holds.
+    /// The first rule with exactly this key and priority for which `wanted` holds.
     pub(crate) fn find(
         &self,
-        flow: &Flow,
+        key: &[u64],
         priority: Priority,
         wanted: impl Fn(Lifetime) -> bool,
     ) -> Option<u32> {
-        let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
-        let head = self.head(hash, flow)?;
+        let hash = Shape::hash_key(key.iter().copied(), self.seed);
+        let head = self.heads.find(short(hash), |slot| self.key(slot) == key)?;
         let is_it = |slot: u32| {
             let slot = &self.slots[slot];
             slot.priority == priority && wanted(slot.lifetime)
@@ -268,7 +268,7 @@ impl<R> Subtable<R> {
     /// Adds a rule. `None` when the subtable cannot number another one.
     pub(crate) fn insert(
         &mut self,
-        flow: &Flow,
+        key: &[u64],
         priority: Priority,
         clauses: &[Clause],
         added: Version,
@@ -279,23 +279,23 @@ impl<R> Subtable<R> {
             clauses => self.parts.insert(Some(clauses.into()), [])?,
         };
         let place = Slot { rule: Some(rule), lifetime: Lifetime::from(added), priority, part };
-        let Some(slot) = self.slots.insert(place, self.shape.key_of(flow)) else {
+        let Some(slot) = self.slots.insert(place, key.iter().copied()) else {
             self.parts.remove(part);
             return None;
         };
         let mut hash = Hash::new(self.seed);
         for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
-            hash = self.shape.hash_stage(stage, flow, hash);
+            hash = Shape::hash_stage_of(stage, key, hash);
             let short = hash.finish_short();
             match hashes.find_mut(short, |_| true) {
                 Some(n_rules) => *n_rules += 1,
                 None => hashes.insert(short, 1),
             }
         }
-        hash = self.shape.hash_stage(self.shape.last_stage(), flow, hash);
+        hash = Shape::hash_stage_of(self.shape.last_stage(), key, hash);
         self.link(slot, hash.finish());
         if let Some(ports) = &mut self.ports {
-            ports.trie.insert(ports.pair(flow), ports.len);
+            ports.trie.insert(ports.pair(self.shape.word_of(key, TP)), ports.len);
         }
         *self.priorities.entry(priority).or_insert(0) += 1;
         Some(slot)
@@ -326,12 +326,17 @@ impl<R> Subtable<R> {
         self.slots[slot].lifetime
     }
 
-    /// Forgets the rule for good, and returns its match value for the classifier's tries.
-    pub(crate) fn forget(&mut self, slot: u32) -> Flow {
-        let flow = self.shape.to_flow(self.key(slot));
+    /// The word at `index` of what the rule matches.
+    pub(crate) fn word_of(&self, slot: u32, index: usize) -> u64 {
+        self.shape.word_of(self.key(slot), index)
+    }
+
+    /// Forgets the rule for good.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let key = self.slots.words(slot);
         let mut hash = Hash::new(self.seed);
         for (stage, hashes) in self.shape.early_stages().iter().zip(&mut self.stages) {
-            hash = self.shape.hash_stage(stage, &flow, hash);
+            hash = Shape::hash_stage_of(stage, key, hash);
             let short = hash.finish_short();
             if let Some(n_rules) = hashes.find_mut(short, |_| true) {
                 *n_rules -= 1;
@@ -340,11 +345,11 @@ impl<R> Subtable<R> {
                 }
             }
         }
-        hash = self.shape.hash_stage(self.shape.last_stage(), &flow, hash);
-        self.unlink(slot, hash.finish());
+        let hash = Shape::hash_stage_of(self.shape.last_stage(), key, hash).finish();
         if let Some(ports) = &mut self.ports {
-            ports.trie.remove(ports.pair(&flow), ports.len);
+            ports.trie.remove(ports.pair(self.shape.word_of(key, TP)), ports.len);
         }
+        self.unlink(slot, hash);
         let Slot { priority, part, .. } = self.slots.remove(slot).unwrap_or_default();
         self.parts.remove(part);
         if let Some(n_rules) = self.priorities.get_mut(&priority) {
@@ -353,7 +358,6 @@ impl<R> Subtable<R> {
                 self.priorities.remove(&priority);
             }
         }
-        flow
     }
 
     // ---- All rules ----

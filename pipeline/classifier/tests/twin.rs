@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use classifier::{Classifier, Clause, Cursor, InsertError, Priority, Version};
-use flow::{FLOW_WORDS, Field, Flow, Mask, Match};
+use flow::{FLOW_WORDS, Field, Flow, Mask, Match, PackedMatch};
 use proptest::prelude::*;
 
 /// What the tests store: enough to recognise a rule.
@@ -244,7 +244,8 @@ impl Pair {
             Op::Try(match_, priority) => {
                 let rule = self.make(*match_, *priority).rule;
                 let replaced = self.classifier.replace(match_, *priority, version, rule).unwrap();
-                self.classifier.take_back_add(match_, *priority, replaced.is_some());
+                let words = PackedMatch::of(match_);
+                self.classifier.take_back_add(words.words(), *priority, replaced.is_some());
             }
             Op::TryRemove(index) => {
                 let Some(index) = index.checked_rem(self.list.0.len()) else {
@@ -259,9 +260,10 @@ impl Pair {
                 let clauses = clauses.clone();
                 let new = Listed { clauses, ..self.make(*match_, *priority) };
                 let rule = Arc::clone(&new.rule);
+                let words = PackedMatch::of(match_);
                 let replaced = self
                     .classifier
-                    .replace_part(match_, *priority, &new.clauses, version, rule)
+                    .replace_part(words.words(), *priority, &new.clauses, version, rule)
                     .expect("there is room");
                 let old = self.list.open(match_, *priority);
                 assert_eq!(replaced, old.as_ref().map(|old| Arc::clone(&old.rule)));

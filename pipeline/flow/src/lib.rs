@@ -11,6 +11,7 @@ extern crate alloc;
 extern crate std;
 
 mod addr;
+mod compact;
 mod compose;
 mod extract;
 mod field;
@@ -31,6 +32,7 @@ pub mod text;
 mod words;
 
 pub use addr::{EtherAddr, ParseEtherAddrError};
+pub use compact::{CompactMask, CompactMatch, MatchWords, PackedMatch};
 pub use compose::compose;
 pub use extract::{Extracted, FlowMeta, Keys, Malformed, Offsets, extract};
 pub use field::{Field, FieldSpec, Format, Location, Maskable, WireId};

@@ -46,12 +46,13 @@ use crate::umap::Ukeys;
 use crate::vlan::{PortVlan, VlanSet};
 use crate::watch::Watched;
 use crate::wrong_flow::WrongFlows;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Dpif, PortNo};
 use flow::EtherAddr;
-use openflow::{Instructions, OfErrorKind, OfPort, PortMod, PortReason, PortStatus};
+use openflow::{Instructions, OfErrorKind, OfPort, Patterns, PortMod, PortReason, PortStatus};
 use sync::big_reader::Writer;
 use sync::time::Nanos;
 
@@ -237,6 +238,8 @@ pub struct Bridge {
     pub(crate) rule_seq: u64,
     pub(crate) instructions: Shared<Instructions>,
     pub(crate) masks: SharedMasks,
+    /// How the last rules looked that came.
+    pub(crate) patterns: Option<Box<Patterns>>,
     pub(crate) purging: Purging,
     /// Changes of the configuration by controllers that is neither rules, groups nor meters.
     pub(crate) n_edits: u64,
@@ -288,6 +291,7 @@ impl Bridge {
             rule_seq: 0,
             instructions: Shared::default(),
             masks: SharedMasks::default(),
+            patterns: None,
             purging: Purging::default(),
             n_edits: 0,
             config,

@@ -30,11 +30,11 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
-use flow::{FlowMeta, extract};
+use flow::{CompactMask, CompactMatch, FlowMeta, extract};
 use gradual::Queue;
 use openflow::{
-    Dialect, HEADER_BYTES, Message, MeterConfig, MeterModCommand, OfErrorKind, PacketOut, PortMod,
-    PortReason, Version,
+    Dialect, HEADER_BYTES, Instructions, Message, MeterConfig, MeterModCommand, OfErrorKind,
+    PacketOut, PortMod, PortReason, Version,
 };
 use sync::time::Nanos;
 
@@ -76,6 +76,14 @@ impl Bundle {
         if message.len() < HEADER_BYTES {
             return Err(OfErrorKind::BundleMsgBadLen);
         }
+        let version = self.dialect.version;
+        if let Some(common) = &mut self.common
+            && let Some(staged) = Staged::alike(message, version, common)
+        {
+            self.n_bytes += staged.n_bytes();
+            self.requests.push_back(staged);
+            return Ok(());
+        }
         let (_, decoded) = self.dialect.decode(message).map_err(|error| error.error.kind)?;
         let staged = match decoded {
             Message::FlowMod(flow_mod) => {
@@ -83,7 +91,7 @@ impl Bundle {
                     self.n_bytes += Common::N_BYTES;
                     Box::default()
                 });
-                Staged::rule(&flow_mod, message, common)
+                Staged::rule(&flow_mod, message, version, common)
             }
             Message::MeterMod(meter_mod) => {
                 if meter_mod.command != MeterModCommand::Delete {
@@ -156,6 +164,25 @@ enum Phase {
     Sending(SyncTicket),
 }
 
+/// The mask and the instructions of a rule as its bundle has them, and as the bridge does.
+#[derive(Debug)]
+struct InCommon {
+    mask: Option<(Arc<CompactMask>, Arc<CompactMask>)>,
+    instructions: (Arc<Instructions>, Arc<Instructions>),
+}
+
+impl InCommon {
+    /// Whether it is of a rule with this mask and these instructions.
+    fn is_of(&self, match_: &CompactMatch, instructions: &Arc<Instructions>) -> bool {
+        let has_mask = match (match_.mask(), &self.mask) {
+            (Some(mask), Some((own, _))) => Arc::ptr_eq(mask, own),
+            (None, None) => true,
+            _ => false,
+        };
+        has_mask && Arc::ptr_eq(instructions, &self.instructions.0)
+    }
+}
+
 #[derive(Debug)]
 struct Underway {
     /// `None` for what the bridge does of itself, whose outcome nobody takes.
@@ -166,6 +193,8 @@ struct Underway {
     sweep: Option<(Box<Sweep>, Box<[u8]>)>,
     /// What became of the meters that were made for it and are not placed yet.
     reserved: VecDeque<Result<u32, OfErrorKind>>,
+    /// What its last rule has in common with others of the bundle, and with all others.
+    shared: Option<InCommon>,
     forwards: Vec<Message>,
     ports: Vec<PortMod>,
     packets: VecDeque<PacketOut>,
@@ -219,6 +248,7 @@ impl Bridge {
             change: self.begin_change(),
             sweep: None,
             reserved,
+            shared: None,
             forwards: Vec::new(),
             ports: Vec::new(),
             packets: VecDeque::new(),
@@ -370,17 +400,29 @@ impl Bridge {
         now: Nanos,
     ) -> Result<(), (OfErrorKind, Box<[u8]>)> {
         let version = underway.bundle.dialect.version;
-        let StagedRule { addition, match_: compact, instructions, quoted } = rule;
-        let match_ = compact.expand();
-        let wanted = Arc::clone(&instructions);
+        let StagedRule { addition, match_, instructions, quoted } = rule;
         let result = self.check_table(addition.table_id, version).and_then(|()| {
-            let change = &mut underway.change;
-            self.add_rule(change, addition, &match_, &wanted, version, now, |bridge| {
-                let compact = compact.shared_with(&mut bridge.masks);
-                (compact, bridge.instructions.keep_arc(&instructions))
-            })
+            let Underway { shared, change, .. } = underway;
+            let shared = match shared {
+                Some(shared) if shared.is_of(&match_, &instructions) => shared,
+                _ => shared.insert(self.in_common(&match_, &instructions)),
+            };
+            let match_ = match &shared.mask {
+                Some((_, mask)) => match_.shared_with(|_| Arc::clone(mask)),
+                None => match_,
+            };
+            let instructions = Arc::clone(&shared.instructions.1);
+            self.add_rule(change, addition, match_, instructions, version, now)
         });
         result.map_err(|error| (error, quoted.into()))
+    }
+
+    /// What a rule of a bundle can have in common with all others.
+    fn in_common(&mut self, match_: &CompactMatch, instructions: &Arc<Instructions>) -> InCommon {
+        let both = |mask: &Arc<CompactMask>| (Arc::clone(mask), self.masks.keep_arc(mask));
+        let mask = match_.mask().map(both);
+        let shared = self.instructions.keep_arc(instructions);
+        InCommon { mask, instructions: (Arc::clone(instructions), shared) }
     }
 
     /// Prepares one request, but for the sweep that it may come to.

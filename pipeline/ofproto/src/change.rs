@@ -26,7 +26,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Clause, Place, Version};
-use flow::Match;
 use gradual::Queue;
 use openflow::{FlowEvent, FlowModFlags, FlowRemovedReason, OfErrorKind};
 use sync::time::Nanos;
@@ -216,21 +215,33 @@ impl Bridge {
     pub(crate) fn put(
         &mut self,
         change: &mut Change,
-        match_: &Match,
         rule: Rule,
         used: Use,
     ) -> Result<(), OfErrorKind> {
+        let table = self.state.tables.get(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
+        let place = table.rules.place_of_open(rule.match_.words(), rule.priority);
+        self.put_at(change, place, rule, used)
+    }
+
+    /// The same, in place of the rule that is at `place`, which is where the same one is.
+    pub(crate) fn put_at(
+        &mut self,
+        change: &mut Change,
+        place: Option<Place>,
+        rule: Rule,
+        used: Use,
+    ) -> Result<(), OfErrorKind> {
+        if place.is_none() && self.room.is_out_of_rules() && !rule.is_hidden() {
+            return Err(OfErrorKind::FlowModTableFull);
+        }
         let rule = Arc::new(rule);
+        let match_ = rule.match_.words();
         let clauses: Vec<Clause> = rule.clauses().collect();
         let mut state = self.state.write();
         let table = state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
-        let is_new = || table.rules.place_of_open(match_, rule.priority).is_none();
-        if self.room.is_out_of_rules() && !rule.is_hidden() && is_new() {
-            return Err(OfErrorKind::FlowModTableFull);
-        }
         let old = table
             .rules
-            .replace_part(match_, rule.priority, &clauses, change.version, Arc::clone(&rule))
+            .replace_at(place, match_, rule.priority, &clauses, change.version, Arc::clone(&rule))
             .map_err(|_| OfErrorKind::FlowModTableFull)?;
         if rule.is_hidden() && old.is_none() {
             table.n_hidden += 1;
@@ -256,8 +267,8 @@ impl Bridge {
         reason: FlowRemovedReason,
     ) {
         let table = self.state.tables.get(rule.table_id);
-        let match_ = rule.match_.expand();
-        let place = table.and_then(|t| t.rules.place_of_open(&match_, rule.priority));
+        let match_ = rule.match_.words();
+        let place = table.and_then(|t| t.rules.place_of_open(match_, rule.priority));
         if let Some(place) = place {
             self.take_out_at(change, rule.table_id, place, reason);
         }
@@ -299,10 +310,7 @@ impl Bridge {
                 // The new one matches what the old one did: whom it concerns, the old one was
                 // found by.
                 Step::Put { old: Some(old), .. } => self.changes.stage_changed(&old.stats),
-                Step::Put { rule, old: None, .. } => {
-                    let match_ = rule.match_.clone();
-                    self.changes.stage_added(rule.table_id, rule.priority, match_);
-                }
+                Step::Put { rule, old: None, .. } => self.changes.stage_added(rule),
                 Step::TakeOut { rule, .. } => self.changes.stage_changed(&rule.stats),
             }
         }
@@ -367,8 +375,8 @@ impl Bridge {
             let Some(table) = state.tables.get_mut(rule.table_id) else { continue };
             match &step {
                 Step::Put { rule, old, .. } => {
-                    let match_ = rule.match_.expand();
-                    table.rules.take_back_add(&match_, rule.priority, old.is_some());
+                    let match_ = rule.match_.words();
+                    table.rules.take_back_add(match_, rule.priority, old.is_some());
                     table.n_hidden -= usize::from(rule.is_hidden() && old.is_none());
                     if let Some(evictable) = &mut table.evictable {
                         evictable.remove(rule);

@@ -32,14 +32,13 @@
 use crate::bridge::Bridge;
 use crate::deps::Buckets;
 use crate::mac_learning::{News, Station};
-use crate::rule::{CompactMatch, RuleStats};
+use crate::rule::{Rule, RuleStats};
 use crate::ukey::{Credit, Ukey};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use classifier::Priority;
 use openflow::OfPort;
 use sync::counter::Milestone;
 
@@ -78,8 +77,7 @@ impl Stamps {
 #[derive(Debug)]
 struct Added {
     seq: u64,
-    priority: Priority,
-    match_: CompactMatch,
+    rule: Arc<Rule>,
 }
 
 /// The rules added to a table lately, in their order.
@@ -93,7 +91,7 @@ struct TableLog {
 /// What is known of rules whose version is not committed yet.
 #[derive(Debug)]
 enum Staged {
-    Added { table_id: u8, priority: Priority, match_: CompactMatch },
+    Added(Arc<Rule>),
     Changed(Arc<RuleStats>),
 }
 
@@ -188,8 +186,8 @@ impl Changes {
     }
 
     /// A rule will be there when the version is committed that the caller prepares.
-    pub(crate) fn stage_added(&mut self, table_id: u8, priority: Priority, match_: CompactMatch) {
-        self.staged.push(Staged::Added { table_id, priority, match_ });
+    pub(crate) fn stage_added(&mut self, rule: &Arc<Rule>) {
+        self.staged.push(Staged::Added(Arc::clone(rule)));
     }
 
     /// A rule with these statistics will be another one, or gone, when that version is committed.
@@ -203,11 +201,12 @@ impl Changes {
             return;
         }
         self.next();
-        for staged in core::mem::take(&mut self.staged) {
+        for staged in self.staged.drain(..) {
             match staged {
-                Staged::Added { table_id, priority, match_ } => {
+                Staged::Added(rule) => {
+                    let table_id = rule.table_id;
                     let log = self.tables.entry(table_id).or_default();
-                    log.added.push_back(Added { seq: self.seq, priority, match_ });
+                    log.added.push_back(Added { seq: self.seq, rule });
                     if log.added.len() > MAX_ADDED
                         && let Some(forgotten) = log.added.pop_front()
                     {
@@ -317,7 +316,7 @@ impl Changes {
             }
             let mut news = log.added.iter().rev().take_while(|added| added.seq > ukey.seq);
             news.any(|added| {
-                let Added { priority, match_, .. } = added;
+                let Rule { priority, match_, .. } = &*added.rule;
                 ukey.path.deps.may_find(&megaflow.key, &megaflow.mask, table_id, *priority, match_)
             })
         })

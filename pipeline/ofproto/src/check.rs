@@ -12,7 +12,7 @@ use crate::group::Groups;
 use crate::meter::Meters;
 use crate::tlv::{OPTIONS, Tlvs};
 use flow::proto::{VLAN_PRESENT, eth_type};
-use flow::{Field, Flow, Match, Prereq};
+use flow::{Field, Flow, MatchWords, Prereq};
 use openflow::{Action, Instructions, OfErrorKind, OfPort, Subfield, Version};
 
 /// What instructions can name.
@@ -42,7 +42,7 @@ impl<'a> Known<'a> {
 
 /// Checks the instructions of a rule for table `table_id`.
 pub(crate) fn check_instructions(
-    match_: &Match,
+    match_: MatchWords<'_>,
     instructions: &Instructions,
     table_id: u8,
     version: Version,
@@ -51,11 +51,11 @@ pub(crate) fn check_instructions(
     if instructions.meter.is_some_and(|meter| state.meters.get(meter).is_none()) {
         return Err(OfErrorKind::MeterModInvalidMeter);
     }
-    let is_unmapped = |field: Field| match_.mask().get(field) != 0 && !state.tlvs.maps(field);
+    let is_unmapped = |field: Field| match_.examines(field) && !state.tlvs.maps(field);
     if OPTIONS.into_iter().any(is_unmapped) {
         return Err(OfErrorKind::NxFlowModInvalidTlvField);
     }
-    let mut checker = Checker { flow: *match_.flow(), version, state };
+    let mut checker = Checker { flow: match_.to_flow(), version, state };
     checker.list(&instructions.apply)?;
     for action in &instructions.write {
         if !is_allowed_in_set(action) {

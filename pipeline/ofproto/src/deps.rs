@@ -28,12 +28,12 @@
 //! lookups or [`MAX_STATIONS`] stations depends on everything.
 
 use crate::mac_learning::Station;
-use crate::rule::{CompactMatch, RuleStats};
+use crate::rule::RuleStats;
 use alloc::vec::Vec;
 use classifier::Priority;
 use core::mem;
 use flow::layout::{PACKET_TYPE, PRIORITY, is_of_pipeline};
-use flow::{Flow, Mask, WordMap};
+use flow::{CompactMatch, Flow, Mask, WordMap};
 
 /// Lookups that a conclusion remembers.
 const MAX_LOOKUPS: usize = 256;
@@ -221,7 +221,7 @@ impl Deps {
             if lookup.table_id != table_id || !beats {
                 continue;
             }
-            let agrees = match_.words().all(|(word, value, bits)| {
+            let agrees = match_.words().iter().all(|(word, value, bits)| {
                 let known = match word {
                     _ if is_of_pipeline(word) => u64::MAX,
                     // The low halves are the translation's own, whatever a mask that was rounded up

@@ -10,11 +10,11 @@
 
 use crate::bridge::{Bridge, FailMode};
 use crate::change::{Change, Use};
-use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
+use crate::rule::{Rule, RuleStats, RuleTimeouts};
 use alloc::sync::Arc;
 use alloc::vec;
 use classifier::Priority;
-use flow::Match;
+use flow::{CompactMatch, Match};
 use openflow::{Action, FlowModFlags, FlowRemovedReason, Instructions, OfPort};
 use sync::time::Nanos;
 
@@ -117,6 +117,6 @@ impl Bridge {
             stats: Arc::new(RuleStats::new(now)),
         };
         // Table 0 is there, and where there is no room for the rule nothing can be done about it.
-        let _no_room = self.put(change, &Match::CATCHALL, rule, Use::Touch);
+        let _no_room = self.put(change, rule, Use::Touch);
     }
 }

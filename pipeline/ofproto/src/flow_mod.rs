@@ -13,15 +13,15 @@
 use crate::bridge::Bridge;
 use crate::change::{Change, Use};
 use crate::check::{Known, check_instructions};
-use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
+use crate::rule::{Rule, RuleStats, RuleTimeouts, compact};
 use crate::sweep::Sweep;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::Priority;
-use flow::Match;
+use flow::CompactMatch;
 use openflow::{
     FlowMod, FlowModCommand, FlowModFlags, FlowRemovedReason, GROUP_ANY, Instructions, OfErrorKind,
-    OfPort, TABLE_ALL,
+    OfPort, PatternRule, TABLE_ALL,
 };
 use sync::time::Nanos;
 
@@ -49,6 +49,18 @@ impl Addition {
             hard_timeout: flow_mod.hard_timeout,
         }
     }
+
+    pub(crate) fn read(rule: &PatternRule<'_>) -> Self {
+        Self {
+            table_id: rule.table_id,
+            priority: rule.priority,
+            cookie: rule.cookie,
+            importance: rule.importance,
+            flags: rule.flags,
+            idle_timeout: rule.idle_timeout,
+            hard_timeout: rule.hard_timeout,
+        }
+    }
 }
 
 impl Bridge {
@@ -69,6 +81,53 @@ impl Bridge {
         let result = self.end_change(change, result, now);
         self.forget_orphans(now);
         result
+    }
+
+    /// Executes the flow-mod in a whole message of a peer that speaks `version`, if it adds a rule that looks
+    /// like one of the last ([`Self::remember`]): then it need not be decoded, and the result is that of
+    /// [`Self::flow_mod`].
+    pub fn add_alike(
+        &mut self,
+        message: &[u8],
+        version: openflow::Version,
+        now: Nanos,
+    ) -> Option<Result<(), OfErrorKind>> {
+        let mut patterns = self.patterns.take()?;
+        let result = patterns.read(message, version).map(|rule| {
+            self.finish_bundles(now);
+            let mut change = self.begin_change();
+            let result = self.add_read(&mut change, &rule, version, now);
+            let result = self.end_change(change, result, now);
+            self.forget_orphans(now);
+            result
+        });
+        self.patterns = Some(patterns);
+        result
+    }
+
+    fn add_read(
+        &mut self,
+        change: &mut Change,
+        rule: &PatternRule<'_>,
+        version: openflow::Version,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        let PatternRule { table_id, mask, values, instructions, .. } = *rule;
+        self.check_table(table_id, version)?;
+        let (match_, instructions) = (CompactMatch::new(mask, values), Arc::clone(instructions));
+        self.add_rule(change, Addition::read(rule), match_, instructions, version, now)
+    }
+
+    /// Keeps in mind how a message looks that was decoded to a flow-mod, so that others like it are
+    /// carried out faster.
+    pub fn remember(&mut self, message: &[u8], flow_mod: &FlowMod, version: openflow::Version) {
+        let patterns = self.patterns.get_or_insert_default();
+        if patterns.wants(message, flow_mod, version)
+            && let Some(mask) = compact(&flow_mod.match_, &mut self.masks).mask()
+        {
+            let instructions = self.instructions.keep(&flow_mod.instructions);
+            patterns.learn(message, flow_mod, mask, &instructions);
+        }
     }
 
     /// Executes a flow-mod as part of a change. One that concerns every rule of a kind comes to a
@@ -134,55 +193,46 @@ impl Bridge {
         version: openflow::Version,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        let addition = Addition::of(flow_mod);
-        let (match_, instructions) = (&flow_mod.match_, &flow_mod.instructions);
-        self.add_rule(change, addition, match_, instructions, version, now, |bridge| {
-            let compact = CompactMatch::sharing(match_, &mut bridge.masks);
-            (compact, bridge.instructions.keep(instructions))
-        })
+        let match_ = compact(&flow_mod.match_, &mut self.masks);
+        let instructions = self.instructions.keep(&flow_mod.instructions);
+        self.add_rule(change, Addition::of(flow_mod), match_, instructions, version, now)
     }
 
-    /// Adds a rule. What it keeps of match and instructions, `kept` says, once it is known that it may
-    /// be added.
-    #[expect(clippy::too_many_arguments, reason = "a flow-mod in its parts")]
+    /// Adds a rule.
     pub(crate) fn add_rule(
         &mut self,
         change: &mut Change,
         addition: Addition,
-        match_: &Match,
-        instructions: &Instructions,
+        match_: CompactMatch,
+        instructions: Arc<Instructions>,
         version: openflow::Version,
         now: Nanos,
-        kept: impl FnOnce(&mut Self) -> (CompactMatch, Arc<Instructions>),
     ) -> Result<(), OfErrorKind> {
         let table_id = if addition.table_id == TABLE_ALL { 0 } else { addition.table_id };
         let known = Known::after(change, &self.state);
-        check_instructions(match_, instructions, table_id, version, known)?;
+        check_instructions(match_.words(), &instructions, table_id, version, known)?;
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let priority = Priority::from(addition.priority);
-        let old = table.rules.find_exact(match_, priority, change.version());
-        let old = old.map(|entry| Arc::clone(entry.rule()));
-        if old.is_none() {
-            if addition.flags.contains(FlowModFlags::CHECK_OVERLAP)
-                && table.rules.check_overlap(match_, priority, change.version()).is_some()
-            {
-                return Err(OfErrorKind::FlowModOverlap);
+        let place = table.rules.place_of_open(match_.words(), priority);
+        let old = place.and_then(|place| table.rules.entry_at(place)).map(|entry| entry.rule());
+        let keeps_counts = !addition.flags.contains(FlowModFlags::RESET_COUNTS);
+        let stats = old.filter(|_| keeps_counts).map(|old| Arc::clone(&old.stats));
+        if place.is_none() {
+            if addition.flags.contains(FlowModFlags::CHECK_OVERLAP) {
+                let (match_, version) = (match_.expand(), change.version());
+                if table.rules.check_overlap(&match_, priority, version).is_some() {
+                    return Err(OfErrorKind::FlowModOverlap);
+                }
             }
             if table.n_rules() >= table.max_rules {
                 self.make_room(change, table_id)?;
             }
         }
-        let keeps_counts = !addition.flags.contains(FlowModFlags::RESET_COUNTS);
-        let stats = match &old {
-            Some(old) if keeps_counts => Arc::clone(&old.stats),
-            _ => Arc::new(RuleStats::new(now)),
-        };
-        let (compact, instructions) = kept(self);
         let rule = Rule {
             table_id,
             priority,
-            match_: compact,
+            match_,
             cookie: addition.cookie,
             importance: addition.importance,
             flags: kept_flags(addition.flags),
@@ -190,9 +240,9 @@ impl Bridge {
             created: now,
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(addition.idle_timeout, addition.hard_timeout, now),
-            stats,
+            stats: stats.unwrap_or_else(|| Arc::new(RuleStats::new(now))),
         };
-        self.put(change, match_, rule, Use::Touch)
+        self.put_at(change, place, rule, Use::Touch)
     }
 
     fn modify_strict(
@@ -211,9 +261,9 @@ impl Bridge {
             return if may_add { self.add(change, flow_mod, version, now) } else { Ok(()) };
         }
         for old in named {
-            let (match_, instructions) = (&flow_mod.match_, &flow_mod.instructions);
             let known = Known::after(change, &self.state);
-            check_instructions(match_, instructions, old.table_id, version, known)?;
+            let instructions = &flow_mod.instructions;
+            check_instructions(old.match_.words(), instructions, old.table_id, version, known)?;
             self.put_modified(change, &old, flow_mod, version, now)?;
         }
         Ok(())

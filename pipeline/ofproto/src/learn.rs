@@ -27,14 +27,14 @@
 //! the next packet. While a bundle is on its way into the tables, learning waits.
 
 use crate::bridge::Bridge;
-use crate::rule::{CompactMatch, Rule};
+use crate::rule::Rule;
 use crate::table::{Tables, UserOfCookie};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::{Priority, Version};
 use core::fmt;
-use flow::{Flow, Match};
+use flow::{CompactMatch, Flow, Match};
 use openflow::{
     Action, FlowMod, FlowModCommand, FlowModFlags, Instructions, Learn, LearnSource, LearnTarget,
     OfPort, Subfield,
@@ -144,7 +144,7 @@ impl Learned {
     fn existing<'a>(&self, tables: &'a Tables) -> Option<&'a Arc<Rule>> {
         let table = tables.get(self.table_id)?;
         let priority = Priority::from(self.priority);
-        let found = table.rules.find_exact(&self.match_.expand(), priority, tables.version());
+        let found = table.rules.find_words(self.match_.words(), priority, tables.version());
         found.map(|entry| entry.rule())
     }
 
@@ -279,7 +279,7 @@ impl Bridge {
     fn is_in_table(&self, rule: &Arc<Rule>) -> bool {
         let tables = &self.state.tables;
         let found = tables.get(rule.table_id).and_then(|table| {
-            table.rules.find_exact(&rule.match_.expand(), rule.priority, tables.version())
+            table.rules.find_words(rule.match_.words(), rule.priority, tables.version())
         });
         found.is_some_and(|entry| Arc::ptr_eq(entry.rule(), rule))
     }

@@ -69,6 +69,7 @@ pub use capture::{Capture, Edits, Piece, RulePiece};
 pub use changes::SyncTicket;
 pub use deps::Deps;
 pub use events::{BridgeEvent, MissKind, PacketInEvent};
+pub use flow::CompactMatch;
 pub use inline::{Declined, InlineTranslator};
 pub use learn::Learned;
 /// The number of a port, as everyone above a bridge needs it.
@@ -80,7 +81,7 @@ pub use restore::Restored;
 pub use retire::Crediting;
 pub use revalidator::{Revalidator, RevalidatorStats};
 pub use room::Room;
-pub use rule::{CompactMatch, MAX_PRIORITY, Rule, RuleStats};
+pub use rule::{MAX_PRIORITY, Rule, RuleStats};
 pub use self_check::CheckResult;
 pub use table::{MAX_RULES, Table, Tables};
 pub use table_mod::TableSettings;

@@ -11,7 +11,7 @@ use crate::capture::{Piece, RulePiece};
 use crate::change::Use;
 use crate::check::{Known, check_instructions};
 use crate::flow_mod::kept_flags;
-use crate::rule::{CompactMatch, Rule, RuleStats, RuleTimeouts};
+use crate::rule::{Rule, RuleStats, RuleTimeouts, compact};
 use alloc::sync::Arc;
 use classifier::Priority;
 use datapath::Dpif;
@@ -102,12 +102,14 @@ impl Bridge {
             return Err(OfErrorKind::FlowModTableFull);
         }
         let (match_, instructions) = (&flow_mod.match_, &flow_mod.instructions);
-        check_instructions(match_, instructions, table_id, version, Known::now(&self.state))?;
+        let match_ = compact(match_, &mut self.masks);
+        let known = Known::now(&self.state);
+        check_instructions(match_.words(), instructions, table_id, version, known)?;
         let modified = now.saturating_sub(piece.unmodified);
         let rule = Rule {
             table_id,
             priority: Priority::from(flow_mod.priority),
-            match_: CompactMatch::sharing(match_, &mut self.masks),
+            match_,
             cookie: flow_mod.new_cookie.unwrap_or(0),
             importance: flow_mod.importance,
             flags: kept_flags(flow_mod.flags),
@@ -118,7 +120,7 @@ impl Bridge {
             stats: Arc::new(RuleStats::new(now)),
         };
         let mut change = self.begin_change();
-        let result = self.put(&mut change, &flow_mod.match_, rule, Use::Keep);
+        let result = self.put(&mut change, rule, Use::Keep);
         self.end_change(change, result, now).map(|()| Restored::Done)
     }
 }

@@ -11,13 +11,9 @@
 //! million rules must fit.
 
 use crate::shared::Shared;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use classifier::{Clause, Priority};
-use core::hash::{Hash, Hasher};
-use flow::layout::WordMap;
-use flow::{Field, Flow, Mask, Match};
+use flow::{CompactMask, CompactMatch, Match};
 use openflow::{
     DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsReason,
     Instructions, OfPort,
@@ -89,117 +85,17 @@ impl RuleStats {
     }
 }
 
-/// The bits that a match examines: which words they are in, and the words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CompactMask {
-    map: u64,
-    bits: Box<[u64]>,
-}
-
-impl CompactMask {
-    fn of(mask: &Mask) -> Self {
-        let map = mask.map();
-        Self { map: map.0, bits: map.into_iter().map(|word| mask.word(word)).collect() }
-    }
-}
-
-impl Hash for CompactMask {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(digest(self.map, self.bits.iter().copied()));
-    }
-}
-
-/// A number that tells masks apart, most of the time.
-fn digest(map: u64, bits: impl Iterator<Item = u64>) -> u64 {
-    bits.fold(map, |digest, bits| digest.rotate_left(7) ^ bits)
-}
-
 /// The masks that matches have in common.
 pub(crate) type SharedMasks = Shared<CompactMask>;
 
-/// A match without its wildcarded words: the values, and the bits in common with other matches. Nothing at
-/// all for the match that has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompactMatch {
-    mask: Option<Arc<CompactMask>>,
-    values: Box<[u64]>,
-}
-
-impl CompactMatch {
-    /// The compact form of `match_`.
-    #[must_use]
-    pub fn of(match_: &Match) -> Self {
-        Self::with(match_, |_| Arc::new(CompactMask::of(match_.mask())))
-    }
-
-    /// The same, with its mask in common with others where possible.
-    pub(crate) fn sharing(match_: &Match, masks: &mut SharedMasks) -> Self {
-        Self::with(match_, |map| {
-            let bits = || map.into_iter().map(|word| match_.mask().word(word));
-            let digest = digest(map.0, bits());
-            let is_it =
-                |known: &CompactMask| known.map == map.0 && bits().eq(known.bits.iter().copied());
-            masks.find(&digest, is_it, || Arc::new(CompactMask::of(match_.mask())))
-        })
-    }
-
-    fn with(match_: &Match, mask: impl FnOnce(WordMap) -> Arc<CompactMask>) -> Self {
-        let map = match_.mask().map();
-        if map.is_empty() {
-            return Self { mask: None, values: Box::default() };
-        }
-        let values = map.into_iter().map(|word| match_.flow().word(word));
-        let mut packed = Vec::with_capacity(map.count());
-        packed.extend(values);
-        Self { mask: Some(mask(map)), values: packed.into() }
-    }
-
-    /// The match.
-    #[must_use]
-    pub fn expand(&self) -> Match {
-        let (mut flow, mut mask) = (Flow::ZERO, Mask::ZERO);
-        for (word, value, bits) in self.words() {
-            flow.set_word(word, value);
-            mask.set_word(word, bits);
-        }
-        Match::new(&flow, &mask)
-    }
-
-    /// The words in which it examines bits: index, value, bits.
-    pub(crate) fn words(&self) -> impl Iterator<Item = (usize, u64, u64)> {
-        let (map, bits) =
-            self.mask.as_ref().map_or((0, &[][..]), |mask| (mask.map, &mask.bits[..]));
-        let pairs = self.values.iter().zip(bits);
-        WordMap(map).into_iter().zip(pairs).map(|(word, (&value, &bits))| (word, value, bits))
-    }
-
-    /// Whether it looks at a field.
-    #[must_use]
-    pub fn examines(&self, field: Field) -> bool {
-        let place = usize::from(field.spec().location.word);
-        self.words().filter(|(word, ..)| *word == place).any(|(word, _, bits)| {
-            let mut mask = Mask::ZERO;
-            mask.set_word(word, bits);
-            mask.get(field) != 0
-        })
-    }
-
-    /// Bytes of memory that it takes besides itself, without what it has in common with others.
-    pub(crate) fn n_bytes(&self) -> usize {
-        size_of_val(&*self.values)
-    }
-
-    /// The same with its mask in common with these where possible.
-    pub(crate) fn shared_with(mut self, masks: &mut SharedMasks) -> Self {
-        self.mask = self.mask.map(|mask| masks.keep_arc(&mask));
-        self
-    }
-
-    /// Whether it matches every packet.
-    #[must_use]
-    pub fn is_catchall(&self) -> bool {
-        self.mask.is_none()
-    }
+/// The compact form of a match, with its mask in common with others where possible.
+pub(crate) fn compact(match_: &Match, masks: &mut SharedMasks) -> CompactMatch {
+    CompactMatch::sharing(match_, |map| {
+        let bits = || map.into_iter().map(|word| match_.mask().word(word));
+        let is_it = |known: &CompactMask| known.is(map, bits());
+        let new = || Arc::new(CompactMask::of(match_.mask()));
+        masks.find(&CompactMask::digest(map, bits()), is_it, new)
+    })
 }
 
 /// An entry of an OpenFlow table; see the module.

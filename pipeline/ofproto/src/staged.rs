@@ -11,11 +11,12 @@
 //! few fields, where a decoded flow-mod takes 1,300. The first [`QUOTED_BYTES`] of the message stay, for the error that quotes them.
 
 use crate::flow_mod::Addition;
-use crate::rule::{CompactMatch, SharedMasks};
+use crate::rule::{SharedMasks, compact};
 use crate::shared::Shared;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use openflow::{FlowMod, FlowModCommand, Instructions};
+use flow::CompactMatch;
+use openflow::{FlowMod, FlowModCommand, Instructions, Patterns, Version};
 
 /// Bytes that an error quotes of a message at least (1.3.5 §7.5.4), and all that Open vSwitch does.
 const QUOTED_BYTES: usize = 64;
@@ -43,6 +44,7 @@ pub(crate) enum Staged {
 pub(crate) struct Common {
     masks: SharedMasks,
     instructions: Shared<Instructions>,
+    patterns: Patterns,
 }
 
 impl Common {
@@ -52,18 +54,37 @@ impl Common {
 }
 
 impl Staged {
+    /// The staged form of a whole message, if it adds a rule that looks like one before it.
+    pub(crate) fn alike(message: &[u8], version: Version, common: &mut Common) -> Option<Self> {
+        let rule = common.patterns.read(message, version)?;
+        Some(Self::Rule(Box::new(StagedRule {
+            addition: Addition::read(&rule),
+            match_: CompactMatch::new(rule.mask, rule.values),
+            instructions: Arc::clone(rule.instructions),
+            quoted: *message.first_chunk::<QUOTED_BYTES>()?,
+        })))
+    }
+
     /// The staged form of a flow-mod, if it has one.
-    pub(crate) fn rule(flow_mod: &FlowMod, message: &[u8], common: &mut Common) -> Option<Self> {
+    pub(crate) fn rule(
+        flow_mod: &FlowMod,
+        message: &[u8],
+        version: Version,
+        common: &mut Common,
+    ) -> Option<Self> {
         let quoted = *message.first_chunk::<QUOTED_BYTES>()?;
         if flow_mod.command != FlowModCommand::Add || flow_mod.buffer_id.is_some() {
             return None;
         }
-        Some(Self::Rule(Box::new(StagedRule {
-            addition: Addition::of(flow_mod),
-            match_: CompactMatch::sharing(&flow_mod.match_, &mut common.masks),
-            instructions: common.instructions.keep(&flow_mod.instructions),
-            quoted,
-        })))
+        let match_ = compact(&flow_mod.match_, &mut common.masks);
+        let instructions = common.instructions.keep(&flow_mod.instructions);
+        if common.patterns.wants(message, flow_mod, version)
+            && let Some(mask) = match_.mask()
+        {
+            common.patterns.learn(message, flow_mod, mask, &instructions);
+        }
+        let addition = Addition::of(flow_mod);
+        Some(Self::Rule(Box::new(StagedRule { addition, match_, instructions, quoted })))
     }
 
     /// Bytes of memory that it takes.

@@ -24,7 +24,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use classifier::{Cursor, Place};
 use core::ops::Range;
-use flow::Match;
+use flow::{Match, PackedMatch};
 use gradual::Queue;
 use openflow::{
     FlowMod, FlowModFlags, FlowRemovedReason, GROUP_ALL, METER_ALL, OfErrorKind, TABLE_ALL, Version,
@@ -202,7 +202,8 @@ impl Bridge {
                     if sweep.checked.replace(table_id) != Some(table_id) {
                         let known = Known::after(change, &self.state);
                         let FlowMod { match_, instructions, .. } = &**flow_mod;
-                        check_instructions(match_, instructions, table_id, *version, known)?;
+                        let words = PackedMatch::of(match_);
+                        check_instructions(words.words(), instructions, table_id, *version, known)?;
                     }
                     let table = self.state.tables.get(table_id);
                     let old = table.and_then(|table| table.rules.entry_at(place));
@@ -280,6 +281,6 @@ impl Bridge {
                 false => Arc::new(RuleStats::new(now)),
             },
         };
-        self.put(change, &old.match_.expand(), rule, Use::Keep)
+        self.put(change, rule, Use::Keep)
     }
 }

@@ -16,8 +16,8 @@ mod version;
 
 pub use actions::*;
 pub use codec::{
-    DecodeError, Dialect, HEADER_BYTES, Header, MAX_MESSAGE_BYTES, MultipartItem, MultipartKind,
-    MultipartWriter, TooLong, decode, frame_len,
+    Bundled, DecodeError, Dialect, HEADER_BYTES, Header, MAX_MESSAGE_BYTES, MultipartItem,
+    MultipartKind, MultipartWriter, PatternRule, Patterns, TooLong, decode, frame_len,
 };
 pub use errors::{ERROR_DATA_BYTES, NICIRA, ONF, OfError, OfErrorKind, WireCode};
 pub use model::*;

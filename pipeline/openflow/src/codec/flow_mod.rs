@@ -47,7 +47,6 @@ fn read_match13_into(
     unknown: Unknown,
     version: Version,
 ) -> Result<()> {
-    const OXM: u16 = 1;
     let kind = r.u16()?;
     let len = usize::from(r.u16()?);
     if kind == match11::TYPE && version == Version::V11 {
@@ -58,7 +57,7 @@ fn read_match13_into(
         *out = match11::read(&mut body)?;
         return Ok(());
     }
-    if kind != OXM {
+    if kind != oxm::MATCH_TYPE {
         return Err(OfErrorKind::MatchBadType);
     }
     let body = len.checked_sub(4).ok_or(OfErrorKind::MatchBadLen)?;
@@ -85,7 +84,7 @@ pub(super) fn put_match13(out: &mut Vec<u8>, match_: &Match, version: Version) {
     }
     let version = version.max(Version::V12);
     let start = out.len();
-    out.u16(1);
+    out.u16(oxm::MATCH_TYPE);
     out.u16(0);
     oxm::put_match(out, match_, Flavour::Oxm(version));
     out.patch_len(start + 2, start);

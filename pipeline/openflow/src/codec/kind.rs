@@ -9,6 +9,12 @@ pub(super) const ERROR: u8 = 1;
 pub(super) const ECHO_REQUEST: u8 = 2;
 pub(super) const ECHO_REPLY: u8 = 3;
 
+/// A flow-mod, in every version too.
+pub(super) const FLOW_MOD: u8 = 14;
+
+/// An addition to a bundle, from 1.4 on.
+pub(super) const BUNDLE_ADD: u8 = 34;
+
 /// Message types whose number or form depends on the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -62,7 +68,7 @@ const ROWS: [Row; 31] = [
     (Kind::FlowRemoved, Some(11), 11, V11, V15),
     (Kind::PortStatus, Some(12), 12, V11, V15),
     (Kind::PacketOut, Some(13), 13, V11, V15),
-    (Kind::FlowMod, Some(14), 14, V11, V15),
+    (Kind::FlowMod, Some(FLOW_MOD), FLOW_MOD, V11, V15),
     (Kind::GroupMod, None, 15, V11, V15),
     (Kind::PortMod, Some(15), 16, V11, V15),
     (Kind::TableMod, None, 17, V11, V15),
@@ -82,7 +88,7 @@ const ROWS: [Row; 31] = [
     (Kind::TableStatus, None, 31, V14, V15),
     (Kind::RequestForward, None, 32, V14, V15),
     (Kind::BundleControl, None, 33, V14, V15),
-    (Kind::BundleAdd, None, 34, V14, V15),
+    (Kind::BundleAdd, None, BUNDLE_ADD, V14, V15),
 ];
 
 impl Kind {

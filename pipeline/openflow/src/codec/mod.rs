@@ -27,6 +27,7 @@ mod nicira;
 mod oxm;
 mod oxs;
 mod packet;
+mod pattern;
 mod port;
 mod queue;
 mod table;
@@ -35,8 +36,10 @@ mod tlv;
 mod wire;
 
 pub(crate) use action::{MAX_NESTING, resolve_ports};
+pub use bundle::Bundled;
 pub(crate) use kind::Kind;
 pub use multipart::{MultipartItem, MultipartKind, MultipartWriter};
+pub use pattern::{PatternRule, Patterns};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -150,6 +153,13 @@ impl Dialect {
             Ok(message) => Ok((header, message)),
             Err(kind) => Err(DecodeError { header, error: OfError::refusing(kind, bytes) }),
         }
+    }
+
+    /// What a whole message adds to a bundle, if it is a standard one that does: what
+    /// [`decode`](Self::decode) makes a copy of.
+    #[must_use]
+    pub fn bundled<'a>(&self, bytes: &'a [u8]) -> Option<Bundled<'a>> {
+        bundle::added(bytes, self.version)
     }
 
     fn decode_body(&self, header: &Header, bytes: &[u8]) -> Result<Message> {

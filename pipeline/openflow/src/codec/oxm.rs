@@ -17,6 +17,8 @@ use flow::{Field, Maskable, Match, WireId};
 use super::wire::{Put, Reader, Result};
 use crate::{OfErrorKind, OfPort, Subfield, Version};
 
+/// `OFPMT_OXM`.
+pub(crate) const MATCH_TYPE: u16 = 1;
 /// Class of experimenters' fields.
 const CLASS_EXPERIMENTER: u16 = 0xffff;
 /// The first class of the standard; those below are Nicira's.
@@ -184,6 +186,41 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let mask = header.has_mask.then(|| payload.number(width)).transpose()?;
     let mask = mask.map(|mask| widen_mask(field, id, mask));
     Ok(Entry { meaning: Meaning::Field(field), is_standard, value, mask })
+}
+
+/// Where an entry has its value.
+pub(crate) struct Place {
+    pub(crate) field: Field,
+    /// What of the field is examined.
+    pub(crate) mask: u128,
+    /// The value's first byte.
+    pub(crate) at: usize,
+    pub(crate) width: usize,
+}
+
+/// Where the entries of a match that was accepted have their values; `None` where one is written otherwise
+/// than it is kept.
+pub(crate) fn places(entries: &[u8]) -> Option<Vec<Place>> {
+    let mut reader = Reader::new(entries, OfErrorKind::MatchBadLen);
+    let mut places = Vec::new();
+    while !reader.is_empty() {
+        let header = read_header(&mut reader).ok()?;
+        let at = entries.len() - reader.len();
+        let mut payload = reader.sub(header.payload, OfErrorKind::MatchBadLen).ok()?;
+        let (field, id) = header.field().filter(|_| !header.is_cookie())?;
+        let is_short_port = field == Field::InPort && id.len == 2;
+        if field.is_tunnel_option() || is_short_port {
+            return None;
+        }
+        let width = usize::from(id.len);
+        payload.skip(width).ok()?;
+        let mask = match header.has_mask {
+            true => widen_mask(field, id, payload.number(width).ok()?) & field.ones(),
+            false => field.ones(),
+        };
+        places.push(Place { field, mask, at, width });
+    }
+    Some(places)
 }
 
 /// Reads the value of a tunnel's option, which is as long as the peer has it: what is missing in front

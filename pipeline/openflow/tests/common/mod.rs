@@ -14,14 +14,19 @@ mod nicira;
 mod ports;
 mod tables;
 
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use messages::message;
 
-use openflow::Version;
+use openflow::{FlowMod, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 pub(crate) fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
+}
+
+pub(crate) fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {
+    flows::flow_mod(version)
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
