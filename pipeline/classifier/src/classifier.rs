@@ -76,7 +76,7 @@ use crate::hash::short;
 use crate::prefix::{TrieWalk, Tries};
 use crate::shape::Shape;
 use crate::subtable::Subtable;
-use crate::version::Version;
+use crate::version::{Lifetime, Version};
 use crate::{Clause, Entry, Priority};
 
 /// Why a rule was not inserted.
@@ -109,6 +109,23 @@ pub struct Place {
 impl Place {
     /// No rule is here.
     pub(crate) const NOWHERE: Self = Self { subtable: u32::MAX, slot: u32::MAX };
+}
+
+/// Where a rule is, or would be: what [`Classifier::replace_at`] need not look for again.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot {
+    /// The subtable of its mask.
+    subtable: Option<u32>,
+    /// The place of the rule with its match and priority that is not removed.
+    place: Option<Place>,
+}
+
+impl Spot {
+    /// The place of the rule that is there.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
 }
 
 /// A subtable in the order of lookups.
@@ -338,26 +355,37 @@ impl<R> Classifier<R> {
         version: Version,
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
-        let old = self.place_of_open(match_, priority);
-        self.replace_at(old, match_, priority, clauses, version, rule)
+        let spot = self.spot_of(match_, priority);
+        self.replace_at(spot, match_, priority, clauses, version, rule)
     }
 
-    /// As [`replace_part`](Self::replace_part), in place of the rule at `old`, which is
-    /// [`place_of_open`](Self::place_of_open) of the same match and priority.
+    /// Where the rule with exactly this match and priority is that is not removed, or would be.
+    #[must_use]
+    pub fn spot_of(&self, match_: MatchWords<'_>, priority: Priority) -> Spot {
+        let subtable = self.subtable_of(match_);
+        let place = subtable.and_then(|index| {
+            let found = self.subtable(index)?.find(match_.values(), priority, Lifetime::is_open);
+            found.map(|slot| Place { subtable: index, slot })
+        });
+        Spot { subtable, place }
+    }
+
+    /// As [`replace_part`](Self::replace_part), where the same match and priority have their
+    /// [spot](Self::spot_of); since then no rule was purged.
     ///
     /// # Errors
     /// [`InsertError::Full`]; nothing is changed.
     pub fn replace_at(
         &mut self,
-        old: Option<Place>,
+        spot: Spot,
         match_: MatchWords<'_>,
         priority: Priority,
         clauses: &[Clause],
         version: Version,
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
-        self.add(match_, priority, clauses, version, rule)?;
-        Ok(old.and_then(|place| self.close(place, version)))
+        self.add_in(spot.subtable, match_, priority, clauses, version, rule)?;
+        Ok(spot.place.and_then(|place| self.close(place, version)))
     }
 
     /// Removes the rule with exactly this match and priority: from `version` on it is not visible.
@@ -374,7 +402,7 @@ impl<R> Classifier<R> {
     /// Where the rule with exactly this match and priority is that is not removed.
     #[must_use]
     pub fn place_of_open(&self, match_: MatchWords<'_>, priority: Priority) -> Option<Place> {
-        self.place_of(match_, priority, |lifetime| lifetime.is_open())
+        self.spot_of(match_, priority).place
     }
 
     /// Removes the rule at `place`, unless it is removed already.
@@ -462,7 +490,7 @@ impl<R> Classifier<R> {
         &self,
         match_: MatchWords<'_>,
         priority: Priority,
-        wanted: impl Fn(crate::version::Lifetime) -> bool,
+        wanted: impl Fn(Lifetime) -> bool,
     ) -> Option<Place> {
         let subtable = self.subtable_of(match_)?;
         let slot = self.subtable(subtable)?.find(match_.values(), priority, wanted)?;
@@ -484,7 +512,21 @@ impl<R> Classifier<R> {
         version: Version,
         rule: Arc<R>,
     ) -> Result<(), InsertError> {
-        let index = match self.subtable_of(match_) {
+        let subtable = self.subtable_of(match_);
+        self.add_in(subtable, match_, priority, clauses, version, rule)
+    }
+
+    /// Adds a rule to the subtable of its mask, if there is one.
+    fn add_in(
+        &mut self,
+        subtable: Option<u32>,
+        match_: MatchWords<'_>,
+        priority: Priority,
+        clauses: &[Clause],
+        version: Version,
+        rule: Arc<R>,
+    ) -> Result<(), InsertError> {
+        let index = match subtable {
             Some(index) => index,
             None => self.create_subtable(match_)?,
         };

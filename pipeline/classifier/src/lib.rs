@@ -17,7 +17,7 @@ mod subtable;
 mod trie;
 mod version;
 
-pub use classifier::{Classifier, InsertError, Place};
+pub use classifier::{Classifier, InsertError, Place, Spot};
 pub use conjunction::Clause;
 pub use entry::Entry;
 pub use query::Cursor;

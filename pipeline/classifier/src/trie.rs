@@ -124,9 +124,8 @@ impl<K: Key> Trie<K> {
             return;
         }
         let prefix = value.prefix(len);
-        let mut link = Link::Root;
+        let (mut link, mut index) = (Link::Root, self.root);
         loop {
-            let index = self.follow(link);
             if index == NONE {
                 let leaf = self.new_node(Node { prefix, len, n_rules: 1, children: [NONE; 2] });
                 self.set_link(link, leaf);
@@ -143,7 +142,8 @@ impl<K: Key> Trie<K> {
                 node.n_rules = node.n_rules.saturating_add(1);
                 return;
             }
-            link = Link::Child(index, prefix.side(node.len));
+            let side = prefix.side(node.len);
+            (link, index) = (Link::Child(index, side), node.children[side]);
         }
     }
 

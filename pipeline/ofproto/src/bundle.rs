@@ -365,7 +365,7 @@ impl Bridge {
                     };
                     let before = underway.change.len();
                     let prepared = match staged {
-                        Staged::Rule(rule) => self.prepare_rule(underway, *rule, now),
+                        Staged::Rule(rule) => self.prepare_rule(underway, rule, now),
                         Staged::Message(message) => match self.prepare(underway, &message, now) {
                             Ok(sweep) => {
                                 underway.sweep = sweep.map(|sweep| (Box::new(sweep), message));

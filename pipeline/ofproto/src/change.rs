@@ -22,11 +22,11 @@ use crate::bridge::{Bridge, BridgeState};
 use crate::group::{Group, Groups};
 use crate::meter::{Meter, Meters};
 use crate::rule::Rule;
+use crate::steps::{Step, Steps};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use classifier::{Clause, Place, Version};
-use gradual::Queue;
+use classifier::{Clause, Place, Spot, Version};
 use openflow::{FlowEvent, FlowModFlags, FlowRemovedReason, OfErrorKind};
 use sync::time::Nanos;
 
@@ -77,12 +77,6 @@ impl TableSet {
     }
 }
 
-#[derive(Debug)]
-enum Step {
-    Put { rule: Arc<Rule>, old: Option<Arc<Rule>>, used: Use },
-    TakeOut { rule: Arc<Rule>, reason: FlowRemovedReason },
-}
-
 /// A change of the tables; see the module.
 #[derive(Debug)]
 pub(crate) struct Change {
@@ -91,11 +85,13 @@ pub(crate) struct Change {
     /// The order number of rules when it began.
     first_seq: u64,
     /// Those that have not settled.
-    steps: Queue<Step>,
+    steps: Steps,
     /// The tables that it is about.
     tables: TableSet,
     /// Whether it has parts of conjunctive matches, which matter to flows that they do not end at.
     has_parts: bool,
+    /// Whether rules go.
+    removes: bool,
     objects: Option<Box<Objects>>,
 }
 
@@ -129,9 +125,10 @@ impl Change {
         self.steps.len()
     }
 
-    fn note(&mut self, rule: &Rule, step: Step) {
-        self.tables.insert(rule.table_id);
-        self.has_parts |= rule.is_part();
+    fn note(&mut self, step: Step) {
+        self.tables.insert(step.rule().table_id);
+        self.has_parts |= step.rule().is_part();
+        self.removes |= !matches!(step, Step::Put { old: None, .. });
         self.steps.push_back(step);
     }
 }
@@ -142,9 +139,10 @@ impl Bridge {
         Change {
             version: self.state.tables.version.next(),
             first_seq: self.rule_seq,
-            steps: Queue::new(),
+            steps: Steps::default(),
             tables: TableSet::default(),
             has_parts: false,
+            removes: false,
             objects: None,
         }
     }
@@ -219,19 +217,19 @@ impl Bridge {
         used: Use,
     ) -> Result<(), OfErrorKind> {
         let table = self.state.tables.get(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
-        let place = table.rules.place_of_open(rule.match_.words(), rule.priority);
-        self.put_at(change, place, rule, used)
+        let spot = table.rules.spot_of(rule.match_.words(), rule.priority);
+        self.put_at(change, spot, rule, used)
     }
 
-    /// The same, in place of the rule that is at `place`, which is where the same one is.
+    /// The same, where the rule has its spot.
     pub(crate) fn put_at(
         &mut self,
         change: &mut Change,
-        place: Option<Place>,
+        spot: Spot,
         rule: Rule,
         used: Use,
     ) -> Result<(), OfErrorKind> {
-        if place.is_none() && self.room.is_out_of_rules() && !rule.is_hidden() {
+        if spot.place().is_none() && self.room.is_out_of_rules() && !rule.is_hidden() {
             return Err(OfErrorKind::FlowModTableFull);
         }
         let rule = Arc::new(rule);
@@ -241,7 +239,7 @@ impl Bridge {
         let table = state.tables.get_mut(rule.table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let old = table
             .rules
-            .replace_at(place, match_, rule.priority, &clauses, change.version, Arc::clone(&rule))
+            .replace_at(spot, match_, rule.priority, &clauses, change.version, Arc::clone(&rule))
             .map_err(|_| OfErrorKind::FlowModTableFull)?;
         if rule.is_hidden() && old.is_none() {
             table.n_hidden += 1;
@@ -255,7 +253,7 @@ impl Bridge {
         }
         drop(state);
         change.has_parts |= old.as_ref().is_some_and(|old| old.is_part());
-        change.note(&Arc::clone(&rule), Step::Put { rule, old, used });
+        change.note(Step::Put { rule, old, used });
         Ok(())
     }
 
@@ -290,7 +288,7 @@ impl Bridge {
             evictable.remove(&rule);
         }
         drop(state);
-        change.note(&Arc::clone(&rule), Step::TakeOut { rule, reason });
+        change.note(Step::TakeOut { rule, reason });
     }
 
     /// Makes the change visible.
@@ -357,7 +355,9 @@ impl Bridge {
         for id in change.tables.iter() {
             self.check_vacancy(id);
         }
-        self.purging.add(change.tables);
+        if change.removes {
+            self.purging.add(change.tables);
+        }
         true
     }
 
@@ -370,7 +370,7 @@ impl Bridge {
                 return true;
             };
             *budget -= 1;
-            let (Step::Put { rule, .. } | Step::TakeOut { rule, .. }) = &step;
+            let rule = step.rule();
             let mut state = self.state.write();
             let Some(table) = state.tables.get_mut(rule.table_id) else { continue };
             match &step {

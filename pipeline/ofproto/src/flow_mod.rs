@@ -214,11 +214,12 @@ impl Bridge {
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let priority = Priority::from(addition.priority);
-        let place = table.rules.place_of_open(match_.words(), priority);
-        let old = place.and_then(|place| table.rules.entry_at(place)).map(|entry| entry.rule());
+        let spot = table.rules.spot_of(match_.words(), priority);
+        let old =
+            spot.place().and_then(|place| table.rules.entry_at(place)).map(|entry| entry.rule());
         let keeps_counts = !addition.flags.contains(FlowModFlags::RESET_COUNTS);
         let stats = old.filter(|_| keeps_counts).map(|old| Arc::clone(&old.stats));
-        if place.is_none() {
+        if spot.place().is_none() {
             if addition.flags.contains(FlowModFlags::CHECK_OVERLAP) {
                 let (match_, version) = (match_.expand(), change.version());
                 if table.rules.check_overlap(&match_, priority, version).is_some() {
@@ -242,7 +243,7 @@ impl Bridge {
             timeouts: RuleTimeouts::new(addition.idle_timeout, addition.hard_timeout, now),
             stats: stats.unwrap_or_else(|| Arc::new(RuleStats::new(now))),
         };
-        self.put_at(change, place, rule, Use::Touch)
+        self.put_at(change, spot, rule, Use::Touch)
     }
 
     fn modify_strict(

@@ -48,6 +48,7 @@ mod shared;
 mod show;
 mod staged;
 mod stats;
+mod steps;
 mod sweep;
 mod table;
 mod table_mod;

@@ -34,7 +34,7 @@ pub(crate) struct StagedRule {
 /// A request.
 #[derive(Clone, Debug)]
 pub(crate) enum Staged {
-    Rule(Box<StagedRule>),
+    Rule(StagedRule),
     /// A whole message.
     Message(Box<[u8]>),
 }
@@ -57,12 +57,12 @@ impl Staged {
     /// The staged form of a whole message, if it adds a rule that looks like one before it.
     pub(crate) fn alike(message: &[u8], version: Version, common: &mut Common) -> Option<Self> {
         let rule = common.patterns.read(message, version)?;
-        Some(Self::Rule(Box::new(StagedRule {
+        Some(Self::Rule(StagedRule {
             addition: Addition::read(&rule),
             match_: CompactMatch::new(rule.mask, rule.values),
             instructions: Arc::clone(rule.instructions),
             quoted: *message.first_chunk::<QUOTED_BYTES>()?,
-        })))
+        }))
     }
 
     /// The staged form of a flow-mod, if it has one.
@@ -84,13 +84,13 @@ impl Staged {
             common.patterns.learn(message, flow_mod, mask, &instructions);
         }
         let addition = Addition::of(flow_mod);
-        Some(Self::Rule(Box::new(StagedRule { addition, match_, instructions, quoted })))
+        Some(Self::Rule(StagedRule { addition, match_, instructions, quoted }))
     }
 
     /// Bytes of memory that it takes.
     pub(crate) fn n_bytes(&self) -> usize {
         let own = match self {
-            Self::Rule(rule) => size_of::<StagedRule>() + rule.match_.n_bytes(),
+            Self::Rule(rule) => rule.match_.n_bytes(),
             Self::Message(message) => message.len(),
         };
         size_of::<Self>() + own

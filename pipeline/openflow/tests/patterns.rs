@@ -2,7 +2,7 @@
 
 mod common;
 
-use flow::{CompactMask, CompactMatch, MatchWords};
+use flow::{CompactMask, CompactMatch, Match, MatchWords};
 use openflow::*;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -122,6 +122,59 @@ proptest! {
         let len = u16::try_from(longer.len()).expect("short");
         longer[2..4].copy_from_slice(&len.to_be_bytes());
         read(&mut patterns, &longer, version)?;
+    }
+}
+
+/// Rules that have the mask of the first, and most often its instructions, with other values.
+fn told() -> impl Strategy<Value = (Version, Vec<FlowStats>)> {
+    let change = (any::<Index>(), any::<u64>(), any::<u64>(), 0u8..8);
+    let changes = proptest::collection::vec(proptest::collection::vec(change, 1..3), 2..12);
+    let of = move |version| (Just(version), common::flow_stats(version), changes.clone());
+    let any = proptest::sample::select(Version::ALL.to_vec()).prop_flat_map(of);
+    any.prop_map(|(version, first, changes)| {
+        let mut all = vec![first.clone(), first.clone()];
+        for changes in changes {
+            let mut next = first.clone();
+            let mut flow = *first.match_.flow();
+            let words: Vec<usize> = first.match_.mask().map().into_iter().collect();
+            for (word, bits, others, n) in changes {
+                if !words.is_empty() {
+                    let word = words[word.index(words.len())];
+                    // Few bits or many.
+                    let bits = if n % 2 == 0 { bits & others & (bits >> 7) } else { bits };
+                    flow.set_word(word, flow.word(word) ^ bits);
+                }
+                if n == 7 {
+                    next.instructions = Instructions::default();
+                }
+                next.cookie = bits;
+            }
+            next.match_ = Match::new(&flow, first.match_.mask());
+            all.push(next);
+        }
+        (version, all)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_rule_is_told_as_if_it_were_alone((version, rules) in told()) {
+        let write = |rules: &[FlowStats]| {
+            let kind = MultipartKind::Flow(FlowFormat::Standard);
+            let mut writer = MultipartWriter::new(version, 7, kind);
+            rules.iter().for_each(|rule| writer.push(MultipartItem::Flow(rule)));
+            writer.finish()
+        };
+        let together = write(&rules);
+        let head = write(&[]).len();
+        let alone = rules.iter().flat_map(|rule| write(core::slice::from_ref(rule)).split_off(head));
+        let alone: Vec<u8> = alone.collect();
+        // As many as go in one message.
+        if head + alone.len() <= MAX_MESSAGE_BYTES {
+            prop_assert_eq!(&together[head..], alone);
+        }
     }
 }
 

@@ -186,14 +186,14 @@ struct Decided {
 
 /// Bits of the message that go to a word of the match.
 #[derive(Clone, Copy, Debug)]
-struct Deposit {
+pub(super) struct Deposit {
     /// Behind the last of the eight bytes that have them.
-    end: u16,
+    pub(super) end: u16,
     /// Which of the match's words.
-    slot: u8,
+    pub(super) slot: u8,
     /// How far they are rotated to the left.
-    rotation: u8,
-    bits: u64,
+    pub(super) rotation: u8,
+    pub(super) bits: u64,
 }
 
 /// Instructions as they came.
@@ -306,7 +306,7 @@ impl Pattern {
 
 /// The bits of a flow that decide whether a match may have some field, or an action be done: of ports only
 /// where they are those of a neighbour's discovery.
-fn read_by_prerequisites(is_icmpv6: bool) -> Mask {
+pub(super) fn read_by_prerequisites(is_icmpv6: bool) -> Mask {
     let mut mask = Mask::ZERO;
     for prereq in [Prereq::Ethernet, Prereq::Vlan, Prereq::Ip, Prereq::Tcp] {
         prereq.unwildcard(&mut mask);
@@ -318,7 +318,12 @@ fn read_by_prerequisites(is_icmpv6: bool) -> Mask {
 }
 
 /// How these bits of a field's value, which ends at `end`, come into the words of `map`.
-fn deposits_of(field: Field, bits: u128, end: usize, map: WordMap) -> Option<Vec<Deposit>> {
+pub(super) fn deposits_of(
+    field: Field,
+    bits: u128,
+    end: usize,
+    map: WordMap,
+) -> Option<Vec<Deposit>> {
     let at = field.spec().location;
     let low = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).ok();
     let one = |bits: u64, end: usize, word: usize, rotation: u8| {

@@ -17,12 +17,16 @@ mod tables;
 #[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use messages::message;
 
-use openflow::{FlowMod, Version};
+use openflow::{FlowFormat, FlowMod, FlowStats, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 pub(crate) fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
+}
+
+pub(crate) fn flow_stats(version: Version) -> BoxedStrategy<FlowStats> {
+    flows::flow_stats(version, FlowFormat::Standard).boxed()
 }
 
 pub(crate) fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {

@@ -7,6 +7,7 @@ use super::super::oxm::Unknown;
 use super::super::oxs::{self, Oxs};
 use super::super::wire::{Put, Reader, Result};
 use super::super::{instruction, match10};
+use super::alike::{self, Alike};
 use crate::{
     AggregateStats, FlowFormat, FlowModFlags, FlowStats, FlowStatsReason, OfErrorKind, SwitchDesc,
     TableStats, Version,
@@ -199,6 +200,44 @@ pub(super) fn put_flow(out: &mut Vec<u8>, flow: &FlowStats, format: FlowFormat, 
         return;
     }
     let start = out.len();
+    let match_len_at = put_flow_head(out, flow, format, version);
+    match (version, format) {
+        (Version::V10, FlowFormat::Standard) => {}
+        (Version::V10, FlowFormat::Nxm) => {
+            let len = put_match_nxm(out, &flow.match_, (0, 0));
+            out.patch_u16(match_len_at, len);
+        }
+        _ => put_match13(out, &flow.match_, version),
+    }
+    instruction::put(out, &flow.instructions, &flow.match_, version);
+    out.patch_len(start, start);
+}
+
+/// The same, faster where it looks like the last that was written with this `version`.
+pub(super) fn put_flow_alike(
+    out: &mut Vec<u8>,
+    flow: &FlowStats,
+    format: FlowFormat,
+    version: Version,
+    last: &mut Alike,
+) {
+    if !matches!(version, Version::V12 | Version::V13 | Version::V14) {
+        put_flow(out, flow, format, version);
+        return;
+    }
+    let start = out.len();
+    put_flow_head(out, flow, format, version);
+    alike::put(out, flow, version, last);
+    out.patch_len(start, start);
+}
+
+/// What is before the extensible match; returns where Nicira's format has the length of that.
+fn put_flow_head(
+    out: &mut Vec<u8>,
+    flow: &FlowStats,
+    format: FlowFormat,
+    version: Version,
+) -> usize {
     out.u16(0);
     out.u8(flow.table_id);
     out.zeros(1);
@@ -227,16 +266,7 @@ pub(super) fn put_flow(out: &mut Vec<u8>, flow: &FlowStats, format: FlowFormat, 
     out.u64(flow.cookie);
     out.u64(flow.packet_count);
     out.u64(flow.byte_count);
-    match (version, format) {
-        (Version::V10, FlowFormat::Standard) => {}
-        (Version::V10, FlowFormat::Nxm) => {
-            let len = put_match_nxm(out, &flow.match_, (0, 0));
-            out.patch_u16(match_len_at, len);
-        }
-        _ => put_match13(out, &flow.match_, version),
-    }
-    instruction::put(out, &flow.instructions, &flow.match_, version);
-    out.patch_len(start, start);
+    match_len_at
 }
 
 /// Ages are one more than they are, so that zero means unknown.

@@ -5,6 +5,7 @@
 //! Nicira's flow statistics, which use NXM, and flow monitors before 1.4. [`MultipartWriter`] makes
 //! replies of any size.
 
+mod alike;
 mod counters;
 mod entry;
 mod writer;

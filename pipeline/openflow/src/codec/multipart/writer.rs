@@ -7,6 +7,7 @@ use super::super::{
     HEADER_BYTES, Kind, MAX_MESSAGE_BYTES, group, meter, monitor, port, queue, table,
     table_features,
 };
+use super::alike::Alike;
 use super::{FLAG_MORE, counters, entry, put_header};
 use crate::{
     AggregateStats, FlowFormat, FlowStats, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
@@ -81,15 +82,17 @@ pub struct MultipartWriter {
     flags_at: usize,
     /// Entries that fit no message and were left out.
     left_out: usize,
+    /// The rule that was told of last.
+    last: Alike,
 }
 
 impl MultipartWriter {
     /// Begins a reply to the request with `xid`.
     #[must_use]
     pub fn new(version: Version, xid: u32, kind: MultipartKind) -> MultipartWriter {
-        let bytes = Vec::new();
+        let (bytes, last) = (Vec::new(), Alike::default());
         let mut writer =
-            MultipartWriter { version, xid, kind, bytes, start: 0, flags_at: 0, left_out: 0 };
+            MultipartWriter { version, xid, kind, bytes, start: 0, flags_at: 0, left_out: 0, last };
         writer.begin();
         writer
     }
@@ -109,7 +112,12 @@ impl MultipartWriter {
     /// own is left out, as in Open vSwitch; [`left_out`](Self::left_out) counts those.
     pub fn push(&mut self, item: MultipartItem<'_>) {
         let end = self.bytes.len();
-        put_item(&mut self.bytes, self.kind, item, self.version);
+        match (item, self.kind) {
+            (MultipartItem::Flow(flow), MultipartKind::Flow(format)) => {
+                entry::put_flow_alike(&mut self.bytes, flow, format, self.version, &mut self.last);
+            }
+            _ => put_item(&mut self.bytes, self.kind, item, self.version),
+        }
         if self.bytes.len() - self.start > MAX_MESSAGE_BYTES {
             let entry = self.bytes.split_off(end);
             self.bytes.patch_u16(self.flags_at, FLAG_MORE);
