@@ -66,15 +66,13 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::fmt;
 
 use flow::{Flow, Mask, Match, MatchWords, PackedMatch};
 use gradual::{Index, Queue};
 
-use crate::hash::short;
 use crate::prefix::{TrieWalk, Tries};
-use crate::shape::Shape;
+use crate::rank::Rank;
 use crate::subtable::Subtable;
 use crate::version::{Lifetime, Version};
 use crate::{Clause, Entry, Priority};
@@ -128,28 +126,21 @@ impl Spot {
     }
 }
 
-/// A subtable in the order of lookups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rank {
-    max_priority: Priority,
-    subtable: u32,
-}
-
 /// A set of rules. See the head of the file.
 pub struct Classifier<R> {
     /// By index; freed places are `None`.
     pub(crate) subtables: Vec<Option<Box<Subtable<R>>>>,
     /// The places that are `None`.
-    free_subtables: Vec<u32>,
+    pub(crate) free_subtables: Vec<u32>,
     /// Highest priority first; among equals, the lower index.
-    order: Vec<Rank>,
+    pub(crate) order: Vec<Rank>,
     tries: Tries,
     /// The indices of the subtables by mask.
-    by_mask: Index,
+    pub(crate) by_mask: Index,
     /// Rules that were removed and not yet purged, in the order of removal.
     removed: Queue<Place>,
     n_rules: usize,
-    seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl<R> Classifier<R> {
@@ -497,13 +488,6 @@ impl<R> Classifier<R> {
         Some(Place { subtable, slot })
     }
 
-    /// The index of the subtable with the mask of this match.
-    fn subtable_of(&self, match_: MatchWords<'_>) -> Option<u32> {
-        let is_it =
-            |index| self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(match_));
-        self.by_mask.find(hash_mask(match_, self.seed), is_it)
-    }
-
     fn add(
         &mut self,
         match_: MatchWords<'_>,
@@ -572,55 +556,6 @@ impl<R> Classifier<R> {
             self.delete_subtable(place.subtable);
         }
     }
-
-    // ---- Subtables ----
-
-    fn create_subtable(&mut self, match_: MatchWords<'_>) -> Result<u32, InsertError> {
-        let index = match self.free_subtables.pop() {
-            Some(index) => index,
-            None => {
-                let index = u32::try_from(self.subtables.len()).map_err(|_| InsertError::Full)?;
-                self.subtables.push(None);
-                index
-            }
-        };
-        self.subtables[index as usize] =
-            Some(Box::new(Subtable::new(match_.to_match().mask(), self.seed)));
-        self.by_mask.insert(hash_mask(match_, self.seed), index);
-        Ok(index)
-    }
-
-    fn delete_subtable(&mut self, index: u32) {
-        let Some(subtable) = self.subtables[index as usize].take() else {
-            return;
-        };
-        self.by_mask.remove(subtable.shape().hash_mask(self.seed), index);
-        self.free_subtables.push(index);
-    }
-
-    /// Moves a subtable to its place in the order of lookups after its maximum priority changed.
-    fn rank(&mut self, subtable: u32, before: Option<Priority>, after: Option<Priority>) {
-        if before == after {
-            return;
-        }
-        let key = |rank: &Rank| (Reverse(rank.max_priority), rank.subtable);
-        if let Some(max_priority) = before
-            && let Ok(at) =
-                self.order.binary_search_by_key(&key(&Rank { max_priority, subtable }), key)
-        {
-            self.order.remove(at);
-        }
-        if let Some(max_priority) = after {
-            let rank = Rank { max_priority, subtable };
-            let at = self.order.binary_search_by_key(&key(&rank), key).unwrap_or_else(|at| at);
-            self.order.insert(at, rank);
-        }
-    }
-}
-
-/// The hash of a match's mask: of the few words that it has, and which they are.
-fn hash_mask(match_: MatchWords<'_>, seed: u64) -> u32 {
-    short(Shape::hash_key(match_.bits().iter().copied().chain([match_.map().0]), seed))
 }
 
 impl<R> fmt::Debug for Classifier<R> {

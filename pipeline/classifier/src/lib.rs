@@ -12,6 +12,7 @@ mod entry;
 mod hash;
 mod prefix;
 mod query;
+mod rank;
 mod shape;
 mod subtable;
 mod trie;

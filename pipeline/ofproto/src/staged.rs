@@ -7,7 +7,7 @@
 //! wait as they came, and are decoded again.
 //!
 //! # Memory
-//! [`Staged::n_bytes`] says what a request takes, for whoever bounds that: some 220 bytes for a rule with a
+//! [`Staged::n_bytes`] says what a request takes, for whoever bounds that: some 200 bytes for a rule with a
 //! few fields, where a decoded flow-mod takes 1,300. The first [`QUOTED_BYTES`] of the message stay, for the error that quotes them.
 
 use crate::flow_mod::Addition;
