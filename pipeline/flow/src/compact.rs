@@ -65,12 +65,47 @@ impl Hash for CompactMask {
     }
 }
 
+/// Words that need no memory of their own: those of addresses and ports behind an Ethernet type, and
+/// one more.
+const FEW: usize = 5;
+
+/// The values of a match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Values {
+    /// Up to [`FEW`]; zeros behind them.
+    Few(u8, [u64; FEW]),
+    /// More.
+    Many(Box<[u64]>),
+}
+
+impl Values {
+    const NONE: Self = Self::Few(0, [0; FEW]);
+
+    fn of(values: &[u64]) -> Self {
+        let mut few = [0; FEW];
+        match (few.get_mut(..values.len()), u8::try_from(values.len())) {
+            (Some(place), Ok(n)) => {
+                place.copy_from_slice(values);
+                Self::Few(n, few)
+            }
+            _ => Self::Many(values.into()),
+        }
+    }
+
+    fn words(&self) -> &[u64] {
+        match self {
+            Self::Few(n, words) => words.get(..usize::from(*n)).unwrap_or_default(),
+            Self::Many(words) => words,
+        }
+    }
+}
+
 /// A match without its wildcarded words: the values, and the bits in common with other matches. Nothing at
 /// all for the match that has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompactMatch {
     mask: Option<Arc<CompactMask>>,
-    values: Box<[u64]>,
+    values: Values,
 }
 
 impl CompactMatch {
@@ -85,7 +120,7 @@ impl CompactMatch {
     pub fn sharing(match_: &Match, mask: impl FnOnce(WordMap) -> Arc<CompactMask>) -> Self {
         let map = match_.mask().map();
         if map.is_empty() {
-            return Self { mask: None, values: Box::default() };
+            return Self { mask: None, values: Values::NONE };
         }
         let mut values = [0; FLOW_WORDS];
         for (value, word) in values.iter_mut().zip(map) {
@@ -100,9 +135,9 @@ impl CompactMatch {
     pub fn new(mask: &Arc<CompactMask>, values: &[u64]) -> Self {
         match values.get(..mask.bits.len()) {
             Some(values) if !values.is_empty() => {
-                Self { mask: Some(Arc::clone(mask)), values: values.into() }
+                Self { mask: Some(Arc::clone(mask)), values: Values::of(values) }
             }
-            _ => Self { mask: None, values: Box::default() },
+            _ => Self { mask: None, values: Values::NONE },
         }
     }
 
@@ -117,7 +152,7 @@ impl CompactMatch {
     pub fn words(&self) -> MatchWords<'_> {
         let (map, bits) =
             self.mask.as_ref().map_or((WordMap(0), &[][..]), |mask| (mask.map, &mask.bits[..]));
-        MatchWords { map, bits, values: &self.values }
+        MatchWords { map, bits, values: self.values.words() }
     }
 
     /// Its mask, if it has one.
@@ -141,7 +176,10 @@ impl CompactMatch {
     /// Bytes of memory that it takes besides itself, without what it has in common with others.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
-        size_of_val(&*self.values)
+        match &self.values {
+            Values::Few(..) => 0,
+            Values::Many(words) => size_of_val(&**words),
+        }
     }
 
     /// Whether it matches every packet.
