@@ -34,7 +34,7 @@ pub(crate) enum Waiting {
     /// Statistics that are to be read before a request can be answered.
     Credit(Box<Credit>),
     /// A reply that is written as the peer reads.
-    Reply(LongReply),
+    Reply(Box<LongReply>),
     /// A sum over many rules.
     Sum(Box<Sum>),
     /// A bundle that is carried out.

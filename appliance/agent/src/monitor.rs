@@ -14,6 +14,7 @@
 
 use crate::connection::{Connection, Waiting};
 use crate::multipart::{Entries, LongReply};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ofproto::{Bridge, Rule, RuleEvent};
@@ -155,7 +156,7 @@ pub(crate) fn request(
         false => Entries::Watched(walks),
     };
     let reply = LongReply::new(version, xid, MultipartKind::FlowMonitor, entries, now);
-    connection.waiting = Waiting::Reply(reply);
+    connection.waiting = Waiting::Reply(Box::new(reply));
     Ok(())
 }
 
@@ -302,7 +303,7 @@ pub(crate) fn resume(connection: &mut Connection, bridge: &Bridge, now: Nanos) -
     } else {
         let entries = Entries::Updates(updates);
         let reply = LongReply::new(version, 0, MultipartKind::FlowMonitor, entries, now);
-        connection.waiting = Waiting::Reply(reply);
+        connection.waiting = Waiting::Reply(Box::new(reply));
     }
     true
 }

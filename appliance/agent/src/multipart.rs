@@ -301,13 +301,13 @@ pub(crate) fn answer(
             let entries = Entries::rules(&request, Told::All, bridge)?;
             let kind = MultipartKind::Flow(request.format);
             let reply = LongReply::new(version, xid, kind, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::FlowCounters(request) => {
             let entries = Entries::rules(&request, Told::Counters, bridge)?;
             let reply = LongReply::new(version, xid, MultipartKind::FlowCounters, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::FlowMonitor(requests) => {
@@ -351,13 +351,13 @@ pub(crate) fn answer(
         MultipartRequest::Group(id) => {
             let entries = Entries::Groups(bridge.known_group_stats(id, now));
             let reply = LongReply::new(version, xid, MultipartKind::Group, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::GroupDesc(id) => {
             let entries = Entries::GroupDescs(bridge.group_descs(id));
             let reply = LongReply::new(version, xid, MultipartKind::GroupDesc, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::GroupFeatures => {
@@ -366,13 +366,13 @@ pub(crate) fn answer(
         MultipartRequest::Meter(id) => {
             let entries = Entries::Meters(bridge.meter_stats(id, dpif, now)?);
             let reply = LongReply::new(version, xid, MultipartKind::Meter, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::MeterConfig(id) => {
             let entries = Entries::MeterConfigs(bridge.meter_configs(id)?);
             let reply = LongReply::new(version, xid, MultipartKind::MeterConfig, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::MeterFeatures => MultipartBody::MeterFeatures(bridge.meter_features()),
@@ -382,7 +382,7 @@ pub(crate) fn answer(
             }
             let (kind, entries) = (MultipartKind::TableFeatures, Entries::Tables(version));
             let reply = LongReply::new(version, xid, kind, entries, now);
-            connection.waiting = Waiting::Reply(reply);
+            connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
     };

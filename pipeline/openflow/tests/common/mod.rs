@@ -1,6 +1,6 @@
 //! Arbitrary messages that a version can say, in the form that decoding gives them back.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod actions;
 mod config;
@@ -14,7 +14,6 @@ mod nicira;
 mod ports;
 mod tables;
 
-#[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use messages::message;
 
 use openflow::{FlowFormat, FlowMod, FlowStats, Version};

@@ -3,7 +3,8 @@
 //!
 //! # What is compared
 //! One client speaks the same OpenFlow 1.4 over a Unix socket with two processes: our agent and bridge
-//! without an image around them, and `ovs-vswitchd --enable-dummy`. They run by turns. A measurement ends
+//! without an image around them but compiled as for it, and `ovs-vswitchd --enable-dummy`. They run by turns, with
+//! the same heap of the C library. A measurement ends
 //! with a barrier reply, a commit's reply or the last part of a statistics reply, so it includes all that
 //! the switch says is done; ours then is in force in all caches, that of Open vSwitch trails behind.
 //!
@@ -16,6 +17,7 @@ mod ours;
 mod ovs;
 
 use crate::report::{cpu_model, median};
+use crate::versus::fair;
 use cases::Case;
 use clap::Args;
 use client::Client;
@@ -59,6 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &options.serve {
         return ours::serve(path);
     }
+    fair::start_anew()?;
     let scale = if options.quick {
         Scale { rules: 20_000, many: 100_000, packets: 5_000, echoes: 200, rounds: 1 }
     } else {

@@ -28,6 +28,7 @@ impl Ours {
         let child = Command::new(std::env::current_exe()?)
             .args(["control", "--serve"])
             .arg(&socket)
+            .env_remove("GLIBC_TUNABLES")
             .spawn()?;
         Ok(Self { socket, process: Killed(child) })
     }

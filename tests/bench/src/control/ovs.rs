@@ -40,6 +40,7 @@ impl Ovs {
             .arg(format!("--unixctl={}", file("ovs.ctl").display()))
             .arg(format!("--log-file={}", file("ovs.log").display()))
             .env("OVS_RUNDIR", dir)
+            .env_remove("GLIBC_TUNABLES")
             .stdin(Stdio::null())
             .stdout(log()?)
             .stderr(log()?)
