@@ -14,3 +14,4 @@ pub mod qsbr;
 pub mod snapshot;
 pub mod spsc;
 pub mod time;
+pub mod turnstile;

@@ -2,8 +2,8 @@
 //! checker.
 //!
 //! `loom` explores every interleaving and every value that a relaxed or stale load may return, but
-//! only for operations that go through its own types; so `spsc`, `qsbr`, `snapshot` and
-//! `big_reader` name these, never `core`'s.
+//! only for operations that go through its own types; so `spsc`, `qsbr`, `snapshot`,
+//! `big_reader` and `turnstile` name these, never `core`'s.
 
 #[cfg(loom)]
 pub(crate) use loom::{

@@ -1,4 +1,4 @@
-//! The orderings of `spsc`, `qsbr`, `snapshot` and `big_reader`, and the steps of `bucket`, in every
+//! The orderings of `spsc`, `qsbr`, `snapshot`, `big_reader` and `turnstile`, and the steps of `bucket`, in every
 //! interleaving that the memory model allows.
 //!
 //! `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test -p sync --test loom --release`
@@ -12,7 +12,9 @@ use loom::{
     },
     thread,
 };
-use sync::{big_reader::Writer, bucket::TokenBucket, qsbr::Domain, snapshot, spsc};
+use sync::{
+    big_reader::Writer, bucket::TokenBucket, qsbr::Domain, snapshot, spsc, turnstile::Turnstile,
+};
 
 fn check(body: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
@@ -230,5 +232,39 @@ fn a_bucket_pays_every_interval_in_once_and_every_token_out_once() {
             .collect();
         let taken: u64 = cores.into_iter().map(|core| core.join().unwrap()).sum();
         assert_eq!(taken + bucket.tokens(), 5, "two at first, and three that were filled in");
+    });
+}
+
+#[test]
+fn turns_do_not_overlap_and_see_what_those_before_wrote() {
+    check(|| {
+        // The cell reports accesses that overlap or that nothing orders.
+        let shared = Arc::new(Turnstile::new(loom::cell::UnsafeCell::new(Box::new(0_usize))));
+        let turn = |shared: &Turnstile<loom::cell::UnsafeCell<Box<usize>>>| {
+            let done = shared.try_turn(|cell| {
+                cell.with_mut(|value| {
+                    // SAFETY: only for the model: `loom` reports any access that races.
+                    **unsafe { &mut *value } += 1;
+                });
+            });
+            usize::from(done.is_some())
+        };
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || turn(&shared))
+            })
+            .collect();
+        let mut n_turns = turn(&shared);
+        for other in others {
+            n_turns += other.join().unwrap();
+        }
+        assert!((1..=3).contains(&n_turns), "one of those who come finds it free");
+        // All are through: the next one finds it free, and every turn before it done.
+        let sum = shared.try_turn(|cell| {
+            // SAFETY: as above.
+            cell.with(|value| **unsafe { &*value })
+        });
+        assert_eq!(sum, Some(n_turns));
     });
 }

@@ -10,7 +10,9 @@ use std::{
     thread,
 };
 
-use sync::{big_reader::Writer, counter::Counter, qsbr::Domain, snapshot, spsc};
+use sync::{
+    big_reader::Writer, counter::Counter, qsbr::Domain, snapshot, spsc, turnstile::Turnstile,
+};
 
 #[test]
 fn spsc_keeps_order_and_loses_nothing() {
@@ -238,4 +240,32 @@ fn a_big_reader_is_refused_while_the_writer_is_inside_and_only_then() {
     assert_eq!(reader.try_read().as_deref(), Some(&2));
     drop(writer);
     assert_eq!(reader.try_read().as_deref(), Some(&2), "the value lives with its last end");
+}
+
+#[test]
+fn turns_are_had_one_at_a_time_and_by_all() {
+    const N: usize = 20_000;
+    // Whoever is in the middle of a turn leaves the two apart.
+    let shared = Arc::new(Turnstile::new((0_usize, Box::new(0_usize))));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                for _ in 0..N {
+                    let turn = || {
+                        shared.try_turn(|(n, other)| {
+                            assert_eq!(*n, **other);
+                            *n += 1;
+                            **other += 1;
+                        })
+                    };
+                    while turn().is_none() {
+                        thread::yield_now();
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(shared.try_turn(|(n, other)| (*n, **other)), Some((4 * N, 4 * N)));
 }
