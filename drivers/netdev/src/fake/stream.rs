@@ -71,21 +71,27 @@ impl Stream {
             driver: "stream",
             features: Vec::new(),
         };
-        let shared = Arc::new(Shared { n_per_burst: AtomicUsize::new(BATCH), ..Shared::default() });
+        let shared =
+            Arc::new(Shared { n_per_burst: OwnLine(AtomicUsize::new(BATCH)), ..Shared::default() });
         let handle = StreamHandle { shared: shared.clone() };
         (Self { info, source: Some(Box::new(source)), shared }, handle)
     }
 }
 
 /// # Concurrency
-/// The counts are written by the core that polls, the pace by whoever holds the handle. None of them
-/// orders anything else.
+/// The counts are written by the core that receives and the one that sends, the pace by whoever holds the
+/// handle; they lie apart, as the rings of a device do. None of them orders anything else.
 #[derive(Debug, Default)]
 struct Shared {
-    n_per_burst: AtomicUsize,
-    n_received: AtomicU64,
-    n_sent: AtomicU64,
+    n_per_burst: OwnLine<AtomicUsize>,
+    n_received: OwnLine<AtomicU64>,
+    n_sent: OwnLine<AtomicU64>,
 }
+
+/// A word that no other one shares a cache line with, nor the pair of lines that is fetched at once.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct OwnLine<T>(T);
 
 /// The other side of a [`Stream`].
 #[derive(Clone, Debug)]
@@ -96,19 +102,19 @@ pub struct StreamHandle {
 impl StreamHandle {
     /// From now on a burst has so many frames, 32 at most; 0 is silence.
     pub fn set_burst(&self, n: usize) {
-        self.shared.n_per_burst.store(n.min(BATCH), Relaxed);
+        self.shared.n_per_burst.0.store(n.min(BATCH), Relaxed);
     }
 
     /// Frames that the netdev received so far.
     #[must_use]
     pub fn n_received(&self) -> u64 {
-        self.shared.n_received.load(Relaxed)
+        self.shared.n_received.0.load(Relaxed)
     }
 
     /// Frames that it was given to send so far.
     #[must_use]
     pub fn n_sent(&self) -> u64 {
-        self.shared.n_sent.load(Relaxed)
+        self.shared.n_sent.0.load(Relaxed)
     }
 }
 
@@ -144,7 +150,7 @@ struct Receive {
 impl RxQueue for Receive {
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         let before = into.len();
-        let wanted = self.shared.n_per_burst.load(Relaxed).min(BATCH - before);
+        let wanted = self.shared.n_per_burst.0.load(Relaxed).min(BATCH - before);
         for _ in 0..wanted {
             let Some(frame) = self.source.next() else { break };
             let Some(packet) = cache.from_bytes(frame) else { break };
@@ -155,7 +161,7 @@ impl RxQueue for Receive {
         let n = into.len() - before;
         if n > 0 {
             self.n_frames += n as u64;
-            self.shared.n_received.store(self.n_frames, Relaxed);
+            self.shared.n_received.0.store(self.n_frames, Relaxed);
         }
         Ok(n)
     }
@@ -177,7 +183,7 @@ impl TxQueue for Swallow {
         self.stats.frames += n as u64;
         self.stats.bytes += from.iter().map(|packet| packet.len() as u64).sum::<u64>();
         take_front(from, n).for_each(|packet| cache.free(packet));
-        self.shared.n_sent.store(self.stats.frames, Relaxed);
+        self.shared.n_sent.0.store(self.stats.frames, Relaxed);
         Ok(n)
     }
 
