@@ -25,7 +25,7 @@ use flow::EtherAddr;
 use netdev::Netdev;
 use ofproto::{BridgeConfig, OfPort};
 use packet::{Pool, PoolCache};
-use sync::spsc::{Consumer, Producer, channel};
+use sync::spsc::{Producer, channel};
 use sync::time::Nanos;
 
 /// What a switch is made of.
@@ -88,19 +88,20 @@ impl Switch {
     pub fn new(mut parts: SwitchParts, now: Nanos) -> Self {
         let n_cores = parts.n_cores.max(1);
         let first_forward = Arc::new(FirstForward::default());
-        let mut mesh = Mesh::new(n_cores);
         let meters = Arc::new(MeterTable::default());
         let shared = Shared { parts: &parts, meters: &meters, first_forward: &first_forward };
         let mut pmds = Vec::new();
         let mut links = Vec::new();
         let mut upcalls = Vec::new();
         let mut reports = Vec::new();
+        let mut forwards = Vec::new();
         for k in 0..n_cores {
             let (order_tx, order_rx) = channel(ORDER_RING);
             let (report_tx, report_rx) = channel(REPORT_RING);
-            let core = Core::new(k, &shared, &parts.upcalls, mesh.senders(k));
+            let core = Core::new(k, &shared, &parts.upcalls, Vec::new());
             let reporter = Sender::new(report_tx);
-            let incoming = mesh.receivers(k);
+            let (forwarder, incoming) = channel(FORWARD_RING);
+            forwards.push(forwarder);
             pmds.push(Pmd::new(
                 core.datapath,
                 core.outlet,
@@ -115,7 +116,7 @@ impl Switch {
         }
         // The control core's own small datapath is numbered behind the others.
         let by_ring = UpcallConfig { mode: UpcallMode::Thread, ..parts.upcalls };
-        let own = Core::new(n_cores, &shared, &by_ring, mesh.senders(n_cores));
+        let own = Core::new(n_cores, &shared, &by_ring, forwards);
         upcalls.push(own.upcalls);
         let mut dpif = RingDpif::new(links, own.datapath, own.counters, own.outlet, meters);
         dpif.begin_round(now);
@@ -213,7 +214,7 @@ impl Core {
         k: usize,
         shared: &Shared<'_>,
         upcalls: &UpcallConfig,
-        forwards: Vec<Option<Producer<Forward>>>,
+        forwards: Vec<Producer<Forward>>,
     ) -> Self {
         let Shared { parts, meters, first_forward } = *shared;
         let config = PmdConfig {
@@ -246,38 +247,4 @@ impl Core {
 
 fn core_id(k: usize) -> CoreId {
     CoreId(u16::try_from(k).unwrap_or(u16::MAX))
-}
-
-/// The rings for frames between cores: from each core, the control core included, to each other
-/// polling core.
-struct Mesh {
-    senders: Vec<Vec<Option<Producer<Forward>>>>,
-    receivers: Vec<Vec<Consumer<Forward>>>,
-}
-
-impl Mesh {
-    fn new(n_cores: usize) -> Self {
-        let mut senders: Vec<Vec<_>> = Vec::new();
-        let mut receivers: Vec<Vec<_>> = (0..n_cores).map(|_| Vec::new()).collect();
-        for from in 0..=n_cores {
-            let mut row = Vec::new();
-            for (to, incoming) in receivers.iter_mut().enumerate() {
-                row.push((from != to).then(|| {
-                    let (producer, consumer) = channel(FORWARD_RING);
-                    incoming.push(consumer);
-                    producer
-                }));
-            }
-            senders.push(row);
-        }
-        Self { senders, receivers }
-    }
-
-    fn senders(&mut self, from: usize) -> Vec<Option<Producer<Forward>>> {
-        self.senders.get_mut(from).map(core::mem::take).unwrap_or_default()
-    }
-
-    fn receivers(&mut self, to: usize) -> Vec<Consumer<Forward>> {
-        self.receivers.get_mut(to).map(core::mem::take).unwrap_or_default()
-    }
 }

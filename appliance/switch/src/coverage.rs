@@ -202,7 +202,7 @@ pub(crate) fn totals(control: &Control) -> Vec<(String, u64)> {
 type CoreCounter = fn(&CoreCounters) -> u64;
 
 /// The counters of the polling cores.
-const CORE_COUNTERS: [(&str, CoreCounter); 20] = [
+const CORE_COUNTERS: [(&str, CoreCounter); 21] = [
     ("datapath_hit", |c| c.hits.get()),
     ("datapath_miss", |c| c.misses.get()),
     ("datapath_emc_hit", |c| c.emc_hits.get()),
@@ -220,6 +220,7 @@ const CORE_COUNTERS: [(&str, CoreCounter); 20] = [
     ("datapath_recirculated", |c| c.recirculated.get()),
     ("datapath_copy", |c| c.copies.get()),
     ("datapath_consumed", |c| c.consumed.get()),
+    ("datapath_tx_contended", |c| c.tx_contended.get()),
     ("datapath_put_refused", |c| c.puts_refused.get()),
     ("datapath_stale_command", |c| c.stale_commands.get()),
     ("datapath_check_lost", |c| c.checks_lost.get()),

@@ -2,21 +2,20 @@
 //!
 //! Megaflow commands become orders to the core that asked; packets that the control core sends itself
 //! (answers to upcalls, packet-outs) run their actions on a small datapath of the control core, whose
-//! outlet has no queues of its own, only the rings to the cores that have.
+//! outlet has no queues of its own, only rings to the polling cores.
 //!
 //! # Fences
 //! A fence is an order with a number to every core; a core publishes the number when it comes to it.
 //! Orders are obeyed in order, so when all have published it, everything ordered before is in force,
 //! and what was removed before is used no more.
 
+mod queues;
 mod reading;
 
 use crate::bridges::BridgeId;
 use crate::outlet::Outlet;
 use crate::policing::Policing;
-use crate::rings::{
-    Binding, BoundWay, CONCLUSION_RING, Order, PortQueues, RxPart, Sender, TakenQueue, TxRoute,
-};
+use crate::rings::{Binding, BoundWay, CONCLUSION_RING, Order, Sender};
 use crate::upcalls::{UpcallConfig, UpcallCounters, UpcallStats};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -27,12 +26,12 @@ use datapath::{
     MeterTable, Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
 };
 use flow::{Flow, Mask};
-use netdev::RxStats;
 use ofproto::Bridge;
 use packet::Packet;
-use sync::counter::Counter;
 use sync::time::Nanos;
 
+pub(crate) use queues::RxPlace;
+use queues::TxKept;
 pub(crate) use reading::{Reading, lost};
 
 /// Orders that may wait for one core, beyond its ring, before it is given no more megaflows: a tenth of a
@@ -65,6 +64,8 @@ pub struct RingDpif {
     /// Per port, one set of counters a polling core, then the control core's.
     ports: BTreeMap<PortNo, Vec<Counts>>,
     rx_places: Vec<RxPlace>,
+    /// Transmit queues that no core has for itself.
+    tx_kept: BTreeMap<PortNo, TxKept>,
     /// Where readings of the cores begin, and since when.
     base: (Vec<Reading>, Nanos),
     config: DatapathConfig,
@@ -78,19 +79,6 @@ pub struct RingDpif {
     gone: PortStats,
     fences: u64,
     now: Nanos,
-}
-
-/// Which core polls a receive queue.
-#[derive(Clone, Debug)]
-pub(crate) struct RxPlace {
-    pub(crate) port: PortNo,
-    /// Of the queue in its device.
-    pub(crate) number: usize,
-    pub(crate) core: usize,
-    /// Spent on its frames since it was opened.
-    pub(crate) cycles: Arc<Counter>,
-    /// On its way to that core.
-    is_moving: bool,
 }
 
 /// Packets by the table that found them; one that recirculates counts each time.
@@ -125,6 +113,7 @@ impl RingDpif {
             meters,
             ports,
             rx_places: Vec::new(),
+            tx_kept: BTreeMap::new(),
             base: (Vec::new(), Nanos::ZERO),
             config: DatapathConfig::default(),
             dark: BTreeSet::new(),
@@ -152,41 +141,6 @@ impl RingDpif {
     /// Whether a frame for every port would find room in the rings to the cores.
     pub(crate) fn has_room_to_flood(&self) -> bool {
         self.outlet.room() > self.ports.len()
-    }
-
-    /// Makes `port` known to every core. `queues` are its queue pairs with the core that is to poll
-    /// each; cores without one send by way of the first pair's core.
-    pub(crate) fn add_port(&mut self, port: PortNo, queues: Vec<(usize, netdev::QueuePair)>) {
-        let home = queues.first().map_or(0, |&(core, _)| core);
-        let n_queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
-        let n = self.links.len();
-        let counters =
-            self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
-        let mut pairs: Vec<_> = (0..n).map(|_| None).collect();
-        for (number, (core, pair)) in queues.into_iter().enumerate() {
-            let cycles = Arc::<Counter>::default();
-            let place = RxPlace { port, number, core, cycles: cycles.clone(), is_moving: false };
-            self.rx_places.push(place);
-            if let Some(slot) = pairs.get_mut(core) {
-                let part = RxPart { number, queue: pair.rx, cycles, seen: RxStats::default() };
-                *slot = Some((part, pair.tx));
-            }
-        }
-        let policing = self.policing.get(&port).copied().unwrap_or_default();
-        let max_frame = self.max_frames.get(&port).copied();
-        for ((link, counters), pair) in self.links.iter_mut().zip(counters.iter()).zip(pairs) {
-            let (rx, tx) = match pair {
-                Some((part, tx)) => (alloc::vec![part], TxRoute::Queue(tx)),
-                None => (Vec::new(), TxRoute::Core(home)),
-            };
-            let Counts { frames: counters, upcalls } = counters.clone();
-            let policing = (policing, n_queues);
-            let queues = PortQueues { port, counters, upcalls, rx, tx, policing, max_frame };
-            link.orders.send(Order::TakePort(Box::new(queues)));
-        }
-        if let Some(Counts { frames, upcalls }) = counters.last().cloned() {
-            self.outlet.add_port(port, frames, upcalls, TxRoute::Core(home));
-        }
     }
 
     /// From now on frames may come from the port and go there; they are the bridge's. The queues of its
@@ -233,11 +187,6 @@ impl RingDpif {
         }
     }
 
-    fn n_queues(&self, port: PortNo) -> u32 {
-        let n = self.rx_places.iter().filter(|place| place.port == port).count();
-        u32::try_from(n).unwrap_or(u32::MAX)
-    }
-
     /// Keeps what a port has counted that will not come again, and forgets its number.
     pub(crate) fn forget_port(&mut self, port: PortNo) {
         for Counts { frames, .. } in self.ports.remove(&port).into_iter().flatten() {
@@ -268,47 +217,6 @@ impl RingDpif {
         for link in &mut self.links {
             link.orders.send(Order::RemoveBridge(id));
         }
-    }
-
-    /// Takes `port` from every core. Each answers with a report that returns its queues.
-    pub(crate) fn release_port(&mut self, port: PortNo) {
-        self.rx_places.retain(|place| place.port != port);
-        for link in &mut self.links {
-            link.orders.send(Order::ReleasePort(port));
-        }
-        self.outlet.remove_port(port);
-    }
-
-    /// Has a queue polled by another core, if it is not there already; whether it moves.
-    pub(crate) fn move_queue(&mut self, port: PortNo, number: usize, core: usize) -> bool {
-        let is_it = |place: &&mut RxPlace| (place.port, place.number) == (port, number);
-        let Some(place) = self.rx_places.iter_mut().find(is_it) else { return false };
-        if place.core == core || place.is_moving || core >= self.links.len() {
-            return false;
-        }
-        let Some(link) = self.links.get_mut(place.core) else { return false };
-        link.orders.send(Order::ReleaseQueue(port, number));
-        (place.core, place.is_moving) = (core, true);
-        true
-    }
-
-    /// Whether a queue is on its way.
-    pub(crate) fn is_moving(&self) -> bool {
-        self.rx_places.iter().any(|place| place.is_moving)
-    }
-
-    /// Hands a queue that a core has given back to the one that is to poll it.
-    pub(crate) fn hand_over(&mut self, port: PortNo, part: RxPart) {
-        let policing = (self.policing.get(&port).copied().unwrap_or_default(), self.n_queues(port));
-        let number = part.number;
-        let is_it = |place: &&mut RxPlace| (place.port, place.number) == (port, number);
-        let Some(place) = self.rx_places.iter_mut().find(is_it) else { return };
-        place.is_moving = false;
-        let counts = self.ports.get(&port).and_then(|cores| cores.get(place.core));
-        let (Some(counts), Some(link)) = (counts, self.links.get_mut(place.core)) else { return };
-        let counters = counts.frames.clone();
-        let taken = TakenQueue { port, counters, policing, part };
-        link.orders.send(Order::TakeQueue(Box::new(taken)));
     }
 
     /// Tells every core whether the port's device has a link.
@@ -392,11 +300,6 @@ impl RingDpif {
     /// Since when readings count.
     pub(crate) fn readings_since(&self) -> Nanos {
         self.base.1
-    }
-
-    /// Which core polls which receive queue.
-    pub(crate) fn rx_places(&self) -> &[RxPlace] {
-        &self.rx_places
     }
 
     /// How many masks a port may have on a core, apart from rounded ones.

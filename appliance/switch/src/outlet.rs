@@ -1,19 +1,29 @@
 //! Where frames leave a core: staged per port, sent in bursts.
 //!
-//! A core that owns a transmit queue of a port stages up to 32 frames for it and hands them over
-//! together, one notify a burst ([`Outlet::flush`], once a poll). What the device does not take stays
-//! staged and is tried again; only when 32 frames wait and another comes is one dropped, as
-//! `tx-ring-full`. A port whose queue another core owns is reached over a ring to that core.
+//! Each polling core sends itself, whoever polls the port: it stages up to 32 frames for it and hands them
+//! over together, one notify a burst ([`Outlet::flush`], once a poll), by a queue of its own or by one that
+//! cores share ([`exit`]). What the device does not take stays staged and is tried again; only when 32
+//! frames wait and another comes is one dropped, as `tx-ring-full`. The control core has no queues; its
+//! frames go over a ring to a polling core.
+//!
+//! # Order
+//! Frames for a port leave in the order in which they came here. When a receive queue moves to another core,
+//! which sends by queues of its own or by its own turns, what it has brought must have left before
+//! ([`Outlet::departure`]).
 //!
 //! # Concurrency
 //! Owned by one core. The port's counters are written by this core alone.
 
+pub(crate) mod exit;
+
 use crate::rings::{Forward, TxRoute};
 use crate::upcalls::{Lane, NoAnswer, UpcallCounters};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{Check, CoreCounters, DropReason, Output, PortCounters, PortNo, Upcall};
+use exit::Exit;
 use flow::Flow;
 use netdev::{QueueFault, TxQueue};
 use packet::{Batch, Packet, PoolCache};
@@ -23,6 +33,8 @@ use sync::time::Nanos;
 
 /// Idle polls between two looks for finished transmissions.
 const RECLAIM_EVERY: u32 = 1024;
+/// Full bursts for a port that are kept while other cores have its queue.
+const BACKLOG: usize = 8;
 
 /// The transmit side of one core.
 #[derive(Debug)]
@@ -31,8 +43,8 @@ pub(crate) struct Outlet {
     ports: Vec<Option<Egress>>,
     /// Ports with staged frames.
     dirty: Vec<PortNo>,
-    /// Rings to the polling cores by index; none to itself.
-    forwards: Vec<Option<Producer<Forward>>>,
+    /// Of the control core: rings to the polling cores by index.
+    forwards: Vec<Producer<Forward>>,
     /// Where what has no port is counted.
     core: Arc<CoreCounters>,
     /// Upcalls of this core.
@@ -51,20 +63,37 @@ struct Egress {
 
 #[derive(Debug)]
 enum Way {
-    Queue(Box<OwnQueue>),
+    Queue(Box<Staging>),
+    /// Over the ring to a polling core.
     Core(usize),
 }
 
-/// A transmit queue of this core.
+/// What waits here for a transmit queue.
 #[derive(Debug)]
-struct OwnQueue {
-    queue: Box<dyn TxQueue>,
+struct Staging {
+    exit: Exit,
     staged: Batch,
+    /// Full bursts that came before: another core had the queue.
+    backlog: VecDeque<Batch>,
     /// The longest frame that may leave, in bytes (`mtu_request`); the device has a limit of its own.
     max_frame: Option<usize>,
     /// The device broke its protocol; nothing is sent until the port is taken anew.
     dead: bool,
+    /// Frames that have waited here and do so no more.
+    n_left: u64,
 }
+
+/// What became of an attempt to hand frames over.
+enum Sent {
+    /// So many left.
+    Frames(usize),
+    /// None: another core has the queue.
+    NotNow,
+}
+
+/// What waits for ports at some moment: the port, and how many frames will have left its staging when all of it has.
+#[derive(Debug, Default)]
+pub(crate) struct Departure(Vec<(PortNo, u64)>);
 
 /// When the first frame entered a transmit ring, in nanoseconds since boot; zero before.
 ///
@@ -85,7 +114,7 @@ impl FirstForward {
 impl Outlet {
     pub(crate) fn new(
         cache: PoolCache,
-        forwards: Vec<Option<Producer<Forward>>>,
+        forwards: Vec<Producer<Forward>>,
         core: Arc<CoreCounters>,
         upcalls: Lane,
         first_forward: Arc<FirstForward>,
@@ -117,10 +146,7 @@ impl Outlet {
             self.ports.resize_with(k + 1, || None);
         }
         let way = match tx {
-            TxRoute::Queue(queue) => {
-                let (staged, max_frame) = (Batch::new(), None);
-                Way::Queue(Box::new(OwnQueue { queue, staged, max_frame, dead: false }))
-            }
+            TxRoute::Exit(exit) => Way::Queue(Box::new(Staging::new(exit))),
             TxRoute::Core(core) => Way::Core(core),
         };
         if let Some(slot) = self.ports.get_mut(k) {
@@ -128,7 +154,7 @@ impl Outlet {
         }
     }
 
-    /// Longer frames than `max_frame` do not leave by the port, if this core has its queue.
+    /// Longer frames than `max_frame` do not leave by the port.
     pub(crate) fn limit_frames(&mut self, port: PortNo, max_frame: Option<usize>) {
         let egress = self.ports.get_mut(port.0 as usize).and_then(Option::as_mut);
         if let Some(Egress { way: Way::Queue(own), .. }) = egress {
@@ -136,20 +162,55 @@ impl Outlet {
         }
     }
 
-    /// Forgets the port. Frames still staged for it are dropped; its queue, if any, is given back.
+    /// Forgets the port. Frames still staged for it are dropped; a queue of this core alone is given back.
     pub(crate) fn remove_port(&mut self, port: PortNo) -> Option<Box<dyn TxQueue>> {
         let egress = self.ports.get_mut(port.0 as usize)?.take()?;
         self.dirty.retain(|&dirty| dirty != port);
         match egress.way {
             Way::Core(_) => None,
-            Way::Queue(own) => {
-                let OwnQueue { queue, mut staged, .. } = *own;
-                egress.counters.dropped(DropReason::PortReset, staged.len() as u64);
-                for packet in staged.drain(..) {
-                    self.cache.free(packet);
+            Way::Queue(mut own) => {
+                own.drop_all(DropReason::PortReset, &egress.counters, &mut self.cache);
+                match own.exit {
+                    Exit::Own(queue) => Some(queue),
+                    Exit::Shared(_) => None,
                 }
-                Some(queue)
             }
+        }
+    }
+
+    /// What waits here at the moment.
+    pub(crate) fn departure(&self) -> Departure {
+        let waiting = |port: &PortNo| {
+            let own = self.staging(*port)?;
+            Some((*port, own.n_left.wrapping_add(own.n_waiting())))
+        };
+        Departure(self.dirty.iter().filter_map(waiting).collect())
+    }
+
+    /// Whether all that waited then has left, or died with its port.
+    pub(crate) fn has_left(&self, departure: &Departure) -> bool {
+        departure.0.iter().all(|&(port, until)| {
+            self.staging(port).is_none_or(|own| own.dead || own.n_left >= until)
+        })
+    }
+
+    /// Drops what waits for ports for which something waited then and still does.
+    pub(crate) fn give_up(&mut self, departure: &Departure) {
+        let Self { ports, cache, .. } = self;
+        for &(port, until) in &departure.0 {
+            let egress = ports.get_mut(port.0 as usize).and_then(Option::as_mut);
+            if let Some(Egress { way: Way::Queue(own), counters }) = egress
+                && own.n_left < until
+            {
+                own.drop_all(DropReason::TxRingFull, counters, cache);
+            }
+        }
+    }
+
+    fn staging(&self, port: PortNo) -> Option<&Staging> {
+        match &self.ports.get(port.0 as usize)?.as_ref()?.way {
+            Way::Queue(own) => Some(own),
+            Way::Core(_) => None,
         }
     }
 
@@ -160,7 +221,7 @@ impl Outlet {
 
     /// Frames that surely find room in the ring to any one core.
     pub(crate) fn room(&self) -> usize {
-        self.forwards.iter().flatten().map(Producer::room).min().unwrap_or(usize::MAX)
+        self.forwards.iter().map(Producer::room).min().unwrap_or(usize::MAX)
     }
 
     /// The upcalls of this core.
@@ -193,21 +254,18 @@ impl Outlet {
                 self.dirty.swap_remove(k);
                 continue;
             };
-            self.core.tx_batches.add(u64::from(!own.staged.is_empty()));
-            let sent = send(own, &mut self.cache, counters);
-            let OwnQueue { staged, dead, .. } = &mut **own;
-            match sent {
-                Ok(n) => worked |= n > 0,
+            own.exit.choose(now);
+            match own.send(&mut self.cache, counters, &self.core) {
+                Ok(Sent::Frames(n)) => worked |= n > 0,
+                // The next round is soon: no time to rest.
+                Ok(Sent::NotNow) => worked = true,
                 Err(died) => {
-                    *dead = true;
-                    counters.dropped(DropReason::TxFault, staged.len() as u64);
-                    for packet in staged.drain(..) {
-                        self.cache.free(packet);
-                    }
+                    own.dead = true;
+                    own.drop_all(DropReason::TxFault, counters, &mut self.cache);
                     fault(port, died);
                 }
             }
-            if staged.is_empty() {
+            if own.n_waiting() == 0 {
                 self.dirty.swap_remove(k);
             } else {
                 k += 1;
@@ -229,7 +287,7 @@ impl Outlet {
         for (k, egress) in self.ports.iter_mut().enumerate() {
             if let Some(Egress { way: Way::Queue(own), .. }) = egress
                 && !own.dead
-                && let Err(died) = own.queue.reclaim(&mut self.cache)
+                && let Err(died) = own.exit.reclaim(&mut self.cache)
             {
                 own.dead = true;
                 fault(PortNo(u32::try_from(k).unwrap_or(u32::MAX)), died);
@@ -238,30 +296,119 @@ impl Outlet {
     }
 }
 
-/// One burst; counts what the device took and what cannot be sent. Gives how many left the batch.
-fn send(
-    own: &mut OwnQueue,
-    cache: &mut PoolCache,
-    counters: &PortCounters,
-) -> Result<usize, QueueFault> {
-    let OwnQueue { queue, staged, max_frame, .. } = own;
-    if let Some(max_frame) = *max_frame
-        && staged.iter().any(|packet| packet.len() > max_frame)
-    {
+impl Staging {
+    fn new(exit: Exit) -> Self {
+        let backlog = match exit {
+            Exit::Own(_) => VecDeque::new(),
+            Exit::Shared(_) => VecDeque::with_capacity(BACKLOG),
+        };
+        let staged = Batch::new();
+        Self { exit, staged, backlog, max_frame: None, dead: false, n_left: 0 }
+    }
+
+    fn n_waiting(&self) -> u64 {
+        let kept: usize = self.backlog.iter().map(|burst| burst.len()).sum();
+        (kept + self.staged.len()) as u64
+    }
+
+    /// Hands over what waits, the oldest first.
+    fn send(
+        &mut self,
+        cache: &mut PoolCache,
+        counters: &PortCounters,
+        core: &CoreCounters,
+    ) -> Result<Sent, QueueFault> {
+        self.drop_long(cache, counters);
+        let Self { exit, staged, backlog, .. } = self;
+        let sent = match exit {
+            Exit::Own(queue) => {
+                core.tx_batches.add(u64::from(!staged.is_empty()));
+                hand_over(&mut **queue, staged, cache, counters)
+            }
+            Exit::Shared(shared) => {
+                let turn = shared.try_turn(|queue| {
+                    let mut n = 0;
+                    while let Some(burst) = backlog.front_mut() {
+                        core.tx_batches.add(1);
+                        n += hand_over(queue, burst, cache, counters)?;
+                        if !burst.is_empty() {
+                            return Ok(n);
+                        }
+                        backlog.pop_front();
+                    }
+                    core.tx_batches.add(u64::from(!staged.is_empty()));
+                    Ok(n + hand_over(queue, staged, cache, counters)?)
+                });
+                let Some(sent) = turn else {
+                    core.tx_contended.add(1);
+                    return Ok(Sent::NotNow);
+                };
+                sent
+            }
+        };
+        let n = sent?;
+        self.n_left = self.n_left.wrapping_add(n as u64);
+        Ok(Sent::Frames(n))
+    }
+
+    /// Makes room in the staged burst; else gives the reason why there is none.
+    fn make_room(
+        &mut self,
+        cache: &mut PoolCache,
+        counters: &PortCounters,
+        core: &CoreCounters,
+    ) -> Result<(), DropReason> {
+        self.exit.bind();
+        // A fault shows again at the flush, which reports it.
+        if let Ok(Sent::NotNow) = self.send(cache, counters, core) {
+            if self.backlog.len() >= BACKLOG {
+                return Err(DropReason::TxContended);
+            }
+            self.backlog.push_back(core::mem::take(&mut self.staged));
+        }
+        if self.staged.is_full() { Err(DropReason::TxRingFull) } else { Ok(()) }
+    }
+
+    /// Drops staged frames that are too long for the port.
+    #[inline]
+    fn drop_long(&mut self, cache: &mut PoolCache, counters: &PortCounters) {
+        let Some(max_frame) = self.max_frame else { return };
+        if self.staged.iter().all(|packet| packet.len() <= max_frame) {
+            return;
+        }
         let mut kept = Batch::new();
-        for packet in staged.drain(..) {
+        for packet in self.staged.drain(..) {
             if packet.len() > max_frame {
                 counters.dropped(DropReason::MtuExceeded, 1);
+                self.n_left = self.n_left.wrapping_add(1);
                 cache.free(packet);
             } else {
                 // As many places as in the batch.
                 let _ = kept.push(packet);
             }
         }
-        *staged = kept;
+        self.staged = kept;
     }
+
+    fn drop_all(&mut self, reason: DropReason, counters: &PortCounters, cache: &mut PoolCache) {
+        let n = self.n_waiting();
+        counters.dropped(reason, n);
+        self.n_left = self.n_left.wrapping_add(n);
+        for mut burst in self.backlog.drain(..).chain([core::mem::take(&mut self.staged)]) {
+            burst.drain(..).for_each(|packet| cache.free(packet));
+        }
+    }
+}
+
+/// One burst; counts what the device took and what cannot be sent. Gives how many left the batch.
+fn hand_over(
+    queue: &mut dyn TxQueue,
+    burst: &mut Batch,
+    cache: &mut PoolCache,
+    counters: &PortCounters,
+) -> Result<usize, QueueFault> {
     let before = queue.stats();
-    let outcome = queue.transmit(staged, cache);
+    let outcome = queue.transmit(burst, cache);
     let after = queue.stats();
     counters.transmitted(after.frames - before.frames, after.bytes - before.bytes);
     let lost = [
@@ -284,30 +431,30 @@ impl Output for Outlet {
         };
         let (reason, packet) = match way {
             Way::Core(core) => {
-                let ring = self.forwards.get_mut(*core).and_then(Option::as_mut);
-                let sent = match ring {
+                let sent = match self.forwards.get_mut(*core) {
                     Some(ring) => ring.push(Forward { port, packet }).map_err(|back| back.packet),
                     None => Err(packet),
                 };
                 match sent {
                     Ok(()) => return,
-                    Err(packet) => (DropReason::MeshRingFull, packet),
+                    Err(packet) => (DropReason::ForwardRingFull, packet),
                 }
             }
             Way::Queue(own) if own.dead => (DropReason::TxFault, packet),
             Way::Queue(own) => {
-                if own.staged.is_full() {
-                    self.core.tx_batches.add(1);
-                    // A fault shows again at the flush, which reports it.
-                    let _ = send(own, &mut self.cache, counters);
-                }
+                let has_room = match own.staged.is_full() {
+                    true => own.make_room(&mut self.cache, counters, &self.core),
+                    false => Ok(()),
+                };
                 let staged = &mut own.staged;
                 if staged.is_empty() && !self.dirty.contains(&port) {
                     self.dirty.push(port);
                 }
-                match staged.push(packet) {
-                    Ok(()) => return,
-                    Err(packet) => (DropReason::TxRingFull, packet),
+                match (staged.push(packet), has_room) {
+                    (Ok(()), _) => return,
+                    (Err(packet), has_room) => {
+                        (has_room.err().unwrap_or(DropReason::TxRingFull), packet)
+                    }
                 }
             }
         };

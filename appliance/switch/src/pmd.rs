@@ -3,8 +3,8 @@
 //! ```text
 //! rx queue ─ burst ≤ 32 ─► datapath ─► outlet (staged per port) ─► tx queues, one notify a burst
 //!                             │ ▲ miss             ▲
-//!                             ▼ │ answer           │ frames of other cores
-//!                        kept until after     rings to us
+//!                             ▼ │ answer           │ frames of the control core
+//!                        kept until after     ring to us
 //!                        the bursts, or by
 //!                        ring to control
 //! ```
@@ -17,7 +17,7 @@
 //! control core wants done (megaflows, ports) comes as orders between rounds, so a round sees one state.
 
 use crate::bridges::BridgeId;
-use crate::outlet::Outlet;
+use crate::outlet::{Departure, Outlet};
 use crate::policing::Policer;
 use crate::rings::{
     Binding, BoundWay, FORWARD_RING, Forward, Order, PortQueues, Report, RxPart, Sender, TakenQueue,
@@ -34,11 +34,13 @@ use sync::time::Nanos;
 
 /// Orders obeyed in one round.
 const ORDERS_PER_ROUND: usize = 64;
-/// Frames of one other core accepted in one round. Several of its ports may send to one of ours, and
-/// a flooded frame is many, so a burst would be too few.
+/// Frames of the control core accepted in one round: a flooded frame is many, so a burst would be too few.
 const FORWARDS_PER_ROUND: usize = FORWARD_RING / 2;
 /// Misses answered, or passed on, at once: all that are kept, and some that these cause.
 const MISSES_PER_ROUND: usize = 1024;
+/// A queue that is to go to another core waits no longer for what it has brought to leave: a device that
+/// takes nothing for so long has its frames dropped.
+const PATIENCE: Nanos = Nanos::from_millis(10);
 /// Rounds between two looks at what the devices lost.
 const STATS_EVERY: u32 = 256;
 
@@ -52,8 +54,10 @@ pub struct Pmd {
     budget: Budget,
     turns: Turns,
     orders: Consumer<Order>,
-    /// Frames from other cores, for queues that this core owns.
-    incoming: Vec<Consumer<Forward>>,
+    /// Frames that the control core sends.
+    incoming: Consumer<Forward>,
+    /// Receive queues that are to go to other cores.
+    leaving: Vec<Leaving>,
     reports: Sender<Report>,
     batch: Batch,
     rounds: u32,
@@ -72,13 +76,22 @@ struct Ingress {
     policer: Option<Policer>,
 }
 
+/// A receive queue that is polled no more, and goes when what it has brought has left.
+#[derive(Debug)]
+struct Leaving {
+    port: PortNo,
+    part: RxPart,
+    departure: Departure,
+    since: Nanos,
+}
+
 impl Pmd {
     pub(crate) fn new(
         datapath: PmdDatapath,
         outlet: Outlet,
         config: UpcallConfig,
         orders: Consumer<Order>,
-        incoming: Vec<Consumer<Forward>>,
+        incoming: Consumer<Forward>,
         reports: Sender<Report>,
     ) -> Self {
         let counted = outlet.cycles();
@@ -91,6 +104,7 @@ impl Pmd {
             turns: Turns::new(config.weight),
             orders,
             incoming,
+            leaving: Vec::new(),
             reports,
             batch: Batch::new(),
             rounds: 0,
@@ -119,6 +133,7 @@ impl Pmd {
             self.flush(now);
         }
         worked |= self.obey(now);
+        worked |= self.let_go(now);
         self.housekeep(now, worked);
         self.settle();
         self.outlet.core().cycles.round(worked, self.counted.wrapping_sub(began));
@@ -267,37 +282,33 @@ impl Pmd {
         true
     }
 
-    /// Frames that other cores send by our queues, a bounded number of each, for the accounts of the ports
-    /// where they came in.
+    /// Frames that the control core sends, a bounded number, for the accounts of the ports where they came
+    /// in.
     fn accept_forwards(&mut self) -> bool {
         let Self { incoming, outlet, turns, counted, .. } = self;
-        let mut worked = false;
-        for ring in incoming {
-            // Those of one port after another.
-            let mut run: Option<(u32, u64)> = None;
-            for _ in 0..FORWARDS_PER_ROUND {
-                let Some(Forward { port, packet }) = ring.pop() else {
-                    break;
-                };
-                let from = packet.meta().in_port;
-                run = match run {
-                    Some((of, n)) if of == from => Some((of, n + 1)),
-                    ended => {
-                        let spent = lap(counted, outlet);
-                        if let Some((of, n)) = ended {
-                            turns.forwarded(PortNo(of), n, spent);
-                        }
-                        Some((from, 1))
+        // Those of one port after another.
+        let mut run: Option<(u32, u64)> = None;
+        for _ in 0..FORWARDS_PER_ROUND {
+            let Some(Forward { port, packet }) = incoming.pop() else {
+                break;
+            };
+            let from = packet.meta().in_port;
+            run = match run {
+                Some((of, n)) if of == from => Some((of, n + 1)),
+                ended => {
+                    let spent = lap(counted, outlet);
+                    if let Some((of, n)) = ended {
+                        turns.forwarded(PortNo(of), n, spent);
                     }
-                };
-                outlet.transmit(port, packet);
-                worked = true;
-            }
-            if let Some((of, n)) = run {
-                turns.forwarded(PortNo(of), n, lap(counted, outlet));
-            }
+                    Some((from, 1))
+                }
+            };
+            outlet.transmit(port, packet);
         }
-        worked
+        if let Some((of, n)) = run {
+            turns.forwarded(PortNo(of), n, lap(counted, outlet));
+        }
+        run.is_some()
     }
 
     /// Obeys orders, as many as have room beside the frames of the round.
@@ -321,7 +332,7 @@ impl Pmd {
                 Order::TakePort(queues) => self.take_port(*queues),
                 Order::ReleasePort(port) => self.release_port(port),
                 Order::TakeQueue(taken) => self.take_queue(*taken),
-                Order::ReleaseQueue(port, number) => self.release_queue(port, number),
+                Order::ReleaseQueue(port, number) => self.release_queue(port, number, now),
                 Order::Upcalls(config) => {
                     self.budget.configure(config);
                     self.turns.set_weight(config.weight);
@@ -384,25 +395,40 @@ impl Pmd {
         self.budget.set_ports(self.n_ports());
     }
 
-    /// A queue comes from another core. What that core has received from it and sent to this one goes first.
+    /// A queue comes from another core, which has sent all that it received from it.
     fn take_queue(&mut self, taken: TakenQueue) {
         let TakenQueue { port, counters, policing: (policing, n_queues), part } = taken;
-        for _ in 0..FORWARD_RING.div_ceil(FORWARDS_PER_ROUND) {
-            if !self.accept_forwards() {
-                break;
-            }
-        }
         let policer = Policer::new(policing, n_queues);
         self.poll_from(Ingress { port, part, counters, dead: false, policer });
     }
 
-    fn release_queue(&mut self, port: PortNo, number: usize) {
+    /// Polls a queue no more. It goes when what it has brought has left: the core to which it goes sends by
+    /// its own turns, and would overtake that.
+    fn release_queue(&mut self, port: PortNo, number: usize, now: Nanos) {
         let mut all = self.ingress.iter();
         let Some(k) = all.position(|k| k.port == port && k.part.number == number) else { return };
         let mut ingress = self.ingress.swap_remove(k);
         ingress.carry_over();
         self.budget.set_ports(self.n_ports());
-        self.reports.send(Report::QueueReleased { port, part: ingress.part });
+        let departure = self.outlet.departure();
+        self.leaving.push(Leaving { port, part: ingress.part, departure, since: now });
+    }
+
+    /// Gives back the queues that wait for nothing any more.
+    fn let_go(&mut self, now: Nanos) -> bool {
+        let mut k = 0;
+        while let Some(leaving) = self.leaving.get(k) {
+            if !self.outlet.has_left(&leaving.departure) {
+                if now.saturating_sub(leaving.since) < PATIENCE {
+                    k += 1;
+                    continue;
+                }
+                self.outlet.give_up(&leaving.departure);
+            }
+            let Leaving { port, part, .. } = self.leaving.swap_remove(k);
+            self.reports.send(Report::QueueReleased { port, part });
+        }
+        !self.leaving.is_empty()
     }
 
     fn release_port(&mut self, port: PortNo) {
@@ -412,6 +438,10 @@ impl Pmd {
             let mut ingress = self.ingress.swap_remove(k);
             ingress.carry_over();
             rx.push(ingress.part);
+        }
+        // Those on their way to another core come home at once.
+        while let Some(k) = self.leaving.iter().position(|leaving| leaving.port == port) {
+            rx.push(self.leaving.swap_remove(k).part);
         }
         self.budget.set_ports(self.n_ports());
         self.reports.send(Report::Released { port, rx, tx });

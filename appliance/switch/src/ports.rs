@@ -1,13 +1,14 @@
 //! The netdevs behind the ports: their queues, their links, their resets.
 //!
 //! ```text
-//!            fault           all cores answered        opened
+//!      fault, n_rxq          all cores answered        opened
 //!   Up ─────────────► Draining ───────────────► Down ─────────► Up
 //!                                                 ▲     │ failed
 //!                                                 └─────┘ again after RETRY
 //! ```
 //! A device that breaks its protocol loses its queues only: the port stays, its counters go on, and
-//! the device is reset and opened again. No other port notices.
+//! the device is reset and opened again. No other port notices. The same way a device comes to another number
+//! of queue pairs (`n_rxq`); where it does not open with them it is opened with one.
 
 use crate::bridges::{Bridges, Member};
 use crate::dpif::RingDpif;
@@ -17,7 +18,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::PortNo;
-use netdev::{LinkState, Netdev, QueueFault, QueuePair, TxQueue};
+use netdev::{LinkState, Netdev, OpenError, QueueFault, QueuePair, TxQueue};
 use ofproto::Link;
 use packet::Pool;
 use sync::time::Nanos;
@@ -28,6 +29,10 @@ const LINK_INTERVAL: Nanos = Nanos::from_millis(250);
 const RETRY: Nanos = Nanos::from_secs(1);
 /// A device that broke its protocol so soon after it was opened waits for [`RETRY`] before it is again.
 const HEALTHY: Nanos = Nanos::from_secs(1);
+
+/// The most queue pairs of a device that may be asked for, if there are not more cores: each takes memory that
+/// drivers never give back.
+const MAX_PAIRS: u16 = 16;
 
 /// All netdevs that are ports.
 #[derive(Debug)]
@@ -44,6 +49,10 @@ struct Entry {
     name: String,
     netdev: Box<dyn Netdev>,
     state: State,
+    /// Queue pairs that the configuration asks for; none: one for each core.
+    asked_pairs: Option<u16>,
+    /// The device did not open with so many as it should have: one will do.
+    has_refused_pairs: bool,
     link: LinkState,
     n_faults: u64,
     n_link_changes: u64,
@@ -53,8 +62,16 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     Up,
-    Draining { answers: usize, rx: Vec<RxPart>, tx: Vec<Box<dyn TxQueue>> },
+    Draining { why: Why, answers: usize, rx: Vec<RxPart>, tx: Vec<Box<dyn TxQueue>> },
     Down { again: Nanos },
+}
+
+/// Why a device is taken from the cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Fault,
+    /// It is to have another number of queue pairs.
+    Pairs,
 }
 
 impl Ports {
@@ -74,10 +91,44 @@ impl Ports {
     ) {
         let link = LinkState { up: false, speed_mbps: None };
         let state = State::Down { again: Nanos::ZERO };
-        let mut entry =
-            Entry { port, name, netdev, state, link, n_faults: 0, n_link_changes: 0, opened: now };
+        let mut entry = Entry {
+            port,
+            name,
+            netdev,
+            state,
+            asked_pairs: None,
+            has_refused_pairs: false,
+            link,
+            n_faults: 0,
+            n_link_changes: 0,
+            opened: now,
+        };
         entry.open(&self.pool, dpif, now);
         self.entries.push(entry);
+    }
+
+    /// Has the device of `port` opened with so many queue pairs, as far as it has them; none said is one for
+    /// each core. One that is open with another number is taken from the cores, reset and opened again.
+    pub(crate) fn ask_pairs(&mut self, port: PortNo, asked: Option<u16>, dpif: &mut RingDpif) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.port == port) else { return };
+        if entry.asked_pairs == asked {
+            return;
+        }
+        (entry.asked_pairs, entry.has_refused_pairs) = (asked, false);
+        if u32::from(entry.n_pairs(dpif.n_cores())) != dpif.n_queues(port) {
+            entry.drain(Why::Pairs, dpif);
+        }
+    }
+
+    /// With how many queue pairs the device of `port` is open, or will be.
+    pub(crate) fn n_pairs(&self, port: PortNo, dpif: &RingDpif) -> Option<u16> {
+        let entry = self.entries.iter().find(|entry| entry.port == port)?;
+        Some(entry.n_pairs(dpif.n_cores()))
+    }
+
+    /// Whether a device is on its way to another number of queue pairs.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.state, State::Draining { why: Why::Pairs, .. }))
     }
 
     /// Follows a report of a polling core.
@@ -99,7 +150,7 @@ impl Ports {
             }
             Report::Released { port, rx, tx } => {
                 if let Some(entry) = self.entries.iter_mut().find(|entry| entry.port == port) {
-                    entry.released(rx, tx, dpif.n_cores(), now);
+                    entry.released(rx, tx, dpif, now);
                 }
             }
         }
@@ -163,26 +214,37 @@ impl Ports {
 
 impl Entry {
     fn open(&mut self, pool: &Arc<Pool>, dpif: &mut RingDpif, now: Nanos) {
-        let info = self.netdev.info();
-        let n_cores = dpif.n_cores();
-        let n_pairs = info.max_queue_pairs.min(u16::try_from(n_cores).unwrap_or(u16::MAX)).max(1);
-        let name = info.name.clone();
+        let n_pairs = self.n_pairs(dpif.n_cores());
         match self.netdev.open(n_pairs, pool) {
             Ok(pairs) => {
                 // Neighbouring ports begin on neighbouring cores, so that single queues spread.
-                let first = self.port.0 as usize;
-                let dealt = pairs.into_iter().enumerate();
-                let dealt = dealt.map(|(k, pair)| ((first + k) % n_cores.max(1), pair)).collect();
-                dpif.add_port(self.port, dealt);
+                dpif.add_port(self.port, pairs, self.port.0 as usize);
                 dpif.set_link(self.port, self.netdev.link().up);
                 self.state = State::Up;
                 self.opened = now;
             }
             Err(error) => {
+                let name = &self.netdev.info().name;
                 log::error!("{name}: cannot be opened ({error:?}), will be tried again");
+                let is_for_the_number = matches!(
+                    error,
+                    OpenError::QueuePairs
+                        | OpenError::QueueSize
+                        | OpenError::NoDmaMemory
+                        | OpenError::NoBuffers
+                        | OpenError::CommandFailed
+                );
+                self.has_refused_pairs |= n_pairs > 1 && is_for_the_number;
                 self.state = State::Down { again: now.saturating_add(RETRY) };
             }
         }
+    }
+
+    /// With how many queue pairs it is to be open.
+    fn n_pairs(&self, n_cores: usize) -> u16 {
+        let of_cores = u16::try_from(n_cores).unwrap_or(u16::MAX);
+        let most = if self.has_refused_pairs { 1 } else { self.netdev.info().max_queue_pairs };
+        self.asked_pairs.unwrap_or(of_cores).min(MAX_PAIRS.max(of_cores)).min(most).max(1)
     }
 
     fn fault(&mut self, fault: QueueFault, dpif: &mut RingDpif) {
@@ -190,7 +252,14 @@ impl Entry {
             self.n_faults += 1;
             let name = &self.netdev.info().name;
             log::error!("{name}: the device broke the protocol ({fault:?}); resetting the port");
-            self.state = State::Draining { answers: 0, rx: Vec::new(), tx: Vec::new() };
+            self.drain(Why::Fault, dpif);
+        }
+    }
+
+    /// Takes the device from all cores, if they have it.
+    fn drain(&mut self, why: Why, dpif: &mut RingDpif) {
+        if matches!(self.state, State::Up) {
+            self.state = State::Draining { why, answers: 0, rx: Vec::new(), tx: Vec::new() };
             dpif.release_port(self.port);
         }
     }
@@ -199,27 +268,29 @@ impl Entry {
         &mut self,
         rx_queues: Vec<RxPart>,
         tx_queue: Option<Box<dyn TxQueue>>,
-        n_cores: usize,
+        dpif: &mut RingDpif,
         now: Nanos,
     ) {
-        let State::Draining { answers, rx, tx } = &mut self.state else {
+        let State::Draining { why, answers, rx, tx } = &mut self.state else {
             return;
         };
         *answers += 1;
         rx.extend(rx_queues);
         tx.extend(tx_queue);
-        if *answers < n_cores {
+        if *answers < dpif.n_cores() {
             return;
         }
+        tx.extend(dpif.take_kept(self.port));
+        let why = *why;
         let pairs = rx.drain(..).zip(tx.drain(..));
         let pairs = pairs.map(|(rx, tx)| QueuePair { rx: rx.queue, tx }).collect();
         if let Err(error) = self.netdev.reset(pairs) {
             log::error!("{}: does not reset ({error:?})", self.netdev.info().name);
         }
         // A device that is faulty from the start must not keep the control core busy.
-        let again = match now.saturating_sub(self.opened) {
-            up if up >= HEALTHY => now,
-            _ => now.saturating_add(RETRY),
+        let again = match (why, now.saturating_sub(self.opened)) {
+            (Why::Fault, up) if up < HEALTHY => now.saturating_add(RETRY),
+            _ => now,
         };
         self.state = State::Down { again };
     }

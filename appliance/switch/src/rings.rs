@@ -6,12 +6,13 @@
 //!  control ◄─ protocol ─ core       such packets of protocols that go before all others
 //!  control ◄─ conclusions core      what the core concluded itself (made by ofproto)
 //!  control ◄─ reports ── core       queues given back, queue faults
-//!  core ──── forwards ─► core       frames for a port whose transmit queue the other core owns
+//!  control ─ forwards ─► core       frames that the control core sends
 //! ```
 //! Every ring has one producer and one consumer and a fixed length. A full ring of upcalls or forwards
 //! drops frames, each under its reason; orders and reports are never lost: they wait with the sender.
 
 use crate::bridges::BridgeId;
+use crate::outlet::exit::Exit;
 use crate::policing::Policing;
 use crate::upcalls::{UpcallConfig, UpcallCounters};
 use alloc::boxed::Box;
@@ -31,7 +32,7 @@ pub(crate) const UPCALL_RING: usize = 1024;
 pub(crate) const PROTOCOL_RING: usize = 128;
 /// Conclusions that may wait for the control core, per polling core.
 pub(crate) const CONCLUSION_RING: usize = 512;
-/// Frames that may wait between two cores.
+/// Frames of the control core that may wait for a core.
 pub(crate) const FORWARD_RING: usize = 512;
 /// Orders that may be under way to a core; more of them wait with the control core.
 pub(crate) const ORDER_RING: usize = 1024;
@@ -133,13 +134,13 @@ impl BoundWay {
 /// How frames for a port leave this core.
 #[derive(Debug)]
 pub(crate) enum TxRoute {
-    /// By a queue of this core.
-    Queue(Box<dyn TxQueue>),
-    /// Over the ring to this polling core, by index.
+    /// From a polling core.
+    Exit(Exit),
+    /// From the control core: over the ring to this polling core, by index.
     Core(usize),
 }
 
-/// A frame for a port of another core.
+/// A frame that a polling core is to send for the control core.
 #[derive(Debug)]
 pub(crate) struct Forward {
     pub(crate) port: PortNo,
@@ -156,7 +157,7 @@ pub(crate) enum ToHandler {
 /// From a polling core to the control core.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The queues of a port, given back as ordered.
+    /// The queues of a port that were this core's alone, given back as ordered; it has let go of the others.
     Released { port: PortNo, rx: Vec<RxPart>, tx: Option<Box<dyn TxQueue>> },
     /// A queue that is to be polled by another core.
     QueueReleased { port: PortNo, part: RxPart },

@@ -61,7 +61,7 @@ pub trait TxQueue: Send + Debug {
     fn stats(&self) -> TxStats;
 }
 
-/// One queue of each direction; a core that polls a device owns one.
+/// One queue of each direction.
 #[derive(Debug)]
 pub struct QueuePair {
     /// Frames that arrive.

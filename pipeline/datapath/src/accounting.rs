@@ -61,6 +61,8 @@ pub struct CoreCounters {
     pub rx_batches: Counter,
     /// Batches that transmit queues were given.
     pub tx_batches: Counter,
+    /// Times that another core had the transmit queue, so that frames waited.
+    pub tx_contended: Counter,
     /// Where its cycles go.
     pub cycles: Cycles,
     /// Upcalls accepted, of all kinds.

@@ -99,19 +99,21 @@ pub enum DropReason {
     TxPortDown,
     /// The port's transmit ring is full.
     TxRingFull,
+    /// Other cores used the port's transmit queue all the time.
+    TxContended,
     /// The frame is longer than the egress port's MTU.
     MtuExceeded,
     /// The transmit queue is dead until its port is reset.
     TxFault,
-    /// The ring to the core that owns the egress queue is full.
-    MeshRingFull,
+    /// The ring from the control core to the core that is to send the frame is full.
+    ForwardRingFull,
     /// The port went away or was reset with the frame still queued.
     PortReset,
 }
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::RxMalformed,
         Self::RxOversize,
         Self::RxNoBuffer,
@@ -149,9 +151,10 @@ impl DropReason {
         Self::EgressPoliced,
         Self::TxPortDown,
         Self::TxRingFull,
+        Self::TxContended,
         Self::MtuExceeded,
         Self::TxFault,
-        Self::MeshRingFull,
+        Self::ForwardRingFull,
         Self::PortReset,
     ];
 
@@ -196,9 +199,10 @@ impl DropReason {
             Self::EgressPoliced => "egress-policed",
             Self::TxPortDown => "tx-port-down",
             Self::TxRingFull => "tx-ring-full",
+            Self::TxContended => "tx-contended",
             Self::MtuExceeded => "mtu-exceeded",
             Self::TxFault => "tx-fault",
-            Self::MeshRingFull => "mesh-ring-full",
+            Self::ForwardRingFull => "forward-ring-full",
             Self::PortReset => "port-reset",
         }
     }
@@ -211,9 +215,10 @@ impl DropReason {
             self,
             Self::TxPortDown
                 | Self::TxRingFull
+                | Self::TxContended
                 | Self::MtuExceeded
                 | Self::TxFault
-                | Self::MeshRingFull
+                | Self::ForwardRingFull
                 | Self::PortReset
         )
     }

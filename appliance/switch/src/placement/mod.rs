@@ -17,9 +17,9 @@
 //! it so).
 //!
 //! # How a queue moves
-//! The core that has it gives it back between two rounds, with all its frames answered and sent
-//! ([`crate::pmd`]); the control core hands it to the other one, which takes what other cores have sent to it
-//! before it polls. Frames that come meanwhile wait in the device's ring. So none is lost, none
+//! The core that has it polls it no more, and gives it back when all that it brought is answered and with the
+//! devices ([`crate::pmd`]); the control core hands it to the other one. Frames that come meanwhile wait in the
+//! device's ring. So none is lost, none
 //! doubled, and none overtakes another, but for those that wait for the control core to answer them and those that
 //! leave by another transmit queue of the device, as with Open vSwitch.
 
