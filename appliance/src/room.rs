@@ -1,7 +1,7 @@
 //! How the heap is shared out at boot: what the switch needs besides packets comes first.
 //!
-//! Packet buffers get half of the heap at the most, dealt evenly over the NICs: twice a ring for each, so
-//! that a full transmit ring does not starve reception. Little memory or many NICs make rings shorter,
+//! Packet buffers get half of the heap at the most, dealt evenly over the queue pairs of NICs: twice a ring for
+//! each, so that a full transmit ring does not starve reception. Little memory or many NICs make rings shorter,
 //! down to [`MIN_RING`]. What remains must hold the rest of the switch, which is reckoned here from what
 //! was measured, with room to work in: a machine that has less is told so, in a sentence with a
 //! number, and is not started to fail later in the middle of something.
@@ -99,7 +99,7 @@ impl Rings {
         let least = (MIN_RING, *JUMBO.start());
         let mut needed = 0;
         for (ring, jumbo) in rings.map(|ring| (ring, jumbo)).chain([least]) {
-            let small = 2 * ring * n_nics.max(1) + 256;
+            let small = 2 * ring * n_pairs.max(1) + 256;
             let buffers = bytes(small, jumbo);
             needed = buffers + rest + n_pairs * ring * PER_ENTRY;
             if needed <= free_bytes && (buffers <= half || ring <= MIN_RING) {

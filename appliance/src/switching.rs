@@ -68,18 +68,21 @@ pub(crate) fn build(
     let n_cores = cpu::count().saturating_sub(1).max(1);
     let (heap_used, heap_total) = crate::heap_use();
     let free_bytes = heap_total.saturating_sub(heap_used);
-    let pairs = nics.iter().map(|nic| usize::from(nic.info().max_queue_pairs).clamp(1, n_cores));
+    let pairs_of = |nic: &Nic| usize::from(nic.info().max_queue_pairs).clamp(1, n_cores);
     let demand = Demand {
         n_nics: nics.len(),
-        n_pairs: pairs.sum(),
+        n_pairs: nics.iter().map(pairs_of).sum(),
         n_cores,
         free_bytes,
         taken_bytes: usize::try_from(ram_bytes).unwrap_or(usize::MAX).saturating_sub(free_bytes),
     };
     let rings = Rings::plan(&demand).map_err(BuildError::Room)?;
     let pool = rings.pool().map_err(BuildError::Room)?;
-    let nics =
-        nics.into_iter().map(|nic| -> Box<dyn Netdev> { Box::new(nic.with_queue_size(rings.len)) });
+    let nics = nics.into_iter().map(|nic| -> Box<dyn Netdev> {
+        // `n_rxq` may ask for more pairs than were reckoned with.
+        let n_pairs = u16::try_from(pairs_of(&nic)).unwrap_or(u16::MAX);
+        Box::new(nic.with_queue_size(rings.len).with_full_pairs(n_pairs))
+    });
     let epoch_ms = time::wall_clock().unwrap_or(0).saturating_mul(1000);
     let epoch_ms = epoch_ms.saturating_sub(POWER_ON.as_millis());
     let machine = Machine {

@@ -167,6 +167,8 @@ pub struct InterfaceWanted {
     pub ingress_policing_rate_kbps: u32,
     /// What it may receive at once after a pause, in kbit; 0: Open vSwitch's default of 8,000.
     pub ingress_policing_burst_kb: u32,
+    /// `options:n_rxq`: receive queues of a NIC, and as many transmit queues; none: one for each polling core.
+    pub n_rxq: Option<u16>,
     /// `other_config:pmd-rxq-affinity`: receive queues and the polling cores that they are pinned to.
     pub rxq_affinity: Vec<(usize, usize)>,
     /// `lldp:enable`. Kept, without effect.

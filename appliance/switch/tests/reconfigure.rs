@@ -224,6 +224,51 @@ fn a_stream_loses_nothing_while_vlans_bridges_and_controllers_change() {
 }
 
 #[test]
+fn a_nic_has_as_many_queues_as_are_asked_for_and_the_others_do_not_notice() {
+    for n_cores in [1, 2] {
+        let mut bench = Bench::new(n_cores, 3, 3);
+        let with = |n_rxq: Option<u16>| {
+            let mut ports = nics(&["p1", "p2", "p3"]);
+            ports[2].interfaces[0].n_rxq = n_rxq;
+            vec![bridge("br0", ports)]
+        };
+        bench.become_(with(None));
+        bench.send(2, &frame(2, 1));
+        bench.send(1, &frame(1, 2));
+        let default = n_cores.to_string();
+        let cases = [
+            (None, default.as_str(), None),
+            (Some(3), "3", None),
+            (Some(1), "1", None),
+            // As many as the device has.
+            (Some(9), "8", Some("options:n_rxq: it has 8")),
+            (None, &default, None),
+        ];
+        for (asked, n, ignored) in cases {
+            // A stream between the other two goes on.
+            let wanted = Wanted { bridges: with(asked), ..Wanted::default() };
+            bench.switch.control.reconfigure(wanted, bench.now);
+            for _ in 0..10 {
+                assert!(bench.ports[0].inject(&frame(1, 2)));
+                bench.rounds(3);
+            }
+            let status = bench.become_(with(asked));
+            assert_eq!(bench.ports[1].captured().len(), 10, "{asked:?}");
+            let p3 = &status.bridges[0].interfaces[3];
+            let told = |key: &str| p3.status.iter().find(|(k, _)| *k == key).unwrap().1.as_str();
+            assert_eq!([told("n_rxq"), told("n_txq"), told("max_rx_queues")], [n, n, "8"]);
+            assert_eq!(p3.ignored.as_deref(), ignored, "{asked:?}");
+            // Whatever queue a frame comes by, and whoever sends.
+            for host in 10..30 {
+                assert_eq!(bench.send(3, &frame(host, 1)), [1], "{asked:?}");
+                assert_eq!(bench.send(1, &frame(1, host)), [3], "{asked:?}");
+            }
+        }
+        assert_eq!(bench.drops(3, DropReason::PortReset), 0);
+    }
+}
+
+#[test]
 fn bridges_are_apart_and_a_nic_moves_from_one_to_the_other() {
     let mut bench = Bench::new(2, 4, 4);
     let status =

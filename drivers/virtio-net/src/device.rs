@@ -37,6 +37,21 @@ enum State {
     Stuck,
 }
 
+/// Descriptors of a ring.
+#[derive(Clone, Copy, Debug)]
+struct RingSizes {
+    /// At the most this time.
+    wanted: u16,
+    /// At the most ever.
+    longest: u16,
+}
+
+impl RingSizes {
+    fn only(size: u16) -> Self {
+        Self { wanted: size, longest: size }
+    }
+}
+
 /// The queues of a device that comes up.
 struct Queues<T: Transport, R: Ring> {
     rx: Vec<Rx<T, R>>,
@@ -51,6 +66,8 @@ pub struct VirtioNet<T: Transport, D: Dma> {
     dma: D,
     doorbells: Option<Box<dyn Doorbells>>,
     queue_size: u16,
+    /// Pairs that have rings of that size; with more of them, rings are shorter.
+    full_pairs: u16,
     features: u64,
     max_pairs: u16,
     state: State,
@@ -122,6 +139,7 @@ where
             dma,
             doorbells: None,
             queue_size: DEFAULT_QUEUE_SIZE,
+            full_pairs: u16::MAX,
             features,
             max_pairs: config.max_pairs,
             state: State::Closed,
@@ -134,6 +152,14 @@ where
     #[must_use]
     pub fn with_queue_size(mut self, size: u16) -> Self {
         self.queue_size = size.max(2);
+        self
+    }
+
+    /// Opened with more than so many pairs, uses shorter rings in proportion: together they hold no more
+    /// buffers than those do.
+    #[must_use]
+    pub fn with_full_pairs(mut self, n_pairs: u16) -> Self {
+        self.full_pairs = n_pairs.max(1);
         self
     }
 
@@ -182,9 +208,10 @@ where
 
         let rx_config = RxConfig { is_mergeable: self.has(feature::MRG_RXBUF), mtu: self.info.mtu };
         let mut cache = PoolCache::new(pool.clone());
+        let sizes = self.ring_sizes(n_pairs);
         for pair in 0..n_pairs {
             // §5.1.2: receive queues are even, transmit queues odd.
-            let mut queue = self.packet_queue(2 * pair, &mut transport)?;
+            let mut queue = self.packet_queue(2 * pair, sizes, &mut transport)?;
             let doorbells = self.doorbells.as_mut();
             queue.set_interrupt(doorbells.is_some_and(|bells| bells.interrupt(2 * pair, pair)));
             let mut receiver = Rx::new(queue, rx_config);
@@ -193,7 +220,7 @@ where
             if posted == 0 {
                 return Err(OpenError::NoBuffers);
             }
-            let queue = self.packet_queue(2 * pair + 1, &mut transport)?;
+            let queue = self.packet_queue(2 * pair + 1, sizes, &mut transport)?;
             queues.tx.push(Tx::new(queue, self.info.mtu));
         }
         let mut control = None;
@@ -214,12 +241,21 @@ where
         Ok(())
     }
 
+    /// How long rings are, where there are so many pairs.
+    fn ring_sizes(&self, n_pairs: u16) -> RingSizes {
+        let full = u32::from(self.full_pairs.min(n_pairs));
+        let size = u32::from(self.queue_size) * full / u32::from(n_pairs.max(1));
+        let wanted = u16::try_from(size).unwrap_or(u16::MAX).max(2);
+        RingSizes { wanted, longest: self.queue_size }
+    }
+
     fn packet_queue<R: Ring>(
         &mut self,
         number: u16,
+        sizes: RingSizes,
         transport: &mut T,
     ) -> Result<PacketQueue<T, R>, OpenError> {
-        let ring = self.ring(number, self.queue_size, transport)?;
+        let ring = self.ring(number, sizes, transport)?;
         let doorbell = self.doorbells.as_mut().and_then(|doorbells| doorbells.doorbell(number));
         Ok(PacketQueue::new(ring, number, doorbell, self.shared.clone()))
     }
@@ -231,13 +267,18 @@ where
             Some(memory) => memory,
             None => self.dma.alloc(control::BYTES, 64).ok_or(OpenError::NoDmaMemory)?,
         };
-        let ring = self.ring(number, control::SIZE, transport)?;
+        let ring = self.ring(number, RingSizes::only(control::SIZE), transport)?;
         Ok(Control { ring, memory, number })
     }
 
-    fn ring<R: Ring>(&self, number: u16, wanted: u16, transport: &mut T) -> Result<R, OpenError> {
+    fn ring<R: Ring>(
+        &self,
+        number: u16,
+        sizes: RingSizes,
+        transport: &mut T,
+    ) -> Result<R, OpenError> {
         let max = transport.max_queue_size(number);
-        let size = choose_size(max, wanted).ok_or(OpenError::QueueSize)?;
+        let size = choose_size(max, sizes.wanted).ok_or(OpenError::QueueSize)?;
         let terms = RingTerms {
             has_event_idx: self.has(feature::EVENT_IDX),
             is_in_order: self.has(feature::IN_ORDER),
@@ -247,9 +288,15 @@ where
             let at = rings.iter().position(|(queue, _)| *queue == number);
             at.map(|at| rings.swap_remove(at).1)
         };
+        let fresh = || {
+            // Memory is for ever, so it is for the longest ring that may come.
+            let longest = choose_size(max, sizes.longest)?;
+            let region = self.dma.alloc(R::required_bytes(longest.max(size)), 64)?;
+            R::in_region(size, terms, region)
+        };
         let ring = left
             .and_then(|region| R::in_region(size, terms, region))
-            .or_else(|| R::new(size, terms, &self.dma))
+            .or_else(fresh)
             .ok_or(OpenError::NoDmaMemory)?;
         let (descriptors, driver, device) = ring.device_addresses();
         transport.queue_set(number, size.into(), descriptors, driver, device);

@@ -121,7 +121,10 @@ Interface name acts "p9"
 Interface ofport acts 9
 Interface ofport_request acts 9
 Interface options acts ["map",[["device","index:1"]]]
-Interface options said ["map",[["n_rxq","2"]]]
+Interface options acts ["map",[["n_rxq","2"]]]
+Interface options said ["map",[["n_rxq","many"]]]
+Interface options said {"type":"internal","options":["map",[["n_rxq","2"]]]}
+Interface options said ["map",[["n_rxq_desc","512"]]]
 Interface other_config acts ["map",[["admin-state","down"],["pmd-rxq-affinity","0:1"]]]
 Interface other_config said ["map",[["lacp-port-id","1"]]]
 Interface statistics status

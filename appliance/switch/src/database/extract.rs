@@ -231,7 +231,7 @@ impl Reading {
     fn interface(&mut self, row: Record<'_>) -> InterfaceWanted {
         let kind = match row.string("type").unwrap_or_default() {
             "" | "system" | "dpdk" => {
-                self.remark_keys(row, "options", &["device", "dpdk-devargs"]);
+                self.remark_keys(row, "options", &["device", "dpdk-devargs", N_RXQ]);
                 let device = row.pair("options", "device");
                 match device.or_else(|| row.pair("options", "dpdk-devargs")) {
                     Some(device) => InterfaceKind::NicAt(device.to_string()),
@@ -256,6 +256,11 @@ impl Reading {
         let rxq_affinity = affinity.map(pins);
         if rxq_affinity == Some(None) {
             self.remark(row, "other_config:pmd-rxq-affinity: expected QUEUE:CORE,...");
+        }
+        // As Open vSwitch has it, 0 is as good as nothing.
+        let n_rxq = row.pair("options", N_RXQ).filter(|_| is_nic).map(str::parse::<u16>);
+        if let Some(Err(_)) = n_rxq {
+            self.remark(row, "options:n_rxq: expected a number of queues");
         }
         self.remark_keys(row, "bfd", &[]);
         self.remark_keys(row, "lldp", &["enable"]);
@@ -290,6 +295,7 @@ impl Reading {
             is_admin_down: row.has_pair("other_config", ADMIN_STATE, "down"),
             ingress_policing_rate_kbps: row.number("ingress_policing_rate", u32::MAX).unwrap_or(0),
             ingress_policing_burst_kb: row.number("ingress_policing_burst", u32::MAX).unwrap_or(0),
+            n_rxq: n_rxq.and_then(Result::ok).filter(|n| *n > 0),
             rxq_affinity: rxq_affinity.flatten().unwrap_or_default(),
             lldp,
         }
@@ -380,6 +386,7 @@ impl Reading {
 /// Key of `Interface:other_config` that shuts an interface down: the column of that name is a status.
 const ADMIN_STATE: &str = "admin-state";
 const AFFINITY: &str = "pmd-rxq-affinity";
+const N_RXQ: &str = "n_rxq";
 
 /// Who is at the other end of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

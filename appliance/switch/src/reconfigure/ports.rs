@@ -33,6 +33,8 @@ pub(crate) struct Attachment {
     policing: Policing,
     /// What `mtu_request` said last.
     pub(super) mtu_request: Option<u32>,
+    /// What `options:n_rxq` said last.
+    pub(super) n_rxq: Option<u16>,
 }
 
 /// What an interface is, as far as it is known to be there.
@@ -254,6 +256,7 @@ impl Control {
             is_admin_down: false,
             policing: Policing::default(),
             mtu_request: None,
+            n_rxq: None,
         };
         self.intent.attached.insert(wanted.name.clone(), attachment);
         Ok(())
@@ -285,6 +288,8 @@ impl Control {
         };
         if let Place::Nic(port) = attachment.place {
             self.balance.pin(port, wanted.rxq_affinity.clone());
+            attachment.n_rxq = wanted.n_rxq;
+            self.ports.ask_pairs(port, wanted.n_rxq, &mut self.dpif);
         }
         if let Place::Nic(port) = attachment.place
             && attachment.policing != policing

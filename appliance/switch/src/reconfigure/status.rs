@@ -1,5 +1,6 @@
 //! What became of the wanted state.
 
+use super::ports::Attachment;
 use crate::bridges::Member;
 use crate::control::Control;
 use agent::bridge_config::{
@@ -17,7 +18,7 @@ use sync::time::Nanos;
 pub(super) fn applied(control: &Control, now: Nanos) -> Applied {
     let intent = &control.intent;
     let bridges = intent.wanted.bridges.iter().map(|wanted| bridge(control, wanted, now)).collect();
-    let is_settled = !intent.is_blocked && intent.marks.is_empty();
+    let is_settled = !intent.is_blocked && intent.marks.is_empty() && !control.ports.is_changing();
     Applied { bridges, is_settled, refused: intent.refused.clone() }
 }
 
@@ -60,25 +61,40 @@ fn interface(control: &Control, member: &Member, name: &str) -> InterfaceApplied
     applied.mtu = Some(port.mtu());
     applied.ifindex = port.dp().map(|dp| dp.0);
     applied.status = device(control, port);
-    let wanted = control.intent.attached.get(name).and_then(|attachment| attachment.mtu_request);
-    if wanted.is_some_and(|mtu| mtu != u32::from(port.mtu())) {
-        applied.ignored = Some(format!("mtu_request: it carries {}", port.mtu()));
-    }
+    let attachment = control.intent.attached.get(name);
+    applied.ignored = attachment.and_then(|attachment| ignored(control, port, attachment));
     let stats = port.dp().map(|dp| control.dpif.port_stats(dp));
     applied.statistics = statistics(&stats.unwrap_or_default());
     applied
 }
 
+/// What was asked of an interface and cannot be had.
+fn ignored(control: &Control, port: &Port, attachment: &Attachment) -> Option<String> {
+    let mtu = attachment.mtu_request.filter(|mtu| *mtu != u32::from(port.mtu()));
+    let mtu = mtu.map(|_| format!("mtu_request: it carries {}", port.mtu()));
+    let pairs = port.dp().and_then(|dp| control.ports.n_pairs(dp, &control.dpif));
+    let pairs = pairs.filter(|n| attachment.n_rxq.is_some_and(|asked| asked != *n));
+    let pairs = pairs.map(|n| format!("options:n_rxq: it has {n}"));
+    let all: Vec<_> = mtu.into_iter().chain(pairs).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
 /// What is known of the device behind a port.
 fn device(control: &Control, port: &Port) -> Vec<(&'static str, String)> {
-    let Some((netdev, _)) = port.dp().and_then(|dp| control.ports.get(dp)) else {
+    let dp = port.dp();
+    let Some((netdev, _)) = dp.and_then(|dp| control.ports.get(dp)) else {
         return vec![("driver_name", "openvswitch".to_string())];
     };
     let info = netdev.info();
+    let n_queues = dp.map_or(0, |dp| control.dpif.n_queues(dp)).to_string();
     vec![
         ("driver_name", info.driver.to_string()),
         ("bus_info", info.name.clone()),
         ("features", info.features.join(" ")),
+        ("max_rx_queues", info.max_queue_pairs.to_string()),
+        ("max_tx_queues", info.max_queue_pairs.to_string()),
+        ("n_rxq", n_queues.clone()),
+        ("n_txq", n_queues),
     ]
 }
 

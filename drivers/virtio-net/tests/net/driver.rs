@@ -290,6 +290,21 @@ fn several_pairs_are_asked_for_on_the_control_queue() {
 }
 
 #[test]
+fn more_pairs_than_were_reckoned_with_have_shorter_rings() {
+    let mut bench = Bench::new(ALL, 1500, 4);
+    let _commands = bench.answer_control(8, 0);
+    let mut net = bench.net().unwrap().with_queue_size(64).with_full_pairs(2);
+    for (n_pairs, size) in [(1, 64), (2, 64), (3, 32), (4, 32), (2, 64)] {
+        let pairs = net.open(n_pairs, &bench.pool).unwrap();
+        for queue in 0..2 * n_pairs {
+            assert_eq!(bench.device.queue_size(queue), size, "{queue} of {n_pairs} pairs");
+        }
+        assert_eq!(bench.away().0, usize::from(n_pairs) * size as usize, "{n_pairs} pairs");
+        net.reset(pairs).unwrap();
+    }
+}
+
+#[test]
 fn a_refused_command_fails_the_open_and_gives_all_back() {
     let mut bench = Bench::new(ALL, 1500, 2);
     bench.answer_control(4, 1);
