@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod back;
+mod frame;
+mod latencies;
+mod load;
+mod memory;
+mod port;
+mod ring;
+
+pub use back::Back;
+pub use latencies::Latencies;
+pub use load::{Outcome, Plan, exchange};

@@ -1,0 +1,110 @@
+//! The generator against our own driver: what goes in on one side comes out on the other.
+
+use netdev::{Netdev, QueuePair};
+use packet::{Batch, Pool, PoolCache, PoolConfig};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use vhost_back::{Back, Plan, exchange};
+use vhost_front::{Device, Front, Memory};
+use virtio_net::VirtioNet;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const BUFFERS: PoolConfig = PoolConfig { small: 4_096, jumbo: 16 };
+
+/// Two ports of our driver, in front of the back ends that listen in `dir`, and what they need.
+struct Pair {
+    netdevs: Vec<VirtioNet<Front, Memory>>,
+    queues: Vec<QueuePair>,
+    cache: PoolCache,
+}
+
+impl Pair {
+    fn open(dir: &Path) -> Self {
+        let bytes = Pool::required_bytes(&BUFFERS);
+        let memory = Memory::new(bytes + (4 << 20)).expect("memory");
+        let region = memory.region(bytes).expect("room");
+        let pool: Arc<Pool> = Pool::new(BUFFERS, region).expect("a pool");
+        let (mut netdevs, mut queues) = (Vec::new(), Vec::new());
+        for k in 0..2_u8 {
+            let device =
+                Device { mac: [2, 0, 0, 0, 2, k], mtu: 1500, pairs: 1, is_mergeable: true };
+            let front = Front::connect(&dir.join(format!("v{k}")), memory.clone(), device);
+            let front = front.expect("a back end");
+            let mut netdev =
+                VirtioNet::new(format!("v{k}"), front, memory.clone(), 0).expect("a device");
+            queues.extend(netdev.open(1, &pool).expect("queues"));
+            netdevs.push(netdev);
+        }
+        Self { netdevs, queues, cache: PoolCache::new(pool) }
+    }
+
+    /// What comes in on one leaves by the other, until told otherwise.
+    fn forward(mut self, is_over: &AtomicBool) {
+        let mut batch = Batch::new();
+        while !is_over.load(Ordering::Relaxed) {
+            for (from, to) in [(0, 1), (1, 0)] {
+                self.queues[from].rx.receive(&mut batch, &mut self.cache).expect("a sound ring");
+                while !batch.is_empty() && !is_over.load(Ordering::Relaxed) {
+                    let to = &mut self.queues[to].tx;
+                    to.transmit(&mut batch, &mut self.cache).expect("a sound ring");
+                }
+            }
+            thread::yield_now();
+        }
+        for (netdev, queues) in self.netdevs.iter_mut().zip(self.queues) {
+            netdev.reset(vec![queues]).expect("it stops");
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_comes_back_with_its_time() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let backs = [back(0), back(1)];
+    let is_over = AtomicBool::new(false);
+    // Twice: a front end may go and another one come.
+    for frame_len in [64, 1514] {
+        is_over.store(false, Ordering::Relaxed);
+        let pair = Pair::open(dir.path());
+        assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
+        let outcome = thread::scope(|scope| {
+            scope.spawn(|| pair.forward(&is_over));
+            let plan = Plan {
+                frame_len,
+                pace: 20_000.0,
+                warm_up: Duration::from_millis(20),
+                time: Duration::from_millis(300),
+                patience: PATIENCE,
+            };
+            let outcome = exchange([&backs[0], &backs[1]], &plan);
+            is_over.store(true, Ordering::Relaxed);
+            outcome
+        });
+        assert!(outcome.sent > 0, "{outcome:?}");
+        assert_eq!(outcome.received, outcome.sent);
+        assert_eq!(outcome.latencies.count(), outcome.received);
+        assert!(outcome.latencies.at(0.5) <= outcome.latencies.at(0.999));
+    }
+}
+
+#[test]
+fn nobody_in_front() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let backs = [back(0), back(1)];
+    assert!(!backs[0].wait_up(Duration::ZERO));
+    let plan = Plan {
+        frame_len: 64,
+        pace: 1e9,
+        warm_up: Duration::ZERO,
+        time: Duration::from_millis(1),
+        patience: Duration::ZERO,
+    };
+    let outcome = exchange([&backs[0], &backs[1]], &plan);
+    assert_eq!((outcome.sent, outcome.received), (0, 0));
+    assert!(outcome.refused > 0, "{outcome:?}");
+}
