@@ -4,11 +4,14 @@
 mod boot;
 mod control;
 mod daemon;
+mod guest;
 mod idle;
 mod instructions;
+mod latency;
 mod machine;
 mod rate;
 mod report;
+mod testpmd;
 mod tiers;
 mod versus;
 
@@ -43,6 +46,8 @@ struct Options {
 enum Comparison {
     /// Cycles per packet beside Open vSwitch with DPDK, natively on this machine.
     VersusOvs(versus::Options),
+    /// Frames a second and latency of the image in QEMU, beside a Linux guest that forwards.
+    Guest(guest::Options),
     /// Flow-mods, bundles, dumps and echoes beside `ovs-vswitchd`, natively on this machine.
     Control(control::Options),
     /// Instructions per packet on the hot paths, beside a stored baseline.
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     match &options.comparison {
         Some(Comparison::VersusOvs(options)) => return versus::run(options),
+        Some(Comparison::Guest(options)) => return guest::run(options),
         Some(Comparison::Instructions(options)) => return instructions::run(options),
         Some(Comparison::Control(options)) => return control::run(options),
         Some(Comparison::Tiers(options)) => return tiers::run(options),

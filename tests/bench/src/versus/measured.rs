@@ -77,6 +77,10 @@ impl Rounds {
         self.runs.push(run);
     }
 
+    pub(crate) fn n_runs(&self) -> usize {
+        self.runs.len()
+    }
+
     /// The middle of the rounds, in cycles for a packet.
     pub(crate) fn cycles(&self, hertz: f64) -> f64 {
         median(self.runs.iter().map(|run| run.cycles(hertz)).collect())
@@ -105,7 +109,7 @@ impl Rounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) case: &'static str,
-    pub(crate) about: &'static str,
+    pub(crate) about: String,
     /// What the ratio should be at most, if anything was aimed at.
     pub(crate) aim: Option<f64>,
     pub(crate) ovs: (f64, &'static str),

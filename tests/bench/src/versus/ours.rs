@@ -3,7 +3,7 @@ use super::case::{Cache, Case, Kind};
 use super::measured::{Found, Measured};
 use super::memory::Memory;
 use super::pass::Passage;
-use super::{CONTROL_CORE, POLLING_CORE, cpu_time};
+use super::{CONTROL_CORE, POLLING_CORE, WARM_UP, cpu_time};
 use core_affinity::CoreId;
 use datapath::{DatapathConfig, PortNo, SmcEnable};
 use openflow::{FlowModCommand, MeterMod, MeterModCommand, OfPort, Version};
@@ -93,7 +93,7 @@ pub(crate) fn assemble(
     Ok((switch, received))
 }
 
-/// Runs one case for `seconds`, after as long a time to warm up; or until new flows have become known.
+/// Runs one case for `seconds`, after [`WARM_UP`]; or until new flows have become known.
 pub(crate) fn run(case: &Case, cache: Cache, seconds: f64) -> Result<Measured, Box<dyn Error>> {
     let (Switch { mut control, mut pmds }, received) = assemble(case, cache)?;
     let mut pmd = pmds.remove(0);
@@ -129,7 +129,7 @@ pub(crate) fn run(case: &Case, cache: Cache, seconds: f64) -> Result<Measured, B
                 }
                 return None;
             }
-            poll_for(&mut pmd, now, received, seconds);
+            poll_for(&mut pmd, now, received, WARM_UP);
             let before = found(control);
             let measured = poll_for(&mut pmd, now, received, seconds);
             Some(Measured { found: less(found(control), before), ..measured })

@@ -5,8 +5,8 @@ use super::case::{Cache, Case, Kind};
 use super::measured::{Found, Measured};
 use super::ours::FLOW_LIMIT;
 use super::pass::Passage;
-use super::{CONTROL_CORE, POLLING_CORE, cpu_time};
-use crate::daemon::{Killed, SCHEMA, run, wait_for};
+use super::{CONTROL_CORE, POLLING_CORE, WARM_UP, cpu_time};
+use crate::daemon::{Killed, SCHEMA, install, run, wait_for};
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -58,21 +58,7 @@ pub(crate) fn ensure_installed() -> Result<()> {
     if Path::new(DAEMON).exists() && Path::new(SCHEMA).exists() {
         return Ok(());
     }
-    eprintln!("installing {} …", PACKAGES.join(" "));
-    // The answer 101 keeps the package from starting a switch of its own on this machine.
-    let script = format!(
-        "set -e; s=; [ $(id -u) = 0 ] || s='sudo -n'; p=/usr/sbin/policy-rc.d; \
-         [ -e $p ] || {{ printf '#!/bin/sh\\nexit 101\\n' | $s tee $p >/dev/null; $s chmod +x $p; \
-         trap \"$s rm -f $p\" EXIT; }}; $s apt-get update -q; \
-         DEBIAN_FRONTEND=noninteractive $s apt-get install -q -y --no-install-recommends {}",
-        PACKAGES.join(" ")
-    );
-    let output = Command::new("sh").args(["-c", &script]).output()?;
-    if Path::new(DAEMON).exists() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(format!("packages {} cannot be installed: {said}", PACKAGES.join(" ")).into())
+    install(&PACKAGES, || Path::new(DAEMON).exists())
 }
 
 impl Ovs {
@@ -163,16 +149,10 @@ impl Ovs {
         Ok(Self { dir: dir.into(), daemon, _database })
     }
 
-    /// Installs the flows of `case` and measures for `seconds`, after as long to warm up; or until new
+    /// Installs the flows of `case` and measures for `seconds`, after [`WARM_UP`]; or until new
     /// flows have become known.
     pub(crate) fn measure(&self, case: &Case, seconds: f64) -> Result<Measured> {
-        let flows = self.dir.join("flows.txt");
-        fs::write(&flows, case.flows.join("\n") + "\n")?;
-        for meter in &case.meters {
-            run(self.ofctl().args(["add-meter", "br0", meter]))?;
-        }
-        self.appctl(&["upcall/set-flow-limit", &FLOW_LIMIT.to_string()])?;
-        run(self.ofctl().args(["add-flows", "br0"]).arg(&flows))?;
+        self.add_rules(case)?;
         let thread = self.polling_thread()?;
         if case.kind == Kind::NewFlows {
             let known = || -> Result<(u64, Duration)> {
@@ -181,7 +161,7 @@ impl Ovs {
             };
             return Passage::of(case.frames.n.into()).watch(|| Ok(known()?.0), known);
         }
-        std::thread::sleep(Duration::from_secs_f64(seconds));
+        std::thread::sleep(Duration::from_secs_f64(WARM_UP));
         self.appctl(&["dpif-netdev/pmd-stats-clear"])?;
         let before = cpu_time(&thread);
         std::thread::sleep(Duration::from_secs_f64(seconds));
@@ -196,6 +176,18 @@ impl Ovs {
             upcalls: count("- Upcalls:")?,
         };
         Ok(Measured { packets: count("Rx packets:")?, time, undisturbed: None, found })
+    }
+
+    /// Installs meters and flows of `case`.
+    pub(crate) fn add_rules(&self, case: &Case) -> Result<()> {
+        let flows = self.dir.join("flows.txt");
+        fs::write(&flows, case.flows.join("\n") + "\n")?;
+        for meter in &case.meters {
+            run(self.ofctl().args(["add-meter", "br0", meter]))?;
+        }
+        self.appctl(&["upcall/set-flow-limit", &FLOW_LIMIT.to_string()])?;
+        run(self.ofctl().args(["add-flows", "br0"]).arg(&flows))?;
+        Ok(())
     }
 
     pub(super) fn ofctl(&self) -> Command {

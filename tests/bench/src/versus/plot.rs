@@ -8,9 +8,9 @@ use std::fmt::Write;
 const STEP: f64 = 24.0;
 const BAR: f64 = 15.0;
 /// Where bars begin, how long one is that stands for a ratio of 1, and the width of all.
-const LEFT: f64 = 300.0;
+const LEFT: f64 = 330.0;
 const UNIT: f64 = 380.0;
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 930.0;
 const TOP: f64 = 56.0;
 /// A longer bar is cut off.
 const MOST: f64 = 1.2;
@@ -48,7 +48,7 @@ pub(super) fn svg(outcomes: &[Outcome], machine: &str) -> String {
         let is_reached = outcome.aim.is_none_or(|aim| outcome.ratio() <= aim);
         let fill = if is_reached { "#2a7f4f" } else { "#c47f17" };
         let baseline = y + BAR - 3.0;
-        text(&mut out, (LEFT - 8.0, baseline), "text-anchor=\"end\"", outcome.about);
+        text(&mut out, (LEFT - 8.0, baseline), "text-anchor=\"end\"", &outcome.about);
         let _ = writeln!(
             out,
             "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{long:.1}\" height=\"{BAR}\" fill=\"{fill}\"/>"

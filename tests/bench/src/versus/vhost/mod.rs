@@ -9,14 +9,18 @@
 //! As with ports in memory, less the rounds in which nothing came in: testpmd on one core may not keep up with
 //! a switch. So a figure is the polling thread's time by the share of it in which it had work, for each
 //! packet; and packets a second are what both together reached.
+//!
+//! # Latency
+//! At half of the slower switch's rate, for the cases that `latency.rs` can measure.
 
+mod latency;
 pub(super) mod ours;
 mod ovs;
-mod testpmd;
 
-use super::Terms;
-use super::measured::Found;
+use super::measured::{Found, Outcome};
+use super::{HOPELESS, TRIALS, Terms};
 use crate::report::median;
+use crate::testpmd::{self, Testpmd, Traffic};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::fmt;
@@ -50,6 +54,10 @@ enum Ring {
     Split,
     Packed,
 }
+
+/// The case for which a ratio of cycles is aimed at, and that.
+const AIMED: &str = "vhost-64";
+const AIM: f64 = 0.6;
 
 const RINGS: [Ring; 2] = [Ring::Split, Ring::Packed];
 
@@ -104,10 +112,10 @@ pub(super) fn all() -> Vec<Case> {
     ]
 }
 
-/// Runs the cases and prints their table; the figures as JSON.
-pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
+/// Runs the cases and prints their table; what came of it, and the figures as JSON.
+pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Vec<Value>)> {
     if cases.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     if !testpmd::is_there() {
         println!(
@@ -115,26 +123,34 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
             testpmd::NAME,
             testpmd::PACKAGE
         );
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     println!("vhost-user to vhost-user, both ways, testpmd on core {}", super::CONTROL_CORE);
     println!(
         "{:<17} {:>8} {:>6} {:<7} {:<10} {:>8} {:>6} {:<7} {:<10} {:>5}",
         "cycles, Mpps", "OVS", "", "best", "found by", "ours", "", "best", "found by", "ratio"
     );
-    let mut all = Vec::new();
+    let (mut outcomes, mut all) = (Vec::new(), Vec::new());
     for case in cases {
         let mut theirs = [Vec::new(), Vec::new()];
         let mut ours = [Vec::new(), Vec::new()];
         let mut failed: Option<String> = None;
         for _ in 0..terms.n_rounds {
-            for (ring, runs) in RINGS.into_iter().zip(&mut theirs) {
+            let skipped = hopeless(&theirs, terms);
+            for ((ring, runs), is_skipped) in RINGS.into_iter().zip(&mut theirs).zip(skipped) {
+                if is_skipped {
+                    continue;
+                }
                 match one(terms, case, |dir| ovs::run(dir, case, ring, terms)) {
                     Ok(run) => runs.push(run),
                     Err(why) => failed = Some(format!("{}: {why}", ring.name())),
                 }
             }
-            for (ring, runs) in RINGS.into_iter().zip(&mut ours) {
+            let skipped = hopeless(&ours, terms);
+            for ((ring, runs), is_skipped) in RINGS.into_iter().zip(&mut ours).zip(skipped) {
+                if is_skipped {
+                    continue;
+                }
                 runs.push(one(terms, case, |dir| ours::in_a_child(dir, case, ring, terms))?);
             }
         }
@@ -144,6 +160,18 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
         if let Some(why) = failed.as_ref().and_then(|why| why.lines().next()) {
             println!("    a run of Open vSwitch failed, {why}");
         }
+        if best.cycles.is_finite() {
+            outcomes.push(Outcome {
+                case: case.name,
+                about: format!("vhost-user: {}", case.about),
+                aim: (case.name == AIMED).then_some(AIM),
+                ovs: (best.cycles, best.ring),
+                ours: (our_best.cycles, our_best.ring),
+            });
+        }
+        let slower = best.rate.min(our_best.rate) * 1e6;
+        let is_measured = latency::is_measured(case) && slower.is_finite();
+        let latency = is_measured.then(|| latency::compare(case, slower, terms)).transpose()?;
         let json = |runs: &[Run]| -> Vec<Value> {
             let one = |run: &Run| {
                 let (cycles, busy) = (run.cycles(terms.hertz), run.busy);
@@ -154,9 +182,21 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<Vec<Value>> {
         all.push(json!({
             "case": case.name, "ovs-split": json(&theirs[0]), "ovs-packed": json(&theirs[1]),
             "ours-split": json(&ours[0]), "ours-packed": json(&ours[1]), "ovs-failed": failed,
+            "latency": latency,
         }));
     }
-    Ok(all)
+    Ok((outcomes, all))
+}
+
+fn middle(runs: &[Run], terms: &Terms) -> f64 {
+    median(runs.iter().map(|run| run.cycles(terms.hertz)).collect())
+}
+
+/// Which layouts need not be tried again.
+fn hopeless(rings: &[Vec<Run>; 2], terms: &Terms) -> [bool; 2] {
+    let cycles = rings.each_ref().map(|runs| middle(runs, terms));
+    let least = cycles[0].min(cycles[1]);
+    [0, 1].map(|k| rings[k].len() >= TRIALS && cycles[k] > HOPELESS * least)
 }
 
 /// The layout that took fewer cycles.
@@ -172,7 +212,7 @@ impl Best {
     fn of(rings: &[Vec<Run>; 2], terms: &Terms) -> Self {
         let of = |(ring, runs): (Ring, &Vec<Run>)| Self {
             ring: ring.name(),
-            cycles: median(runs.iter().map(|run| run.cycles(terms.hertz)).collect()),
+            cycles: middle(runs, terms),
             rate: median(runs.iter().map(|run| run.megapackets()).collect()),
             found: runs.last().map(|run| run.found).unwrap_or_default(),
         };
@@ -192,7 +232,9 @@ impl fmt::Display for Best {
 /// A run between two ports of a testpmd of its own.
 fn one(terms: &Terms, case: &Case, run: impl FnOnce(&Path) -> Result<Run>) -> Result<Run> {
     let dir = tempfile::tempdir()?;
-    let testpmd = testpmd::Testpmd::start(dir.path(), case, terms.has_huge_pages)?;
+    let Case { frame_len, pairs, .. } = *case;
+    let traffic = Traffic { frame_len, pairs, has_huge_pages: terms.has_huge_pages };
+    let testpmd = Testpmd::start(dir.path(), traffic)?;
     let done = run(dir.path());
     done.map_err(|why| format!("{}: {why}\n{}", case.name, testpmd.last_words()).into())
 }

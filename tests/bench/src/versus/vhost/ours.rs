@@ -2,10 +2,10 @@
 
 use super::super::measured::Found;
 use super::super::ours::{found, less};
-use super::super::{CONTROL_CORE, POLLING_CORE, Terms, cpu_time};
-use super::testpmd::socket;
+use super::super::{CONTROL_CORE, POLLING_CORE, Terms, WARM_UP, cpu_time};
 use super::{Case, Result, Ring, Run};
 use crate::daemon::run as run_command;
+use crate::testpmd::socket;
 use core_affinity::CoreId;
 use openflow::{FlowModCommand, OfPort, Version};
 use packet::{Pool, PoolConfig};
@@ -32,7 +32,7 @@ pub(super) fn in_a_child(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> 
             .args(["versus-ovs", "--case", case.name, "--vhost-run"])
             .arg(dir)
             .args((ring == Ring::Packed).then_some("--vhost-packed"))
-            .args(terms.is_quick().then_some("--quick")),
+            .args(["--vhost-seconds", &terms.seconds.to_string()]),
     )?;
     let told: serde_json::Value = serde_json::from_str(&text)?;
     let count = |name: &str| told[name].as_u64().ok_or_else(|| format!("no {name} in {text}"));
@@ -129,7 +129,7 @@ fn measure(control: &Mutex<Control>, mut pmds: Vec<Pmd>, seconds: f64) -> Result
         });
         let polled = scope.spawn(move || {
             core_affinity::set_for_current(CoreId { id: POLLING_CORE });
-            poll_for(&mut pmds, now, seconds.max(1.0));
+            poll_for(&mut pmds, now, WARM_UP);
             let before = found(control);
             let cpu = cpu_time("/proc/thread-self/schedstat");
             let (elapsed, busy) = poll_for(&mut pmds, now, seconds);

@@ -3,10 +3,10 @@
 use super::super::case::Cache;
 use super::super::measured::Found;
 use super::super::ovs::{Ovs, Ports, count};
-use super::super::{Terms, cpu_time};
-use super::testpmd::socket;
+use super::super::{Terms, WARM_UP, cpu_time};
 use super::{Case, Result, Ring, Run};
 use crate::daemon::run as run_command;
+use crate::testpmd::socket;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> Result<
         run_command(ovs.ofctl().args(["add-flow", "br0", flow]))?;
     }
     let thread = ovs.polling_thread()?;
-    std::thread::sleep(Duration::from_secs_f64(terms.seconds.max(1.0)));
+    std::thread::sleep(Duration::from_secs_f64(WARM_UP));
     ovs.appctl(&["dpif-netdev/pmd-stats-clear"])?;
     let (begun, before) = (Instant::now(), cpu_time(&thread));
     std::thread::sleep(Duration::from_secs_f64(terms.seconds));
