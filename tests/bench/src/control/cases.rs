@@ -2,68 +2,89 @@
 
 use super::client::Client;
 use super::{Scale, connect, resident};
+use crate::versus::CONTROL_CORE;
+use core_affinity::CoreId;
 use openflow::{
     Action, BundleMessage, FlowFormat, FlowMod, FlowStatsRequest, Instructions, Message,
-    MultipartReply, MultipartRequest, OfPort, PacketOut, bundle_control, bundle_flags,
+    MultipartBody, MultipartReply, MultipartRequest, OfPort, PacketOut, bundle_control,
+    bundle_flags,
 };
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Until frames come in.
+const FORWARDS_BY: Duration = Duration::from_secs(30);
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Stream,
+    GreatStream,
     Bundle,
     GreatBundle,
     Memory,
+    GreatMemory,
     Dump,
     Delete,
     PacketOut,
     PacketIn,
     Echo,
     EchoUnderLoad,
+    EchoBesideTraffic,
+    LateEchoBesideTraffic,
 }
 
 impl Case {
-    pub(crate) const ALL: [Case; 10] = [
+    pub(crate) const ALL: [Case; 14] = [
         Case::Stream,
+        Case::GreatStream,
         Case::Bundle,
         Case::GreatBundle,
         Case::Memory,
+        Case::GreatMemory,
         Case::Dump,
         Case::Delete,
         Case::PacketOut,
         Case::PacketIn,
         Case::Echo,
         Case::EchoUnderLoad,
+        Case::EchoBesideTraffic,
+        Case::LateEchoBesideTraffic,
     ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Case::Stream => "stream",
+            Case::GreatStream => "great-stream",
             Case::Bundle => "bundle",
             Case::GreatBundle => "great-bundle",
             Case::Memory => "memory",
+            Case::GreatMemory => "great-memory",
             Case::Dump => "dump",
             Case::Delete => "delete",
             Case::PacketOut => "packet-out",
             Case::PacketIn => "packet-in",
             Case::Echo => "echo",
             Case::EchoUnderLoad => "echo-under-load",
+            Case::EchoBesideTraffic => "echo-beside-traffic",
+            Case::LateEchoBesideTraffic => "late-echo-beside-traffic",
         }
     }
 
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Case::Stream | Case::Bundle | Case::GreatBundle => "flow-mods/s",
+            Case::Stream | Case::GreatStream | Case::Bundle | Case::GreatBundle => "flow-mods/s",
             Case::Dump | Case::Delete => "rules/s",
-            Case::Memory => "bytes/rule",
+            Case::Memory | Case::GreatMemory => "bytes/rule",
             Case::PacketOut | Case::PacketIn => "packets/s",
-            Case::Echo | Case::EchoUnderLoad => "us",
+            Case::Echo
+            | Case::EchoUnderLoad
+            | Case::EchoBesideTraffic
+            | Case::LateEchoBesideTraffic => "us",
         }
     }
 
@@ -71,16 +92,25 @@ impl Case {
         let Scale { rules, many, packets, .. } = scale;
         match self {
             Case::Stream => format!("{rules} flow-mods, barrier"),
+            Case::GreatStream => format!("{many} flow-mods, barrier"),
             Case::Bundle => format!("bundle of {rules}"),
             Case::GreatBundle => format!("bundle of {many}"),
             Case::Memory => format!("memory of {rules} rules"),
+            Case::GreatMemory => format!("memory of {many} rules"),
             Case::Dump => format!("dump of {rules}"),
             Case::Delete => format!("delete of {rules} at once"),
             Case::PacketOut => format!("{packets} packet-outs"),
             Case::PacketIn => format!("{packets} packets out and in"),
             Case::Echo => "echo, median".to_owned(),
             Case::EchoUnderLoad => format!("echo beside {rules} flow-mods, 99 %"),
+            Case::EchoBesideTraffic => "echo beside forwarding, median".to_owned(),
+            Case::LateEchoBesideTraffic => "echo beside forwarding, 99 %".to_owned(),
         }
+    }
+
+    /// Whether it needs a data plane that is never idle.
+    pub(crate) fn has_traffic(self) -> bool {
+        matches!(self, Case::EchoBesideTraffic | Case::LateEchoBesideTraffic)
     }
 
     /// Measures a switch that has just started.
@@ -89,24 +119,23 @@ impl Case {
         let rules = f64::from(scale.rules);
         match self {
             // What is sent is made before: only the switch is measured.
-            Case::Stream => {
-                let bytes = stream_bytes(client, scale.rules)?;
-                Ok(rules / seconds(|| send_and_wait(client, bytes))?)
+            Case::Stream | Case::GreatStream => {
+                let n = if self == Case::Stream { scale.rules } else { scale.many };
+                let bytes = stream_bytes(client, n)?;
+                Ok(f64::from(n) / seconds(|| send_and_wait(client, bytes))?)
             }
-            Case::Bundle => {
-                let bytes = bundle_bytes(client, scale.rules)?;
-                Ok(rules / seconds(|| commit(client, bytes))?)
+            Case::Bundle | Case::GreatBundle => {
+                let n = if self == Case::Bundle { scale.rules } else { scale.many };
+                let bytes = bundle_bytes(client, n)?;
+                Ok(f64::from(n) / seconds(|| commit(client, bytes))?)
             }
-            Case::GreatBundle => {
-                let bytes = bundle_bytes(client, scale.many)?;
-                Ok(f64::from(scale.many) / seconds(|| commit(client, bytes))?)
-            }
-            Case::Memory => {
+            Case::Memory | Case::GreatMemory => {
+                let n = if self == Case::Memory { scale.rules } else { scale.many };
                 // The first rules make room for themselves.
                 stream(client, 1000)?;
                 let before = resident(pid)?;
-                stream(client, scale.rules)?;
-                Ok((resident(pid)? - before) / (rules - 1000.0))
+                stream(client, n)?;
+                Ok((resident(pid)? - before) / (f64::from(n) - 1000.0))
             }
             Case::Dump => {
                 stream(client, scale.rules)?;
@@ -162,6 +191,18 @@ impl Case {
                 }
                 load.join().map_err(|_| "the other connection panicked")??;
                 Ok(percentile(times, 99))
+            }
+            Case::EchoBesideTraffic | Case::LateEchoBesideTraffic => {
+                let percent = if self == Case::EchoBesideTraffic { 50 } else { 99 };
+                // On the core of the switch's control side: the other one polls.
+                let times = std::thread::scope(|scope| {
+                    let echoes = scope.spawn(|| {
+                        core_affinity::set_for_current(CoreId { id: CONTROL_CORE });
+                        echoes_beside_traffic(client, scale.echoes).map_err(|why| why.to_string())
+                    });
+                    echoes.join()
+                });
+                Ok(percentile(times.map_err(|_| "the client panicked")??, percent))
             }
         }
     }
@@ -294,6 +335,39 @@ fn packets_in(client: &mut Client, n: u32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Times of echoes while the switch forwards, which its own count tells.
+fn echoes_beside_traffic(client: &mut Client, n: u32) -> Result<Vec<f64>> {
+    let begun = Instant::now();
+    let first = forwarded(client)?;
+    while forwarded(client)? == first {
+        if begun.elapsed() > FORWARDS_BY {
+            return Err("the switch forwards nothing".into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (0..n)
+        .map(|_| {
+            // A controller asks now and then, not all the time.
+            std::thread::sleep(Duration::from_micros(500));
+            echo(client)
+        })
+        .collect()
+}
+
+/// Packets that have come in on the first port.
+fn forwarded(client: &mut Client) -> Result<u64> {
+    client.send(&Message::MultipartRequest(MultipartRequest::Port(OfPort(1))))?;
+    let mut n = 0;
+    client.wait(|message| match message {
+        Message::MultipartReply(MultipartReply { body: MultipartBody::Port(ports), .. }) => {
+            n = ports.iter().map(|port| port.rx_packets).sum();
+            true
+        }
+        _ => false,
+    })?;
+    Ok(n)
 }
 
 /// Microseconds from an echo request to its answer.

@@ -8,13 +8,19 @@
 //! with a barrier reply, a commit's reply or the last part of a statistics reply, so it includes all that
 //! the switch says is done; ours then is in force in all caches, that of Open vSwitch trails behind.
 //!
+//! # Beside a data plane
+//! Echoes are also measured beside frames from memory to memory, as many as a polling core can take, which Open
+//! vSwitch with DPDK and our whole switch forward on the other core (`traffic.rs`).
+//!
 //! # Memory
 //! What a process holds more after the rules than before them, by the number of rules.
 
 mod cases;
 mod client;
+mod door;
 mod ours;
 mod ovs;
+mod traffic;
 
 use crate::report::{cpu_model, median};
 use crate::versus::fair;
@@ -43,6 +49,9 @@ pub(crate) struct Options {
     /// Be the switch that is measured, at this socket.
     #[arg(long, hide = true)]
     serve: Option<PathBuf>,
+    /// With a data plane that is never idle.
+    #[arg(long, hide = true, requires = "serve")]
+    traffic: bool,
 }
 
 /// How much is measured.
@@ -58,8 +67,10 @@ struct Scale {
 
 /// Runs the comparison and prints its table.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    if let Some(path) = &options.serve {
-        return ours::serve(path);
+    match &options.serve {
+        Some(path) if options.traffic => return traffic::serve(path),
+        Some(path) => return ours::serve(path),
+        None => {}
     }
     fair::start_anew()?;
     let scale = if options.quick {
@@ -79,12 +90,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds {
             if !options.ours_only {
-                let dir = tempfile::tempdir()?;
-                let switch = ovs::Ovs::start(dir.path())?;
-                theirs.push(case.measure(&switch.socket, switch.pid(), scale)?);
+                theirs.push(of_ovs(case, scale)?);
             }
             let dir = tempfile::tempdir()?;
-            let switch = ours::Ours::start(dir.path())?;
+            let switch = ours::Ours::start(dir.path(), case.has_traffic())?;
             ours.push(case.measure(&switch.socket, switch.pid(), scale)?);
         }
         all.push(json!({"case": case.name(), "unit": case.unit(), "ovs": theirs, "ours": ours}));
@@ -102,6 +111,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         std::fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))?;
     }
     Ok(())
+}
+
+fn of_ovs(case: Case, scale: Scale) -> Result<f64, Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    if case.has_traffic() {
+        let switch = traffic::BusyOvs::start(dir.path())?;
+        return case.measure(&switch.socket, 0, scale);
+    }
+    let switch = ovs::Ovs::start(dir.path())?;
+    case.measure(&switch.socket, switch.pid(), scale)
 }
 
 /// Bytes that a process holds in memory.

@@ -1,13 +1,12 @@
 //! Our agent and bridge in a process of their own, behind a Unix socket.
 
+use super::door::Door;
 use crate::daemon::Killed;
-use agent::{Agent, AgentConfig, ConnId};
+use agent::{Agent, AgentConfig};
 use datapath::{LocalDpif, PortNo};
 use flow::EtherAddr;
 use ofproto::{Bridge, BridgeConfig, FailMode, Link, OfPort, PortSpec};
 use std::error::Error;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,11 +22,13 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    pub(crate) fn start(dir: &Path) -> Result<Self> {
+    /// Starts it, with a data plane that is never idle or with none.
+    pub(crate) fn start(dir: &Path, has_traffic: bool) -> Result<Self> {
         let socket = dir.join("switch.sock");
         let child = Command::new(std::env::current_exe()?)
             .args(["control", "--serve"])
             .arg(&socket)
+            .args(has_traffic.then_some("--traffic"))
             .env_remove("GLIBC_TUNABLES")
             .spawn()?;
         Ok(Self { socket, process: Killed(child) })
@@ -38,17 +39,9 @@ impl Ours {
     }
 }
 
-/// A connection: its socket, and what came and was not taken yet.
-struct Peer {
-    id: ConnId,
-    stream: UnixStream,
-    unread: Vec<u8>,
-}
-
 /// Is the switch until it is killed.
 pub(crate) fn serve(path: &Path) -> Result<()> {
-    let listener = UnixListener::bind(path)?;
-    listener.set_nonblocking(true)?;
+    let mut door = Door::open(path)?;
     let began = Instant::now();
     let mut now = Nanos::from_secs(1);
     let config = BridgeConfig { fail_mode: FailMode::Secure, ..BridgeConfig::default() };
@@ -69,36 +62,10 @@ pub(crate) fn serve(path: &Path) -> Result<()> {
     // Room for the great bundle; the image has less.
     let mut agent =
         Agent::new(AgentConfig { max_bundled_bytes: 1 << 30, ..AgentConfig::default() });
-    let mut peers: Vec<Peer> = Vec::new();
-    let mut n_accepted = 0;
-    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     loop {
         now = Nanos::from_secs(1).saturating_add(Nanos(u64::try_from(began.elapsed().as_nanos())?));
         dpif.set_now(now);
-        let mut is_busy = false;
-        if let Ok((stream, _)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            n_accepted += 1;
-            let id = ConnId(n_accepted);
-            if agent.accepted(id, nobody, now) {
-                peers.push(Peer { id, stream, unread: Vec::new() });
-            }
-        }
-        let mut gone = Vec::new();
-        for peer in &mut peers {
-            if peer.unread.is_empty() {
-                let mut chunk = [0; 65536];
-                match peer.stream.read(&mut chunk) {
-                    Ok(0) => gone.push(peer.id),
-                    Ok(n) => peer.unread.extend_from_slice(chunk.get(..n).unwrap_or_default()),
-                    Err(why) if why.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => gone.push(peer.id),
-                }
-            }
-            is_busy |= !peer.unread.is_empty();
-            let taken = agent.received(peer.id, &peer.unread, now);
-            peer.unread.drain(..taken);
-        }
+        let mut is_busy = door.hear(&mut agent, now)?;
         is_busy |= agent.poll(now, &mut bridge, &mut dpif);
         while let Some(upcall) = dpif.next_upcall() {
             is_busy = true;
@@ -106,19 +73,7 @@ pub(crate) fn serve(path: &Path) -> Result<()> {
         }
         is_busy |= bridge.run(&mut dpif, now) <= now;
         dpif.take_transmitted();
-        for peer in &mut peers {
-            let Some(outbox) = agent.output(peer.id) else { continue };
-            if !outbox.pending().is_empty()
-                && let Ok(n) = peer.stream.write(outbox.pending())
-            {
-                is_busy = true;
-                outbox.consume(n);
-            }
-        }
-        for id in gone {
-            agent.closed(id, now);
-            peers.retain(|peer| peer.id != id);
-        }
+        is_busy |= door.tell(&mut agent, now);
         if !is_busy {
             std::thread::sleep(Duration::from_micros(20));
         }
