@@ -1,6 +1,7 @@
 //! The cases.
 
-use super::cores::{gaps, scaling};
+use super::cores::scaling;
+use super::gaps::gaps;
 use super::machine::{Machine, Plan, Stretch, memory, with};
 use super::sources::{Strangers, explosion, mixed, repeat};
 use super::storm::{CACHED_TOO, alone_and_beside, beside, shares, storm};

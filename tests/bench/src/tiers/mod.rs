@@ -16,6 +16,7 @@
 
 mod cases;
 mod cores;
+mod gaps;
 mod machine;
 mod sources;
 mod storm;
