@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 pub const CHUNK: usize = 512;
 
 /// A vector in chunks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Chunks<T> {
     /// All but the last are full.
     chunks: Vec<Vec<T>>,

@@ -230,17 +230,22 @@ impl Index {
         let next = first_next(&self.buckets, bucket);
         let mut new = Bucket { next, ..Bucket::EMPTY };
         new.push(hash, number);
-        let at = match self.overflow.get_mut(self.free as usize) {
+        let at = self.add_line(new);
+        if let Some(first) = self.buckets.get_mut(bucket) {
+            first.next = at;
+        }
+    }
+
+    /// A line more in the overflow.
+    fn add_line(&mut self, line: Bucket) -> u32 {
+        match self.overflow.get_mut(self.free as usize) {
             Some(free) => {
                 let at = self.free;
                 self.free = free.next;
-                *free = new;
+                *free = line;
                 at
             }
-            None => u32::try_from(self.overflow.push(new)).unwrap_or(NONE),
-        };
-        if let Some(first) = self.buckets.get_mut(bucket) {
-            first.next = at;
+            None => u32::try_from(self.overflow.push(line)).unwrap_or(NONE),
         }
     }
 
@@ -268,11 +273,32 @@ impl Index {
     /// One more bucket, with entries of the one that it was split from.
     fn split(&mut self) {
         let n = self.buckets.len();
-        let from = n - (1 << n.ilog2());
+        let bit = n.ilog2();
+        let from = n - (1 << bit);
         self.buckets.push(Bucket::EMPTY);
-        if let Some(bucket) = self.buckets.get_mut(from) {
-            let taken = core::mem::replace(bucket, Bucket::EMPTY);
-            self.place_all(taken);
+        let Some(bucket) = self.buckets.get_mut(from) else { return };
+        let mut taken = core::mem::replace(bucket, Bucket::EMPTY);
+        // One more bit of the hash tells who stays and who goes.
+        let mut both = [Bucket::EMPTY; 2];
+        let [stays, goes] = &mut both;
+        loop {
+            while let Some((hash, number)) = taken.pop() {
+                let side = if hash >> bit & 1 == 0 { &mut *stays } else { &mut *goes };
+                if !side.push(hash, number) {
+                    let next = self.add_line(*side);
+                    *side = Bucket { next, ..Bucket::EMPTY };
+                    side.push(hash, number);
+                }
+            }
+            match self.take_line(taken.next) {
+                Some(next) => taken = next,
+                None => break,
+            }
+        }
+        for (index, side) in [from, n].into_iter().zip(both) {
+            if let Some(bucket) = self.buckets.get_mut(index) {
+                *bucket = side;
+            }
         }
     }
 

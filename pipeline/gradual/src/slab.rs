@@ -18,7 +18,7 @@
 use alloc::vec::Vec;
 use core::ops;
 
-use crate::CHUNK;
+use crate::{CHUNK, Chunks};
 
 /// No chunk, as a link.
 const NONE: u32 = u32::MAX;
@@ -68,7 +68,7 @@ pub struct Slab<T> {
     chunks: Vec<Vec<T>>,
     /// `width` words for each of them.
     words: Vec<Vec<u64>>,
-    heads: Vec<Head>,
+    heads: Chunks<Head>,
     width: usize,
     /// The first chunk that has room.
     open: u32,
@@ -85,7 +85,7 @@ impl<T> Slab<T> {
     /// An empty one, with `width` words beside each element. Takes no memory yet.
     #[must_use]
     pub fn with_words(width: usize) -> Self {
-        let (chunks, words, heads) = (Vec::new(), Vec::new(), Vec::new());
+        let (chunks, words, heads) = (Vec::new(), Vec::new(), Chunks::default());
         Self { chunks, words, heads, width, open: NONE, len: 0 }
     }
 
@@ -212,8 +212,10 @@ impl<T: Default> Slab<T> {
 
     /// Chunks without elements at the end go.
     fn drop_last_chunks(&mut self) {
-        while self.heads.last().is_some_and(|last| last.n_used == 0) {
-            self.unlink(u32::try_from(self.heads.len() - 1).unwrap_or(NONE));
+        while let Some(last) = self.heads.len().checked_sub(1)
+            && self.heads.get(last).is_some_and(|last| last.n_used == 0)
+        {
+            self.unlink(u32::try_from(last).unwrap_or(NONE));
             self.heads.pop();
             self.chunks.pop();
             self.words.pop();
@@ -347,6 +349,6 @@ mod tests {
             assert!(before - slab.n_bytes() <= a_chunk, "a chunk at the most");
         }
         assert_eq!(slab.n_bytes(), 0);
-        assert_eq!(slab.heads.capacity(), 0);
+        assert_eq!(slab.heads.n_bytes(), 0);
     }
 }

@@ -32,7 +32,7 @@ use crate::rule::RuleStats;
 use alloc::vec::Vec;
 use classifier::Priority;
 use core::mem;
-use flow::layout::{PACKET_TYPE, PRIORITY, is_of_pipeline};
+use flow::layout::{FLOW_WORDS, PACKET_TYPE, PRIORITY, is_of_pipeline};
 use flow::{CompactMatch, Flow, Mask, WordMap};
 
 /// Lookups that a conclusion remembers.
@@ -120,10 +120,17 @@ impl Deps {
         }
         let n_before = self.words.len();
         // Metadata and registers of a packet start from zero: there the key is all that differs.
+        // Mostly all are the same, so four at once are looked at.
         let of_pipeline = |word: usize| u64::from(is_of_pipeline(word)).wrapping_neg();
-        let pairs = key.words().iter().zip(flow.words()).enumerate();
-        let differing = pairs.fold(0_u64, |map, (word, (seen, own))| {
-            map | u64::from(*seen != own & !of_pipeline(word)) << word
+        let differs = |word: usize| key.word(word) ^ flow.word(word) & !of_pipeline(word);
+        let differing = (0..FLOW_WORDS).step_by(4).fold(0_u64, |map, first| {
+            let four = [0, 1, 2, 3].map(|k| differs(first + k));
+            match four.iter().fold(0, |all, bits| all | bits) {
+                0 => map,
+                _ => (first..)
+                    .zip(four)
+                    .fold(map, |map, (word, bits)| map | u64::from(bits != 0) << word),
+            }
         });
         for word in WordMap(differing) {
             // Where the action set sends to is in no mask, so every rule that asks for it counts as found.
