@@ -12,7 +12,7 @@
 //! The hash table holds row numbers, so a probe is one line of the table and one or two of the row.
 //! A batch goes through the first subtable as a whole before the next one is touched, in three
 //! passes: all hashes, which ask for their lines of the table; all lines, which ask for their rows; all
-//! rows. So what up to 32 packets wait for comes at once. (Loops unrolled for masks of three to seven
+//! rows. (Masks with one megaflow each are told apart by a word: `signpost.rs`.) So what up to 32 packets wait for comes at once. (Loops unrolled for masks of three to seven
 //! words were measured against this one loop, and were 3 to 5 % slower.) Subtables stand in the order of their recent
 //! hits ([`PortTable::sort`], once a second): what most packets hit is tried first. Worst case, a
 //! miss, is one probe per mask, and [`crate::census`] bounds the masks.
@@ -32,17 +32,18 @@
 
 mod flows;
 mod hits;
+mod signpost;
 mod subtable;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use flow::{Flow, Keys, Mask};
 
-use self::subtable::Subtable;
 pub(crate) use self::{
     flows::{At, Flows, Generation, Slot},
     hits::{Hit, Hits, Packets, steps},
 };
+use self::{signpost::Signpost, subtable::Subtable};
 use crate::{
     census::{Fingerprint, MAX_LIMIT, MaskCensus, N_ROUNDED},
     ids::PortNo,
@@ -76,12 +77,15 @@ pub(crate) struct PortTable {
     newest: u32,
     /// What the last sweep of the census left to look at again.
     unused: Box<[bool; MAX_LIMIT]>,
+    /// Which masks with one megaflow may be a packet's.
+    signpost: Box<Signpost>,
 }
 
 impl Default for PortTable {
     fn default() -> Self {
         let unused = Box::new([false; MAX_LIMIT]);
-        Self { subtables: Vec::new(), order: Vec::new(), newest: u32::MAX, unused }
+        let signpost = Box::new(Signpost::NEW);
+        Self { subtables: Vec::new(), order: Vec::new(), newest: u32::MAX, unused, signpost }
     }
 }
 
@@ -94,6 +98,42 @@ pub(crate) struct Probed {
     pub(crate) n_hit_probes: u64,
     /// In [`steps`].
     pub(crate) cost: u64,
+}
+
+/// Packets that a mask is worth to be tried for at once.
+const MANY: u64 = 8;
+
+/// Whether a lookup asks the signposts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    NotYet,
+    Next,
+    Done,
+    No,
+}
+
+/// Finds those of the missing packets whose megaflow is posted; how many.
+#[inline]
+fn follow(
+    signpost: &Signpost,
+    subtables: &mut [Option<Box<Subtable>>],
+    keys: &Keys,
+    hits: &mut Hits,
+    cost: u32,
+) -> u64 {
+    let mut n_found = 0;
+    for packet in hits.missing() {
+        for place in signpost.named(keys, packet) {
+            let Some(Some(subtable)) = subtables.get_mut(usize::from(place)) else { continue };
+            if let Some(slot) = subtable.only_if(keys, packet) {
+                hits.put(packet, Hit { slot, cost });
+                subtable.n_hits += 1;
+                n_found += 1;
+                break;
+            }
+        }
+    }
+    n_found
 }
 
 /// A port's table with what it shares: its number and its census.
@@ -110,21 +150,50 @@ impl PortTable {
         let mut probed = Probed::default();
         let mut cost = 0;
         let mut n_missing = hits.missing().len();
-        for (rank, place) in (1_u64..).zip(&self.order) {
-            let missing = hits.missing();
-            if missing.is_empty() {
+        // As long as masks find many packets each, they are tried one after another.
+        let mut asks = Asks::NotYet;
+        let mut rank = 0;
+        for place in &self.order {
+            if n_missing == 0 {
                 break;
             }
+            if asks == Asks::Next {
+                asks = Asks::No;
+                if self.signpost.is_ready(&self.subtables) {
+                    asks = Asks::Done;
+                    cost += steps::POSTED;
+                    let found = follow(&self.signpost, &mut self.subtables, keys, hits, cost);
+                    rank += 1;
+                    probed.n_probes += n_missing;
+                    probed.n_hit_probes += rank * found;
+                    probed.cost += u64::from(cost) * found;
+                    n_missing -= found;
+                    if n_missing == 0 {
+                        break;
+                    }
+                }
+            }
+            if asks == Asks::Done && self.signpost.has(*place) {
+                continue;
+            }
+            let missing = hits.missing();
+            rank += 1;
             probed.n_probes += n_missing;
             let Some(Some(subtable)) = self.subtables.get_mut(*place as usize) else { continue };
             cost += subtable.cost();
             subtable.lookup_all(keys, missing, hits, cost, basis);
-            if hits.missing() != missing {
-                let n_found = missing.without(hits.missing()).len();
+            let n_found = match hits.missing() == missing {
+                true => 0,
+                false => missing.without(hits.missing()).len(),
+            };
+            if n_found > 0 {
                 subtable.n_hits += n_found;
                 n_missing -= n_found;
                 probed.n_hit_probes += rank * n_found;
                 probed.cost += u64::from(cost) * n_found;
+            }
+            if asks == Asks::NotYet && n_found < MANY {
+                asks = Asks::Next;
             }
         }
         probed.cost += u64::from(cost) * n_missing;
@@ -221,6 +290,9 @@ impl PortTable {
             Some(slot) => {
                 let hash = hash.unwrap_or_else(|| subtable.hash(word_of, scope.basis));
                 subtable.fill(row, &megaflow.key, slot, hash);
+                if subtable.len() <= 2 {
+                    self.signpost.make_stale();
+                }
             }
             None => {
                 subtable.give_back(row);
@@ -242,6 +314,9 @@ impl PortTable {
         let Some(installed) = flows.take(slot) else { return };
         if let Some(subtable) = self.at_mut(installed.at.subtable) {
             subtable.remove(&installed.megaflow.key, installed.at.row, scope.basis);
+            if subtable.len() <= 1 {
+                self.signpost.make_stale();
+            }
         }
         self.drop_if_empty(installed.at.subtable, scope.census);
     }
@@ -249,6 +324,7 @@ impl PortTable {
     /// Removes all megaflows of this port.
     pub(crate) fn clear(&mut self, flows: &mut Flows, census: &MaskCensus) {
         self.order.clear();
+        self.signpost.make_stale();
         for subtable in self.subtables.drain(..).flatten() {
             census.release(subtable.print());
             subtable.slots().for_each(|slot| drop(flows.take(slot)));
@@ -315,3 +391,6 @@ impl PortTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ pub(crate) struct Hit {
 pub(crate) mod steps {
     /// Looking for a packet among several megaflows of a mask, whether it is there or not.
     pub(crate) const HASHED: u32 = 16;
+    /// Looking for a packet among the masks that signposts name.
+    pub(crate) const POSTED: u32 = 8;
     /// Finding a packet in the signature cache, and comparing it with what that says.
     pub(crate) const SMC: u32 = 20;
     /// Asking the exact-match cache.

@@ -115,6 +115,20 @@ impl Subtable {
         Some((slot_of(*slot)?, key))
     }
 
+    /// The key of the only megaflow, if there is just one: words by number, each with the bits that are
+    /// examined and their value.
+    pub(super) fn only_key(&self) -> Option<impl Iterator<Item = (usize, u64, u64)>> {
+        let (_, key) = self.only_row()?;
+        Some(self.words.iter().zip(key).map(|(at, value)| (at.word, at.bits, *value)))
+    }
+
+    /// The only megaflow, if it is the packet's.
+    #[inline]
+    pub(super) fn only_if(&self, keys: &Keys, packet: usize) -> Option<Slot> {
+        let (slot, key) = self.only_row()?;
+        is_equal(key, self.masked(|word| keys.word(packet, word))).then_some(slot)
+    }
+
     /// The megaflow of a flow.
     pub(super) fn find(&self, flow: &Flow, basis: u32) -> Option<Slot> {
         let value_of = |word| flow.word(word);
