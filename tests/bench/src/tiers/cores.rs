@@ -1,9 +1,9 @@
 //! What a second polling core brings.
 
+use super::Terms;
 use super::cases::{Outcome, figure};
 use super::machine::{Plan, assemble};
 use super::sources::repeat;
-use super::Terms;
 use crate::versus::cpu_time;
 use crate::versus::frames::Frames;
 use core_affinity::CoreId;
