@@ -120,6 +120,7 @@ impl Switch {
         upcalls.push(own.upcalls);
         let mut dpif = RingDpif::new(links, own.datapath, own.counters, own.outlet, meters);
         dpif.begin_round(now);
+        dpif.begin_readings(now);
 
         let base_mac = parts.base_mac();
         let ports = Ports::new(parts.pool.clone());
