@@ -8,7 +8,7 @@
 //! one in [`SHARE`] of the pool's buffers; without that, a few idle cores could keep all of a small
 //! pool to themselves and starve the busy one.
 
-use crate::pool::{Class, Pool, SMALL_BYTES};
+use crate::pool::{Class, JUMBO_BYTES, Pool, SMALL_BYTES};
 use crate::{HEADROOM, Packet};
 use alloc::sync::Arc;
 
@@ -23,6 +23,7 @@ pub struct PoolCache {
     pool: Arc<Pool>,
     small: Stock,
     jumbo: Stock,
+    large: Stock,
 }
 
 /// Free buffers of one size.
@@ -72,7 +73,9 @@ impl PoolCache {
     #[must_use]
     pub fn new(pool: Arc<Pool>) -> Self {
         let config = pool.config();
-        Self { pool, small: Stock::new(config.small), jumbo: Stock::new(config.jumbo) }
+        let (_, n_large) = pool.available_large();
+        let [small, jumbo, large] = [config.small, config.jumbo, n_large].map(Stock::new);
+        Self { pool, small, jumbo, large }
     }
 
     /// The pool behind.
@@ -94,8 +97,10 @@ impl PoolCache {
     pub fn alloc_for(&mut self, len: usize) -> Option<Packet> {
         if len <= SMALL_BYTES - HEADROOM {
             self.alloc()
-        } else if len <= Class::Jumbo.bytes() - HEADROOM {
+        } else if len <= JUMBO_BYTES - HEADROOM {
             self.alloc_jumbo()
+        } else if len <= Class::Large.bytes() - HEADROOM {
+            self.alloc_class(Class::Large)
         } else {
             None
         }
@@ -107,11 +112,17 @@ impl PoolCache {
         self.alloc_class(Class::Jumbo)
     }
 
-    /// A second packet with the same frame, headroom, offsets and metadata.
+    /// A second packet with the same frame, headroom, offsets and metadata, and as much left to do.
     #[must_use]
     pub fn copy(&mut self, packet: &Packet) -> Option<Packet> {
         let needed = packet.headroom() + packet.len();
-        let class = if needed <= SMALL_BYTES { Class::Small } else { Class::Jumbo };
+        let class = if needed <= SMALL_BYTES {
+            Class::Small
+        } else if needed <= JUMBO_BYTES {
+            Class::Jumbo
+        } else {
+            Class::Large
+        };
         let mut copy = self.alloc_class(class)?;
         copy.set_headroom(packet.headroom());
         if !copy.extend(packet.data()) {
@@ -119,6 +130,8 @@ impl PoolCache {
             return None;
         }
         copy.set_offsets(packet.offsets());
+        // Its places are those of the buffer, and the headroom is the same.
+        copy.set_offload(packet.offload());
         *copy.meta_mut() = *packet.meta();
         Some(copy)
     }
@@ -163,7 +176,7 @@ impl PoolCache {
 
     /// Brings this core's whole stock home.
     pub fn flush(&mut self) {
-        for class in [Class::Small, Class::Jumbo] {
+        for class in [Class::Small, Class::Jumbo, Class::Large] {
             let (pool, stock) = self.stock(class);
             let count = stock.lines.len();
             pool.bring_home(class, count, &mut stock.lines);
@@ -185,6 +198,7 @@ impl PoolCache {
         match class {
             Class::Small => (&self.pool, &mut self.small),
             Class::Jumbo => (&self.pool, &mut self.jumbo),
+            Class::Large => (&self.pool, &mut self.large),
         }
     }
 }

@@ -17,15 +17,15 @@
 
 #![expect(
     clippy::cast_possible_truncation,
-    reason = "offsets and lengths within a buffer: bounded by JUMBO_BYTES, which fits u16"
+    reason = "offsets and lengths within a buffer: bounded by LARGE_BYTES, which fits u32"
 )]
 
-use crate::pool::{Class, Inner, JUMBO_BYTES};
-use crate::{HEADROOM, Offsets};
+use crate::pool::{Class, Inner, LARGE_BYTES};
+use crate::{HEADROOM, Offload, Offsets};
 use core::fmt;
 use core::ptr::NonNull;
 
-const _: () = assert!(JUMBO_BYTES <= u16::MAX as usize);
+const _: () = assert!(LARGE_BYTES <= u32::MAX as usize && HEADROOM <= u16::MAX as usize);
 const _: () = assert!(size_of::<Option<Packet>>() == size_of::<usize>());
 
 /// Bytes of a slot before its buffer: one cache line.
@@ -60,11 +60,13 @@ struct Head {
     pool: NonNull<Inner>,
     /// First byte of the frame, from the start of the buffer.
     offset: u16,
-    /// Bytes of the frame.
-    len: u16,
     class: Class,
+    /// Bytes of the frame.
+    len: u32,
     /// Where the frame's layers begin, as far as somebody has looked.
     offsets: Offsets,
+    /// What is left to do before the frame is one.
+    offload: Offload,
     meta: PacketMeta,
 }
 
@@ -92,9 +94,10 @@ impl Packet {
         let new = Head {
             pool,
             offset: HEADROOM as u16,
-            len: 0,
             class,
+            len: 0,
             offsets: Offsets::NONE,
+            offload: Offload::NONE,
             meta: PacketMeta::default(),
         };
         // SAFETY: the caller's promise: writable, aligned, owned by nobody else.
@@ -157,6 +160,17 @@ impl Packet {
         self.head_mut().offsets = offsets;
     }
 
+    /// What its sender has left to the device.
+    #[must_use]
+    #[inline]
+    pub fn offload(&self) -> Offload {
+        self.head().offload
+    }
+
+    pub(crate) fn set_offload(&mut self, offload: Offload) {
+        self.head_mut().offload = offload;
+    }
+
     /// The frame.
     #[must_use]
     #[inline]
@@ -211,7 +225,7 @@ impl Packet {
             return None;
         }
         head.offset -= n as u16;
-        head.len += n as u16;
+        head.len += n as u32;
         self.data_mut().get_mut(..n)
     }
 
@@ -220,11 +234,13 @@ impl Packet {
     #[inline]
     pub fn pull_front(&mut self, n: usize) -> bool {
         let head = self.head_mut();
-        if n > head.len as usize {
+        let offset = head.offset as usize + n;
+        // The first byte of a frame is never so far behind that its place would not fit.
+        if n > head.len as usize || offset > u16::MAX as usize {
             return false;
         }
-        head.offset += n as u16;
-        head.len -= n as u16;
+        head.offset = offset as u16;
+        head.len -= n as u32;
         true
     }
 
@@ -249,7 +265,7 @@ impl Packet {
         if n > self.buffer_capacity() {
             return false;
         }
-        self.head_mut().len = n as u16;
+        self.head_mut().len = n as u32;
         true
     }
 
@@ -261,7 +277,7 @@ impl Packet {
         if bytes.len() > self.tailroom() {
             return false;
         }
-        self.head_mut().len += bytes.len() as u16;
+        self.head_mut().len += bytes.len() as u32;
         if let Some(room) = self.data_mut().get_mut(old..) {
             room.copy_from_slice(bytes);
         }
@@ -274,6 +290,7 @@ impl Packet {
         head.offset = HEADROOM as u16;
         head.len = 0;
         head.offsets = Offsets::NONE;
+        head.offload = Offload::NONE;
         head.meta = PacketMeta::default();
     }
 

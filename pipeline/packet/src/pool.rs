@@ -1,8 +1,9 @@
-//! The buffer pool: all packet memory of the switch, in two sizes.
+//! The buffer pool: all packet memory of the switch, in two sizes, or three.
 //!
 //! # What
 //! One [`Region`] is cut into slots: a head of one cache line and a buffer, `small` of them with
-//! buffers of [`SMALL_BYTES`] followed by `jumbo` of [`JUMBO_BYTES`]. A free slot is a number on its
+//! buffers of [`SMALL_BYTES`] followed by `jumbo` of [`JUMBO_BYTES`] and, where frames are taken in that their
+//! sender has not cut ([`Pool::with_large`]), some of [`LARGE_BYTES`]. A free slot is a number on its
 //! class's free list, the *line* of the region in which it begins; a slot in use is owned by exactly one
 //! [`Packet`](crate::Packet). Its line is a matter of its address, so a packet goes home without its
 //! head being read, and a subtraction and a shift are all that it takes.
@@ -10,7 +11,8 @@
 //! # Why these sizes
 //! A small buffer holds a 1,518-byte frame with tags, a device header and [`HEADROOM`]. With its head
 //! it is 33 cache lines, an odd number: with a power of two, the headers of all packets would compete
-//! for the same few sets of the first-level cache. The same reason makes the jumbo slot 147 lines.
+//! for the same few sets of the first-level cache. The same reason makes the jumbo slot 147 lines, and the
+//! large one 1,029, in which 64 KiB of IP with their Ethernet header and tags find room.
 //!
 //! # Cost
 //! The free lists sit under one spin lock. Cores do not meet there per packet: a
@@ -40,6 +42,10 @@ pub const SMALL_BYTES: usize = 32 * 64;
 /// header fits.
 pub const JUMBO_BYTES: usize = 146 * 64;
 
+/// Bytes of a large buffer, headroom included: the longest IPv4 packet in a frame with two tags fits.
+pub const LARGE_BYTES: usize = 1028 * 64;
+
+const _: () = assert!(LARGE_BYTES >= HEADROOM + 12 + 14 + 8 + 65_535);
 const _: () = assert!(JUMBO_BYTES >= 9216 + HEADROOM && SMALL_BYTES - HEADROOM >= 1518 + 8 + 12);
 
 /// How many buffers of each size.
@@ -67,6 +73,7 @@ pub enum PoolError {
 pub(crate) enum Class {
     Small,
     Jumbo,
+    Large,
 }
 
 impl Class {
@@ -74,6 +81,7 @@ impl Class {
         match self {
             Self::Small => SMALL_BYTES,
             Self::Jumbo => JUMBO_BYTES,
+            Self::Large => LARGE_BYTES,
         }
     }
 
@@ -85,6 +93,7 @@ impl Class {
 
 const _: () =
     assert!((Class::Small.stride() / 64) % 2 == 1 && (Class::Jumbo.stride() / 64) % 2 == 1);
+const _: () = assert!((Class::Large.stride() / 64) % 2 == 1);
 
 /// All packet memory; share it as `Arc<Pool>` and give each core a [`PoolCache`](crate::PoolCache).
 pub struct Pool {
@@ -110,8 +119,11 @@ const fn line_of(at: usize) -> u32 {
 pub(crate) struct Inner {
     region: Region,
     config: PoolConfig,
-    /// Where the jumbo slots begin, and end, in bytes from the start of the region.
+    n_large: usize,
+    /// Where the jumbo slots begin, the large ones, and where these end, in bytes from the start of the
+    /// region.
     first_jumbo: usize,
+    first_large: usize,
     end: usize,
     home: OwnLine<Mutex<Home>>,
 }
@@ -124,6 +136,7 @@ struct OwnLine<T>(T);
 struct Home {
     small: Vec<u32>,
     jumbo: Vec<u32>,
+    large: Vec<u32>,
     /// The `Pool` handle is gone; the last buffer to come home frees everything.
     abandoned: bool,
 }
@@ -133,11 +146,13 @@ impl Home {
         match class {
             Class::Small => &mut self.small,
             Class::Jumbo => &mut self.jumbo,
+            Class::Large => &mut self.large,
         }
     }
 
-    fn all_home(&self, config: &PoolConfig) -> bool {
-        self.small.len() == config.small && self.jumbo.len() == config.jumbo
+    fn all_home(&self, of: &Inner) -> bool {
+        let all = (of.config.small, of.config.jumbo, of.n_large);
+        (self.small.len(), self.jumbo.len(), self.large.len()) == all
     }
 }
 
@@ -145,19 +160,39 @@ impl Pool {
     /// Bytes that a region needs for `config` (saturating).
     #[must_use]
     pub fn required_bytes(config: &PoolConfig) -> usize {
-        config
-            .small
-            .saturating_mul(Class::Small.stride())
-            .saturating_add(config.jumbo.saturating_mul(Class::Jumbo.stride()))
+        Self::required_bytes_with_large(config, 0)
     }
 
-    /// Cuts `region` into buffers.
+    /// Bytes that a region needs for `config` and so many buffers of [`LARGE_BYTES`] (saturating).
+    #[must_use]
+    pub fn required_bytes_with_large(config: &PoolConfig, n_large: usize) -> usize {
+        let classes =
+            [(Class::Small, config.small), (Class::Jumbo, config.jumbo), (Class::Large, n_large)];
+        classes
+            .into_iter()
+            .fold(0, |sum: usize, (class, n)| sum.saturating_add(n.saturating_mul(class.stride())))
+    }
+
+    /// Cuts `region` into buffers, none of them large.
     ///
     /// # Errors
     ///
     /// When the region cannot hold them; the region is lost then (it is memory for ever anyway).
     pub fn new(config: PoolConfig, region: Region) -> Result<Arc<Self>, PoolError> {
-        let need = Self::required_bytes(&config);
+        Self::with_large(config, 0, region)
+    }
+
+    /// Cuts `region` into buffers, `n_large` of [`LARGE_BYTES`] among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_large(
+        config: PoolConfig,
+        n_large: usize,
+        region: Region,
+    ) -> Result<Arc<Self>, PoolError> {
+        let need = Self::required_bytes_with_large(&config, n_large);
         if need == usize::MAX || u32::try_from(need / LINE).is_err() {
             return Err(PoolError::TooMany);
         }
@@ -169,16 +204,19 @@ impl Pool {
         }
         // Reversed, so that the lowest buffers leave first and a quiet switch stays in few pages.
         let first_jumbo = config.small * Class::Small.stride();
+        let first_large = first_jumbo + config.jumbo * Class::Jumbo.stride();
         let lines = |class: Class, first: usize, n: usize| {
             (0..n).rev().map(|slot| line_of(first + slot * class.stride())).collect()
         };
         let home = Home {
             small: lines(Class::Small, 0, config.small),
             jumbo: lines(Class::Jumbo, first_jumbo, config.jumbo),
+            large: lines(Class::Large, first_large, n_large),
             abandoned: false,
         };
         let home = OwnLine(Mutex::new(home));
-        let inner = Box::new(Inner { region, config, first_jumbo, end: need, home });
+        let inner = Inner { region, config, n_large, first_jumbo, first_large, end: need, home };
+        let inner = Box::new(inner);
         Ok(Arc::new(Self { inner: NonNull::from(Box::leak(inner)) }))
     }
 
@@ -188,10 +226,20 @@ impl Pool {
     ///
     /// When `config` asks for more than the address space.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a host program's own constant, no input reaches it")]
     pub fn on_heap(config: PoolConfig) -> Arc<Self> {
-        let region = Region::owned_heap(Self::required_bytes(&config));
-        Self::new(config, region).expect("a region made to measure")
+        Self::on_heap_with_large(config, 0)
+    }
+
+    /// As [`on_heap`](Self::on_heap), with large buffers too.
+    ///
+    /// # Panics
+    ///
+    /// When `config` asks for more than the address space.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a host program's own constant, no input reaches it")]
+    pub fn on_heap_with_large(config: PoolConfig, n_large: usize) -> Arc<Self> {
+        let region = Region::owned_heap(Self::required_bytes_with_large(&config, n_large));
+        Self::with_large(config, n_large, region).expect("a region made to measure")
     }
 
     /// Buffers at home, `(small, jumbo)`. Those in packets and in per-core caches do not count.
@@ -201,7 +249,13 @@ impl Pool {
         (home.small.len(), home.jumbo.len())
     }
 
-    /// How many buffers there are in all.
+    /// Large buffers at home, and in all.
+    #[must_use]
+    pub fn available_large(&self) -> (usize, usize) {
+        (self.inner().home.0.lock().large.len(), self.inner().n_large)
+    }
+
+    /// How many small and jumbo buffers there are in all.
     #[must_use]
     pub fn config(&self) -> PoolConfig {
         self.inner().config
@@ -274,7 +328,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut home = self.inner().home.0.lock();
         home.abandoned = true;
-        let last = home.all_home(&self.inner().config);
+        let last = home.all_home(self.inner());
         drop(home);
         if last {
             // SAFETY: no buffer is away, so no packet or cache points here, and this handle ends.
@@ -297,7 +351,11 @@ impl Inner {
     /// Line and class of the slot at this address, if it is in this pool's region.
     fn line_of(&self, slot: NonNull<u8>) -> Option<(Class, u32)> {
         let at = self.place_of(slot);
-        let class = if at < self.first_jumbo { Class::Small } else { Class::Jumbo };
+        let class = match at {
+            at if at < self.first_jumbo => Class::Small,
+            at if at < self.first_large => Class::Jumbo,
+            _ => Class::Large,
+        };
         (at < self.end).then(|| (class, line_of(at)))
     }
 
@@ -315,7 +373,7 @@ impl Inner {
         };
         let mut home = this.home.0.lock();
         home.list(class).push(line);
-        let last = home.abandoned && home.all_home(&this.config);
+        let last = home.abandoned && home.all_home(this);
         drop(home);
         if last {
             // SAFETY: abandoned and all home: nobody else points here, and only one party can
