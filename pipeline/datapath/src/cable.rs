@@ -16,7 +16,7 @@
 //! in the packet, so that an upcall on the way does not begin anew; and no more of them wait at once
 //! than the stage holds.
 
-use packet::{Batch, Packet, PacketMeta};
+use packet::{Batch, OffloadSet, Packet, PacketMeta};
 
 use crate::{drop_reason::DropReason, execute::Executor, ids::PortNo, output::Output};
 
@@ -39,7 +39,14 @@ impl<O: Output> Executor<'_, O> {
         }
         // In the order in which they came.
         for packet in group.drain(..) {
-            self.pass_one(packet, from, to, max_len);
+            if packet.len() > max_len && !packet.offload().is_none() {
+                // What is cut off could not be summed any more.
+                self.finish(packet, OffloadSet::NONE, &mut |this: &mut Self, packet| {
+                    this.pass_one(packet, from, to, max_len);
+                });
+            } else {
+                self.pass_one(packet, from, to, max_len);
+            }
         }
     }
 

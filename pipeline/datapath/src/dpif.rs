@@ -8,7 +8,7 @@
 use alloc::{boxed::Box, sync::Arc};
 
 use flow::{Flow, Mask};
-use packet::Packet;
+use packet::{OffloadSet, Packet};
 use sync::time::Nanos;
 
 use crate::{
@@ -116,12 +116,14 @@ pub enum Command {
     /// The port and its megaflows go.
     RemovePort(PortNo),
     /// From now on the port's device has a link, or has none: what would leave by it is then dropped.
-    /// A new port has one.
+    /// A new port has one, and is given finished packets only.
     SetLink {
         /// Which port.
         port: PortNo,
         /// Whether there is a link.
         has_link: bool,
+        /// What its device does for packets that are not finished.
+        offloads: OffloadSet,
     },
     /// From now on the port is one end of a cable: what would leave by it comes in by the other.
     Plug {

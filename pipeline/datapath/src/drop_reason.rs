@@ -17,6 +17,9 @@ pub enum DropReason {
     // Receiving.
     /// The device handed over a frame too short to be Ethernet, or a broken device header.
     RxMalformed,
+    /// What the frame's sender left to the device makes no sense: a checksum outside of the frame, segments
+    /// of no bytes, a large frame that is no TCP.
+    RxBadOffload,
     /// The frame is longer than the port's MTU or the largest buffer.
     RxOversize,
     /// No buffer was free to hold the frame.
@@ -83,6 +86,11 @@ pub enum DropReason {
     NoHeadroom,
     /// A copy was due and the pool had no buffer.
     PoolExhausted,
+    /// A large frame was to be cut and the pool had no buffer for a segment: the rest of it died.
+    NoSegmentBuffer,
+    /// What the sender left to the device cannot be done: an action took the header away that it was
+    /// about, or the frame is to become more segments than [`packet::MAX_SEGMENTS`].
+    OffloadLost,
     /// Recirculated or cloned deeper than the limit.
     RecursionTooDeep,
     /// More recirculated packets at once than the stage holds.
@@ -113,8 +121,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::RxMalformed,
+        Self::RxBadOffload,
         Self::RxOversize,
         Self::RxNoBuffer,
         Self::RxPortDown,
@@ -144,6 +153,8 @@ impl DropReason {
         Self::TooShort,
         Self::NoHeadroom,
         Self::PoolExhausted,
+        Self::NoSegmentBuffer,
+        Self::OffloadLost,
         Self::RecursionTooDeep,
         Self::RecirculationQueueFull,
         Self::NoSuchMeter,
@@ -163,6 +174,7 @@ impl DropReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RxMalformed => "rx-malformed",
+            Self::RxBadOffload => "rx-bad-offload",
             Self::RxOversize => "rx-oversize",
             Self::RxNoBuffer => "rx-no-buffer",
             Self::RxPortDown => "rx-port-down",
@@ -192,6 +204,8 @@ impl DropReason {
             Self::TooShort => "too-short",
             Self::NoHeadroom => "no-headroom",
             Self::PoolExhausted => "pool-exhausted",
+            Self::NoSegmentBuffer => "no-segment-buffer",
+            Self::OffloadLost => "offload-lost",
             Self::RecursionTooDeep => "recursion-too-deep",
             Self::RecirculationQueueFull => "recirculation-queue-full",
             Self::NoSuchMeter => "no-such-meter",

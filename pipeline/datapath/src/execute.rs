@@ -13,6 +13,7 @@
 //! ([`DropReason::PoolExhausted`]), and the law of [`crate::accounting`] holds without exceptions.
 
 mod edit;
+mod offload;
 
 use flow::extract;
 use packet::{Batch, Offsets, Packet};
@@ -38,6 +39,8 @@ pub(crate) struct Executor<'a, O: Output> {
     pub(crate) port: PortNo,
     /// How often these packets were looked up before.
     pub(crate) depth: u8,
+    /// None of these packets has anything left to do ([`packet::Offload`]): what is usual, known once for all.
+    pub(crate) is_finished: bool,
     pub(crate) ports: &'a Ports,
     /// The ingress port's.
     pub(crate) port_counters: &'a PortCounters,
@@ -177,6 +180,9 @@ impl<O: Output> Executor<'_, O> {
     }
 
     fn send(&mut self, group: &mut Batch, is_last: bool, port: PortNo, max_len: usize) {
+        if !self.is_finished {
+            return self.send_unfinished(group, is_last, port, max_len);
+        }
         if !is_last {
             let mut copies = self.copies(group);
             return self.send(&mut copies, true, port, max_len);
@@ -191,6 +197,9 @@ impl<O: Output> Executor<'_, O> {
     }
 
     fn upcall(&mut self, packet: Packet, reason: UpcallReason) {
+        if !packet.offload().is_none() && matches!(reason, UpcallReason::Action(_)) {
+            return self.upcall_unfinished(packet, reason);
+        }
         let flow = extract(packet.data(), &meta_of(&packet)).flow;
         let upcall = Upcall { packet, flow, core: self.core, port: self.port, reason };
         match self.out.upcall(upcall) {
@@ -224,7 +233,8 @@ impl<O: Output> Executor<'_, O> {
         let mut all = if is_last { core::mem::take(group) } else { self.copies(group) };
         let (mut greater, mut less_equal) = (Batch::new(), Batch::new());
         for packet in all.drain(..) {
-            let len = packet.len().min(max_len);
+            // Of large frames each segment counts, as in Open vSwitch's kernel datapath.
+            let len = packet.wire_len().min(max_len);
             let part = if len > check.len.into() { &mut greater } else { &mut less_equal };
             // As many as in the group: there is room.
             let _ = part.push(packet);
@@ -284,6 +294,9 @@ impl<O: Output> Executor<'_, O> {
     /// Edits each packet's bytes. What is usual has a loop of its own, so that what the action says is
     /// looked at once and not for each packet.
     fn edit(&mut self, group: &mut Batch, action: &DpAction) {
+        if !self.is_finished {
+            return self.edit_unfinished(group, action);
+        }
         use edit::whole;
         use packet::edit::{set_eth, set_ipv4, set_tcp, set_udp};
         match action {

@@ -20,7 +20,7 @@
 //! counted drop. See [`crate::accounting`].
 
 use flow::{FlowMeta, Keys};
-use packet::{BATCH, Batch, Packet, PacketMeta};
+use packet::{BATCH, Batch, Offload, Packet, PacketMeta};
 use sync::time::Nanos;
 
 use crate::{
@@ -80,13 +80,13 @@ impl PmdDatapath {
         out: &mut impl Output,
     ) {
         let mut watch = Stopwatch::start(self.is_measured, || out.cycles());
-        let (depth, n_bytes) = match entry {
+        let (depth, sums) = match entry {
             Entry::Fresh => (0, self.extract_fresh(port, batch)),
             Entry::Again(depth) => (depth, self.extract_again(batch)),
         };
         watch.lap(Stage::Extract, &self.counters.cycles, || out.cycles());
         let hits = self.lookup_all(port, &mut watch, out);
-        let mut misses = self.run_groups(port, depth, (batch, n_bytes), &hits, now, out);
+        let mut misses = self.run_groups(port, depth, (batch, sums), &hits, now, out);
         watch.lap(Stage::Actions, &self.counters.cycles, || out.cycles());
         self.upcall_misses(port, &mut misses, out);
         watch.lap(Stage::Upcall, &self.counters.cycles, || out.cycles());
@@ -96,34 +96,33 @@ impl PmdDatapath {
     }
 
     /// Counts and extracts packets that come from a device: all that is known of them is their port.
-    /// Gives their bytes.
     #[inline(never)]
-    fn extract_fresh(&mut self, port: PortNo, batch: &mut Batch) -> u64 {
+    fn extract_fresh(&mut self, port: PortNo, batch: &mut Batch) -> Sums {
         let (fresh, meta) =
             (PacketMeta { in_port: port.0, ..PacketMeta::default() }, FlowMeta::of_port(port.0));
         self.keys.begin(batch.len());
-        let mut n_bytes = 0;
+        let mut sums = Sums::default();
         for (k, (len, packet)) in self.lens.iter_mut().zip(batch.iter_mut()).enumerate() {
             *packet.meta_mut() = fresh;
             *len = extract(&mut self.keys, k, packet, &meta);
-            n_bytes += u64::from(*len);
+            sums.add(*len, packet);
         }
         let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
-        counters.received(batch.len() as u64, n_bytes);
-        n_bytes
+        counters.received(batch.len() as u64, sums.n_bytes);
+        sums
     }
 
-    /// Extracts packets of which more is known; gives their bytes.
+    /// Extracts packets of which more is known.
     #[inline(never)]
-    fn extract_again(&mut self, batch: &mut Batch) -> u64 {
+    fn extract_again(&mut self, batch: &mut Batch) -> Sums {
         self.keys.begin(batch.len());
-        let mut n_bytes = 0;
+        let mut sums = Sums::default();
         for (k, (len, packet)) in self.lens.iter_mut().zip(batch).enumerate() {
             let meta = meta_of(packet);
             *len = extract(&mut self.keys, k, packet, &meta);
-            n_bytes += u64::from(*len);
+            sums.add(*len, packet);
         }
-        n_bytes
+        sums
     }
 
     /// Finds the megaflows of all keys: in the exact-match cache, what it does not know in the signature
@@ -187,7 +186,7 @@ impl PmdDatapath {
         &mut self,
         port: PortNo,
         depth: u8,
-        (batch, n_bytes): (&mut Batch, u64),
+        (batch, sums): (&mut Batch, Sums),
         hits: &Hits,
         now: Nanos,
         out: &mut impl Output,
@@ -196,6 +195,7 @@ impl PmdDatapath {
             core: self.core,
             port,
             depth,
+            is_finished: sums.offload.is_none(),
             ports: &self.ports,
             port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
             counters: &self.counters,
@@ -216,7 +216,7 @@ impl PmdDatapath {
             left = left.without(members);
             let Some(installed) = self.flows.get(slot) else { continue };
             let n_bytes = match members == all {
-                true => n_bytes,
+                true => sums.n_bytes,
                 false => members.filter_map(|k| self.lens.get(k)).map(|len| u64::from(*len)).sum(),
             };
             let tcp_flags = self.keys.tcp_flags(members);
@@ -308,6 +308,22 @@ fn extract(keys: &mut Keys, k: usize, packet: &mut Packet, meta: &FlowMeta) -> u
     let offsets = keys.set(k, frame, meta);
     packet.set_offsets(offsets);
     len
+}
+
+/// What is known of all packets of a batch together.
+#[derive(Default)]
+struct Sums {
+    n_bytes: u64,
+    /// None only if that of each is.
+    offload: Offload,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn add(&mut self, len: u32, packet: &Packet) {
+        self.n_bytes += u64::from(len);
+        self.offload = self.offload.or(packet.offload());
+    }
 }
 
 /// How packets come to be looked up.

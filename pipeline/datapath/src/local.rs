@@ -9,7 +9,7 @@
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 use flow::{Flow, Mask};
-use packet::{Batch, Packet, Pool, PoolCache, PoolConfig};
+use packet::{Batch, OffloadSet, Packet, Pool, PoolCache, PoolConfig};
 use sync::time::Nanos;
 
 use crate::{
@@ -136,7 +136,7 @@ impl LocalDpif {
 
     /// From now on the port has a link, or has none.
     pub fn set_link(&mut self, port: PortNo, has_link: bool) {
-        self.apply(Command::SetLink { port, has_link });
+        self.apply(Command::SetLink { port, has_link, offloads: OffloadSet::NONE });
     }
 
     /// Puts a cable between two ports.

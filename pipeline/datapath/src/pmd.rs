@@ -10,7 +10,7 @@
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use flow::{Field, Keys, Mask, extract};
-use packet::{BATCH, Batch, Packet, PacketMeta};
+use packet::{BATCH, Batch, OffloadSet, Packet, PacketMeta};
 use sync::time::Nanos;
 
 use crate::{
@@ -154,7 +154,9 @@ impl PmdDatapath {
         match command {
             Command::AddPort(port, counters) => self.add_port(port, counters),
             Command::RemovePort(port) => self.remove_port(port),
-            Command::SetLink { port, has_link } => self.set_link(port, has_link),
+            Command::SetLink { port, has_link, offloads } => {
+                self.set_link(port, has_link, offloads);
+            }
             Command::Plug { port, peer } => self.plug(port, peer),
             // The megaflow's fate tells who asked.
             Command::FlowPut(megaflow) => drop(self.put(megaflow)),
@@ -185,10 +187,11 @@ impl PmdDatapath {
         }
     }
 
-    /// From now on the port has a link, or has none.
-    fn set_link(&mut self, port: PortNo, has_link: bool) {
+    /// From now on the port has a link, or has none, and its device does this much.
+    fn set_link(&mut self, port: PortNo, has_link: bool, offloads: OffloadSet) {
         let known = self.ports.get_mut(port);
-        let is_known = known.map(|known| known.has_link = has_link).is_some();
+        let known = known.map(|known| (known.has_link, known.offloads) = (has_link, offloads));
+        let is_known = known.is_some();
         self.count_stale(is_known);
     }
 
@@ -281,12 +284,14 @@ impl PmdDatapath {
         out: &mut impl Output,
     ) {
         let mut group = Batch::new();
+        let is_finished = packet.offload().is_none();
         // Room for 32.
         let _ = group.push(packet);
         let mut executor = Executor {
             core: self.core,
             port,
             depth: 0,
+            is_finished,
             ports: &self.ports,
             port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
             counters: &self.counters,
@@ -412,6 +417,8 @@ pub(crate) struct Port {
     pub(crate) counters: Arc<PortCounters>,
     /// Whether what leaves by it arrives somewhere outside.
     pub(crate) has_link: bool,
+    /// What its device does for packets that are not finished.
+    pub(crate) offloads: OffloadSet,
     /// The other end, where it is one end of a cable; such a port has no link.
     pub(crate) peer: Option<PortNo>,
     /// Megaflows of packets that come from it.
@@ -468,7 +475,8 @@ impl Ports {
         }
         if let Some(place) = self.0.get_mut(index) {
             let table = place.take().map(|old| old.table).unwrap_or_default();
-            *place = Some(Port { counters, has_link: true, peer: None, table });
+            let offloads = OffloadSet::NONE;
+            *place = Some(Port { counters, has_link: true, offloads, peer: None, table });
         }
         true
     }

@@ -96,7 +96,9 @@ impl PortStats {
     /// Frames that came in and broken: OpenFlow's `rx_errors`.
     #[must_use]
     pub fn rx_errors(&self) -> u64 {
-        self.drops.get(DropReason::RxMalformed) + self.drops.get(DropReason::RxOversize)
+        self.drops.get(DropReason::RxMalformed)
+            + self.drops.get(DropReason::RxBadOffload)
+            + self.drops.get(DropReason::RxOversize)
     }
 
     /// Frames lost for want of a buffer or by a closed port, before any rule could decide:

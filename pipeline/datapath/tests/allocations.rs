@@ -15,7 +15,7 @@ use datapath::{
 };
 use flow::{Field, Flow, Mask};
 use packet::build::{Ipv4, ethernet, udp, vlan};
-use packet::{BATCH, Batch, Packet, Pool, PoolCache, PoolConfig};
+use packet::{BATCH, Batch, OffloadSet, Packet, Pool, PoolCache, PoolConfig};
 use sync::time::Nanos;
 
 /// One hit in so many is sampled for the self check.
@@ -101,7 +101,11 @@ impl Lab {
         for port in 1..=4 {
             lab.apply(Command::AddPort(PortNo(port), Arc::new(PortCounters::default())));
         }
-        lab.apply(Command::SetLink { port: PortNo(3), has_link: false });
+        lab.apply(Command::SetLink {
+            port: PortNo(3),
+            has_link: false,
+            offloads: OffloadSet::NONE,
+        });
         for megaflow in megaflows {
             assert_eq!(lab.pmd.put(Arc::new(megaflow)), Ok(()));
         }

@@ -7,5 +7,6 @@ mod dump;
 mod emc;
 mod input;
 mod meters;
+mod offload;
 mod spread;
 mod table;

@@ -129,10 +129,11 @@ pub fn set_eth_type(packet: &mut Packet, at: &mut Offsets, ethertype: u16) -> bo
 }
 
 /// Grows a short frame with zeros to `minimum` bytes (60 on Ethernet, without its checksum), as
-/// after a pop. `false` when the buffer has no such room.
+/// after a pop. `false` when the buffer has no such room. The end of a large frame is that of its stream, so
+/// it is left alone.
 #[must_use]
 pub fn pad_to_minimum(packet: &mut Packet, minimum: usize) -> bool {
-    packet.len() >= minimum || packet.set_len(minimum)
+    packet.len() >= minimum || packet.is_large() || packet.set_len(minimum)
 }
 
 fn outer_tag(frame: &[u8]) -> Option<(u16, u16)> {
