@@ -15,7 +15,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use packet::{Batch, Packet, Pool, PoolCache};
+use packet::{Batch, OffloadSet, Packet, Pool, PoolCache};
 
 pub use fault::{FaultKind, OpenError, QueueFault};
 pub use stats::{RxStats, TxStats};
@@ -85,6 +85,9 @@ pub struct NetdevInfo {
     pub driver: &'static str,
     /// Names of what was negotiated with the device.
     pub features: Vec<&'static str>,
+    /// What its transmit queues take over of packets that are not finished ([`packet::Offload`]). They refuse
+    /// any other such packet.
+    pub offloads: OffloadSet,
 }
 
 /// Whether frames can pass.

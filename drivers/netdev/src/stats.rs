@@ -13,6 +13,8 @@ pub struct RxStats {
     pub no_buffer: u64,
     /// Frames dropped because they were shorter than an Ethernet header or the device's header.
     pub malformed: u64,
+    /// Frames dropped because what their sender left to the device made no sense.
+    pub bad_offload: u64,
     /// Times the ring could not be refilled for want of buffers (no frame was lost by it yet).
     pub starved: u64,
     /// Protocol breaches of the device.
@@ -23,7 +25,7 @@ impl RxStats {
     /// Frames that came in and were dropped before the switch saw them.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.truncated + self.no_buffer + self.malformed
+        self.truncated + self.no_buffer + self.malformed + self.bad_offload
     }
 }
 
@@ -38,7 +40,8 @@ pub struct TxStats {
     pub full: u64,
     /// Frames longer than the MTU allows, freed and not counted as sent.
     pub too_long: u64,
-    /// Frames that cannot be sent for another reason (empty), freed and not counted as sent.
+    /// Frames that cannot be sent for another reason (empty, or not finished and the device does not do
+    /// it), freed and not counted as sent.
     pub refused: u64,
     /// Times the device was notified.
     pub notifies: u64,

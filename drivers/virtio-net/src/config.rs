@@ -2,16 +2,33 @@
 
 use crate::MAX_MTU;
 use alloc::vec::Vec;
+use packet::OffloadSet;
 use virtio::Transport;
 
 /// Feature bits.
 pub mod feature {
     pub use virtio::feature::{EVENT_IDX, IN_ORDER, RING_PACKED, VERSION_1};
 
+    /// The device finishes checksums of frames that it is given.
+    pub const CSUM: u64 = 1;
+    /// The driver takes frames with unfinished checksums.
+    pub const GUEST_CSUM: u64 = 1 << 1;
     /// The device has a maximum MTU.
     pub const MTU: u64 = 1 << 3;
     /// The device has an address.
     pub const MAC: u64 = 1 << 5;
+    /// The driver takes large frames of TCP over IPv4.
+    pub const GUEST_TSO4: u64 = 1 << 7;
+    /// The driver takes large frames of TCP over IPv6.
+    pub const GUEST_TSO6: u64 = 1 << 8;
+    /// The driver takes large frames with the flag CWR.
+    pub const GUEST_ECN: u64 = 1 << 9;
+    /// The device cuts large frames of TCP over IPv4.
+    pub const HOST_TSO4: u64 = 1 << 11;
+    /// The device cuts large frames of TCP over IPv6.
+    pub const HOST_TSO6: u64 = 1 << 12;
+    /// The device cuts large frames with the flag CWR.
+    pub const HOST_ECN: u64 = 1 << 13;
     /// A frame may be spread over several receive buffers.
     pub const MRG_RXBUF: u64 = 1 << 15;
     /// The configuration has a link status.
@@ -24,11 +41,22 @@ pub mod feature {
     pub const SPEED_DUPLEX: u64 = 1 << 63;
 }
 
+/// All that concerns large frames. Who opens a device without refusing them has a pool with large buffers.
+pub const SEGMENTATION: u64 = feature::GUEST_TSO4
+    | feature::GUEST_TSO6
+    | feature::GUEST_ECN
+    | feature::HOST_TSO4
+    | feature::HOST_TSO6
+    | feature::HOST_ECN;
+
 /// Everything that the driver can use.
 pub(crate) const WANTED: u64 = feature::VERSION_1
     | feature::EVENT_IDX
     | feature::RING_PACKED
     | feature::IN_ORDER
+    | SEGMENTATION
+    | feature::CSUM
+    | feature::GUEST_CSUM
     | feature::MTU
     | feature::MAC
     | feature::MRG_RXBUF
@@ -37,11 +65,19 @@ pub(crate) const WANTED: u64 = feature::VERSION_1
     | feature::MQ
     | feature::SPEED_DUPLEX;
 
-const NAMES: [(u64, &str); 11] = [
+const NAMES: [(u64, &str); 19] = [
     (feature::VERSION_1, "version-1"),
     (feature::EVENT_IDX, "event-idx"),
     (feature::RING_PACKED, "packed"),
     (feature::IN_ORDER, "in-order"),
+    (feature::CSUM, "csum"),
+    (feature::GUEST_CSUM, "guest-csum"),
+    (feature::GUEST_TSO4, "guest-tso4"),
+    (feature::GUEST_TSO6, "guest-tso6"),
+    (feature::GUEST_ECN, "guest-ecn"),
+    (feature::HOST_TSO4, "host-tso4"),
+    (feature::HOST_TSO6, "host-tso6"),
+    (feature::HOST_ECN, "host-ecn"),
     (feature::MTU, "mtu"),
     (feature::MAC, "mac"),
     (feature::MRG_RXBUF, "mrg-rxbuf"),
@@ -61,6 +97,38 @@ pub(crate) fn names(bits: u64) -> Vec<&'static str> {
 pub fn optional_feature(name: &str) -> Option<u64> {
     let found = NAMES.iter().find(|(_, known)| *known == name);
     found.map(|&(bit, _)| bit).filter(|&bit| bit != feature::VERSION_1)
+}
+
+/// What of `features` can be used together (virtio 1.2 §5.1.3.1), and that large frames come spread over the
+/// buffers of ordinary ones: a ring of buffers for the largest would be 64 MiB.
+pub(crate) fn usable(mut features: u64) -> u64 {
+    let needs = [
+        (feature::MQ, feature::CTRL_VQ),
+        (feature::GUEST_TSO4 | feature::GUEST_TSO6, feature::GUEST_CSUM),
+        (feature::GUEST_TSO4 | feature::GUEST_TSO6, feature::MRG_RXBUF),
+        (feature::HOST_TSO4 | feature::HOST_TSO6, feature::CSUM),
+        // One of the two suffices.
+        (feature::GUEST_ECN, feature::GUEST_TSO4 | feature::GUEST_TSO6),
+        (feature::HOST_ECN, feature::HOST_TSO4 | feature::HOST_TSO6),
+    ];
+    for (what, needed) in needs {
+        if features & needed == 0 {
+            features &= !what;
+        }
+    }
+    features
+}
+
+/// What transmit queues take over with these features.
+pub(crate) fn offloads(features: u64) -> OffloadSet {
+    let all = [
+        (feature::CSUM, OffloadSet::CHECKSUM),
+        (feature::HOST_TSO4, OffloadSet::TCP_V4),
+        (feature::HOST_TSO6, OffloadSet::TCP_V6),
+        (feature::HOST_ECN, OffloadSet::CWR),
+    ];
+    let has = all.into_iter().filter(|(bit, _)| features & bit != 0);
+    has.fold(OffloadSet::NONE, |all, (_, one)| all.and(one))
 }
 
 /// Smallest MTU that a device may name: IPv4's (§5.1.4.1).

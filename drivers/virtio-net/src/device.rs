@@ -8,8 +8,9 @@
 //! A stuck device may still write to the memory that it was given, so that memory is never used
 //! again; the next `open` tries to stop it once more.
 
-use crate::config::{self, Config, WANTED, feature};
+use crate::config::{self, Config, SEGMENTATION, WANTED, feature};
 use crate::control::{self, Control, Retired};
+use crate::offload::Taken;
 use crate::queue::{PacketQueue, Shared};
 use crate::rx::{Rx, RxConfig};
 use crate::tx::Tx;
@@ -97,11 +98,7 @@ where
         if offered & feature::VERSION_1 == 0 {
             return Err(OpenError::Unsupported("feature version-1"));
         }
-        let mut features = offered & WANTED & (!refused | feature::VERSION_1);
-        if features & feature::CTRL_VQ == 0 {
-            // §5.1.3.1: many pairs need the control queue.
-            features &= !feature::MQ;
-        }
+        let mut features = config::usable(offered & WANTED & (!refused | feature::VERSION_1));
         if features & feature::RING_PACKED != 0 {
             // Wishes for notifications are on and off there, not positions: QEMU (7.2) leaves the position
             // behind when its back end holds up a burst of which it then takes the rest, and hears of
@@ -117,6 +114,7 @@ where
             max_queue_pairs: config.max_pairs,
             driver: "virtio-net",
             features: config::names(features),
+            offloads: config::offloads(features),
         };
         let [a, b, c, d, e, f] = info.mac;
         log::info!(
@@ -201,12 +199,17 @@ where
         let mut transport = shared.transport.lock();
         // What a queue looks like and how frames lie in it was settled when the device was looked at.
         let required = feature::MRG_RXBUF | feature::MTU | feature::RING_PACKED;
+        let required = required | feature::CSUM | feature::GUEST_CSUM | SEGMENTATION;
         let features = init::negotiate(&mut *transport, self.features, self.features & required);
         self.features = features.map_err(from_init)?;
         // From here on the device may come to own memory.
         shared.is_stopped.store(false, Ordering::Release);
 
-        let rx_config = RxConfig { is_mergeable: self.has(feature::MRG_RXBUF), mtu: self.info.mtu };
+        let rx_config = RxConfig {
+            is_mergeable: self.has(feature::MRG_RXBUF),
+            mtu: self.info.mtu,
+            taken: Taken::of(self.features),
+        };
         let mut cache = PoolCache::new(pool.clone());
         let sizes = self.ring_sizes(n_pairs);
         for pair in 0..n_pairs {
@@ -221,7 +224,7 @@ where
                 return Err(OpenError::NoBuffers);
             }
             let queue = self.packet_queue(2 * pair + 1, sizes, &mut transport)?;
-            queues.tx.push(Tx::new(queue, self.info.mtu));
+            queues.tx.push(Tx::new(queue, self.info.mtu, self.info.offloads));
         }
         let mut control = None;
         if self.has(feature::CTRL_VQ) {

@@ -9,11 +9,12 @@ extern crate std;
 mod config;
 mod control;
 mod device;
+mod offload;
 mod queue;
 mod rx;
 mod tx;
 
-pub use config::{feature, optional_feature};
+pub use config::{SEGMENTATION, feature, optional_feature};
 pub use device::VirtioNet;
 
 /// Length of the header in front of each frame: with `VERSION_1`, `num_buffers` is always there

@@ -4,7 +4,8 @@
 //! A posted packet comes back with a length. Its first 12 bytes are the device's header, which is
 //! pulled off; `num_buffers` in it says over how many buffers the frame is spread (§5.1.6.4). One,
 //! the usual case: the packet goes to the switch as it is. More (mergeable buffers only): the parts
-//! are gathered into one jumbo packet. The parts may arrive over several calls; the device should
+//! are gathered into one jumbo packet, or a large one. A frame that its sender has not finished says so in
+//! the header, and the packet remembers it ([`packet::Offload`]). The parts may arrive over several calls; the device should
 //! show them at once, but nothing here depends on it.
 //!
 //! # Refilling
@@ -12,14 +13,13 @@
 //! store and at most one notification for all of them. If the pool is dry, the ring stays short and
 //! is filled later (`starved` counts it); no frame is lost by it as long as some buffers are posted.
 
+use crate::offload::{Header, Taken};
 use crate::queue::PacketQueue;
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
 use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
-use packet::{BATCH, Batch, Packet, PoolCache};
+use packet::{BATCH, Batch, HEADROOM, JUMBO_BYTES, LARGE_BYTES, Packet, PoolCache, SMALL_BYTES};
 use virtio::{Ring, Transport};
 
-/// Where `num_buffers` is in the header.
-const NUM_BUFFERS: usize = 10;
 /// Shortest frame that is one: an Ethernet header.
 const MIN_FRAME: usize = 14;
 
@@ -29,6 +29,8 @@ pub(crate) struct RxConfig {
     /// Frames may be spread over several buffers.
     pub(crate) is_mergeable: bool,
     pub(crate) mtu: u16,
+    /// Unfinished frames that may come.
+    pub(crate) taken: Taken,
 }
 
 impl RxConfig {
@@ -60,6 +62,8 @@ struct Gather {
     packet: Option<Packet>,
     /// Buffers still to come; at least one.
     left: u16,
+    /// The frame's, if it is not finished.
+    header: Option<Header>,
 }
 
 impl<T: Transport, R: Ring> Rx<T, R> {
@@ -117,18 +121,21 @@ impl<T: Transport, R: Ring> Rx<T, R> {
         if let Some(gather) = self.gather.take() {
             return Ok(self.gather_more(gather, packet, cache));
         }
-        let n_buffers = if self.config.is_mergeable { num_buffers(&packet) } else { Some(1) };
-        if !packet.pull_front(HEADER_LEN) {
+        let Some(header) = Header::of(&packet).filter(|_| packet.pull_front(HEADER_LEN)) else {
             self.stats.malformed += 1;
             cache.free(packet);
             return Ok(None);
-        }
-        match n_buffers {
-            Some(1) => Ok(self.finish(packet, cache)),
+        };
+        let is_finished = header.is_finished(self.config.taken);
+        match if self.config.is_mergeable { header.num_buffers() } else { 1 } {
+            1 if is_finished => Ok(self.finish(packet, cache)),
+            1 => Ok(self.take_unfinished(packet, &header, cache)),
             // §5.1.6.4: at least one; and the device cannot have more than the ring holds.
-            Some(n) if n != 0 && n <= self.queue.size() => {
-                let whole = self.start_gather(packet, cache);
-                self.gather = Some(Gather { packet: whole, left: n - 1 });
+            n if n != 0 && n <= self.queue.size() => {
+                let header = (!is_finished).then_some(header);
+                let is_large = header.is_some_and(|header| header.is_large());
+                let whole = self.start_gather(packet, if is_large { n } else { 1 }, cache);
+                self.gather = Some(Gather { packet: whole, left: n - 1, header });
                 Ok(None)
             }
             _ => {
@@ -138,9 +145,16 @@ impl<T: Transport, R: Ring> Rx<T, R> {
         }
     }
 
-    fn start_gather(&mut self, first: Packet, cache: &mut PoolCache) -> Option<Packet> {
+    /// Takes the first of the buffers of a frame, which may be large if there are several.
+    fn start_gather(
+        &mut self,
+        first: Packet,
+        n_buffers: u16,
+        cache: &mut PoolCache,
+    ) -> Option<Packet> {
+        let most = usize::from(n_buffers) * (SMALL_BYTES - HEADROOM);
         let whole = cache
-            .alloc_jumbo()
+            .alloc_for(most.clamp(JUMBO_BYTES - HEADROOM, LARGE_BYTES - HEADROOM))
             .and_then(|mut whole| if whole.extend(first.data()) { Some(whole) } else { None });
         if whole.is_none() {
             self.stats.no_buffer += 1;
@@ -169,7 +183,28 @@ impl<T: Transport, R: Ring> Rx<T, R> {
             self.gather = Some(gather);
             return None;
         }
-        gather.packet.and_then(|whole| self.finish(whole, cache))
+        let whole = gather.packet?;
+        match gather.header {
+            None => self.finish(whole, cache),
+            Some(header) => self.take_unfinished(whole, &header, cache),
+        }
+    }
+
+    /// As [`finish`](Self::finish), for a frame that its sender has not finished.
+    #[inline(never)]
+    fn take_unfinished(
+        &mut self,
+        mut packet: Packet,
+        header: &Header,
+        cache: &mut PoolCache,
+    ) -> Option<Packet> {
+        let wishes = header.unfinished(self.config.taken);
+        if wishes.and_then(|wishes| packet.leave_unfinished(&wishes)).is_err() {
+            self.stats.bad_offload += 1;
+            cache.free(packet);
+            return None;
+        }
+        self.finish(packet, cache)
     }
 
     /// The last checks before the switch sees the frame.
@@ -177,7 +212,9 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     fn finish(&mut self, packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
         let counter = if packet.len() < MIN_FRAME {
             &mut self.stats.malformed
-        } else if packet.len() > self.config.max_frame() {
+        } else if packet.len() > self.config.max_frame()
+            && packet.wire_len() > self.config.max_frame()
+        {
             &mut self.stats.truncated
         } else {
             self.stats.frames += 1;
@@ -193,10 +230,6 @@ impl<T: Transport, R: Ring> Rx<T, R> {
         self.stats.faults += 1;
         self.queue.kill(kind)
     }
-}
-
-fn num_buffers(packet: &Packet) -> Option<u16> {
-    packet.data().get(NUM_BUFFERS..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
 impl<T: Transport + Send + core::fmt::Debug, R: Ring> RxQueue for Rx<T, R> {

@@ -113,6 +113,7 @@ impl End {
             max_queue_pairs: 8,
             driver: "fake",
             features: Vec::new(),
+            offloads: packet::OffloadSet::NONE,
         };
         let (inbound, outbound) = lines;
         Self { info, inbound, outbound, open: false, live: Arc::default() }

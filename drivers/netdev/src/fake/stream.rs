@@ -70,6 +70,7 @@ impl Stream {
             max_queue_pairs: 1,
             driver: "stream",
             features: Vec::new(),
+            offloads: packet::OffloadSet::NONE,
         };
         let shared =
             Arc::new(Shared { n_per_burst: OwnLine(AtomicUsize::new(BATCH)), ..Shared::default() });

@@ -28,6 +28,7 @@ impl Memory {
             max_queue_pairs: 1,
             driver: "memory",
             features: Vec::new(),
+            offloads: packet::OffloadSet::NONE,
         };
         Self { info, frames, is_endless: true, received: received.clone() }
     }

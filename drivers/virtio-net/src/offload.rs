@@ -1,0 +1,125 @@
+//! What the device's header says of a frame that its sender has not finished (virtio 1.2 §5.1.6).
+//!
+//! ```text
+//! 0 flags   1 gso_type   2 hdr_len   4 gso_size   6 csum_start   8 csum_offset   10 num_buffers
+//! ```
+//! Ordinary frames have flags and type 0, which is one comparison. Of what a device says nothing is believed:
+//! places are checked against the frame ([`packet::Packet::leave_unfinished`]), the length of headers is
+//! found in the frame, and a length that the header gives is not looked at (§5.1.6.4.2 forbids to rely on
+//! it). That a device has looked at a checksum (`DATA_VALID`) is of no use to the switch: it passes the
+//! checksum on.
+
+use crate::{HEADER_LEN, config::feature};
+use packet::{BadOffload, Large, LargeKind, OffloadSet, Packet, Unfinished};
+
+/// Flag: the checksum is to be finished.
+const NEEDS_CSUM: u8 = 1;
+/// Types of large frames, and the bit that goes with the flag CWR.
+const TCP_V4: u8 = 1;
+const TCP_V6: u8 = 4;
+const ECN: u8 = 0x80;
+
+/// Places of the fields.
+const HDR_LEN: usize = 2;
+const GSO_SIZE: usize = 4;
+const CSUM_START: usize = 6;
+const CSUM_OFFSET: usize = 8;
+const NUM_BUFFERS: usize = 10;
+
+/// Which unfinished frames the driver has said it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The bits of flags and type that say that a frame is one of them. None if the driver takes none: the
+    /// device must set none then (§5.1.6.4.1), and what an old one leaves there is not looked at.
+    mask: u16,
+    v4: bool,
+    v6: bool,
+}
+
+impl Taken {
+    pub(crate) fn of(features: u64) -> Self {
+        let has = |bit| features & bit != 0;
+        let mask = u16::from_le_bytes([NEEDS_CSUM, 0xff]);
+        let mask = if has(feature::GUEST_CSUM) { mask } else { 0 };
+        Self { mask, v4: has(feature::GUEST_TSO4), v6: has(feature::GUEST_TSO6) }
+    }
+}
+
+/// The header in front of a received frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header([u8; HEADER_LEN]);
+
+impl Header {
+    /// That of the frame in a buffer as it came.
+    #[inline]
+    pub(crate) fn of(packet: &Packet) -> Option<Self> {
+        packet.data().first_chunk().copied().map(Self)
+    }
+
+    fn half(&self, at: usize) -> u16 {
+        self.0.get(at..).and_then(<[u8]>::first_chunk).copied().map_or(0, u16::from_le_bytes)
+    }
+
+    pub(crate) fn num_buffers(&self) -> u16 {
+        self.half(NUM_BUFFERS)
+    }
+
+    /// Whether the frame is as it should be.
+    #[inline]
+    pub(crate) fn is_finished(&self, taken: Taken) -> bool {
+        self.half(0) & taken.mask == 0
+    }
+
+    /// Whether it is of several frames' bytes.
+    pub(crate) fn is_large(&self) -> bool {
+        let [_, kind, ..] = self.0;
+        kind != 0
+    }
+
+    /// What is left to do.
+    pub(crate) fn unfinished(&self, taken: Taken) -> Result<Unfinished, BadOffload> {
+        let [flags, kind, ..] = self.0;
+        if flags & NEEDS_CSUM == 0 {
+            // §5.1.6.4.1: a large frame's checksum is never finished.
+            return Err(BadOffload);
+        }
+        let (has_cwr, size) = (kind & ECN != 0, self.half(GSO_SIZE));
+        let large = |kind| Some(Large { kind, has_cwr, size });
+        let large = match kind & !ECN {
+            0 if !has_cwr => None,
+            TCP_V4 if taken.v4 => large(LargeKind::TcpV4),
+            TCP_V6 if taken.v6 => large(LargeKind::TcpV6),
+            _ => return Err(BadOffload),
+        };
+        let place = |at| usize::from(self.half(at));
+        let (checksum_start, checksum_offset) = (place(CSUM_START), place(CSUM_OFFSET));
+        Ok(Unfinished { checksum_start, checksum_offset, large })
+    }
+}
+
+/// The header for a packet that is not finished (§5.1.6.2); `None` if the device does not do what is left.
+#[inline(never)]
+pub(crate) fn header(packet: &Packet, offloads: OffloadSet) -> Option<[u8; HEADER_LEN]> {
+    let Unfinished { checksum_start, checksum_offset, large } =
+        packet.unfinished().filter(|_| packet.passes(offloads))?;
+    let mut header = [0; HEADER_LEN];
+    let mut half = |at: usize, value: u16| {
+        if let Some(place) = header.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            *place = value.to_le_bytes();
+        }
+    };
+    half(CSUM_START, u16::try_from(checksum_start).ok()?);
+    half(CSUM_OFFSET, u16::try_from(checksum_offset).ok()?);
+    let mut kind = 0;
+    if let Some(Large { kind: of, has_cwr, size }) = large {
+        half(HDR_LEN, u16::try_from(packet.large_header_len()?).ok()?);
+        half(GSO_SIZE, size);
+        kind = match of {
+            LargeKind::TcpV4 => TCP_V4,
+            LargeKind::TcpV6 => TCP_V6,
+        };
+        kind |= if has_cwr { ECN } else { 0 };
+    }
+    half(0, u16::from_le_bytes([NEEDS_CSUM, kind]));
+    Some(header)
+}
