@@ -19,6 +19,9 @@ const MIN_RING: usize = 128;
 const MAX_RING: usize = 1024;
 /// Jumbo buffers, at the least and at the most.
 const JUMBO: core::ops::RangeInclusive<usize> = 64..=1024;
+/// Large buffers, of 64 KiB, at the least and at the most, where there are any: a few for each NIC to receive
+/// by, and what its device has not sent yet.
+const LARGE: core::ops::RangeInclusive<usize> = 16..=128;
 /// A core's caches and rings, in bytes; the control core has its own. 490 KiB were measured.
 const PER_CORE: usize = 576 << 10;
 /// What a queue pair takes beside its ring entries. 30 KiB were measured.
@@ -71,6 +74,8 @@ pub(crate) struct Demand {
     pub(crate) n_pairs: usize,
     /// Cores that poll.
     pub(crate) n_cores: usize,
+    /// Frames are taken that their sender has not cut.
+    pub(crate) takes_large: bool,
     /// Bytes of the heap that are free.
     pub(crate) free_bytes: usize,
     /// Bytes of the machine's memory that are not.
@@ -82,17 +87,21 @@ pub(crate) struct Demand {
 pub(crate) struct Rings {
     pub(crate) len: u16,
     buffers: PoolConfig,
+    n_large: usize,
 }
 
 impl Rings {
     /// Shares the heap out.
     pub(crate) fn plan(demand: &Demand) -> Result<Self, RoomError> {
-        let Demand { n_nics, n_pairs, n_cores, free_bytes, taken_bytes } = *demand;
+        let Demand { n_nics, n_pairs, n_cores, takes_large, free_bytes, taken_bytes } = *demand;
         let bytes = |small, jumbo| Pool::required_bytes(&PoolConfig { small, jumbo });
+        let bytes_of_large = |n| Pool::required_bytes_with_large(&PoolConfig::default(), n);
         let rest = TO_WORK + (n_cores + 1) * PER_CORE + n_pairs * PER_PAIR;
         let half = free_bytes / 2;
         let budget = half.min(free_bytes.saturating_sub(rest));
         let jumbo = (budget / 4 / bytes(0, 1)).clamp(*JUMBO.start(), *JUMBO.end());
+        let n_large = (budget / 4 / bytes_of_large(1)).clamp(*LARGE.start(), *LARGE.end());
+        let n_large = if takes_large { n_large } else { 0 };
         let rings =
             core::iter::successors(Some(MAX_RING), |ring| (*ring > MIN_RING).then_some(*ring / 2));
         // The last resort is the least that there can be.
@@ -100,11 +109,11 @@ impl Rings {
         let mut needed = 0;
         for (ring, jumbo) in rings.map(|ring| (ring, jumbo)).chain([least]) {
             let small = 2 * ring * n_pairs.max(1) + 256;
-            let buffers = bytes(small, jumbo);
+            let buffers = bytes(small, jumbo) + bytes_of_large(n_large);
             needed = buffers + rest + n_pairs * ring * PER_ENTRY;
             if needed <= free_bytes && (buffers <= half || ring <= MIN_RING) {
                 let len = u16::try_from(ring).unwrap_or(u16::MAX);
-                return Ok(Self { len, buffers: PoolConfig { small, jumbo } });
+                return Ok(Self { len, buffers: PoolConfig { small, jumbo }, n_large });
             }
         }
         let (needed_bytes, has_bytes) = (needed + taken_bytes, free_bytes + taken_bytes);
@@ -113,7 +122,7 @@ impl Rings {
 
     /// The packet buffers.
     pub(crate) fn pool(&self) -> Result<Arc<Pool>, RoomError> {
-        let needed_bytes = Pool::required_bytes(&self.buffers);
+        let needed_bytes = Pool::required_bytes_with_large(&self.buffers, self.n_large);
         let memory = memory::dma_alloc_uncleared(needed_bytes.div_ceil(PAGE_SIZE), PAGE_SIZE);
         let memory = memory.ok_or(RoomError::Scattered { needed_bytes })?;
         let offset =
@@ -123,12 +132,13 @@ impl Rings {
         // nothing else; the offset turns their addresses into the device's.
         let region = unsafe { Region::new(memory, needed_bytes, offset) };
         log::info!(
-            "{} packet buffers and {} jumbo ones in {} KiB, rings of {}",
+            "{} packet buffers, {} jumbo and {} large ones in {} KiB, rings of {}",
             self.buffers.small,
             self.buffers.jumbo,
+            self.n_large,
             needed_bytes >> 10,
             self.len,
         );
-        Pool::new(self.buffers, region).map_err(RoomError::Pool)
+        Pool::with_large(self.buffers, self.n_large, region).map_err(RoomError::Pool)
     }
 }

@@ -63,7 +63,12 @@ pub(crate) fn build(
 ) -> Result<Switch, BuildError> {
     let Found { config, database: file } = found;
     let disk = disk.map(|disk| -> Box<dyn switch::Disk> { Box::new(disk) });
-    let Opened { nics, mut channels } = open(devices, refused(&config.nic_without));
+    let takes_large = switch::takes_large_frames(&config);
+    let mut refused = refused(&config.nic_without);
+    if !takes_large {
+        refused |= virtio_net::SEGMENTATION;
+    }
+    let Opened { nics, mut channels } = open(devices, refused);
     channels.push(Box::new(SerialLine::default()));
     let n_cores = cpu::count().saturating_sub(1).max(1);
     let (heap_used, heap_total) = crate::heap_use();
@@ -73,6 +78,7 @@ pub(crate) fn build(
         n_nics: nics.len(),
         n_pairs: nics.iter().map(pairs_of).sum(),
         n_cores,
+        takes_large,
         free_bytes,
         taken_bytes: usize::try_from(ram_bytes).unwrap_or(usize::MAX).saturating_sub(free_bytes),
     };

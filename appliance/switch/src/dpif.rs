@@ -27,7 +27,7 @@ use datapath::{
 };
 use flow::{Flow, Mask};
 use ofproto::Bridge;
-use packet::Packet;
+use packet::{OffloadSet, Packet};
 use sync::time::Nanos;
 
 pub(crate) use queues::RxPlace;
@@ -71,6 +71,8 @@ pub struct RingDpif {
     config: DatapathConfig,
     /// Ports whose devices have no link.
     dark: BTreeSet<PortNo>,
+    /// What the devices of ports do for packets that are not finished.
+    offloads: BTreeMap<PortNo, OffloadSet>,
     /// What ports may receive, where that is limited.
     policing: BTreeMap<PortNo, Policing>,
     /// The longest frames that may leave, in bytes, where the device would take longer ones.
@@ -117,6 +119,7 @@ impl RingDpif {
             base: (Vec::new(), Nanos::ZERO),
             config: DatapathConfig::default(),
             dark: BTreeSet::new(),
+            offloads: BTreeMap::new(),
             policing: BTreeMap::new(),
             max_frames: BTreeMap::new(),
             gone: PortStats::default(),
@@ -146,13 +149,14 @@ impl RingDpif {
     /// From now on frames may come from the port and go there; they are the bridge's. The queues of its
     /// device may come before or later; with a `peer` it is one end of a cable instead.
     pub(crate) fn bind(&mut self, port: PortNo, bridge: BridgeId, peer: Option<PortNo>) {
+        let offloads = self.offloads(port);
         let n = self.links.len();
         let counts =
             self.ports.entry(port).or_insert_with(|| (0..=n).map(|_| Counts::default()).collect());
         let has_link = !self.dark.contains(&port);
         let way = |upcalls: &Arc<UpcallCounters>| match peer {
             Some(peer) => BoundWay::Cable { peer, upcalls: upcalls.clone() },
-            None => BoundWay::Device { has_link },
+            None => BoundWay::Device { has_link, offloads },
         };
         for (link, Counts { frames, upcalls }) in self.links.iter_mut().zip(counts.iter()) {
             let counters = frames.clone();
@@ -225,9 +229,19 @@ impl RingDpif {
             true => self.dark.remove(&port),
             false => self.dark.insert(port),
         };
-        let set = || Command::SetLink { port, has_link };
+        let offloads = self.offloads(port);
+        let set = || Command::SetLink { port, has_link, offloads };
         self.broadcast(set);
         self.own.apply(set(), self.now, &mut self.outlet);
+    }
+
+    /// What the port's device does for packets that are not finished. Cores hear of it with the link.
+    pub(crate) fn set_offloads(&mut self, port: PortNo, offloads: OffloadSet) {
+        self.offloads.insert(port, offloads);
+    }
+
+    fn offloads(&self, port: PortNo) -> OffloadSet {
+        self.offloads.get(&port).copied().unwrap_or_default()
     }
 
     /// Gives a command to every polling core.

@@ -40,4 +40,5 @@ pub use dpif::{Hits, RingDpif};
 pub use outlet::FirstForward;
 pub use pmd::Pmd;
 pub use seeded::{Machine, SeedRefused};
+pub use settings::takes_large_frames;
 pub use upcalls::{UpcallConfig, UpcallConfigError, UpcallMode, UpcallStats};

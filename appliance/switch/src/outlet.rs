@@ -373,12 +373,12 @@ impl Staging {
     #[inline]
     fn drop_long(&mut self, cache: &mut PoolCache, counters: &PortCounters) {
         let Some(max_frame) = self.max_frame else { return };
-        if self.staged.iter().all(|packet| packet.len() <= max_frame) {
+        if self.staged.iter().all(|packet| packet.wire_len() <= max_frame) {
             return;
         }
         let mut kept = Batch::new();
         for packet in self.staged.drain(..) {
-            if packet.len() > max_frame {
+            if packet.wire_len() > max_frame {
                 counters.dropped(DropReason::MtuExceeded, 1);
                 self.n_left = self.n_left.wrapping_add(1);
                 cache.free(packet);

@@ -536,6 +536,7 @@ impl Ingress {
             (DropReason::RxNoBuffer, stats.no_buffer, seen.no_buffer),
             (DropReason::RxOversize, stats.truncated, seen.truncated),
             (DropReason::RxMalformed, stats.malformed, seen.malformed),
+            (DropReason::RxBadOffload, stats.bad_offload, seen.bad_offload),
         ];
         for (reason, counted, seen) in lost {
             let n = counted.saturating_sub(seen);

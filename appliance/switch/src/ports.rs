@@ -219,6 +219,7 @@ impl Entry {
             Ok(pairs) => {
                 // Neighbouring ports begin on neighbouring cores, so that single queues spread.
                 dpif.add_port(self.port, pairs, self.port.0 as usize);
+                dpif.set_offloads(self.port, self.netdev.info().offloads);
                 dpif.set_link(self.port, self.netdev.link().up);
                 self.state = State::Up;
                 self.opened = now;

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use datapath::{Check, Command, PortCounters, PortNo, Upcall};
 use netdev::{QueueFault, RxQueue, RxStats, TxQueue};
 use ofproto::InlineTranslator;
-use packet::Packet;
+use packet::{OffloadSet, Packet};
 use sync::counter::Counter;
 use sync::spsc::Producer;
 
@@ -115,8 +115,8 @@ pub(crate) struct Binding {
 /// What is behind a port that is bound.
 #[derive(Debug)]
 pub(crate) enum BoundWay {
-    /// A device, with a link or without.
-    Device { has_link: bool },
+    /// A device, with a link or without, and what it does for packets that are not finished.
+    Device { has_link: bool, offloads: OffloadSet },
     /// The other end of a cable.
     Cable { peer: PortNo, upcalls: Arc<UpcallCounters> },
 }
@@ -125,7 +125,7 @@ impl BoundWay {
     /// What it means for the datapath, behind the command that adds the port.
     pub(crate) fn command(&self, port: PortNo) -> Command {
         match *self {
-            Self::Device { has_link } => Command::SetLink { port, has_link },
+            Self::Device { has_link, offloads } => Command::SetLink { port, has_link, offloads },
             Self::Cable { peer, .. } => Command::Plug { port, peer },
         }
     }

@@ -12,9 +12,20 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use datapath::{Command, ConfigError, DatapathConfig, Dpif};
 use ofproto::{BridgeConfig, Tunable};
+use seed::BootConfig;
 
 /// `self-check`: one in so many cache hits is translated again and compared; 0 is none.
 const SELF_CHECK: &str = "self-check";
+
+/// `userspace-tso-enable`: whether large frames are taken that their sender has not cut. It decides how memory is
+/// shared out and what is agreed with devices, so it is read once, from the boot configuration, before either.
+const LARGE_FRAMES: &str = "userspace-tso-enable";
+
+/// Whether the boot configuration asks for large frames ([`packet::Pool::with_large`]).
+#[must_use]
+pub fn takes_large_frames(config: &BootConfig) -> bool {
+    config.other_config.iter().any(|(key, value)| key == LARGE_FRAMES && value == "true")
+}
 
 /// Why a setting was not taken, with what to do about it.
 fn refused(key: &str, value: &str, expected: &str) -> String {
@@ -31,7 +42,7 @@ fn expected(key: &str) -> &'static str {
         "upcall-mode" => "callback, thread or budget",
         "upcall-burst" | "upcall-per-burst" => "a number from 1 to 4294967295",
         "smc-enable" => "true, false or auto",
-        "pmd-perf-metrics" | keeping::KEY => "true or false",
+        "pmd-perf-metrics" | LARGE_FRAMES | keeping::KEY => "true or false",
         "max-subtables" => "a number of masks from 1 to 256",
         "max-megaflows" => "a number of megaflows from 1 to 4000000",
         "pmd-sleep-max" => "a number of us from 0 to 10000",
@@ -48,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) self_check_one_in: u32,
     /// Whether the OpenFlow state is kept over restarts.
     pub(crate) keeps_openflow: bool,
+    /// Whether large frames are taken.
+    pub(crate) takes_large: bool,
     pub(crate) placement: PlacementConfig,
 }
 
@@ -65,9 +78,13 @@ impl Settings {
             self.self_check_one_in = self_check(value)?;
             return Ok(());
         }
+        let on_or_off = || value.parse().map_err(|_| refused(key, value, expected(key)));
         if key == keeping::KEY {
-            let is_on = value.parse().ok();
-            self.keeps_openflow = is_on.ok_or_else(|| refused(key, value, expected(key)))?;
+            self.keeps_openflow = on_or_off()?;
+            return Ok(());
+        }
+        if key == LARGE_FRAMES {
+            self.takes_large = on_or_off()?;
             return Ok(());
         }
         if let Some((_, expected)) = PlacementConfig::KEYS.iter().find(|(name, _)| *name == key) {
@@ -101,13 +118,15 @@ impl Settings {
             datapath: control.dpif.config(),
             self_check_one_in: control.self_check_one_in,
             keeps_openflow: control.keeping.is_on(),
+            takes_large: control.pool.available_large().1 > 0,
             placement: *control.balance.config(),
         }
     }
 
     /// Every key with its value.
     fn all(&self) -> Vec<(&'static str, String)> {
-        let Self { bridge, upcalls, datapath, self_check_one_in, keeps_openflow, placement } = self;
+        let Self { bridge, upcalls, datapath, self_check_one_in, keeps_openflow, .. } = self;
+        let Self { takes_large, placement, .. } = self;
         let mut all: Vec<_> =
             Tunable::ALL.into_iter().map(|tunable| (tunable.name(), bridge.get(tunable))).collect();
         all.push(("upcall-mode", upcalls.mode.to_string()));
@@ -130,6 +149,7 @@ impl Settings {
             ("pmd-sleep-max", datapath.pmd_sleep_max_us.to_string()),
             (SELF_CHECK, self_check_one_in.to_string()),
             (keeping::KEY, keeps_openflow.to_string()),
+            (LARGE_FRAMES, takes_large.to_string()),
             ("pmd-rxq-assign", placement.assign.name().into()),
             ("pmd-rxq-isolate", placement.isolates.to_string()),
             ("pmd-auto-lb", placement.is_auto.to_string()),
@@ -176,7 +196,11 @@ pub(crate) fn set(control: &mut Control, key: &str, value: &str) -> Result<(), S
         return Ok(());
     }
     let mut settings = Settings::of(control);
+    let takes_large = settings.takes_large;
     settings.set(key, value)?;
+    if settings.takes_large != takes_large {
+        return Err(format!("{key}={value}: only at boot, by the word other_config:{key}={value}"));
+    }
     if settings.upcalls != *control.upcall_config() {
         control.set_upcall_config(settings.upcalls);
     }
@@ -206,6 +230,7 @@ mod tests {
             ("smc-enable", "true"),
             ("emc-insert-inv-prob", "1"),
             ("self-check", "100"),
+            ("userspace-tso-enable", "true"),
         ];
         for (key, value) in good {
             assert_eq!(settings.set(key, value), Ok(()), "{key}={value}");
@@ -226,6 +251,7 @@ mod tests {
             ("upcall-mode", "x", "upcall-mode=x: expected callback, thread or budget"),
             ("upcall-burst", "0", "upcall-burst=0: expected a number from 1 to 4294967295"),
             ("smc-enable", "1", "smc-enable=1: expected true, false or auto"),
+            ("userspace-tso-enable", "1", "userspace-tso-enable=1: expected true or false"),
             (
                 "self-check",
                 "often",

@@ -49,7 +49,7 @@ const _: () = assert!(LARGE_BYTES >= HEADROOM + 12 + 14 + 8 + 65_535);
 const _: () = assert!(JUMBO_BYTES >= 9216 + HEADROOM && SMALL_BYTES - HEADROOM >= 1518 + 8 + 12);
 
 /// How many buffers of each size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolConfig {
     /// Buffers of [`SMALL_BYTES`].
     pub small: usize,

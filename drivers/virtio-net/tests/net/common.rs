@@ -20,6 +20,9 @@ pub(crate) const ALL: u64 = feature::VERSION_1
     | feature::CTRL_VQ
     | feature::MQ;
 
+/// Large buffers of each pool.
+pub(crate) const LARGE: usize = 3;
+
 pub(crate) type Net = VirtioNet<FakeTransport, FakeDma>;
 
 pub(crate) struct Bench {
@@ -49,9 +52,10 @@ impl Bench {
             queue_size_max: 64,
             ..FakeConfig::default()
         };
-        let region = Region::leak_heap(Pool::required_bytes(&buffers)).with_device_offset(OFFSET);
+        let bytes = Pool::required_bytes_with_large(&buffers, LARGE);
+        let region = Region::leak_heap(bytes).with_device_offset(OFFSET);
         dma.allow(region.start(), region.len());
-        let pool = Pool::new(buffers, region).unwrap();
+        let pool = Pool::with_large(buffers, LARGE, region).unwrap();
         let cache = PoolCache::new(pool.clone());
         Self { device: FakeDevice::new(config, dma.clone()), dma, pool, cache }
     }
@@ -85,7 +89,13 @@ impl Bench {
 
     /// Delivers a frame in as many buffers as it needs.
     pub(crate) fn deliver(&self, queue: u16, frame: &[u8]) {
-        let mut bytes = vec![0; 12];
+        self.deliver_with(queue, [0; 10], frame);
+    }
+
+    /// Delivers a frame of which the device's header says something.
+    pub(crate) fn deliver_with(&self, queue: u16, header: [u8; 10], frame: &[u8]) {
+        let mut bytes = header.to_vec();
+        bytes.extend([0; 2]);
         bytes.extend(frame);
         let mut chains: Vec<(Chain, u32)> = Vec::new();
         let mut rest = &bytes[..];

@@ -20,6 +20,9 @@ macro_rules! layouts {
             #[path = "hostile.rs"]
             #[expect(clippy::duplicate_mod, reason = "the same tests with other features")]
             mod hostile;
+            #[path = "offload.rs"]
+            #[expect(clippy::duplicate_mod, reason = "the same tests with other features")]
+            mod offload;
         })*
     };
 }

@@ -59,7 +59,7 @@ pub(in super::super) fn run_and_tell(
     is_packed: bool,
     seconds: f64,
 ) -> Result<()> {
-    let refused = if is_packed { 0 } else { feature::RING_PACKED };
+    let refused = if is_packed { 0 } else { feature::RING_PACKED } | virtio_net::SEGMENTATION;
     let Run { packets, elapsed, time, busy, found } = run(dir, case, refused, seconds)?;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let Found { emc, smc, megaflow, upcalls, .. } = found;
