@@ -13,6 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use datapath::{Dpif, PortStats};
 use ofproto::Port;
+use packet::OffloadSet;
 use sync::time::Nanos;
 
 pub(super) fn applied(control: &Control, now: Nanos) -> Applied {
@@ -87,6 +88,7 @@ fn device(control: &Control, port: &Port) -> Vec<(&'static str, String)> {
     };
     let info = netdev.info();
     let n_queues = dp.map_or(0, |dp| control.dpif.n_queues(dp)).to_string();
+    let does = |offload| info.offloads.has(offload).to_string();
     vec![
         ("driver_name", info.driver.to_string()),
         ("bus_info", info.name.clone()),
@@ -95,6 +97,9 @@ fn device(control: &Control, port: &Port) -> Vec<(&'static str, String)> {
         ("max_tx_queues", info.max_queue_pairs.to_string()),
         ("n_rxq", n_queues.clone()),
         ("n_txq", n_queues),
+        ("tx_tcp_csum_offload", does(OffloadSet::CHECKSUM)),
+        ("tx_tcp_seg_offload", does(OffloadSet::TCP_V4.and(OffloadSet::TCP_V6))),
+        ("tx_udp_csum_offload", does(OffloadSet::CHECKSUM)),
     ]
 }
 
