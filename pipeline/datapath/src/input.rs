@@ -80,13 +80,15 @@ impl PmdDatapath {
         out: &mut impl Output,
     ) {
         let mut watch = Stopwatch::start(self.is_measured, || out.cycles());
-        let (depth, sums) = match entry {
+        let is_finished = are_finished(batch);
+        let (depth, n_bytes) = match entry {
             Entry::Fresh => (0, self.extract_fresh(port, batch)),
             Entry::Again(depth) => (depth, self.extract_again(batch)),
         };
         watch.lap(Stage::Extract, &self.counters.cycles, || out.cycles());
         let hits = self.lookup_all(port, &mut watch, out);
-        let mut misses = self.run_groups(port, depth, (batch, sums), &hits, now, out);
+        let mut misses =
+            self.run_groups(port, depth, (batch, n_bytes, is_finished), &hits, now, out);
         watch.lap(Stage::Actions, &self.counters.cycles, || out.cycles());
         self.upcall_misses(port, &mut misses, out);
         watch.lap(Stage::Upcall, &self.counters.cycles, || out.cycles());
@@ -96,33 +98,34 @@ impl PmdDatapath {
     }
 
     /// Counts and extracts packets that come from a device: all that is known of them is their port.
+    /// Gives their bytes.
     #[inline(never)]
-    fn extract_fresh(&mut self, port: PortNo, batch: &mut Batch) -> Sums {
+    fn extract_fresh(&mut self, port: PortNo, batch: &mut Batch) -> u64 {
         let (fresh, meta) =
             (PacketMeta { in_port: port.0, ..PacketMeta::default() }, FlowMeta::of_port(port.0));
         self.keys.begin(batch.len());
-        let mut sums = Sums::default();
+        let mut n_bytes = 0;
         for (k, (len, packet)) in self.lens.iter_mut().zip(batch.iter_mut()).enumerate() {
             *packet.meta_mut() = fresh;
             *len = extract(&mut self.keys, k, packet, &meta);
-            sums.add(*len, packet);
+            n_bytes += u64::from(*len);
         }
         let counters = self.ports.counters(port).unwrap_or(&self.counters.stray);
-        counters.received(batch.len() as u64, sums.n_bytes);
-        sums
+        counters.received(batch.len() as u64, n_bytes);
+        n_bytes
     }
 
-    /// Extracts packets of which more is known.
+    /// Extracts packets of which more is known; gives their bytes.
     #[inline(never)]
-    fn extract_again(&mut self, batch: &mut Batch) -> Sums {
+    fn extract_again(&mut self, batch: &mut Batch) -> u64 {
         self.keys.begin(batch.len());
-        let mut sums = Sums::default();
+        let mut n_bytes = 0;
         for (k, (len, packet)) in self.lens.iter_mut().zip(batch).enumerate() {
             let meta = meta_of(packet);
             *len = extract(&mut self.keys, k, packet, &meta);
-            sums.add(*len, packet);
+            n_bytes += u64::from(*len);
         }
-        sums
+        n_bytes
     }
 
     /// Finds the megaflows of all keys: in the exact-match cache, what it does not know in the signature
@@ -186,7 +189,7 @@ impl PmdDatapath {
         &mut self,
         port: PortNo,
         depth: u8,
-        (batch, sums): (&mut Batch, Sums),
+        (batch, n_bytes, is_finished): (&mut Batch, u64, bool),
         hits: &Hits,
         now: Nanos,
         out: &mut impl Output,
@@ -195,7 +198,7 @@ impl PmdDatapath {
             core: self.core,
             port,
             depth,
-            is_finished: sums.offload.is_none(),
+            is_finished,
             ports: &self.ports,
             port_counters: self.ports.counters(port).unwrap_or(&self.counters.stray),
             counters: &self.counters,
@@ -216,7 +219,7 @@ impl PmdDatapath {
             left = left.without(members);
             let Some(installed) = self.flows.get(slot) else { continue };
             let n_bytes = match members == all {
-                true => sums.n_bytes,
+                true => n_bytes,
                 false => members.filter_map(|k| self.lens.get(k)).map(|len| u64::from(*len)).sum(),
             };
             let tcp_flags = self.keys.tcp_flags(members);
@@ -310,20 +313,13 @@ fn extract(keys: &mut Keys, k: usize, packet: &mut Packet, meta: &FlowMeta) -> u
     len
 }
 
-/// What is known of all packets of a batch together.
-#[derive(Default)]
-struct Sums {
-    n_bytes: u64,
-    /// None only if that of each is.
-    offload: Offload,
-}
-
-impl Sums {
-    #[inline(always)]
-    fn add(&mut self, len: u32, packet: &Packet) {
-        self.n_bytes += u64::from(len);
-        self.offload = self.offload.or(packet.offload());
-    }
+/// Whether no packet has anything left to do. Eight at a time, as the usual answer is yes.
+#[inline(always)]
+fn are_finished(batch: &[Packet]) -> bool {
+    let any = |all: Offload, packet: &Packet| all.or(packet.offload());
+    let (eights, rest) = batch.as_chunks::<8>();
+    let all = eights.iter().fold(Offload::NONE, |all, eight| eight.iter().fold(all, any));
+    rest.iter().fold(all, any).is_none()
 }
 
 /// How packets come to be looked up.
