@@ -10,7 +10,7 @@ use crate::connection::{Closing, Connection, Waiting};
 use crate::remote::{Remote, RemoteState};
 use crate::requests::{Effect, Statistics};
 use crate::role::Generation;
-use crate::{ConnId, Outbox, PeerSettings, events, monitor, multipart, requests};
+use crate::{ConnId, Outbox, PeerSettings, Way, events, long_reply, monitor, requests};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,8 +45,9 @@ pub struct AgentConfig {
     pub packet_in_limit: Option<PacketInLimit>,
     /// Peers get nothing unasked until they say what they want.
     pub is_quiet: bool,
-    /// Controllers for which other things hold than the four above.
-    pub own: Vec<(SocketAddr, PeerSettings)>,
+    /// Peers for which other things hold than the four above. Who came by a way that is in this list,
+    /// and no longer is, has to go.
+    pub own: Vec<(Way, PeerSettings)>,
     /// Bytes of messages in the bundles of all connections; more where the bridge has room for more than
     /// twice as many bytes of rules.
     pub max_bundled_bytes: usize,
@@ -136,7 +137,7 @@ pub struct Agent {
 impl Agent {
     /// An agent without connections; configured controllers are tried at once.
     pub fn new(config: AgentConfig) -> Self {
-        let remote = |&to| Remote::new(to, config.settings_for(Some(to)).max_backoff);
+        let remote = |&to| Remote::new(to, config.settings_for(Way::Connect(to)).max_backoff);
         let remotes: BTreeMap<_, _> = config.controllers.iter().map(remote).enumerate().collect();
         let next_remote = remotes.len();
         let shared = Shared {
@@ -156,19 +157,26 @@ impl Agent {
         let stays = |remote: &Remote| config.controllers.contains(&remote.target);
         self.remotes.retain(|_, remote| stays(remote));
         for remote in self.remotes.values_mut() {
-            remote.set_max_backoff(config.settings_for(Some(remote.target)).max_backoff);
+            remote.set_max_backoff(config.settings_for(Way::Connect(remote.target)).max_backoff);
         }
         for &target in &config.controllers {
             if !self.remotes.values().any(|remote| remote.target == target) {
-                let max_backoff = config.settings_for(Some(target)).max_backoff;
+                let max_backoff = config.settings_for(Way::Connect(target)).max_backoff;
                 self.remotes.insert(self.next_remote, Remote::new(target, max_backoff));
                 self.next_remote += 1;
             }
         }
         for connection in &mut self.connections {
-            let target = connection.remote.map(|k| self.remotes.get(&k).map(|of| of.target));
-            connection.settings = config.settings_for(target.flatten());
-            let is_ours = target.is_none_or(|target| target.is_some());
+            let is_ours = match (connection.remote, connection.way) {
+                (Some(k), _) => self.remotes.contains_key(&k),
+                (None, way) => {
+                    let had = self.shared.config.own_settings(way).is_some();
+                    !had || config.own_settings(way).is_some()
+                }
+            };
+            if is_ours {
+                connection.reconfigure(config.settings_for(connection.way));
+            }
             if ends_all || !is_ours {
                 connection.ending.get_or_insert("its configuration changed");
             }
@@ -176,8 +184,8 @@ impl Agent {
         self.shared.config = config;
     }
 
-    /// A peer connected to us. False when there are too many: close it.
-    pub fn accepted(&mut self, conn: ConnId, peer: SocketAddr, now: Nanos) -> bool {
+    /// A peer connected to us, to TCP port `door`. False when there are too many: close it.
+    pub fn accepted(&mut self, conn: ConnId, peer: SocketAddr, door: u16, now: Nanos) -> bool {
         // Whoever connects to us leaves room for the controllers that we connect to.
         let is_away = |remote: &&Remote| !matches!(remote.state(), RemoteState::Connected { .. });
         let n_away = self.remotes.values().filter(is_away).count();
@@ -185,7 +193,7 @@ impl Agent {
             log::warn!("tcp:{peer}: refused, too many connections are open");
             return false;
         }
-        self.open(conn, peer, None, now)
+        self.open(conn, peer, (None, Way::Listen(door)), now)
     }
 
     /// The connection to the controller with number `remote` is up. False: close it.
@@ -197,7 +205,8 @@ impl Agent {
             // A late success of an earlier attempt: one connection to a controller is enough.
             return false;
         }
-        if !self.open(conn, entry.target, Some(remote), now) {
+        let target = entry.target;
+        if !self.open(conn, target, (Some(remote), Way::Connect(target)), now) {
             self.connect_failed(remote, now);
             return false;
         }
@@ -243,7 +252,7 @@ impl Agent {
     /// A bounded piece of work; true when there was any.
     pub fn poll(&mut self, now: Nanos, bridge: &mut Bridge, dpif: &mut dyn Dpif) -> bool {
         let mut worked = events::deliver(&mut self.connections, bridge, now);
-        worked |= monitor::deliver(&mut self.connections, bridge, None, now);
+        worked |= monitor::deliver(&mut self.connections, bridge, None);
         self.end_commits(bridge);
         let n = self.connections.len();
         for k in 0..n {
@@ -295,10 +304,10 @@ impl Agent {
         Some((remote, role))
     }
 
-    /// How many peers that connected to us are past their handshake.
-    pub fn n_accepted(&self) -> usize {
-        let accepted = self.connections.iter().filter(|connection| connection.remote.is_none());
-        accepted.filter(|connection| connection.dialect.is_some()).count()
+    /// The roles of the peers that connected to TCP port `door` of ours and are past their handshake.
+    pub fn accepted_roles(&self, door: u16) -> impl Iterator<Item = &'static str> {
+        let came = self.connections.iter().filter(move |c| c.way == Way::Listen(door));
+        came.filter(|c| c.dialect.is_some()).map(|c| role_name(c.role))
     }
 
     /// The configured controllers, then those that connected to us.
@@ -317,14 +326,20 @@ impl Agent {
         configured.chain(incoming.map(|c| view(c.peer, Some(c)))).collect()
     }
 
-    fn open(&mut self, conn: ConnId, peer: SocketAddr, remote: Option<usize>, now: Nanos) -> bool {
+    fn open(
+        &mut self,
+        conn: ConnId,
+        peer: SocketAddr,
+        (remote, way): (Option<usize>, Way),
+        now: Nanos,
+    ) -> bool {
         if self.connections.len() >= MAX_CONNECTIONS {
             log::warn!("tcp:{peer}: refused, {MAX_CONNECTIONS} connections are open");
             return false;
         }
         let Shared { config, .. } = &self.shared;
-        let settings = config.settings_for(remote.map(|_| peer));
-        let entry = Connection::new(conn, peer, (remote, settings), config.versions, now);
+        let settings = config.settings_for(way);
+        let entry = Connection::new(conn, peer, (remote, way, settings), config.versions, now);
         self.connections.push(entry);
         true
     }
@@ -357,7 +372,7 @@ impl Agent {
                     connection.ends_turn = false;
                 }
             }
-            worked |= go_on_waiting(connection, bridge, now);
+            worked |= go_on_waiting(connection, bridge, dpif, now);
             worked |= monitor::resume(connection, bridge, now);
         }
         for _ in 0..MESSAGES_PER_TURN {
@@ -398,7 +413,7 @@ impl Agent {
             let ends_turn = core::mem::take(&mut connection.ends_turn);
             let xid = Header::parse(message).map_or(0, |header| header.xid);
             connection.give_back(taken);
-            monitor::deliver(connections, bridge, Some((k, xid)), now);
+            monitor::deliver(connections, bridge, Some((k, xid)));
             match effect {
                 Effect::None => {}
                 Effect::Demote => demote_others(k, connections, shared),
@@ -461,7 +476,8 @@ impl Agent {
         bridge.watch_rules(self.connections.iter().any(|c| c.watch.is_active()));
         // As Open vSwitch: without contact for three probes, the fail mode decides.
         let config = &self.shared.config;
-        let probes = self.remotes.values().map(|remote| config.settings_for(Some(remote.target)));
+        let settings = |remote: &Remote| config.settings_for(Way::Connect(remote.target));
+        let probes = self.remotes.values().map(settings);
         let probe = probes.map(|settings| settings.inactivity_probe).max();
         let patience = Nanos(probe.unwrap_or(config.inactivity_probe).0.saturating_mul(3));
         let silent = now.saturating_sub(self.controlled.unwrap_or(now));
@@ -513,7 +529,12 @@ fn role_name(role: ControllerRole) -> &'static str {
 }
 
 /// Answers a barrier whose changes are in force, or writes more of a long reply.
-fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bool {
+fn go_on_waiting(
+    connection: &mut Connection,
+    bridge: &Bridge,
+    dpif: &dyn Dpif,
+    now: Nanos,
+) -> bool {
     match &mut connection.waiting {
         Waiting::No | Waiting::Credit(_) => return false,
         Waiting::Barrier(ticket, xid) => {
@@ -526,10 +547,10 @@ fn go_on_waiting(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bo
         }
         Waiting::Reply(reply) => {
             // On a machine that is short of memory a long reply waits for its turn.
-            if connection.out.is_busy() || !connection.out.make_room(multipart::MAX_PER_CALL) {
+            if connection.out.is_busy() || !connection.out.make_room(long_reply::MAX_PER_CALL) {
                 return false;
             }
-            if reply.write(bridge, connection.out.tail()) {
+            if reply.write(bridge, dpif, connection.out.tail()) {
                 connection.waiting = Waiting::No;
             }
             // A peer that only reads a long reply is alive: it made this room.

@@ -2,11 +2,12 @@
 
 use crate::bundles::Bundles;
 use crate::events::PacketInBucket;
+use crate::long_reply::LongReply;
 use crate::monitor::Watch;
-use crate::multipart::{Credit, LongReply, Sum};
+use crate::multipart::{Credit, Sum};
 use crate::outbox::Outbox;
 use crate::table_features::TableNames;
-use crate::{ConnId, PeerSettings, role};
+use crate::{ConnId, PeerSettings, Way, role};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -80,10 +81,13 @@ pub(crate) enum Closing {
     Aborted,
 }
 
-/// Nothing is told unasked.
-fn quiet() -> AsyncConfig {
+/// What a peer hears that has not said what it wants to hear.
+fn unasked(settings: PeerSettings) -> AsyncConfig {
     let nothing = AsyncMasks::default();
-    AsyncConfig { primary: nothing, secondary: nothing, ..AsyncConfig::initial() }
+    match settings.is_quiet {
+        true => AsyncConfig { primary: nothing, secondary: nothing, ..AsyncConfig::initial() },
+        false => AsyncConfig::initial(),
+    }
 }
 
 /// One peer.
@@ -93,12 +97,15 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// Index of the configured controller, if we connected to it.
     pub(crate) remote: Option<usize>,
+    pub(crate) way: Way,
     pub(crate) settings: PeerSettings,
     pub(crate) out: Outbox,
     /// The version agreed on and the extensions asked for; `None` until the handshake is over.
     pub(crate) dialect: Option<Dialect>,
     pub(crate) role: ControllerRole,
     pub(crate) asynchrony: AsyncConfig,
+    /// The peer said itself what it wants to hear.
+    pub(crate) has_chosen: bool,
     pub(crate) miss_send_len: u16,
     pub(crate) controller_id: u16,
     pub(crate) waiting: Waiting,
@@ -126,7 +133,7 @@ impl Connection {
     pub(crate) fn new(
         id: ConnId,
         peer: SocketAddr,
-        (remote, settings): (Option<usize>, PeerSettings),
+        (remote, way, settings): (Option<usize>, Way, PeerSettings),
         versions: u32,
         now: Nanos,
     ) -> Self {
@@ -134,11 +141,13 @@ impl Connection {
             id,
             peer,
             remote,
+            way,
             settings,
             out: Outbox::default(),
             dialect: None,
             role: ControllerRole::Equal,
-            asynchrony: if settings.is_quiet { quiet() } else { AsyncConfig::initial() },
+            asynchrony: unasked(settings),
+            has_chosen: false,
             miss_send_len: openflow::DEFAULT_MISS_SEND_LEN,
             controller_id: 0,
             waiting: Waiting::No,
@@ -159,6 +168,14 @@ impl Connection {
         let hello = Message::Hello(Hello { bitmap: Some(versions) });
         connection.say_in(Dialect::plain(highest.unwrap_or(Version::V10)), 0, &hello);
         connection
+    }
+
+    /// From now on this holds for it.
+    pub(crate) fn reconfigure(&mut self, settings: PeerSettings) {
+        if settings.is_quiet != self.settings.is_quiet && !self.has_chosen {
+            self.asynchrony = unasked(settings);
+        }
+        self.settings = settings;
     }
 
     /// The version agreed on.

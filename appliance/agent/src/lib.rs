@@ -11,6 +11,7 @@ pub mod bridge_config;
 mod bundles;
 mod connection;
 mod events;
+mod long_reply;
 mod monitor;
 mod multipart;
 mod outbox;
@@ -23,7 +24,7 @@ pub mod unixctl;
 
 pub use agent::{Agent, AgentConfig, ControllerView, NetRequest, PacketInLimit};
 pub use outbox::Outbox;
-pub use peer_settings::PeerSettings;
+pub use peer_settings::{PeerSettings, Way};
 pub use remote::{Remote, RemoteState};
 
 /// A connection, by the number that the network layer gave it.

@@ -9,15 +9,18 @@
 //! # Slow readers
 //! When too much waits to be read, updates pause, and the peer is told. From then on just the rules that
 //! go are kept in mind. When it has read everything, it is told of those, then of the
-//! rules that came or changed since the pause, as they are now; then updates go on. The rules that there
+//! rules that came or changed meanwhile, as they are now; then updates go on. The rules that there
 //! are when a monitor begins are told in the same way, without words about a pause.
+//!
+//! Rules of a bundle are older than the instant at which they are seen, and so than a pause that begins while
+//! they are told of. What came or changed is therefore known by the age of the oldest of them.
 
 use crate::connection::{Connection, Waiting};
-use crate::multipart::{Entries, LongReply};
+use crate::long_reply::{Entries, LongReply};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ofproto::{Bridge, Rule, RuleEvent};
+use ofproto::{Bridge, Rule, RuleEvent, RuleWalk};
 use openflow::{
     FlowEvent, FlowMonitorRequest, FlowRemovedReason, FlowStatsRequest, FlowUpdate, Message,
     MonitorCommand, MonitorFlags, MultipartItem, MultipartKind, MultipartWriter, OfErrorKind,
@@ -43,11 +46,11 @@ pub(crate) struct Watch {
 }
 
 /// Updates are not sent as they come up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pause {
-    /// Since when.
-    since: Nanos,
-    /// Rules that have gone since then.
+    /// Rules came or changed, the first of them at this time.
+    changed: Option<Nanos>,
+    /// Rules that have gone.
     gone: Vec<(Arc<Rule>, FlowRemovedReason)>,
     /// Whether the peer has been told of the pause.
     is_announced: bool,
@@ -74,16 +77,55 @@ impl Watch {
 
     /// The flags of the monitors that want to hear of an event, together.
     fn wanted(&self, event: &RuleEvent) -> MonitorFlags {
-        let kind = match event.event {
-            FlowEvent::Initial => MonitorFlags::INITIAL,
-            FlowEvent::Added => MonitorFlags::ADD,
-            FlowEvent::Removed(_) => MonitorFlags::REMOVED,
-            FlowEvent::Modified => MonitorFlags::MODIFY,
-        };
-        let wants = |monitor: &&FlowMonitorRequest| {
-            monitor.flags.contains(kind) && covers(monitor, &event.rule, event.old.as_deref())
-        };
-        self.monitors.iter().filter(wants).fold(MonitorFlags::empty(), |all, m| all | m.flags)
+        wanted(&self.monitors, event.event, &event.rule, event.old.as_deref())
+    }
+}
+
+fn wanted(
+    monitors: &[FlowMonitorRequest],
+    event: FlowEvent,
+    rule: &Rule,
+    old: Option<&Rule>,
+) -> MonitorFlags {
+    let kind = match event {
+        FlowEvent::Initial => MonitorFlags::INITIAL,
+        FlowEvent::Added => MonitorFlags::ADD,
+        FlowEvent::Removed(_) => MonitorFlags::REMOVED,
+        FlowEvent::Modified => MonitorFlags::MODIFY,
+    };
+    let wants =
+        |monitor: &&FlowMonitorRequest| monitor.flags.contains(kind) && covers(monitor, rule, old);
+    monitors.iter().filter(wants).fold(MonitorFlags::empty(), |all, m| all | m.flags)
+}
+
+/// The rules that came or changed during a pause, on their way to whoever watches.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    monitors: Vec<FlowMonitorRequest>,
+    since: Nanos,
+    walk: RuleWalk,
+}
+
+impl Changed {
+    /// Looks at `max` places of rules and tells of those that there are. Returns whether there may be more.
+    pub(crate) fn go_on(
+        &mut self,
+        bridge: &Bridge,
+        max: usize,
+        mut tell: impl FnMut(&FlowUpdate),
+    ) -> bool {
+        let Self { monitors, since, walk } = self;
+        bridge.walk_on(walk, max, |rule| {
+            let event = match (rule.modified() >= *since, rule.created >= *since) {
+                (false, _) => return,
+                (true, true) => FlowEvent::Added,
+                (true, false) => FlowEvent::Modified,
+            };
+            let flags = wanted(monitors, event, rule, None);
+            if !flags.is_empty() {
+                tell(&update(event, rule, flags.contains(MonitorFlags::INSTRUCTIONS)));
+            }
+        })
     }
 }
 
@@ -149,10 +191,10 @@ pub(crate) fn request(
     watch.monitors = monitors;
     bridge.watch_rules(true);
     if watch.pause.is_none() && !(initial.is_empty() && walks.is_empty()) {
-        watch.pause = Some(Pause { since: now, gone: Vec::new(), is_announced: false });
+        watch.pause = Some(Pause::default());
     }
     let entries = match walks.is_empty() {
-        true => Entries::Updates(initial),
+        true => Entries::Updates(initial, None),
         false => Entries::Watched(walks),
     };
     let reply = LongReply::new(version, xid, MultipartKind::FlowMonitor, entries, now);
@@ -178,7 +220,6 @@ pub(crate) fn deliver(
     connections: &mut [Connection],
     bridge: &mut Bridge,
     origin: Option<(usize, u32)>,
-    now: Nanos,
 ) -> bool {
     let mut writers: Vec<Option<(MultipartWriter, bool)>> = Vec::new();
     while let Some(event) = bridge.take_rule_event() {
@@ -194,7 +235,7 @@ pub(crate) fn deliver(
         if let Some((writer, _)) = writer {
             connection.out.tail().extend(writer.finish());
         }
-        pause_if_slow(connection, now);
+        pause_if_slow(connection);
     }
     if bridge.take_rule_events_lost() {
         for connection in connections.iter_mut().filter(|c| c.watch.is_active()) {
@@ -217,11 +258,14 @@ fn tell(
     }
     if let Some(pause) = &mut connection.watch.pause {
         // Perhaps the peer never heard of it: then the word does no harm.
-        if let FlowEvent::Removed(reason) = event.event {
-            pause.gone.push((Arc::clone(&event.rule), reason));
-            if pause.gone.len() > MAX_GONE {
-                connection.ending = Some("does not read what its flow monitor tells");
-            }
+        let FlowEvent::Removed(reason) = event.event else {
+            let at = event.rule.modified();
+            pause.changed = Some(pause.changed.map_or(at, |earlier| earlier.min(at)));
+            return;
+        };
+        pause.gone.push((Arc::clone(&event.rule), reason));
+        if pause.gone.len() > MAX_GONE {
+            connection.ending = Some("does not read what its flow monitor tells");
         }
         return;
     }
@@ -260,17 +304,17 @@ pub(crate) fn update(event: FlowEvent, rule: &Rule, has_instructions: bool) -> F
     }
 }
 
-fn pause_if_slow(connection: &mut Connection, now: Nanos) {
+fn pause_if_slow(connection: &mut Connection) {
     let is_live = connection.watch.is_active() && connection.watch.pause.is_none();
     if is_live && connection.out.pending().len() > PAUSE_BYTES {
-        connection.watch.pause = Some(Pause { since: now, gone: Vec::new(), is_announced: true });
+        connection.watch.pause = Some(Pause { is_announced: true, ..Pause::default() });
         connection.say(0, &Message::FlowMonitorPaused);
     }
 }
 
 /// Goes on with updates that paused, once the peer has read what there was; true if there was anything
 /// to do.
-pub(crate) fn resume(connection: &mut Connection, bridge: &Bridge, now: Nanos) -> bool {
+pub(crate) fn resume(connection: &mut Connection, bridge: &mut Bridge, now: Nanos) -> bool {
     let Some(version) = connection.version() else { return false };
     let may = matches!(connection.waiting, Waiting::No) && connection.ending.is_none();
     let has_read = connection.out.pending().is_empty();
@@ -279,29 +323,21 @@ pub(crate) fn resume(connection: &mut Connection, bridge: &Bridge, now: Nanos) -
     else {
         return false;
     };
-    let since = core::mem::replace(&mut pause.since, now);
-    let gone = core::mem::take(&mut pause.gone);
+    let (changed, gone) = (pause.changed.take(), core::mem::take(&mut pause.gone));
     let is_announced = pause.is_announced;
-    let removed = gone.into_iter().map(|(rule, reason)| (FlowEvent::Removed(reason), rule, false));
-    let mut updates: Vec<Update> = removed.collect();
-    for rule in bridge.rules_changed_since(since) {
-        let event = match rule.created >= since {
-            true => FlowEvent::Added,
-            false => FlowEvent::Modified,
-        };
-        let event = RuleEvent { rule, old: None, event };
-        let flags = connection.watch.wanted(&event);
-        if !flags.is_empty() {
-            updates.push((event.event, event.rule, flags.contains(MonitorFlags::INSTRUCTIONS)));
-        }
-    }
-    if updates.is_empty() {
+    if changed.is_none() && gone.is_empty() {
         connection.watch.pause = None;
         if is_announced {
             connection.say(0, &Message::FlowMonitorResumed);
         }
     } else {
-        let entries = Entries::Updates(updates);
+        let removed =
+            gone.into_iter().map(|(rule, reason)| (FlowEvent::Removed(reason), rule, false));
+        let monitors = || connection.watch.monitors.clone();
+        let changed = changed.map(|since| {
+            Box::new(Changed { monitors: monitors(), since, walk: bridge.walk_all() })
+        });
+        let entries = Entries::Updates(removed.collect(), changed);
         let reply = LongReply::new(version, 0, MultipartKind::FlowMonitor, entries, now);
         connection.waiting = Waiting::Reply(Box::new(reply));
     }

@@ -17,18 +17,29 @@ pub struct PeerSettings {
     pub is_quiet: bool,
 }
 
+/// How a peer and the agent came together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// We connect to it.
+    Connect(SocketAddr),
+    /// It connects to us, to this TCP port.
+    Listen(u16),
+}
+
 impl AgentConfig {
-    /// What holds for a controller, or without one for a peer that connects to us.
-    pub(crate) fn settings_for(&self, controller: Option<SocketAddr>) -> PeerSettings {
-        let own = self.own.iter().find(|(target, _)| Some(*target) == controller);
-        own.map_or(
-            PeerSettings {
-                inactivity_probe: self.inactivity_probe,
-                max_backoff: self.max_backoff,
-                packet_in_limit: self.packet_in_limit,
-                is_quiet: self.is_quiet,
-            },
-            |(_, settings)| *settings,
-        )
+    /// What holds for peers of this way.
+    pub(crate) fn settings_for(&self, way: Way) -> PeerSettings {
+        let usual = PeerSettings {
+            inactivity_probe: self.inactivity_probe,
+            max_backoff: self.max_backoff,
+            packet_in_limit: self.packet_in_limit,
+            is_quiet: self.is_quiet,
+        };
+        self.own_settings(way).unwrap_or(usual)
+    }
+
+    /// What a row of its own says for peers of this way.
+    pub(crate) fn own_settings(&self, way: Way) -> Option<PeerSettings> {
+        self.own.iter().find(|(of, _)| *of == way).map(|(_, settings)| *settings)
     }
 }

@@ -176,8 +176,12 @@ fn act(
             let config = as_known(connection.asynchrony, version);
             connection.say(xid, &Message::GetAsyncReply(config));
         }
-        Message::SetAsync(config) => connection.asynchrony = config,
+        Message::SetAsync(config) => {
+            connection.has_chosen = true;
+            connection.asynchrony = config;
+        }
         Message::SetAsyncProperties(properties) => {
+            connection.has_chosen = true;
             for property in properties {
                 connection.asynchrony.set(property);
             }

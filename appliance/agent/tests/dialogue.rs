@@ -36,7 +36,7 @@ fn versions_are_negotiated_and_strangers_are_refused() {
         let config = AgentConfig { versions, ..AgentConfig::default() };
         let mut stage = Stage::new(config);
         let conn = ConnId(7);
-        stage.agent.accepted(conn, "10.0.2.2:1".parse().expect("address"), stage.now);
+        stage.agent.accepted(conn, "10.0.2.2:1".parse().expect("address"), 6653, stage.now);
         let mut peer = Peer { conn, dialect: Dialect::plain(header), xid: 0 };
         let heard = stage.say(&mut peer, &Message::Hello(Hello { bitmap }));
         match agreed {

@@ -111,20 +111,21 @@ fn an_attempt_given_up_does_not_come_back_as_a_second_connection() {
 fn a_crowd_of_peers_leaves_room_for_the_controllers() {
     let mut stage = Stage::new(2);
     stage.pass(0);
-    let n = (10..100).filter(|&k| stage.agent.accepted(ConnId(k), address(), stage.now)).count();
+    let n =
+        (10..100).filter(|&k| stage.agent.accepted(ConnId(k), address(), 6653, stage.now)).count();
     assert_eq!(n, 62);
     assert!(stage.agent.connected(ConnId(1), 0, stage.now));
     assert!(stage.agent.connected(ConnId(2), 1, stage.now));
-    assert!(!stage.agent.accepted(ConnId(3), address(), stage.now), "64 are open");
+    assert!(!stage.agent.accepted(ConnId(3), address(), 6653, stage.now), "64 are open");
     stage.agent.closed(ConnId(10), stage.now);
-    assert!(stage.agent.accepted(ConnId(4), address(), stage.now));
+    assert!(stage.agent.accepted(ConnId(4), address(), 6653, stage.now));
 }
 
 #[test]
 fn a_peer_that_asks_and_never_reads_is_given_up() {
     let mut stage = Stage::new(0);
     let conn = ConnId(1);
-    assert!(stage.agent.accepted(conn, address(), stage.now));
+    assert!(stage.agent.accepted(conn, address(), 6653, stage.now));
     stage.agent.received(conn, &hello(), stage.now);
     let echo = bytes(&Message::EchoRequest(vec![7; 60_000]));
     let mut requests = Vec::new();
@@ -139,7 +140,7 @@ fn a_peer_that_asks_and_never_reads_is_given_up() {
 fn a_peer_that_only_reads_a_long_reply_is_not_given_up() {
     let mut stage = Stage::new(0);
     let conn = ConnId(1);
-    assert!(stage.agent.accepted(conn, address(), stage.now));
+    assert!(stage.agent.accepted(conn, address(), 6653, stage.now));
     stage.agent.received(conn, &hello(), stage.now);
     for priority in 0..10_000 {
         let rule = FlowMod { priority, ..FlowMod::default() };
@@ -165,7 +166,7 @@ fn a_peer_that_only_reads_a_long_reply_is_not_given_up() {
 fn requests_that_look_at_everything_are_one_a_turn() {
     let mut stage = Stage::new(0);
     let conn = ConnId(1);
-    assert!(stage.agent.accepted(conn, address(), stage.now));
+    assert!(stage.agent.accepted(conn, address(), 6653, stage.now));
     stage.agent.received(conn, &hello(), stage.now);
     stage.pass(10);
     stage.hear(conn);

@@ -1,6 +1,6 @@
 //! What the row of one controller says holds for it and for no other (columns of the `Controller` table).
 
-use agent::{Agent, AgentConfig, ConnId, NetRequest, PacketInLimit, PeerSettings};
+use agent::{Agent, AgentConfig, ConnId, NetRequest, PacketInLimit, PeerSettings, Way};
 use core::net::SocketAddr;
 use datapath::LocalDpif;
 use ofproto::{Bridge, BridgeConfig};
@@ -33,12 +33,16 @@ struct Stage {
 impl Stage {
     /// Controllers with these settings.
     fn new(own: &[PeerSettings]) -> Self {
-        let now = Nanos::from_secs(1);
         let config = AgentConfig {
             controllers: (0..own.len()).map(address).collect(),
-            own: own.iter().enumerate().map(|(n, settings)| (address(n), *settings)).collect(),
+            own: own.iter().enumerate().map(|(n, of)| (Way::Connect(address(n)), *of)).collect(),
             ..AgentConfig::default()
         };
+        Self::of(config)
+    }
+
+    fn of(config: AgentConfig) -> Self {
+        let now = Nanos::from_secs(1);
         let (agent, mut bridge) = (Agent::new(config), Bridge::new(BridgeConfig::default(), now));
         let spec = ofproto::PortSpec {
             dp: Some(datapath::PortNo(1)),
@@ -67,6 +71,20 @@ impl Stage {
         for conn in 1..=own.len() {
             stage.hear(ConnId(u32::try_from(conn).expect("few")));
         }
+        stage
+    }
+
+    /// One peer at each door, as connection 1 and on, through their handshake.
+    fn entered(doors: &[(u16, PeerSettings)]) -> Self {
+        let mut stage = Self::of(behind(doors));
+        for (&(door, _), conn) in doors.iter().zip(1..) {
+            let peer = address(usize::from(door));
+            assert!(stage.agent.accepted(ConnId(conn), peer, door, stage.now));
+            let hello = Message::Hello(Hello { bitmap: Some(Version::V13.bit()) });
+            stage.say(ConnId(conn), &hello);
+        }
+        stage.pass(20);
+        (1..).take(doors.len()).for_each(|conn| drop(stage.hear(ConnId(conn))));
         stage
     }
 
@@ -120,6 +138,12 @@ impl Stage {
         self.dpif.receive(datapath::PortNo(1), &frame);
         self.pass(10);
     }
+}
+
+/// Doors with settings of their own.
+fn behind(doors: &[(u16, PeerSettings)]) -> AgentConfig {
+    let own = doors.iter().map(|(door, settings)| (Way::Listen(*door), *settings)).collect();
+    AgentConfig { own, ..AgentConfig::default() }
 }
 
 fn n_packet_ins(heard: &[Message]) -> usize {
@@ -221,4 +245,54 @@ fn each_has_its_own_share_of_packet_ins() {
     stage.agent.poll(stage.now, &mut stage.bridge, &mut stage.dpif);
     let got = [1, 2, 3].map(|conn| n_packet_ins(&stage.hear(ConnId(conn))));
     assert_eq!(got, [25, 5, 40]);
+}
+
+/// Rows with `ptcp:`: who comes by a port of the switch is dealt with as the row of that port says.
+#[test]
+fn each_door_has_its_own_settings() {
+    let quiet = PeerSettings { is_quiet: true, ..USUAL };
+    let limited =
+        PeerSettings { packet_in_limit: Some(PacketInLimit { per_second: 1, burst: 1 }), ..USUAL };
+    let probed = PeerSettings { inactivity_probe: Nanos::from_secs(2), ..USUAL };
+    let doors = [(6653, quiet), (6654, limited), (6655, probed)];
+    let mut stage = Stage::entered(&doors);
+    stage.send_all_to_controllers();
+    (0..3).for_each(|_| stage.frame());
+    let got = [1, 2, 3].map(|conn| n_packet_ins(&stage.hear(ConnId(conn))));
+    assert_eq!(got, [0, 1, 3]);
+    let later = stage.pass(10_000);
+    let is_of_3 = |request: &NetRequest| {
+        matches!(request, NetRequest::Close(ConnId(3)) | NetRequest::Abort(ConnId(3)))
+    };
+    assert!(!later.is_empty() && later.iter().all(is_of_3), "it alone is probed: {later:?}");
+    let roles = |stage: &Stage, door| stage.agent.accepted_roles(door).collect::<Vec<_>>();
+    assert_eq!([6653, 6654, 1].map(|door| roles(&stage, door).len()), [1, 1, 0]);
+    let primary =
+        Role { role: ControllerRole::Primary, generation_id: Some(0), origin: Origin::Standard };
+    stage.say(ConnId(2), &Message::RoleRequest(primary));
+    stage.pass(20);
+    assert_eq!(roles(&stage, 6654), ["master"]);
+    assert_eq!(roles(&stage, 6653), ["other"]);
+}
+
+/// Settings that change hold at once; who came by a door that is gone has to go, and nobody else.
+#[test]
+fn doors_change_and_close() {
+    let quiet = PeerSettings { is_quiet: true, ..USUAL };
+    let mut stage = Stage::entered(&[(6653, USUAL), (6654, USUAL), (6655, USUAL)]);
+    assert!(stage.agent.accepted(ConnId(9), address(9), 7000, stage.now), "by no row's door");
+    // Connection 2 said what it wants to hear: no row changes that.
+    let masks = AsyncMasks { packet_in: 0b111, ..AsyncMasks::default() };
+    let wants = AsyncConfig { primary: masks, secondary: masks, origin: Origin::Standard };
+    stage.say(ConnId(2), &Message::SetAsync(wants));
+    stage.send_all_to_controllers();
+    stage.agent.reconfigure(behind(&[(6653, quiet), (6654, quiet)]), false);
+    assert_eq!(stage.pass(20), [NetRequest::Close(ConnId(3))]);
+    stage.frame();
+    let got = [1, 2].map(|conn| n_packet_ins(&stage.hear(ConnId(conn))));
+    assert_eq!(got, [0, 1]);
+    stage.agent.reconfigure(behind(&[(6653, USUAL)]), false);
+    assert_eq!(stage.pass(20), [NetRequest::Close(ConnId(2))]);
+    stage.frame();
+    assert_eq!(n_packet_ins(&stage.hear(ConnId(1))), 1);
 }

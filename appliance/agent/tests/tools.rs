@@ -3,7 +3,7 @@
 mod common;
 
 use agent::{Agent, AgentConfig, ConnId};
-use common::Stage;
+use common::{DOOR, Stage};
 use datapath::LocalDpif;
 use ofproto::qos::{QosConfig, QueueSpec, Rate};
 use ofproto::{Bridge, BridgeConfig, OfPort};
@@ -58,7 +58,7 @@ impl Switch {
             stream.set_nonblocking(true).expect("a socket that does not wait");
             self.n_accepted += 1;
             let id = ConnId(self.n_accepted);
-            assert!(self.agent.accepted(id, peer, now));
+            assert!(self.agent.accepted(id, peer, DOOR, now));
             self.streams.push((id, stream, Vec::new()));
         }
         let mut ended = Vec::new();

@@ -312,7 +312,7 @@ impl Control {
                     let bridge = Self::behind(&self.bridges, door, port);
                     let bridge = bridge.filter(|bridge| {
                         let member = self.bridges.get_mut(*bridge);
-                        member.is_some_and(|m| m.agent.accepted(ConnId(id.0), peer, now))
+                        member.is_some_and(|m| m.agent.accepted(ConnId(id.0), peer, port, now))
                     });
                     match bridge {
                         Some(bridge) => network.open.push((id, bridge)),

@@ -15,6 +15,7 @@
 //! could limit (upcalls have budgets of their own).
 
 use crate::bridge::Bridge;
+use crate::census::{Census, Counted};
 use crate::change::Change;
 use crate::changes::SyncTicket;
 use crate::check::Known;
@@ -46,6 +47,22 @@ impl Meter {
     pub(crate) fn remarks(&self) -> bool {
         self.config.bands.iter().any(|band| matches!(band.kind, BandKind::DscpRemark(_)))
     }
+
+    /// Its statistics.
+    #[must_use]
+    pub fn stats(&self, census: &Census, dpif: &dyn Dpif, now: Nanos) -> MeterStats {
+        let age = now - self.created;
+        let counts = dpif.meter_stats(self.dp).unwrap_or_default();
+        MeterStats {
+            meter_id: self.config.meter_id,
+            flow_count: census.uses(self.config.meter_id),
+            packet_in_count: counts.packets,
+            byte_in_count: counts.bytes,
+            duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+            duration_nsec: age.subsec_nanos(),
+            bands: counts.bands.iter().map(|band| (band.packets, band.bytes)).collect(),
+        }
+    }
 }
 
 /// The meters of a bridge.
@@ -64,6 +81,11 @@ impl Meters {
     /// All of them, by number.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Meter)> {
         self.by_id.iter().map(|(id, meter)| (*id, meter))
+    }
+
+    /// Those from a number on, by number.
+    pub fn from(&self, id: u32) -> impl Iterator<Item = &Meter> {
+        self.by_id.range(id..).map(|(_, meter)| meter)
     }
 
     /// How many there are.
@@ -287,30 +309,14 @@ impl Bridge {
     /// # Errors
     /// There is no such meter.
     pub fn meter_stats(
-        &self,
+        &mut self,
         id: u32,
         dpif: &dyn Dpif,
         now: Nanos,
     ) -> Result<Vec<MeterStats>, OfErrorKind> {
-        let mut uses: BTreeMap<u32, u32> = BTreeMap::new();
-        for rule in self.state.tables.collect(TABLE_ALL, |rule| meters_of(rule).next().is_some()) {
-            meters_of(&rule).for_each(|id| *uses.entry(id).or_default() += 1);
-        }
-        let stats = |meter: &Meter| {
-            let id = meter.config.meter_id;
-            let age = now - meter.created;
-            let counts = dpif.meter_stats(meter.dp).unwrap_or_default();
-            MeterStats {
-                meter_id: id,
-                flow_count: uses.get(&id).copied().unwrap_or(0),
-                packet_in_count: counts.packets,
-                byte_in_count: counts.bytes,
-                duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
-                duration_nsec: age.subsec_nanos(),
-                bands: counts.bands.iter().map(|band| (band.packets, band.bytes)).collect(),
-            }
-        };
-        Ok(self.meters_named(id)?.into_iter().map(stats).collect())
+        let census = self.census(Counted::Meters);
+        let meters = self.meters_named(id)?;
+        Ok(meters.into_iter().map(|meter| meter.stats(&census, dpif, now)).collect())
     }
 
     /// The configuration of a meter, or of all for [`METER_ALL`].

@@ -16,7 +16,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use classifier::{Cursor, Version};
 use core::ops::Range;
-use openflow::{FlowStatsRequest, OfErrorKind};
+use flow::Match;
+use openflow::{FlowFormat, FlowStatsRequest, GROUP_ANY, OfErrorKind, OfPort, TABLE_ALL};
 
 /// A walk under way. It can be left at any time.
 #[derive(Debug)]
@@ -36,13 +37,27 @@ impl Bridge {
     /// There is no such table.
     pub fn begin_walk(&mut self, request: &FlowStatsRequest) -> Result<RuleWalk, OfErrorKind> {
         let tables = self.tables_asked_for(request)?;
+        Ok(self.walk_over(tables, request.clone()))
+    }
+
+    /// Begins a walk over all rules.
+    #[must_use]
+    pub fn walk_all(&mut self) -> RuleWalk {
+        let all = FlowStatsRequest {
+            table_id: TABLE_ALL,
+            out_port: OfPort::ANY,
+            out_group: GROUP_ANY,
+            cookie: 0,
+            cookie_mask: 0,
+            match_: Match::default(),
+            format: FlowFormat::Standard,
+        };
+        self.walk_over(self.state.tables.named(TABLE_ALL), all)
+    }
+
+    fn walk_over(&mut self, tables: Range<u8>, wanted: FlowStatsRequest) -> RuleWalk {
         let version = self.purging.pin(self.state.tables.version);
-        Ok(RuleWalk {
-            wanted: Box::new(request.clone()),
-            version,
-            tables,
-            cursor: Cursor::default(),
-        })
+        RuleWalk { wanted: Box::new(wanted), version, tables, cursor: Cursor::default() }
     }
 
     /// Goes on with a walk: looks at `max` places at most and hands over the rules that it finds there.
@@ -89,7 +104,7 @@ impl Bridge {
         request: &FlowStatsRequest,
     ) -> Result<Range<u8>, OfErrorKind> {
         let tables = &self.state.tables;
-        if request.table_id != openflow::TABLE_ALL && request.table_id >= tables.n_tables() {
+        if request.table_id != TABLE_ALL && request.table_id >= tables.n_tables() {
             return Err(OfErrorKind::RequestBadTableId);
         }
         Ok(tables.named(request.table_id))

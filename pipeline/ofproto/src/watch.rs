@@ -8,10 +8,8 @@ use crate::bridge::Bridge;
 use crate::rule::Rule;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use flow::Match;
-use openflow::{FlowEvent, TABLE_ALL};
-use sync::time::Nanos;
+use openflow::FlowEvent;
 
 /// Events that wait at most.
 const MAX_EVENTS: usize = 1 << 20;
@@ -66,12 +64,6 @@ impl Bridge {
     /// Whether rule events were lost since it was asked last, because nobody took the earlier ones.
     pub fn take_rule_events_lost(&mut self) -> bool {
         core::mem::take(&mut self.watched.has_lost)
-    }
-
-    /// The rules that were added or modified at `since` or later.
-    #[must_use]
-    pub fn rules_changed_since(&self, since: Nanos) -> Vec<Arc<Rule>> {
-        self.state.tables.collect(TABLE_ALL, |rule| rule.modified() >= since)
     }
 }
 

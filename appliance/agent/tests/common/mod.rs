@@ -13,6 +13,8 @@ use openflow::{
 use sync::time::Nanos;
 
 const MS: Nanos = Nanos::from_millis(1);
+/// The TCP port to which peers come.
+pub(crate) const DOOR: u16 = 6653;
 
 pub(crate) struct Stage {
     pub(crate) agent: Agent,
@@ -70,7 +72,8 @@ impl Stage {
     /// A peer that connected to us and shook hands.
     pub(crate) fn peer(&mut self, conn: u32, version: Version) -> Peer {
         let conn = ConnId(conn);
-        assert!(self.agent.accepted(conn, "10.0.2.2:40000".parse().expect("address"), self.now));
+        let peer = "10.0.2.2:40000".parse().expect("address");
+        assert!(self.agent.accepted(conn, peer, DOOR, self.now));
         let mut peer = Peer { conn, dialect: Dialect::plain(version), xid: 100 };
         let hello = Hello { bitmap: Some(version.bit()) };
         let heard = self.say(&mut peer, &Message::Hello(hello));

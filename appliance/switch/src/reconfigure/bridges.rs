@@ -3,7 +3,7 @@
 use super::Control;
 use crate::bridges::{BridgeId, Bridges, MAX_BRIDGES, Member};
 use agent::bridge_config::{BridgeWanted, ControllerWanted, ControllerWay, FailMode, Wanted};
-use agent::{Agent, AgentConfig, PacketInLimit, PeerSettings};
+use agent::{Agent, AgentConfig, PacketInLimit, PeerSettings, Way};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -216,17 +216,13 @@ fn agent_config(template: &AgentConfig, wanted: &BridgeWanted) -> AgentConfig {
     for controller in &wanted.controllers {
         let settings = peer_settings(template, controller);
         match controller.way {
+            // Of two rows with the same target the first counts.
+            ControllerWay::Connect(target) if config.controllers.contains(&target) => {}
             ControllerWay::Connect(target) => {
                 config.controllers.push(target);
-                config.own.push((target, settings));
+                config.own.push((Way::Connect(target), settings));
             }
-            // Who comes by any of the doors is dealt with as the last of them says.
-            ControllerWay::Listen(_) => {
-                config.inactivity_probe = settings.inactivity_probe;
-                config.max_backoff = settings.max_backoff;
-                config.packet_in_limit = settings.packet_in_limit;
-                config.is_quiet = settings.is_quiet;
-            }
+            ControllerWay::Listen(port) => config.own.push((Way::Listen(port), settings)),
             ControllerWay::Unsupported => {}
         }
     }

@@ -138,9 +138,13 @@ fn controllers(member: &Member, wanted: &BridgeWanted, now: Nanos) -> Vec<Contro
                 applied.sec_since_disconnect = remote.since_disconnect(now).map(Nanos::as_secs);
                 applied.last_error = remote.last_error().map(ToString::to_string);
             }
-            ControllerWay::Listen(_) => {
-                applied.is_connected = member.agent.n_accepted() > 0;
+            ControllerWay::Listen(port) => {
+                let mut roles = member.agent.accepted_roles(port);
+                let first = roles.next();
+                applied.is_connected = first.is_some();
                 applied.state = if applied.is_connected { "ACTIVE" } else { "IDLE" };
+                // Several may have several roles.
+                applied.role = first.filter(|_| roles.next().is_none());
             }
             ControllerWay::Unsupported => {
                 applied.state = "VOID";

@@ -163,7 +163,7 @@ impl Group {
     }
 
     /// The groups that it leads to or watches.
-    fn neighbours(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn neighbours(&self) -> impl Iterator<Item = u32> {
         self.buckets.iter().flat_map(|bucket| neighbours(&bucket.desc))
     }
 }
@@ -204,7 +204,7 @@ impl Groups {
     }
 
     /// Those from a number on, by number.
-    pub(crate) fn from(&self, id: u32) -> impl Iterator<Item = &Arc<Group>> {
+    pub fn from(&self, id: u32) -> impl Iterator<Item = &Arc<Group>> {
         self.by_id.range(id..).map(|(_, group)| group)
     }
 

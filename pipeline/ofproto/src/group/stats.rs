@@ -1,14 +1,11 @@
 //! What is told about groups (OpenFlow 1.3.5 §7.3.5.8 to §7.3.5.10).
 
-use super::change::groups_of;
 use super::{Group, MAX_GROUPS};
 use crate::bridge::Bridge;
-use alloc::collections::BTreeMap;
+use crate::census::{Census, Counted};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use openflow::{
-    GROUP_ALL, GroupCapabilities, GroupDesc, GroupFeatures, GroupStats, TABLE_ALL, Version,
-};
+use openflow::{GROUP_ALL, GroupCapabilities, GroupDesc, GroupFeatures, GroupStats, Version};
 use sync::time::Nanos;
 
 impl Bridge {
@@ -16,35 +13,8 @@ impl Bridge {
     /// in Open vSwitch.
     pub fn group_stats(&mut self, id: u32, now: Nanos) -> Vec<GroupStats> {
         self.credit_cached(now);
-        self.known_group_stats(id, now)
-    }
-
-    /// The same with what is known.
-    #[must_use]
-    pub fn known_group_stats(&self, id: u32, now: Nanos) -> Vec<GroupStats> {
-        let groups = self.groups_named(id);
-        let mut uses: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut count = |id| *uses.entry(id).or_default() += 1;
-        for rule in self.state.tables.collect(TABLE_ALL, |_| true) {
-            groups_of(&rule).for_each(&mut count);
-        }
-        for group in self.state.groups.iter() {
-            group.neighbours().for_each(&mut count);
-        }
-        let stats = |group: Arc<Group>| {
-            let age = now - group.created;
-            let counters = group.buckets.iter().map(|bucket| &bucket.counts);
-            GroupStats {
-                group_id: group.id,
-                ref_count: uses.get(&group.id).copied().unwrap_or(0),
-                packet_count: group.counts.packets(),
-                byte_count: group.counts.bytes(),
-                duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
-                duration_nsec: age.subsec_nanos(),
-                buckets: counters.map(|counts| (counts.packets(), counts.bytes())).collect(),
-            }
-        };
-        groups.into_iter().map(stats).collect()
+        let census = self.census(Counted::Groups);
+        self.groups_named(id).iter().map(|group| group.stats(&census, now)).collect()
     }
 
     /// The descriptions of a group, or of all for [`GROUP_ALL`].
@@ -68,6 +38,24 @@ impl Bridge {
         match id {
             GROUP_ALL => self.state.groups.iter().cloned().collect(),
             _ => self.state.groups.get(id).cloned().into_iter().collect(),
+        }
+    }
+}
+
+impl Group {
+    /// Its statistics, as they are known.
+    #[must_use]
+    pub fn stats(&self, census: &Census, now: Nanos) -> GroupStats {
+        let age = now - self.created;
+        let counters = self.buckets.iter().map(|bucket| &bucket.counts);
+        GroupStats {
+            group_id: self.id,
+            ref_count: census.uses(self.id),
+            packet_count: self.counts.packets(),
+            byte_count: self.counts.bytes(),
+            duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
+            duration_nsec: age.subsec_nanos(),
+            buckets: counters.map(|counts| (counts.packets(), counts.bytes())).collect(),
         }
     }
 }

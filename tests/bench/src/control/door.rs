@@ -38,7 +38,7 @@ impl Door {
             stream.set_nonblocking(true)?;
             self.n_accepted += 1;
             let id = ConnId(self.n_accepted);
-            if agent.accepted(id, SocketAddr::from(([127, 0, 0, 1], 1)), now) {
+            if agent.accepted(id, SocketAddr::from(([127, 0, 0, 1], 1)), 6653, now) {
                 self.peers.push(Peer { id, stream, unread: Vec::new(), is_gone: false });
             }
         }

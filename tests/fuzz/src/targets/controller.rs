@@ -159,7 +159,7 @@ impl<'a> Talk<'a> {
         dpif.set_now(now);
         let mut agent = Agent::new(AgentConfig::default());
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-        assert!(agent.accepted(PEER, from, now) && agent.accepted(OTHER, from, now));
+        assert!(agent.accepted(PEER, from, 6653, now) && agent.accepted(OTHER, from, 6653, now));
         let (closing, heard) = (Vec::new(), Vec::new());
         Self { agent, bridge, dpif, now, version, closing, heard }
     }

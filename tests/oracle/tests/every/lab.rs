@@ -58,7 +58,7 @@ impl Lab {
         while bridge.take_event().is_some() {}
         let mut agent = Agent::new(AgentConfig::default());
         let peer = "10.0.2.2:40000".parse().expect("an address");
-        assert!(agent.accepted(CONN, peer, now), "the first connection");
+        assert!(agent.accepted(CONN, peer, 6653, now), "the first connection");
         let oracle = Oracle::new((1..=N_PORTS).map(|number| OfPort(number.into())));
         let spoken = Version::from_wire(version).expect("a version");
         // In the oracle's rules tables have names from the start.
