@@ -70,9 +70,7 @@ impl Bundles {
     ) -> Result<Step, OfErrorKind> {
         match message {
             BundleMessage::Control { bundle_id, kind, flags } => {
-                if flags & !FLAGS != 0 {
-                    return Err(OfErrorKind::BundleBadFlags);
-                }
+                check_flags(flags, dialect.version)?;
                 let reply = BundleMessage::Control { bundle_id, kind: kind | 1, flags };
                 let reply = Message::Bundle(reply);
                 match kind {
@@ -120,9 +118,7 @@ impl Bundles {
         max_bytes: usize,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        if flags & !FLAGS != 0 {
-            return Err(OfErrorKind::BundleBadFlags);
-        }
+        check_flags(flags, dialect.version)?;
         if !self.0.iter().any(|open| open.id == bundle_id) {
             self.open(bundle_id, flags, bytes, dialect, now)?;
         }
@@ -205,6 +201,14 @@ impl Bundles {
         *n_bytes -= open.bundle.n_bytes();
         Some(open)
     }
+}
+
+/// Nothing is done at a given time: 1.5 has an error for that.
+fn check_flags(flags: u16, version: Version) -> Result<(), OfErrorKind> {
+    if flags & bundle_flags::TIME != 0 && version == Version::V15 {
+        return Err(OfErrorKind::BundleSchedNotSupported);
+    }
+    if flags & !FLAGS == 0 { Ok(()) } else { Err(OfErrorKind::BundleBadFlags) }
 }
 
 /// The message inside an addition, without what follows it: it has a header of its own, which must fit

@@ -66,6 +66,9 @@ pub(crate) fn change(
         for wanted in wanted {
             let table = tables.iter().find(|table| table.table_id == wanted.table_id);
             let table = table.ok_or(OfErrorKind::TableFeaturesBadTable)?;
+            if wanted.command > DISABLE {
+                return Err(OfErrorKind::TableFeaturesBadCommand);
+            }
             if !is_within(wanted, table) {
                 return Err(OfErrorKind::TableFeaturesEperm);
             }
@@ -83,6 +86,9 @@ pub(crate) fn change(
     }
     Ok(true)
 }
+
+/// `OFPTFC_DISABLE`: the last command (1.5.1 §7.3.5.18).
+const DISABLE: u8 = 3;
 
 /// Whether a table that can do `most` can do what is wanted.
 fn is_within(wanted: &TableFeatures, most: &TableFeatures) -> bool {

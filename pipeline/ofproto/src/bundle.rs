@@ -458,12 +458,7 @@ impl Bridge {
                 Ok(None)
             }
             Message::PacketOut(packet_out) => {
-                if packet_out.buffer_id.is_some() {
-                    return Err(OfErrorKind::RequestBufferUnknown);
-                }
-                if !Self::is_packet_out_port(packet_out.in_port) {
-                    return Err(OfErrorKind::RequestBadPort);
-                }
+                Self::check_packet(&packet_out, dialect.version)?;
                 let flow = extract(&packet_out.data, &FlowMeta::of_port(0)).flow;
                 let known = Known::after(&underway.change, &self.state);
                 check_packet_out(&packet_out.actions, &flow, dialect.version, known)?;

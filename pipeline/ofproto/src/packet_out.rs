@@ -9,11 +9,14 @@ use flow::{FlowMeta, extract};
 use openflow::{OfErrorKind, OfPort, PacketOut, Version};
 use sync::time::Nanos;
 
+/// What a frame has at least.
+const ETHERNET_BYTES: usize = 14;
+
 impl Bridge {
     /// Runs a packet-out's actions on its packet, with all side effects.
     ///
     /// # Errors
-    /// It names a kept frame (none are kept), an impossible port, or bad actions. A packet for
+    /// It names a kept frame (none are kept), an impossible port, bad actions, or is no frame. A packet for
     /// which there is no buffer is lost and not an error.
     pub fn packet_out(
         &mut self,
@@ -22,12 +25,7 @@ impl Bridge {
         dpif: &mut dyn Dpif,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        if packet_out.buffer_id.is_some() {
-            return Err(OfErrorKind::RequestBufferUnknown);
-        }
-        if !Self::is_packet_out_port(packet_out.in_port) {
-            return Err(OfErrorKind::RequestBadPort);
-        }
+        Self::check_packet(packet_out, version)?;
         let in_port = match packet_out.in_port {
             OfPort::ANY => OfPort::CONTROLLER,
             port => port,
@@ -58,6 +56,25 @@ impl Bridge {
             self.release_names(&names, now);
         }
         dpif.execute(packet, &flow, &out.path.actions);
+        Ok(())
+    }
+
+    /// Whether the packet of a packet-out is one, and can come from where it is to come from.
+    pub(crate) fn check_packet(
+        packet_out: &PacketOut,
+        version: Version,
+    ) -> Result<(), OfErrorKind> {
+        if packet_out.buffer_id.is_some() {
+            return Err(OfErrorKind::RequestBufferUnknown);
+        }
+        if !Self::is_packet_out_port(packet_out.in_port) {
+            return Err(OfErrorKind::RequestBadPort);
+        }
+        // 1.0 and 1.1 have no word for it: there it is a damaged frame as any other.
+        let is_short = packet_out.data.len() < ETHERNET_BYTES;
+        if is_short && OfErrorKind::RequestBadPacket.exists_in(version) {
+            return Err(OfErrorKind::RequestBadPacket);
+        }
         Ok(())
     }
 }

@@ -174,6 +174,9 @@ fn actions_are_checked() {
         ("", "001b 0008 00000000", Some(ActionMatchInconsistent)),
         ("", "001a 0008 88e7 0000 0019 0010 80004a03 123456 0000000000 001b 0008 00000000", None),
         ("", "000b 0008 00000000", Some(ActionMatchInconsistent)),
+        // A timeout at the end of a connection: of TCP, later fragments too.
+        (ip, "ffff 0010 00002320 0013 0005 0000 0000", Some(ActionMatchInconsistent)),
+        ("80000a02 0800 80001401 06 00013401 03", "ffff 0010 00002320 0013 0005 0000 0000", None),
         (ip, "000c 0008 00000000", None),
         ("", "0019 0010 8000fe02 0800 000000000000", Some(ActionBadSetType)),
         (ip, "0019 0010 80001602 0102 000000000000", Some(ActionBadSetLen)),

@@ -38,7 +38,7 @@ pub(crate) fn meters(world: &World, expected: &[String]) -> Result<(), String> {
 }
 
 /// `meter 1 packets=3 bytes=180 flows=1 band0=2`.
-pub(crate) fn meter(world: &World, rest: &str) -> Result<(), String> {
+pub(crate) fn meter(world: &mut World, rest: &str) -> Result<(), String> {
     let (id, words) = rest.split_once(' ').ok_or("meter N WORDS")?;
     let id = id.parse().map_err(|_| id.to_owned())?;
     let stats = world.bridge.meter_stats(id, &world.dpif, world.now);

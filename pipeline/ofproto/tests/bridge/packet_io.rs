@@ -278,7 +278,7 @@ fn bad_packet_outs_are_refused() {
     };
     let result = lab.bridge.packet_out(&kept, Version::V13, &mut lab.dpif, lab.now);
     assert_eq!(result, Err(OfErrorKind::RequestBufferUnknown));
-    // An empty frame is a frame.
+    // An empty frame is none, where the version has a word for that.
     let empty = PacketOut {
         buffer_id: None,
         in_port: OfPort(1),
@@ -286,6 +286,8 @@ fn bad_packet_outs_are_refused() {
         actions: vec![output(2)],
         data: vec![],
     };
-    lab.bridge.packet_out(&empty, Version::V13, &mut lab.dpif, lab.now).unwrap();
+    let result = lab.bridge.packet_out(&empty, Version::V13, &mut lab.dpif, lab.now);
+    assert_eq!(result, Err(OfErrorKind::RequestBadPacket));
+    lab.bridge.packet_out(&empty, Version::V10, &mut lab.dpif, lab.now).unwrap();
     lab.sent();
 }

@@ -166,7 +166,13 @@ fn check_action(action: &Action, packet: &Flow, context: CheckContext) -> Result
             needs(Prereq::Mpls, packet)
         }
         Action::SetNwTtl(_) | Action::DecTtl(_) => needs(Prereq::Ip, packet),
-        Action::FinTimeout { .. } => needs(Prereq::Tcp, packet),
+        // A fragment of TCP will do, though it has no flags.
+        Action::FinTimeout { .. } => {
+            match packet.is_ip() && packet.nw_proto() == proto::ip_proto::TCP {
+                true => Ok(()),
+                false => Err(OfErrorKind::ActionMatchInconsistent),
+            }
+        }
         Action::Learn(learn) => check_learn(learn, packet),
         Action::Multipath(multipath) => destination(multipath.dst, packet),
         Action::Bundle(bundle) => check_bundle(bundle, packet),

@@ -27,6 +27,8 @@ pub(super) fn put(out: &mut Vec<u8>, config: &AsyncConfig) {
 
 /// Bytes of a property: type, length, mask.
 const PROPERTY_BYTES: u16 = 8;
+/// Properties of experimenters: for secondaries, and the next one for primaries.
+const EXPERIMENTER_SECONDARY: u16 = 0xfffe;
 
 /// A reply (and, as a request, 1.3's order): three pairs of masks in 1.3, properties from 1.4 on.
 pub(super) fn read_reply(r: &mut Reader<'_>, version: Version) -> Result<AsyncConfig> {
@@ -54,7 +56,11 @@ pub(super) fn read_properties(r: &mut Reader<'_>, version: Version) -> Result<Ve
     let mut properties = Vec::new();
     while !r.is_empty() {
         let kind = r.u16()?;
-        if r.u16()? != PROPERTY_BYTES {
+        let len = r.u16()?;
+        if kind >= EXPERIMENTER_SECONDARY {
+            return Err(OfErrorKind::PropertyBadExperimenter);
+        }
+        if len != PROPERTY_BYTES {
             return Err(OfErrorKind::PropertyBadLen);
         }
         let mask = r.u32()?;

@@ -21,8 +21,6 @@ use crate::{OfErrorKind, OfPort, Subfield, Version};
 pub(crate) const MATCH_TYPE: u16 = 1;
 /// Class of experimenters' fields.
 const CLASS_EXPERIMENTER: u16 = 0xffff;
-/// The first class of the standard; those below are Nicira's.
-const CLASS_OPENFLOW_BASIC: u16 = 0x8000;
 /// Class and number of Nicira's cookie, which is no field of a packet. `NXM_NX_MPLS_TTL` has the same
 /// number with another length.
 const CLASS_NXM_1: u16 = 0x0001;
@@ -88,6 +86,9 @@ pub(crate) fn read_match_into(
                     return Err(OfErrorKind::MatchDupField);
                 }
                 let mask = entry.mask.unwrap_or(u128::MAX);
+                if strict && entry.value & !mask != 0 {
+                    return Err(OfErrorKind::MatchBadWildcards);
+                }
                 cookie = (low_u64(entry.value & mask), low_u64(mask));
             }
             Meaning::Field(field) => add_field(out, field, &entry, strict)?,
@@ -118,7 +119,7 @@ fn add_field(out: &mut Match, field: Field, entry: &Entry, strict: bool) -> Resu
     if !Match::mask_is_allowed(field, mask) || is_part_of_whole(field, entry.mask) {
         return Err(OfErrorKind::MatchBadMask);
     }
-    if strict && entry.is_standard && entry.value & !mask != 0 {
+    if strict && entry.value & !mask != 0 {
         return Err(OfErrorKind::MatchBadWildcards);
     }
     if !out.satisfies(field.spec().prereq) {
@@ -155,7 +156,6 @@ enum Meaning {
 
 struct Entry {
     meaning: Meaning,
-    is_standard: bool,
     value: u128,
     mask: Option<u128>,
 }
@@ -164,19 +164,18 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let header = read_header(reader)?;
     let len = header.payload;
     let mut payload = reader.sub(len, OfErrorKind::MatchBadLen)?;
-    let is_standard = header.class >= CLASS_OPENFLOW_BASIC;
     if header.is_cookie() {
         let value = payload.number(COOKIE_BYTES)?;
         let mask = header.has_mask.then(|| payload.number(COOKIE_BYTES)).transpose()?;
-        return Ok(Entry { meaning: Meaning::Cookie, is_standard, value, mask });
+        return Ok(Entry { meaning: Meaning::Cookie, value, mask });
     }
     let Some((field, id)) = header.field() else {
         let is_ct = header.class == CLASS_NXM_1 && is_connection_tracking(header.number);
         let meaning = if is_ct { Meaning::ConnectionTracking } else { Meaning::Unknown };
-        return Ok(Entry { meaning, is_standard, value: 0, mask: None });
+        return Ok(Entry { meaning, value: 0, mask: None });
     };
     if field.is_tunnel_option() {
-        return read_option(payload, field, header.has_mask, is_standard);
+        return read_option(payload, field, header.has_mask);
     }
     let width = usize::from(id.len);
     if len != if header.has_mask { 2 * width } else { width } {
@@ -185,7 +184,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<Entry> {
     let value = from_wire(field, id, payload.number(width)?);
     let mask = header.has_mask.then(|| payload.number(width)).transpose()?;
     let mask = mask.map(|mask| widen_mask(field, id, mask));
-    Ok(Entry { meaning: Meaning::Field(field), is_standard, value, mask })
+    Ok(Entry { meaning: Meaning::Field(field), value, mask })
 }
 
 /// Where an entry has its value.
@@ -225,12 +224,7 @@ pub(crate) fn places(entries: &[u8]) -> Option<Vec<Place>> {
 
 /// Reads the value of a tunnel's option, which is as long as the peer has it: what is missing in front
 /// is zero, and not looked at if there is a mask.
-fn read_option(
-    mut payload: Reader<'_>,
-    field: Field,
-    has_mask: bool,
-    is_standard: bool,
-) -> Result<Entry> {
+fn read_option(mut payload: Reader<'_>, field: Field, has_mask: bool) -> Result<Entry> {
     let n_parts = if has_mask { 2 } else { 1 };
     let len = payload.len();
     if len == 0 || !len.is_multiple_of(n_parts) {
@@ -246,7 +240,7 @@ fn read_option(
     };
     let value = number()?;
     let mask = if has_mask { Some(number()?) } else { None };
-    Ok(Entry { meaning: Meaning::Field(field), is_standard, value, mask })
+    Ok(Entry { meaning: Meaning::Field(field), value, mask })
 }
 
 /// A header without its experimenter number counted in.
@@ -342,7 +336,7 @@ pub(crate) fn read_set_field(reader: &mut Reader<'_>) -> Result<(Field, u128, u1
     }
     // Part of a field can be written also where a match could not ask for it: that is how
     // `ovs-ofctl` says a load in OpenFlow 1.5.
-    if mask == 0 {
+    if mask == 0 || entry.mask.is_some() && entry.value & !mask != 0 {
         return Err(OfErrorKind::ActionBadSetMask);
     }
     Ok((field, entry.value & mask, mask))

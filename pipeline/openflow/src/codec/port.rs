@@ -31,6 +31,7 @@ pub(super) const ETHERNET: u16 = 0;
 /// Bytes of that property in a description and in a port-mod.
 const ETHERNET_DESC_BYTES: u16 = 32;
 const ETHERNET_MOD_BYTES: u16 = 8;
+const EXPERIMENTER: u16 = 0xffff;
 
 /// The next property of a port (1.4.1 §7.2.1): its type and what it holds.
 pub(super) fn read_property<'a>(r: &mut Reader<'a>) -> Result<(u16, Reader<'a>)> {
@@ -192,22 +193,36 @@ pub(super) fn read_mod(r: &mut Reader<'_>, version: Version) -> Result<PortMod> 
     r.skip(if v10 { 0 } else { 2 })?;
     let known = if v10 { PortConfig::all() } else { PortConfig::V11 };
     let config = PortConfig::from_bits_truncate(r.u32()?) & known;
-    let mask = PortConfig::from_bits_truncate(r.u32()?) & known;
+    let wanted = r.u32()?;
+    // 1.0 has no word for it.
+    if wanted & !known.bits() != 0 && !v10 {
+        return Err(OfErrorKind::PortModBadConfig);
+    }
+    let mask = PortConfig::from_bits_truncate(wanted) & known;
     let mut advertise = PortFeatures::empty();
     if version < Version::V14 {
-        advertise = read_features(r.u32()?, version);
+        let wanted = r.u32()?;
+        advertise = match v10 {
+            true => read_features(wanted, version),
+            false => read_advertised(wanted)?,
+        };
         r.skip(4)?;
     }
     // What is behind it in an older version is too much.
     while version >= Version::V14 && !r.is_empty() {
         let (kind, mut value) = read_property(r)?;
         match (kind, value.len()) {
-            (ETHERNET, 4) => advertise = PortFeatures::from_bits_truncate(value.u32()?),
+            (ETHERNET, 4) => advertise = read_advertised(value.u32()?)?,
             (ETHERNET, _) => return Err(OfErrorKind::PropertyBadLen),
+            (EXPERIMENTER, _) => return Err(OfErrorKind::PropertyBadExperimenter),
             _ => return Err(OfErrorKind::PropertyBadType),
         }
     }
     Ok(PortMod { port, hw_addr, config, mask, advertise })
+}
+
+fn read_advertised(bits: u32) -> Result<PortFeatures> {
+    PortFeatures::from_bits(bits).ok_or(OfErrorKind::PortModBadAdvertise)
 }
 
 pub(super) fn put_mod(out: &mut Vec<u8>, port: &PortMod, version: Version) {

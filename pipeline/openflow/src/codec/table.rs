@@ -8,6 +8,7 @@ use crate::{OfErrorKind, TableConfig, TableMod, TableReason, TableStatus, Vacanc
 
 const EVICTION: u16 = 2;
 const VACANCY: u16 = 3;
+const EXPERIMENTER: u16 = 0xffff;
 /// Bytes of either property.
 const PROPERTY_BYTES: u16 = 8;
 /// Bits of the reasons to evict that 1.4 has.
@@ -79,7 +80,11 @@ pub(super) fn put_status(out: &mut Vec<u8>, status: &TableStatus) {
 fn read_properties(r: &mut Reader<'_>, table: &mut TableMod) -> Result<()> {
     while !r.is_empty() {
         let kind = r.u16()?;
-        if r.u16()? != PROPERTY_BYTES {
+        let len = r.u16()?;
+        if kind == EXPERIMENTER {
+            return Err(OfErrorKind::PropertyBadExperimenter);
+        }
+        if len != PROPERTY_BYTES {
             return Err(OfErrorKind::PropertyBadLen);
         }
         match kind {
