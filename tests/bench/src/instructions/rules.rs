@@ -135,7 +135,7 @@ impl Served {
         let mut agent =
             Agent::new(AgentConfig { max_bundled_bytes: 1 << 30, ..AgentConfig::default() });
         let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        if !agent.accepted(CONN, nobody, now) {
+        if !agent.accepted(CONN, nobody, 6653, now) {
             return Err("not accepted".into());
         }
         let mut served = Self { agent, bridge, dpif, now, n_sent: 0 };
