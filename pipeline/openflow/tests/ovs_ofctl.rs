@@ -6,6 +6,8 @@
 
 mod common;
 
+#[path = "ovs_ofctl/alike.rs"]
+mod alike;
 #[path = "ovs_ofctl/flows.rs"]
 mod flows;
 #[path = "ovs_ofctl/messages.rs"]
@@ -44,7 +46,7 @@ fn print_with_tool(bytes: &[u8]) -> String {
     let output = Command::new("ovs-ofctl").arg("ofp-parse").arg(&path).output().expect("it runs");
     let _ = std::fs::remove_file(&path);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn encode(message: &Message, version: Version) -> Vec<u8> {

@@ -9,6 +9,7 @@ use openflow::{
     Role, Version,
 };
 use seed::FailMode;
+use serde_json::json;
 use vm::frame::{BROADCAST, host, plain};
 use vm::{Bench, Client, Config, HOST, Lease, Spawned, WAIT, rule, tool};
 
@@ -54,6 +55,67 @@ fn controllers_that_connect() {
     several_at_once(&bench);
     roles(&bench);
     asynchronous_messages(&bench);
+    bench.shutdown();
+}
+
+/// Rows with `ptcp:`, several of a bridge: each is a door with settings of its own.
+#[test]
+fn several_passive_rows() {
+    let bench = Bench::boot(Config::new(2));
+    bench.set_flows(&["priority=0,actions=controller"]);
+    bench.case("stock set-controller of two");
+    bench.vsctl(&["set-controller", "br0", "ptcp:6653", "ptcp:6654"]);
+    assert_eq!(bench.vsctl(&["get-controller", "br0"]), "ptcp:6653\nptcp:6654");
+    let door = Lease::take();
+    let forward = format!("hostfwd_add mgmt tcp:127.0.0.1:{}-:6654", door.port);
+    let said = bench.qmp().execute("human-monitor-command", json!({ "command-line": forward }));
+    assert_eq!(said.expect("an answer"), "");
+    let other = format!("tcp:127.0.0.1:{}", door.port);
+    let at_other = |version| Client::connect(&other, version).expect("a second door");
+    drop((bench.client(Version::V13), at_other(Version::V10)));
+
+    bench.case("one of them tells nothing unasked");
+    bench.vsctl(&[
+        "--",
+        "--id=@a",
+        "create",
+        "Controller",
+        "target=\"ptcp:6653\"",
+        "--",
+        "--id=@b",
+        "create",
+        "Controller",
+        "target=\"ptcp:6654\"",
+        "enable_async_messages=false",
+        "--",
+        "set",
+        "bridge",
+        "br0",
+        "controller=[@a,@b]",
+    ]);
+    let mut loud = bench.client(Version::V13);
+    let mut quiet = at_other(Version::V14);
+    for client in [&mut loud, &mut quiet] {
+        client.barrier();
+    }
+    bench.forwards(1, &plain(BROADCAST, host(1), 60, 1), &[]);
+    assert_eq!((loud.packet_ins().len(), quiet.packet_ins().len()), (1, 0));
+    let states = || {
+        bench.vsctl(&[
+            "--columns=target,is_connected",
+            "--format=csv",
+            "--no-headings",
+            "list",
+            "Controller",
+        ])
+    };
+    let both = bench.wait_until(|| states().matches("true").count() == 2);
+    assert!(both, "{}", states());
+
+    bench.case("a door that closes ends the connections that came by it, and no other");
+    bench.vsctl(&["set-controller", "br0", "ptcp:6653"]);
+    assert!(quiet.is_closed(WAIT));
+    loud.barrier();
     bench.shutdown();
 }
 

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use openflow::Version;
 use serde_json::json;
 use vm::frame::{
-    ARP, BROADCAST, ICMP, IPV4, UDP, arp, completed, ethernet, host, icmp, ipv4, plain, udp,
+    ARP, BROADCAST, ICMP, IPV4, UDP, arp, completed, ethernet, host, icmp, ipv4, plain, tagged, udp,
 };
 use vm::os_ken::{Application, OsKen};
 use vm::{Bench, Config, HOST, Lease};
@@ -122,6 +123,18 @@ fn learning_in_13_and_without() {
     bench.learns(host(5), host(6));
     bench.has_rule("dl_src=02:00:00:00:00:05,dl_dst=02:00:00:00:00:06");
     bench.shutdown();
+}
+
+/// The same, and they speak this version of those that the application knows. Others may be spoken with the
+/// bridge besides.
+fn speaking(application: Application, protocols: &str, version: &str) -> (Bench, OsKen, Lease) {
+    let (bench, os_ken, lease) = with(application);
+    bench.case(format!("{application:?} in {version}"));
+    bench.vsctl(&["set", "bridge", "br0", &format!("protocols={protocols}")]);
+    let is_so = || bench.serial().text().contains(&format!("connected, {version}"));
+    assert!(bench.wait_until(is_so), "{}", os_ken.log());
+    bench.has_controller(true);
+    (bench, os_ken, lease)
 }
 
 /// Whatever is asked of the firewall is asked until it knows the switch.
@@ -271,8 +284,65 @@ fn queues_in_13() {
 }
 
 #[test]
+fn groups_and_meters_in_13() {
+    groups_and_meters("OpenFlow13", "OpenFlow1.3");
+}
+
+#[test]
+fn groups_and_meters_in_14() {
+    groups_and_meters("OpenFlow13,OpenFlow14", "OpenFlow1.4");
+}
+
+#[test]
 fn groups_and_meters_in_15() {
-    let (bench, os_ken, _lease) = with(Application::Ofctl);
+    groups_and_meters("OpenFlow13,OpenFlow15", "OpenFlow1.5");
+}
+
+/// 1.0 has neither: rules and their statistics.
+#[test]
+fn rules_in_10() {
+    let (bench, os_ken, _lease) = speaking(Application::Ofctl, "OpenFlow10", "OpenFlow1.0");
+    let ofctl = |words: &[&str]| bench.try_ofctl("OpenFlow10", words).expect("ovs-ofctl");
+    let is_known = bench.wait_until(|| os_ken.rest("GET", "/stats/switches", "").1[0] == DPID);
+    assert!(is_known, "{}", os_ken.log());
+    let add = json!({
+        "dpid": DPID, "priority": 10, "match": { "in_port": 1, "dl_vlan": 5 },
+        "actions": [{ "type": "STRIP_VLAN" }, { "type": "OUTPUT", "port": 2 }],
+    });
+    tells(&bench, &os_ken, "POST", "/stats/flowentry/add", &add.to_string());
+    let has_rule =
+        || ofctl(&["dump-flows"]).contains("in_port=1,dl_vlan=5 actions=strip_vlan,output:2");
+    assert!(bench.wait_until(has_rule), "{}", ofctl(&["dump-flows"]));
+    bench.client(Version::V10).barrier();
+    let bare = plain(host(2), host(1), 60, 1);
+    for _ in 0..5 {
+        bench.send(1, &tagged(&bare, 0x8100, 5, 0));
+        bench.expect(&[(2, &bare)]);
+    }
+    let stats = |what: &str, is_so: &dyn Fn(&serde_json::Value) -> bool| {
+        let mut last = serde_json::Value::Null;
+        let came = bench.wait_until(|| {
+            let all = os_ken.rest("GET", &format!("/stats/{what}/{DPID}"), "").1;
+            last = all[&DPID.to_string()].clone();
+            is_so(&last)
+        });
+        assert!(came, "{what}: {last}");
+    };
+    stats("flow", &|rules| {
+        rules.as_array().is_some_and(|rules| rules.iter().any(|rule| rule["packet_count"] == 5))
+    });
+    stats("port", &|ports| {
+        ports.as_array().is_some_and(|ports| ports.iter().any(|port| port["rx_packets"] == 5))
+    });
+    let all = json!({ "dpid": DPID, "match": {} }).to_string();
+    tells(&bench, &os_ken, "POST", "/stats/flowentry/delete", &all);
+    assert!(bench.wait_until(|| !has_rule()), "{}", ofctl(&["dump-flows"]));
+    bench.shutdown();
+}
+
+fn groups_and_meters(protocols: &str, version: &str) {
+    let (bench, os_ken, _lease) = speaking(Application::Ofctl, protocols, version);
+    let is_15 = version == "OpenFlow1.5";
     let post = |path: &str, body: serde_json::Value| {
         tells(&bench, &os_ken, "POST", &format!("/stats/{path}"), &body.to_string());
     };
@@ -282,27 +352,40 @@ fn groups_and_meters_in_15() {
     assert!(is_known, "{}", os_ken.log());
     post(
         "groupentry/add",
-        json!({
-            "dpid": DPID, "type": "ALL", "group_id": 1, "command_bucket_id": u32::MAX,
-            "buckets": [
-                { "bucket_id": 1, "actions": output(2) },
-                { "bucket_id": 2, "actions": output(3) },
-            ],
-        }),
+        match is_15 {
+            true => json!({
+                "dpid": DPID, "type": "ALL", "group_id": 1, "command_bucket_id": u32::MAX,
+                "buckets": [
+                    { "bucket_id": 1, "actions": output(2) },
+                    { "bucket_id": 2, "actions": output(3) },
+                ],
+            }),
+            false => json!({
+                "dpid": DPID, "type": "ALL", "group_id": 1,
+                "buckets": [{ "actions": output(2) }, { "actions": output(3) }],
+            }),
+        },
     );
     let bands = json!([{ "type": "DROP", "rate": 1_000_000 }]);
     post(
         "meterentry/add",
         json!({ "dpid": DPID, "flags": ["KBPS"], "meter_id": 1, "bands": bands }),
     );
-    let actions = json!([{ "type": "METER", "meter_id": 1 }, { "type": "GROUP", "group_id": 1 }]);
-    let instructions = json!([{ "type": "APPLY_ACTIONS", "actions": actions }]);
-    post(
-        "flowentry/add",
-        json!({
-            "dpid": DPID, "priority": 10, "match": { "in_port": 1 }, "instructions": instructions
-        }),
-    );
+    let (of_meter, of_group) =
+        (json!({ "type": "METER", "meter_id": 1 }), json!({ "type": "GROUP", "group_id": 1 }));
+    let how = match version {
+        "OpenFlow1.3" => ("actions", json!([of_meter, of_group])),
+        "OpenFlow1.4" => {
+            let apply = json!({ "type": "APPLY_ACTIONS", "actions": [of_group] });
+            ("instructions", json!([of_meter, apply]))
+        }
+        _ => {
+            let apply = json!({ "type": "APPLY_ACTIONS", "actions": [of_meter, of_group] });
+            ("instructions", json!([apply]))
+        }
+    };
+    let rule = json!({ "dpid": DPID, "priority": 10, "match": { "in_port": 1 }, how.0: how.1 });
+    post("flowentry/add", rule);
     bench.has_rule("in_port=p1 actions=meter:1,group:1");
     bench.barrier();
     for tag in 0..5 {
@@ -328,7 +411,10 @@ fn groups_and_meters_in_15() {
     bench.case("and gone");
     post(
         "groupentry/delete",
-        json!({ "dpid": DPID, "group_id": 1, "command_bucket_id": u32::MAX }),
+        match is_15 {
+            true => json!({ "dpid": DPID, "group_id": 1, "command_bucket_id": u32::MAX }),
+            false => json!({ "dpid": DPID, "group_id": 1 }),
+        },
     );
     let is_gone = bench.wait_until(|| !bench.ofctl(&["dump-flows"]).contains("group:1"));
     assert!(is_gone, "its rule goes with it: {}", bench.ofctl(&["dump-flows"]));

@@ -507,7 +507,12 @@ fn read_stack(r: &mut Reader<'_>) -> Result<Subfield> {
     let offset = r.u16()?;
     let field = oxm::read_field(r, OfErrorKind::ActionBadSetType)?;
     let n_bits = r.u16()?;
-    must_be_zero(r, 6)?;
+    // Six bytes, or two behind the long header of an experimenter's field: 24 in all.
+    let n_left = r.len();
+    if n_left >= 8 {
+        return Err(OfErrorKind::ActionBadLen);
+    }
+    must_be_zero(r, n_left)?;
     let part = match (u8::try_from(offset), u8::try_from(n_bits)) {
         (Ok(offset), Ok(n_bits)) => Subfield::new(field, offset, n_bits),
         _ => None,
@@ -520,7 +525,6 @@ fn put_stack(out: &mut Vec<u8>, subtype: u16, part: Subfield, version: Version) 
         out.u16(part.offset.into());
         oxm::put_part(out, part, flavour(version));
         out.u16(part.n_bits.into());
-        out.zeros(6);
     });
 }
 
