@@ -15,10 +15,11 @@ use std::thread;
 
 use vm::{Bench, Config, Reference, VERSIONS, masked, tool};
 
-const SCRIPTS: [(&str, &str); 7] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("switch", include_str!("manual/switch.txt")),
     ("flows", include_str!("manual/flows.txt")),
     ("syntax", include_str!("manual/syntax.txt")),
+    ("packets", include_str!("manual/packets.txt")),
     ("groups", include_str!("manual/groups.txt")),
     ("meters", include_str!("manual/meters.txt")),
     ("tunnels", include_str!("manual/tunnels.txt")),

@@ -58,13 +58,13 @@ fn meaning(text: &str, version: Version) -> Vec<String> {
             let bits = u32::from_str_radix(word.trim_start_matches("0x"), 16).expect("a number");
             return Some(format!("{:#x}", bits & 0xf));
         }
-        (!is_nothing).then(|| known(word, version))
+        (!is_nothing).then(|| known(word))
     });
     kept.filter(|word| !word.is_empty()).collect()
 }
 
 /// A word without the bits of it that are reserved.
-fn known(word: &str, version: Version) -> String {
+fn known(word: &str) -> String {
     if let Some((flags, _)) = word.split_once("[***unknown") {
         // The rest of it stands behind a blank.
         return if flags == "flags=" { String::new() } else { flags.to_owned() };
