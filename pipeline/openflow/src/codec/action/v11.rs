@@ -25,6 +25,12 @@ const SET_TP_DST: u16 = 10;
 const SET_MPLS_LABEL: u16 = 13;
 const SET_MPLS_TC: u16 = 14;
 
+/// Whether this number is a setter of 1.1. Later versions have set-field in its place; Open vSwitch takes it
+/// there as well, and `ovs-ofctl` sends it where it does not know the packet (`packet-out` with `mod_tp_src`).
+pub(super) fn is_setter(kind: u16) -> bool {
+    matches!(kind, SET_VLAN_VID..=SET_TP_DST | SET_MPLS_LABEL | SET_MPLS_TC)
+}
+
 /// Reads an action.
 pub(super) fn read(kind: u16, r: &mut Reader<'_>) -> Result<Action> {
     let checked = |field: Field, value: u128| match field.is_valid(value) {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use flow::{Field, proto};
 
-use super::{Packet, copy_field, mpls_type, nicira, output, put_action, vlan_type};
+use super::{Packet, copy_field, mpls_type, nicira, output, put_action, v11, vlan_type};
 use crate::actions::PBB_TYPE;
 use crate::codec::oxm::{self, Flavour};
 use crate::codec::wire::{Put, Reader, Result};
@@ -43,6 +43,9 @@ fn exists(kind: u16, version: Version) -> bool {
 
 /// Reads an action that `version`, 1.1 or later, has with this number.
 pub(super) fn read(kind: u16, r: &mut Reader<'_>, version: Version) -> Result<Action> {
+    if version > Version::V11 && v11::is_setter(kind) {
+        return v11::read(kind, r);
+    }
     Ok(match kind {
         _ if !exists(kind, version) => return Err(OfErrorKind::ActionBadType),
         OUTPUT => {
