@@ -249,8 +249,18 @@ impl<O: Output> Executor<'_, O> {
     }
 
     pub(crate) fn copies(&mut self, group: &Batch) -> Batch {
-        // As many as in the group at most: there is room.
-        group.iter().filter_map(|packet| self.copy(packet)).collect()
+        self.counters.copies.add(group.len() as u64);
+        let cache = self.out.cache();
+        let mut copies = Batch::new();
+        for copy in group.iter().filter_map(|packet| cache.copy(packet)) {
+            // As many as in the group at most: there is room.
+            let _ = copies.push(copy);
+        }
+        let n_missing = group.len() - copies.len();
+        if n_missing > 0 {
+            self.port_counters.dropped(DropReason::PoolExhausted, n_missing as u64);
+        }
+        copies
     }
 
     /// Drops, remarks or lets pass each packet, as the meter says.

@@ -1,8 +1,9 @@
 //! A core's own stock of free buffers.
 //!
 //! Allocation and release touch only this stock: no lock, no shared cache line. When it runs dry or
-//! full, half of what it may hold (32 buffers usually) moves under the pool's lock at once, so a
-//! core that receives and transmits in balance hardly ever takes it.
+//! full, [`STEP`] buffers move under the pool's lock at once, so a core that receives and transmits in balance
+//! hardly ever takes it. A burst that leaves by two ports needs two bursts of buffers before it gives any back,
+//! and one packet that is kept somewhere shifts the level for good: so a stock holds two steps more.
 //!
 //! A stock is also a hoard: buffers in it are of no use to other cores. So it may hold at most
 //! one in [`SHARE`] of the pool's buffers; without that, a few idle cores could keep all of a small
@@ -13,7 +14,9 @@ use crate::{HEADROOM, Packet};
 use alloc::sync::Arc;
 
 /// Free buffers that a core may hold at most, each size.
-const STOCK: usize = 64;
+const STOCK: usize = 128;
+/// Buffers that move at once, at most.
+const STEP: usize = 32;
 /// A core may hold one in so many of all buffers, each size.
 const SHARE: usize = 16;
 
@@ -42,7 +45,7 @@ impl Stock {
 
     /// How many move at once.
     fn step(&self) -> usize {
-        self.most.div_ceil(2)
+        self.most.div_ceil(2).min(STEP)
     }
 
     #[cold]
@@ -114,26 +117,21 @@ impl PoolCache {
 
     /// A second packet with the same frame, headroom, offsets and metadata, and as much left to do.
     #[must_use]
+    #[inline]
     pub fn copy(&mut self, packet: &Packet) -> Option<Packet> {
         let needed = packet.headroom() + packet.len();
-        let class = if needed <= SMALL_BYTES {
-            Class::Small
+        if needed <= SMALL_BYTES {
+            self.copy_into(Class::Small, packet)
         } else if needed <= JUMBO_BYTES {
-            Class::Jumbo
+            self.copy_long(Class::Jumbo, packet)
         } else {
-            Class::Large
-        };
-        let mut copy = self.alloc_class(class)?;
-        copy.set_headroom(packet.headroom());
-        if !copy.extend(packet.data()) {
-            self.free(copy);
-            return None;
+            self.copy_long(Class::Large, packet)
         }
-        copy.set_offsets(packet.offsets());
-        // Its places are those of the buffer, and the headroom is the same.
-        copy.set_offload(packet.offload());
-        *copy.meta_mut() = *packet.meta();
-        Some(copy)
+    }
+
+    #[inline(never)]
+    fn copy_long(&mut self, class: Class, packet: &Packet) -> Option<Packet> {
+        self.copy_into(class, packet)
     }
 
     /// A packet with these bytes as its frame.
@@ -185,12 +183,30 @@ impl PoolCache {
 
     #[inline(always)]
     fn alloc_class(&mut self, class: Class) -> Option<Packet> {
+        let line = self.take(class)?;
+        Some(self.pool.wrap(class, line))
+    }
+
+    /// A copy in a buffer of a class in which the packet's place and bytes find room.
+    #[inline(always)]
+    fn copy_into(&mut self, class: Class, packet: &Packet) -> Option<Packet> {
+        let line = self.take(class)?;
+        let copy = self.pool.wrap_copy(class, line, packet);
+        if copy.is_none() {
+            // It stands where it was.
+            let _ = self.stock(class).1.lines.push(line);
+        }
+        copy
+    }
+
+    /// Takes a slot out of the stock.
+    #[inline(always)]
+    fn take(&mut self, class: Class) -> Option<u32> {
         let (pool, stock) = self.stock(class);
         if stock.lines.is_empty() {
             stock.refill(pool, class);
         }
-        let line = stock.lines.pop()?;
-        Some(pool.wrap(class, line))
+        stock.lines.pop()
     }
 
     #[inline]

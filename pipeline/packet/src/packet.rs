@@ -105,6 +105,31 @@ impl Packet {
         Self { head }
     }
 
+    /// A copy of `of`: its frame at the same place, and all that is known about it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`over`](Self::over), and buffers of `class` are no shorter than headroom and frame of `of`.
+    #[inline(always)]
+    pub(crate) unsafe fn copy_over(
+        slot: NonNull<u8>,
+        class: Class,
+        pool: NonNull<Inner>,
+        of: &Self,
+    ) -> Self {
+        let head = slot.cast::<Head>();
+        let Head { offset, len, offsets, offload, meta, .. } = *of.head();
+        // SAFETY: the caller's promise: writable, aligned, owned by nobody else.
+        unsafe { head.write(Head { pool, offset, class, len, offsets, offload, meta }) };
+        let copy = Self { head };
+        let (from, to) = (of.first(), copy.first());
+        let room = of.buffer_capacity().min(copy.buffer_capacity());
+        // SAFETY: both buffers have `room` bytes from there on, initialised (`Region`), and `len` is no more
+        // by the caller's promise; `of` is borrowed and the slot owned, so they are two.
+        unsafe { copy_bytes(from, to, of.len(), room) };
+        copy
+    }
+
     #[inline]
     fn head(&self) -> &Head {
         // SAFETY: written by `over`, owned by this packet, and no device or slice of the buffer
@@ -326,13 +351,6 @@ impl Packet {
         self.head().class.bytes()
     }
 
-    /// Moves the start of an empty frame so that `n` bytes lie in front of it (at most the whole
-    /// buffer).
-    pub(crate) fn set_headroom(&mut self, n: usize) {
-        debug_assert!(self.is_empty(), "the frame would be left behind");
-        self.head_mut().offset = n.min(self.capacity()) as u16;
-    }
-
     /// The slot, which names the pool it is of by its address.
     #[inline]
     pub(crate) fn slot(&self) -> NonNull<u8> {
@@ -343,6 +361,30 @@ impl Packet {
     #[inline]
     pub(crate) fn forget(self) {
         core::mem::forget(self);
+    }
+}
+
+/// Copies `len` bytes, and perhaps more. A short frame goes in whole lines, which is less work than to find out
+/// where exactly it ends; what is behind it belongs to nobody.
+///
+/// # Safety
+///
+/// `from` is valid for reads and `to` for writes of `room` bytes, which do not overlap, and `len <= room`.
+#[inline(always)]
+unsafe fn copy_bytes(from: NonNull<u8>, to: NonNull<u8>, len: usize, room: usize) {
+    const LINE: usize = 64;
+    const SHORT: usize = 4 * LINE;
+    if len > SHORT || len.next_multiple_of(LINE) > room {
+        // SAFETY: the caller's promise.
+        return unsafe { from.copy_to_nonoverlapping(to, len) };
+    }
+    for at in (0..len).step_by(LINE) {
+        // SAFETY: a whole line from `at` on is within `room`, as was just seen.
+        let from = unsafe { from.add(at) };
+        // SAFETY: the same.
+        let to = unsafe { to.add(at) };
+        // SAFETY: the same.
+        unsafe { from.copy_to_nonoverlapping(to, LINE) };
     }
 }
 

@@ -302,12 +302,30 @@ impl Pool {
     /// Wraps a slot that is away from home into the packet that owns it from here on.
     #[inline]
     pub(crate) fn wrap(&self, class: Class, line: u32) -> Packet {
-        // SAFETY: lines come from the free lists, so the slot is within `required_bytes`, which `new`
-        // checked against the region.
-        let slot = unsafe { self.inner().region.start.add(line as usize * LINE) };
+        let slot = self.slot(line);
         // SAFETY: slots begin at whole lines; the line is off the free list of its class, so the slot
         // is of that class and nobody else's.
         unsafe { Packet::over(slot, class, self.inner) }
+    }
+
+    /// Wraps a slot that is away from home into a copy of `packet`, with its bytes at the same place; `None`,
+    /// and the slot stays the caller's, when the class has no room for them there.
+    #[inline(always)]
+    pub(crate) fn wrap_copy(&self, class: Class, line: u32, packet: &Packet) -> Option<Packet> {
+        if packet.headroom() + packet.len() > class.bytes() {
+            return None;
+        }
+        let slot = self.slot(line);
+        // SAFETY: as in `wrap`; and there is room, as was just seen.
+        Some(unsafe { Packet::copy_over(slot, class, self.inner, packet) })
+    }
+
+    /// Where the slot begins that begins at a line off a free list.
+    #[inline]
+    fn slot(&self, line: u32) -> NonNull<u8> {
+        // SAFETY: lines come from the free lists, so the slot is within `required_bytes`, which `new`
+        // checked against the region.
+        unsafe { self.inner().region.start.add(line as usize * LINE) }
     }
 
     /// Where the slot of a packet begins, if it is a small one of this pool.

@@ -189,3 +189,31 @@ fn a_batch_holds_thirty_two() {
     }
     assert!(batch.push(cache.alloc().unwrap()).is_err());
 }
+
+/// Wherever a frame begins and ends in its buffer, up to the very end of it, a copy has its bytes and no other
+/// slot is touched: the head of the next one stands right behind.
+#[test]
+fn copies_at_every_place() {
+    let pool = Pool::on_heap_with_large(config(6, 6), 6);
+    let mut cache = PoolCache::new(pool);
+    let lens =
+        (0..=300).chain([1500, SMALL_BYTES - HEADROOM, 9000, JUMBO_BYTES - HEADROOM, 65_000]);
+    for (len, at_end) in lens.flat_map(|len| [(len, true), (len, false)]) {
+        let bytes: Vec<u8> = (1..=251).cycle().take(len).collect();
+        let mut packet = cache.alloc_for(len).unwrap();
+        if at_end {
+            // As far behind as there is room, or a place in a packet goes.
+            let lead = packet.tailroom() - len;
+            assert!(packet.extend(&vec![9; lead]) && packet.pull_front(lead));
+        }
+        assert!(packet.extend(&bytes));
+        let spare = cache.alloc_for(len).unwrap();
+        let others: Vec<Packet> = std::iter::from_fn(|| cache.from_bytes(&bytes)).collect();
+        assert_eq!(others.len(), 4);
+        cache.free(spare);
+        let copy = cache.copy(&packet).unwrap();
+        assert_eq!((copy.data(), copy.headroom()), (&bytes[..], packet.headroom()), "{len}");
+        assert!(others.iter().all(|other| other.data() == bytes), "beside {len} bytes");
+        others.into_iter().chain([copy, packet]).for_each(|packet| cache.free(packet));
+    }
+}
