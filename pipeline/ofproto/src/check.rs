@@ -1,19 +1,18 @@
-//! Whether a rule's instructions make sense for the packets that it matches
+//! Whether a rule's instructions make sense for the packets that it matches, here and now
 //! (OpenFlow 1.3.5 §7.2.4, §7.2.5 and the errors of §7.5.4).
 //!
-//! The check walks the actions with a flow that has what the match asks for, and changes it as
-//! pushes and pops do, so `pop_mpls:0x0800,dec_ttl` is right after a match on MPLS. OpenFlow 1.0
-//! lets a controller set fields that the packet may not have (they are skipped then); from 1.1 on
-//! that is an inconsistent match.
+//! What an action may do to which packet is for `openflow::check_instructions`, which walks the list
+//! with what is known of the packet. What is looked at here besides is what the bridge has: tables, groups,
+//! meters, options of tunnels. Rules of switches with a seed and what `learn` writes come this way too, so
+//! both are asked, though the codec has asked the first.
 
 use crate::bridge::BridgeState;
 use crate::change::Change;
 use crate::group::Groups;
 use crate::meter::Meters;
 use crate::tlv::{OPTIONS, Tlvs};
-use flow::proto::{VLAN_PRESENT, eth_type};
-use flow::{Field, Flow, MatchWords, Prereq};
-use openflow::{Action, Instructions, OfErrorKind, OfPort, Subfield, Version};
+use flow::{Field, Flow, MatchWords};
+use openflow::{Action, CheckContext, Instructions, OfErrorKind, Version};
 
 /// What instructions can name.
 #[derive(Clone, Copy, Debug)]
@@ -56,15 +55,10 @@ pub(crate) fn check_instructions(
         return Err(OfErrorKind::NxFlowModInvalidTlvField);
     }
     if !instructions.write.is_empty() || !instructions.apply.iter().all(is_plain_output) {
-        let mut checker = Checker { flow: match_.to_flow(), version, state };
-        checker.list(&instructions.apply)?;
-        for action in &instructions.write {
-            if !is_allowed_in_set(action) {
-                return Err(OfErrorKind::ActionBadType);
-            }
-            // What the packet is when the set is executed cannot be known here.
-            checker.structure(action)?;
-        }
+        let context = CheckContext::for_version(version);
+        openflow::check_instructions(instructions, &match_.to_flow(), context)?;
+        state.all(&instructions.apply)?;
+        state.all(&instructions.write)?;
     }
     match instructions.goto_table {
         Some(next) if next <= table_id || next >= state.n_tables => {
@@ -86,7 +80,8 @@ pub(crate) fn check_packet_out(
     version: Version,
     state: Known<'_>,
 ) -> Result<(), OfErrorKind> {
-    Checker { flow: *flow, version, state }.list(actions)
+    openflow::check_actions(actions, flow, CheckContext::for_version(version))?;
+    state.all(actions)
 }
 
 /// Checks the actions of a bucket, which are an action set for any packet. The groups that it leads
@@ -96,215 +91,36 @@ pub(crate) fn check_bucket(
     version: Version,
     state: Known<'_>,
 ) -> Result<(), OfErrorKind> {
-    let checker = Checker { flow: Flow::ZERO, version, state };
-    actions.iter().try_for_each(|action| match action {
-        Action::Group(group) if *group <= openflow::GROUP_MAX => Ok(()),
-        _ if !is_allowed_in_set(action) => Err(OfErrorKind::ActionBadType),
-        _ => checker.structure(action),
-    })
+    openflow::check_bucket(actions, CheckContext::for_version(version))?;
+    let is_group = |action: &&Action| matches!(action, Action::Group(_));
+    actions.iter().filter(|action| !is_group(action)).try_for_each(|action| state.one(action))
 }
 
-struct Checker<'a> {
-    /// What is known of the packet at this point of the list.
-    flow: Flow,
-    version: Version,
-    state: Known<'a>,
-}
-
-impl Checker<'_> {
-    fn list(&mut self, actions: &[Action]) -> Result<(), OfErrorKind> {
-        for action in actions {
-            self.structure(action)?;
-            self.consistency(action)?;
-        }
-        Ok(())
+impl Known<'_> {
+    fn all(self, actions: &[Action]) -> Result<(), OfErrorKind> {
+        actions.iter().try_for_each(|action| self.one(action))
     }
 
-    /// What is wrong whatever the packet is.
-    fn structure(&self, action: &Action) -> Result<(), OfErrorKind> {
-        let test = |ok: bool, error: OfErrorKind| if ok { Ok(()) } else { Err(error) };
-        let is_unmapped =
-            |field: &Field| !self.state.tlvs.maps(*field) && action.uses_field(*field);
-        test(!OPTIONS.iter().any(is_unmapped), OfErrorKind::NxFlowModInvalidTlvField)?;
-        match action {
-            Action::Output { port, .. } => test(port.is_output(), OfErrorKind::ActionBadOutPort),
-            Action::OutputTrunc { port, .. } | Action::Enqueue { port, .. } => {
-                let is_one = port.is_physical() || *port == OfPort::IN_PORT;
-                test(is_one, OfErrorKind::ActionBadOutPort)
-            }
-            Action::Group(group) => {
-                test(self.state.groups.get(*group).is_some(), OfErrorKind::ActionBadOutGroup)
-            }
-            Action::SetVlanVid(vid) => test(*vid < 0x1000, OfErrorKind::ActionBadArgument),
-            Action::SetVlanPcp(pcp) => test(*pcp < 8, OfErrorKind::ActionBadArgument),
-            Action::PushVlan(tpid) => {
-                let is_tag = matches!(*tpid, eth_type::VLAN | eth_type::QINQ);
-                test(is_tag, OfErrorKind::ActionBadArgument)
-            }
-            Action::PushMpls(ethertype) => {
-                test(is_mpls(*ethertype), OfErrorKind::ActionBadArgument)
-            }
-            Action::OutputReg { src, .. } | Action::StackPush(src) => readable(*src),
-            Action::Multipath(multipath) => writable(multipath.dst.field),
-            Action::Bundle(bundle) => {
-                let is_member = |port: &OfPort| {
-                    *port == OfPort::ANY || (port.is_output() && *port != OfPort::CONTROLLER)
-                };
-                test(bundle.members.iter().all(is_member), OfErrorKind::ActionBadOutPort)?;
-                bundle.dst.map_or(Ok(()), |dst| writable(dst.field))
-            }
-            Action::StackPop(dst) => writable(dst.field),
-            Action::Move { src, dst } => {
-                readable(*src)?;
-                writable(dst.field)?;
-                test(src.n_bits == dst.n_bits, OfErrorKind::ActionBadArgument)
-            }
-            Action::Controller(controller) => {
-                let meter = controller.meter_id;
-                let is_known = meter.is_none_or(|meter| self.state.meters.get(meter).is_some());
-                test(is_known, OfErrorKind::MeterModInvalidMeter)
-            }
-            Action::SetField { field, value, mask } => {
-                writable(*field)?;
-                let fits = field.is_valid(*value) || *field == Field::VlanVid;
-                test(fits && value & !mask == 0, OfErrorKind::ActionBadSetArgument)
-            }
-            Action::Load { dst, .. } => writable(dst.field),
-            // The meter that comes first is an instruction here.
-            Action::Meter(meter) => {
-                let is_known = self.state.meters.get(*meter).is_some();
-                test(is_known, OfErrorKind::MeterModInvalidMeter)
-            }
-            Action::PushPbb(ethertype) => {
-                test(*ethertype == eth_type::PBB, OfErrorKind::ActionBadArgument)
-            }
-            Action::CheckPktLarger { dst, .. } => {
-                writable(dst.field)?;
-                test(dst.n_bits == 1, OfErrorKind::ActionBadArgument)
-            }
-            Action::DeleteField(field) => {
-                test(field.is_tunnel_option(), OfErrorKind::ActionBadArgument)
-            }
-            _ => Ok(()),
+    /// Whether there is what an action names.
+    fn one(self, action: &Action) -> Result<(), OfErrorKind> {
+        let is_unmapped = |field: &Field| !self.tlvs.maps(*field) && action.uses_field(*field);
+        if OPTIONS.iter().any(is_unmapped) {
+            return Err(OfErrorKind::NxFlowModInvalidTlvField);
         }
-    }
-
-    /// What is wrong for this packet; notes what the action makes of it.
-    fn consistency(&mut self, action: &Action) -> Result<(), OfErrorKind> {
-        match action {
+        let meter = match action {
             // Lists in lists are bounded where they are read.
-            Action::Clone(actions) => Checker { flow: self.flow, ..*self }.list(actions),
-            Action::SetVlanVid(_) | Action::SetVlanPcp(_) => {
-                self.flow.set_vlan_tci(self.flow.vlan_tci() | VLAN_PRESENT);
-                Ok(())
+            Action::Clone(actions) => return self.all(actions),
+            Action::Group(group) if self.groups.get(*group).is_none() => {
+                return Err(OfErrorKind::ActionBadOutGroup);
             }
-            Action::PushVlan(tpid) => {
-                self.flow.push_vlan(*tpid, self.flow.vlan_tci());
-                Ok(())
-            }
-            Action::PopVlan => {
-                let result = self.need(self.flow.has_vlan());
-                self.flow.pop_vlan();
-                result
-            }
-            Action::PushMpls(ethertype) => {
-                self.flow.clear_above_l2();
-                self.flow.set_eth_type(*ethertype);
-                Ok(())
-            }
-            Action::PopMpls(ethertype) => {
-                let result = self.need(self.flow.is_mpls());
-                self.flow.clear_above_l2();
-                self.flow.set_eth_type(*ethertype);
-                result
-            }
-            Action::PushPbb(ethertype) => {
-                self.flow.set_vlan_tci(0);
-                self.flow.clear_above_l2();
-                self.flow.set_eth_type(*ethertype);
-                Ok(())
-            }
-            Action::PopPbb => {
-                let result = self.need(Prereq::Pbb.holds(&self.flow));
-                // What the customer sends is not known.
-                self.flow.set_eth_type(0);
-                result
-            }
-            Action::CopyTtlIn | Action::CopyTtlOut => {
-                self.need(self.flow.is_mpls() || self.flow.is_ip())
-            }
-            Action::DecMplsTtl => self.need(self.flow.is_mpls()),
-            Action::FinTimeout { .. } => self.need(Prereq::Tcp.holds(&self.flow)),
-            Action::DecTtl(_) => self.need(self.flow.is_ip()),
-            Action::SetTpSrc(_) => self.need_any([Field::TcpSrc, Field::UdpSrc, Field::SctpSrc]),
-            Action::SetTpDst(_) => self.need_any([Field::TcpDst, Field::UdpDst, Field::SctpDst]),
-            Action::Move { src, dst } => {
-                self.need_field(src.field)?;
-                self.need_field(dst.field)
-            }
-            _ => {
-                let Some((field, value, mask)) = action.written() else {
-                    return Ok(());
-                };
-                let result = self.need_field(field);
-                self.flow.set_masked(field, value, mask);
-                result
-            }
+            // The meter that comes first is an instruction here.
+            Action::Meter(meter) => Some(*meter),
+            Action::Controller(controller) => controller.meter_id,
+            _ => None,
+        };
+        match meter.is_none_or(|meter| self.meters.get(meter).is_some()) {
+            true => Ok(()),
+            false => Err(OfErrorKind::MeterModInvalidMeter),
         }
     }
-
-    fn need(&self, holds: bool) -> Result<(), OfErrorKind> {
-        if holds || self.version == Version::V10 {
-            Ok(())
-        } else {
-            Err(OfErrorKind::ActionMatchInconsistent)
-        }
-    }
-
-    fn need_field(&self, field: Field) -> Result<(), OfErrorKind> {
-        let has_tag = field != Field::VlanVid || self.flow.has_vlan();
-        self.need(has_tag && field.spec().prereq.holds(&self.flow))
-    }
-
-    fn need_any(&self, fields: [Field; 3]) -> Result<(), OfErrorKind> {
-        self.need(fields.iter().any(|field| field.spec().prereq.holds(&self.flow)))
-    }
-}
-
-fn is_mpls(ethertype: u16) -> bool {
-    matches!(ethertype, eth_type::MPLS | eth_type::MPLS_MULTICAST)
-}
-
-fn readable(part: Subfield) -> Result<(), OfErrorKind> {
-    match Subfield::new(part.field, part.offset, part.n_bits) {
-        Some(_) => Ok(()),
-        None => Err(OfErrorKind::ActionBadArgument),
-    }
-}
-
-fn writable(field: Field) -> Result<(), OfErrorKind> {
-    if field.spec().writable { Ok(()) } else { Err(OfErrorKind::ActionBadSetType) }
-}
-
-/// Whether an action may be in an action set (1.3.5 §5.10; `ovs-ofctl` also sets fields by load).
-fn is_allowed_in_set(action: &Action) -> bool {
-    !matches!(
-        action,
-        Action::Note(_)
-            | Action::Exit
-            | Action::FinTimeout { .. }
-            | Action::StackPush(_)
-            | Action::StackPop(_)
-            | Action::Enqueue { .. }
-            | Action::PopQueue
-            | Action::Conjunction { .. }
-            | Action::Learn(_)
-            | Action::Multipath(_)
-            | Action::Bundle(_)
-            | Action::Clone(_)
-            | Action::Sample(_)
-            | Action::DeleteField(_)
-            | Action::CheckPktLarger { .. }
-            | Action::OutputTrunc { .. }
-    )
 }

@@ -7,7 +7,7 @@
 //! What the actions do to the packet is followed as far as it matters: tags and MPLS entries that are
 //! pushed and popped, and the protocol that a set-field changes.
 
-use flow::{Field, Flow, Match, Prereq, proto};
+use flow::{Field, Flow, Prereq, proto};
 
 use crate::{
     Action, Instructions, Learn, LearnSource, LearnTarget, METER_MAX, OfErrorKind, OfPort,
@@ -31,19 +31,19 @@ impl CheckContext {
 
 type Result<T> = core::result::Result<T, OfErrorKind>;
 
-/// Checks the instructions of a rule for packets of `match_`.
+/// Checks the instructions of a rule for packets of which its match knows `packet`.
 ///
 /// # Errors
 /// The error to answer with.
 pub fn check_instructions(
     instructions: &Instructions,
-    match_: &Match,
+    packet: &Flow,
     context: CheckContext,
 ) -> Result<()> {
     if instructions.meter.is_some_and(|meter| meter == 0 || meter > METER_MAX) {
         return Err(OfErrorKind::MeterModInvalidMeter);
     }
-    let mut packet = *match_.flow();
+    let mut packet = *packet;
     check_list(&instructions.apply, &mut packet, context)?;
     // An action set runs at the end of the pipeline, on a packet that later tables may have changed:
     // its prerequisites are checked against what is known here, behind the rule's own list, as Open
@@ -62,13 +62,30 @@ pub fn check_instructions(
     Ok(())
 }
 
-/// Checks a list of actions for packets of `match_` (or for one packet, by a match on all of it).
+/// Checks a list of actions for a packet, or for all of which that much is known.
 ///
 /// # Errors
 /// The error to answer with.
-pub fn check_actions(actions: &[Action], match_: &Match, context: CheckContext) -> Result<()> {
-    let mut packet = *match_.flow();
-    check_list(actions, &mut packet, context)
+pub fn check_actions(actions: &[Action], packet: &Flow, context: CheckContext) -> Result<()> {
+    check_list(actions, &mut packet.clone(), context)
+}
+
+/// Checks the actions of a bucket: an action set for any packet, so what needs a kind of packet may find it.
+///
+/// # Errors
+/// The error to answer with.
+pub fn check_bucket(actions: &[Action], context: CheckContext) -> Result<()> {
+    actions.iter().try_for_each(|action| {
+        // As Open vSwitch, these two are taken here, though a rule's action set cannot hold them.
+        let is_taken = matches!(action, Action::Controller(_) | Action::OutputReg { .. });
+        if !is_taken && !may_be_in_set(action) {
+            return Err(OfErrorKind::ActionBadType);
+        }
+        match check_action(action, &Flow::ZERO, context) {
+            Err(OfErrorKind::ActionMatchInconsistent) => Ok(()),
+            result => result,
+        }
+    })
 }
 
 fn check_list(actions: &[Action], packet: &mut Flow, context: CheckContext) -> Result<()> {
@@ -117,16 +134,23 @@ fn is_lenient_in_v10(action: &Action) -> bool {
 
 fn check_action(action: &Action, packet: &Flow, context: CheckContext) -> Result<()> {
     match action {
-        Action::Output { port, .. } | Action::OutputTrunc { port, .. } => output(*port),
-        Action::Enqueue { port, .. } => {
+        Action::Output { port, .. } => output(*port),
+        Action::OutputTrunc { port, .. } | Action::Enqueue { port, .. } => {
             if port.is_physical() || *port == OfPort::IN_PORT {
                 Ok(())
             } else {
                 Err(OfErrorKind::ActionBadOutPort)
             }
         }
-        Action::SetField { field, .. } => writable(*field).and_then(|()| has(*field, packet)),
-        Action::Load { dst, .. } => writable(dst.field).and_then(|()| has(dst.field, packet)),
+        Action::SetField { field, value, mask } => {
+            writable(*field)?;
+            let fits = field.is_valid(*value) || *field == Field::VlanVid;
+            if !fits || value & !mask != 0 {
+                return Err(OfErrorKind::ActionBadSetArgument);
+            }
+            may_set(*field, packet)
+        }
+        Action::Load { dst, .. } => writable(dst.field).and_then(|()| may_set(dst.field, packet)),
         Action::Move { src, dst } => {
             same_width(*src, *dst)?;
             writable(dst.field)?;
@@ -177,6 +201,9 @@ fn check_action(action: &Action, packet: &Flow, context: CheckContext) -> Result
         Action::Multipath(multipath) => destination(multipath.dst, packet),
         Action::Bundle(bundle) => check_bundle(bundle, packet),
         Action::Clone(actions) => check_list(actions, &mut packet.clone(), context),
+        Action::CheckPktLarger { dst, .. } if dst.n_bits != 1 => {
+            Err(OfErrorKind::ActionBadArgument)
+        }
         Action::CheckPktLarger { dst, .. } => destination(*dst, packet),
         Action::CopyTtlIn | Action::CopyTtlOut => {
             if packet.is_mpls() || packet.is_ip() {
@@ -250,6 +277,14 @@ fn same_width(src: Subfield, dst: Subfield) -> Result<()> {
 
 fn has(field: Field, packet: &Flow) -> Result<()> {
     needs(field.spec().prereq, packet)
+}
+
+/// A VLAN id says by its own bit whether there is a tag, so it needs none; to be set it does (1.3.5 §7.2.5.7).
+fn may_set(field: Field, packet: &Flow) -> Result<()> {
+    match field {
+        Field::VlanVid => needs(Prereq::Vlan, packet),
+        _ => has(field, packet),
+    }
 }
 
 fn needs(prereq: Prereq, packet: &Flow) -> Result<()> {

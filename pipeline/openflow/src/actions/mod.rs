@@ -10,7 +10,7 @@ mod nicira;
 mod stat_trigger;
 mod subfield;
 
-pub use check::{CheckContext, check_actions, check_instructions};
+pub use check::{CheckContext, check_actions, check_bucket, check_instructions};
 pub use nicira::{
     BUNDLE_MAX_MEMBERS, BundleAlgorithm, HashFields, Learn, LearnSource, LearnSpec, LearnTarget,
     Multipath, MultipathAlgorithm, PortBundle, Sample, SampleDirection,

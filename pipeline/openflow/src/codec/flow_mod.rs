@@ -266,7 +266,7 @@ fn finish(
     let goes_on_from = table.filter(|table| *table != TABLE_ALL);
     flow_mod.instructions = instruction::read(list, &flow_mod.match_, goes_on_from, version)?;
     let context = CheckContext::for_version(version);
-    actions::check_instructions(&flow_mod.instructions, &flow_mod.match_, context)?;
+    actions::check_instructions(&flow_mod.instructions, flow_mod.match_.flow(), context)?;
     if len > EASY_BYTES {
         check_size(&flow_mod.instructions, &flow_mod.match_)?;
     }

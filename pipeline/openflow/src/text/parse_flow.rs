@@ -71,7 +71,7 @@ pub fn parse_flow_with(
     resolve(&mut out);
     // Strict as 1.1 and later are only where the text could not have been meant for 1.0.
     let context = CheckContext { needs_prerequisites: false };
-    check_instructions(&out.instructions, &out.match_, context)
+    check_instructions(&out.instructions, out.match_.flow(), context)
         .map_err(|kind| TextError::new(TextProblem::Inconsistent(kind), text))?;
     Ok(out)
 }

@@ -64,7 +64,7 @@ pub(super) fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {
         })
         .prop_filter("a flow-mod that is no error", move |flow_mod: &FlowMod| {
             let context = CheckContext::for_version(version);
-            check_instructions(&flow_mod.instructions, &flow_mod.match_, context).is_ok()
+            check_instructions(&flow_mod.instructions, flow_mod.match_.flow(), context).is_ok()
         })
         .boxed()
 }
