@@ -1,10 +1,12 @@
 //! The image in QEMU beside a Linux guest that forwards.
 //!
 //! # What is compared
-//! Two virtual machines by turns, from the same command line: accelerator, CPU model, vCPUs, memory, machine, and two
+//! Two virtual machines from the same command line: accelerator, CPU model, vCPUs, memory, machine, and two
 //! NICs with vhost-user behind them. In one boots our image as it comes, which is a learning switch; in the other a
 //! Linux with dpdk-testpmd in mode `io` (`linux.rs`), which looks at no frame: the least that forwarding costs in a
 //! guest, with DPDK's driver of the same NICs.
+//!
+//! Each boots once. Their time stands still but while they are measured, by turns, so neither takes anything from the other.
 //!
 //! # Frames a second
 //! dpdk-testpmd on the host is the back end of both ports: it sends on both as much as it can and counts what
@@ -18,7 +20,7 @@
 //!
 //! # Cores
 //! What is on the host has the first core, QEMU the others. Under TCG, which emulates each instruction, this compares
-//! amounts of work, not hardware.
+//! the work that has to be emulated, and says little about hardware.
 
 mod archive;
 mod linux;
@@ -33,24 +35,24 @@ use crate::versus::CONTROL_CORE;
 use clap::Args;
 use core_affinity::CoreId;
 use linux::Linux;
-use qemu::{Backend, Boot, Nic, Role, Running};
+use qemu::{Accel, Backend, Boot, Nic, Role, Running};
 use seed::Mac;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vhost_back::{Back, Outcome, Plan, exchange};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// A guest that takes longer to boot or to find its back end has failed.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Seconds before counting.
-const WARM_UP: f64 = 2.0;
+const WARM_UP: f64 = 1.0;
 /// What is still under way at the end of a run arrives by then.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Compares with a Linux guest; fetches what that needs from the distribution.
 #[derive(Debug, Args)]
@@ -62,7 +64,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
     /// Seconds of traffic for each figure.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// vCPUs of either guest.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
@@ -105,16 +107,15 @@ struct Terms {
     seconds: f64,
 }
 
-/// A guest at a load: both are places in lists.
+/// A guest, by its place in the list, at a load.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     guest: usize,
-    frame_len: u16,
     /// Frames a second, both ways together.
-    rate: f64,
+    pace: f64,
 }
 
-/// Runs the comparison and prints its table.
+/// Runs the comparison and prints its table, row by row.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !testpmd::is_there() {
         daemon::install(&[testpmd::PACKAGE], testpmd::is_there)?;
@@ -132,93 +133,134 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let terms = Terms { machine, smp: options.smp, memory: options.memory, seconds };
     let head = describe(&terms, &guests, n_rounds);
     println!("{head}");
+    let clock = Clock(Instant::now());
+    let mut booted = Vec::new();
+    for guest in &guests {
+        clock.note(&format!("{} boots", guest.name()));
+        booted.push(Booted::start(&terms, guest)?);
+    }
+    clock.note("ready; a guest runs only while it is measured");
 
-    // By guest, then by size: all rounds.
-    let mut rates = vec![vec![Vec::new(); sizes.len()]; guests.len()];
-    for _ in 0..n_rounds {
-        for (guest, rates) in guests.iter().zip(&mut rates) {
-            let running = Booted::start(&terms, guest)?;
-            for (&frame_len, rates) in sizes.iter().zip(rates) {
-                rates.push(running.rate(frame_len, seconds)?);
-            }
-        }
+    let (mut all_rates, mut all_latencies) = (Vec::new(), Vec::new());
+    for &frame_len in &sizes {
+        let measured = Measured::take(&booted, frame_len, n_rounds, seconds, &clock)?;
+        measured.print();
+        all_rates.push(measured.rates_as_json());
+        all_latencies.extend(measured.latencies_as_json());
     }
-    let rate = |guest: usize, size: usize| median(rates[guest][size].clone());
-    println!("{:<34} {:>14} {:>14} {:>6}", "frames/s, both ways", "Linux, io", "ours", "ratio");
-    let ours = guests.len() - 1;
-    for (k, size) in sizes.iter().enumerate() {
-        let label = format!("{size} bytes");
-        match options.ours_only {
-            true => println!("{label:<34} {:>14} {:>14.0}", "", rate(ours, k)),
-            false => {
-                let (linux, ours) = (rate(0, k), rate(ours, k));
-                println!("{label:<34} {linux:>14.0} {ours:>14.0} {:>6.2}", ours / linux);
-            }
-        }
-    }
-
-    let loads = loads(&sizes, guests.len(), rate);
-    let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); loads.len()];
-    for _ in 0..n_rounds {
-        for (k, guest) in guests.iter().enumerate() {
-            let running = Booted::start(&terms, guest)?;
-            for (load, outcomes) in loads.iter().zip(&mut outcomes) {
-                if load.guest == k {
-                    outcomes.push(running.latency(*load, seconds)?);
-                }
-            }
-        }
-    }
-    println!(
-        "{:<34} {:>12} {:>9} {:>9} {:>9} {:>9}",
-        "latency, us", "frames/s", "50 %", "99 %", "99.9 %", "lost, %"
-    );
-    for (load, outcomes) in loads.iter().zip(&outcomes) {
-        let label = format!("{}, {} bytes", guests[load.guest].name(), load.frame_len);
-        let Middle { micros: [half, most, nearly], lost, skipped } = Middle::of(outcomes);
-        print!("{label:<34} {:>12.0} {half:>9.0} {most:>9.0} {nearly:>9.0} {lost:>9.3}", load.rate);
-        match skipped {
-            1.0.. => println!("  the generator missed {skipped:.0} % of its pace"),
-            _ => println!(),
-        }
-    }
+    clock.note("done");
     if let Some(path) = &options.json {
-        let rates: Vec<_> = guests
-            .iter()
-            .zip(&rates)
-            .map(|(guest, rates)| {
-                let sizes: Vec<_> = sizes.iter().zip(rates).collect();
-                json!({"guest": guest.name(), "frames_per_second": sizes})
-            })
-            .collect();
-        let latencies: Vec<_> = loads
-            .iter()
-            .zip(&outcomes)
-            .map(|(load, outcomes)| {
-                let rounds = to_json(outcomes);
-                json!({
-                    "guest": guests[load.guest].name(), "frame_bytes": load.frame_len,
-                    "frames_per_second": load.rate, "rounds": rounds,
-                })
-            })
-            .collect();
-        let text = json!({"what": head, "rates": rates, "latencies": latencies}).to_string();
-        fs::write(path, text).map_err(|why| format!("{}: {why}", path.display()))?;
+        let text = json!({"what": head, "rates": all_rates, "latencies": all_latencies});
+        fs::write(path, text.to_string()).map_err(|why| format!("{}: {why}", path.display()))?;
     }
     Ok(())
 }
 
-/// Half of each guest's own rate, and half of the slowest one's for the others.
-fn loads(sizes: &[u16], n_guests: usize, rate: impl Fn(usize, usize) -> f64) -> Vec<Load> {
-    let mut all = Vec::new();
-    for (size, &frame_len) in sizes.iter().enumerate() {
-        let least = (0..n_guests).map(|guest| rate(guest, size)).fold(f64::INFINITY, f64::min);
-        for guest in 0..n_guests {
-            let own = rate(guest, size);
-            all.push(Load { guest, frame_len, rate: own / 2.0 });
-            if own > least {
-                all.push(Load { guest, frame_len, rate: least / 2.0 });
+/// Tells what is being done, with the seconds since the beginning.
+struct Clock(Instant);
+
+impl Clock {
+    fn note(&self, what: &str) {
+        eprintln!("[{:>4} s] {what}", self.0.elapsed().as_secs());
+    }
+}
+
+/// Everything at one size.
+struct Measured {
+    frame_len: u16,
+    names: Vec<&'static str>,
+    /// By guest: all rounds.
+    rates: Vec<Vec<f64>>,
+    /// Each with all rounds.
+    latencies: Vec<(Load, Vec<Outcome>)>,
+}
+
+impl Measured {
+    fn take(
+        guests: &[Booted],
+        frame_len: u16,
+        n_rounds: u16,
+        seconds: f64,
+        clock: &Clock,
+    ) -> Result<Self> {
+        let mut rates = vec![Vec::new(); guests.len()];
+        for round in 1..=n_rounds {
+            for (guest, rates) in guests.iter().zip(&mut rates) {
+                let rate = guest.awake(|| guest.rate(frame_len, seconds))?;
+                let name = guest.name;
+                clock
+                    .note(&format!("{frame_len} bytes, round {round}, {name}: {rate:.0} frames/s"));
+                rates.push(rate);
             }
+        }
+        let middle: Vec<f64> = rates.iter().map(|rates| median(rates.clone())).collect();
+        let mut latencies: Vec<_> =
+            loads(&middle).into_iter().map(|load| (load, Vec::new())).collect();
+        for round in 1..=n_rounds {
+            for (load, outcomes) in &mut latencies {
+                let Some(guest) = guests.get(load.guest) else { continue };
+                let outcome = guest.awake(|| guest.latency(frame_len, load.pace, seconds))?;
+                let half = outcome.latencies.at(0.5).unwrap_or_default();
+                clock.note(&format!(
+                    "{frame_len} bytes, round {round}, {} at {:.0} frames/s: half take no longer than {half:.0?}",
+                    guest.name, load.pace
+                ));
+                outcomes.push(outcome);
+            }
+        }
+        let names = guests.iter().map(|guest| guest.name).collect();
+        Ok(Self { frame_len, names, rates, latencies })
+    }
+
+    fn print(&self) {
+        let Self { frame_len, names, rates, latencies } = self;
+        println!("\n{:<34} {:>12}", format!("{frame_len} bytes, both ways"), "frames/s");
+        let rates: Vec<f64> = rates.iter().map(|rates| median(rates.clone())).collect();
+        for (name, rate) in names.iter().zip(&rates) {
+            println!("{name:<34} {rate:>12.0}");
+        }
+        if let [linux, ours] = rates[..] {
+            println!("{:<34} {:>12.2}", "ours, times linux", ours / linux);
+        }
+        println!(
+            "{:<34} {:>12} {:>9} {:>9} {:>9} {:>9}",
+            "latency, us", "frames/s", "50 %", "99 %", "99.9 %", "lost, %"
+        );
+        for (Load { guest, pace }, outcomes) in latencies {
+            let Middle { micros: [half, most, nearly], lost, skipped } = Middle::of(outcomes);
+            let name = names[*guest];
+            print!("{name:<34} {pace:>12.0} {half:>9.0} {most:>9.0} {nearly:>9.0} {lost:>9.3}");
+            match skipped {
+                1.0.. => println!("  the generator missed {skipped:.0} % of its pace"),
+                _ => println!(),
+            }
+        }
+    }
+
+    fn rates_as_json(&self) -> Value {
+        let Self { frame_len, names, rates, .. } = self;
+        let guests: Vec<_> = names.iter().zip(rates).collect();
+        json!({"frame_bytes": frame_len, "frames_per_second": guests})
+    }
+
+    fn latencies_as_json(&self) -> impl Iterator<Item = Value> {
+        self.latencies.iter().map(|(load, outcomes)| {
+            json!({
+                "guest": self.names[load.guest], "frame_bytes": self.frame_len,
+                "frames_per_second": load.pace, "rounds": to_json(outcomes),
+            })
+        })
+    }
+}
+
+/// Half of each guest's own rate, and half of the slowest one's for the others.
+fn loads(rates: &[f64]) -> Vec<Load> {
+    let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    let mut all = Vec::new();
+    for (guest, &own) in rates.iter().enumerate() {
+        all.push(Load { guest, pace: own / 2.0 });
+        if own > least {
+            all.push(Load { guest, pace: least / 2.0 });
         }
     }
     all
@@ -227,8 +269,13 @@ fn loads(sizes: &[u16], n_guests: usize, rate: impl Fn(usize, usize) -> f64) -> 
 fn describe(terms: &Terms, guests: &[Guest], n_rounds: u16) -> String {
     let Terms { machine, smp, memory, seconds } = terms;
     let (accel, why_not) = qemu::probe::accelerator();
-    let why_not =
-        why_not.map_or_else(String::new, |why| format!(" ({why}: each instruction is emulated)"));
+    let why_not = why_not.map_or_else(String::new, |why| format!(" ({why})"));
+    let meaning = match accel {
+        Accel::Tcg => {
+            "\neach instruction is emulated: this compares work, not what hardware would do"
+        }
+        Accel::Kvm => "",
+    };
     let linux = guests.iter().find_map(|guest| match guest {
         Guest::Linux(linux) => Some(linux.name.as_str()),
         Guest::Ours => None,
@@ -237,7 +284,7 @@ fn describe(terms: &Terms, guests: &[Guest], n_rounds: u16) -> String {
         run_command(Command::new("dpkg-query").args(["-W", "-f", "${Version}", testpmd::PACKAGE]));
     format!(
         "QEMU {}.{}, accelerator {}{why_not}, on {}\n\
-         {smp} vCPU, {memory} MiB, q35; {}; DPDK {}; {n_rounds} rounds of {seconds} s",
+         {smp} vCPU, {memory} MiB, q35; {}; DPDK {}; {n_rounds} rounds of {seconds} s{meaning}",
         machine.qemu.version.major,
         machine.qemu.version.minor,
         accel.name(),
@@ -254,10 +301,11 @@ fn cache() -> Result<PathBuf> {
     Ok(target.join("bench-guest"))
 }
 
-/// A guest with two ports whose back ends may come and go.
+/// A guest with two ports whose back ends may come and go. Its time stands still between two measurements.
 struct Booted {
+    name: &'static str,
     dir: tempfile::TempDir,
-    _running: Running,
+    running: Running,
 }
 
 impl Booted {
@@ -291,7 +339,26 @@ impl Booted {
             }
         }
         drop(backs);
-        Ok(Self { dir, _running: running })
+        let booted = Self { name: guest.name(), dir, running };
+        booted.tell("stop")?;
+        Ok(booted)
+    }
+
+    /// Lets its time go on while something is done.
+    fn awake<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.tell("cont")?;
+        let done = act().map_err(|why| {
+            let said = self.running.serial().tail(10).join("\n");
+            format!("{}: {why}\n{said}\n{}", self.name, self.running.said().text())
+        })?;
+        self.tell("stop")?;
+        Ok(done)
+    }
+
+    fn tell(&self, what: &str) -> Result<()> {
+        let done = self.running.qmp().and_then(|mut qmp| qmp.execute(what, json!({})));
+        done.map_err(|why| format!("{}: {what}: {why}", self.name))?;
+        Ok(())
     }
 
     /// Frames a second that testpmd gets through it.
@@ -308,10 +375,11 @@ impl Booted {
     }
 
     /// How long frames take through it at a load.
-    fn latency(&self, load: Load, seconds: f64) -> Result<Outcome> {
+    fn latency(&self, frame_len: u16, pace: f64, seconds: f64) -> Result<Outcome> {
         let plan = Plan {
-            frame_len: load.frame_len.into(),
-            pace: load.rate / 2.0,
+            frame_len: frame_len.into(),
+            // Each way.
+            pace: pace / 2.0,
             warm_up: Duration::from_secs_f64(WARM_UP),
             time: Duration::from_secs_f64(seconds),
             patience: DRAIN,
