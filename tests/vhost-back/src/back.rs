@@ -1,6 +1,7 @@
 //! A port behind a socket.
 
-use crate::port::Port;
+use crate::frame::HEADER;
+use crate::port::{Offloads, Port, RECEIVE, TRANSMIT};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,6 +14,8 @@ use vhost::vhost_user::BackendReqHandler;
 
 /// Between two looks for a front end.
 const STEP: Duration = Duration::from_millis(5);
+/// Bytes of a frame that are taken.
+const LONGEST: usize = 1 << 16;
 
 /// A back end that listens until it is dropped, for one front end at a time.
 #[derive(Debug)]
@@ -36,9 +39,17 @@ impl Back {
     /// # Errors
     /// When the socket cannot be made.
     pub fn listen(socket: &Path) -> io::Result<Self> {
+        Self::listen_with(socket, Offloads::default())
+    }
+
+    /// Listens at `socket` and offers this.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn listen_with(socket: &Path, offered: Offloads) -> io::Result<Self> {
         let listener = UnixListener::bind(socket)?;
         listener.set_nonblocking(true)?;
-        let (port, shared) = (Arc::<Mutex<Port>>::default(), Arc::<Shared>::default());
+        let (port, shared) = (Arc::new(Mutex::new(Port::new(offered))), Arc::<Shared>::default());
         let (theirs, words) = (port.clone(), shared.clone());
         let thread = thread::spawn(move || serve(&listener, &theirs, &words));
         Ok(Self { port, shared, path: socket.into(), thread: Some(thread) })
@@ -54,6 +65,42 @@ impl Back {
             thread::sleep(STEP);
         }
         true
+    }
+
+    /// What the driver in front has accepted of what was offered.
+    #[must_use]
+    pub fn agreed(&self) -> Offloads {
+        lock(&self.port).agreed()
+    }
+
+    /// Gives the driver a frame with this header in front of it (virtio 1.2 §5.1.6); whether it had a buffer for it.
+    #[must_use]
+    pub fn give(&self, header: [u8; HEADER], frame: &[u8]) -> bool {
+        let bytes = [&header, frame].concat();
+        let mut is_given = false;
+        if let Some((ring, memory)) = self.port().ring(RECEIVE) {
+            ring.each(memory, 1, |chain| {
+                is_given = chain.write(&bytes);
+                u32::try_from(bytes.len()).ok().filter(|_| is_given).unwrap_or(0)
+            });
+        }
+        is_given
+    }
+
+    /// Takes the next frame of the driver, if there is one: its header, and the frame, up to 64 KiB.
+    #[must_use]
+    pub fn take(&self) -> Option<([u8; HEADER], Vec<u8>)> {
+        let mut bytes = vec![0; HEADER + LONGEST];
+        let mut n = None;
+        if let Some((ring, memory)) = self.port().ring(TRANSMIT) {
+            ring.each(memory, 1, |chain| {
+                n = Some(chain.read(&mut bytes));
+                0
+            });
+        }
+        bytes.truncate(n?);
+        let (header, frame) = bytes.split_first_chunk()?;
+        Some((*header, frame.to_vec()))
     }
 
     pub(crate) fn port(&self) -> MutexGuard<'_, Port> {
@@ -83,10 +130,10 @@ fn serve(listener: &UnixListener, port: &Arc<Mutex<Port>>, shared: &Shared) {
             continue;
         };
         *lock(&shared.stream) = Some(other_end);
-        *lock(port) = Port::default();
+        lock(port).forget();
         let mut messages = BackendReqHandler::from_stream(stream, port.clone());
         while !is_ending() && is_alive(&messages.handle_request()) {}
-        *lock(port) = Port::default();
+        lock(port).forget();
     }
 }
 

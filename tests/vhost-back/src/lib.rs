@@ -12,3 +12,4 @@ mod ring;
 pub use back::Back;
 pub use latencies::Latencies;
 pub use load::{Outcome, Plan, exchange};
+pub use port::Offloads;

@@ -34,10 +34,44 @@ pub(crate) const TRANSMIT: usize = 1;
 pub(crate) struct Port {
     memory: Memory,
     rings: [Ring; 2],
+    /// Offloads on offer.
+    offered: Offloads,
     accepted: u64,
 }
 
+/// What a port does beyond taking and giving finished frames, as bits of virtio's features (virtio 1.2 §5.1.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads(u64);
+
+impl Offloads {
+    /// It takes frames of which the transport checksum is left to it.
+    pub const TAKES_CHECKSUMS: Self = Self(1);
+    /// It may leave the transport checksum to the driver.
+    pub const LEAVES_CHECKSUMS: Self = Self(1 << 1);
+
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 impl Port {
+    /// A device that nobody has spoken with.
+    pub(crate) fn new(offered: Offloads) -> Self {
+        Self { offered, ..Self::default() }
+    }
+
+    /// As it was before anybody spoke with it.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new(self.offered);
+    }
+
+    /// What both ends have agreed to.
+    pub(crate) fn agreed(&self) -> Offloads {
+        Offloads(self.offered.0 & self.accepted)
+    }
+
     /// Whether the driver and the front end have set up both rings.
     pub(crate) fn is_up(&self) -> bool {
         self.accepted & VERSION_1 != 0 && self.rings.iter().all(Ring::is_up)
@@ -66,12 +100,12 @@ impl VhostUserBackendReqHandlerMut for Port {
     }
 
     fn reset_device(&mut self) -> Result<()> {
-        *self = Self::default();
+        self.forget();
         Ok(())
     }
 
     fn get_features(&mut self) -> Result<u64> {
-        Ok(VERSION_1 | MRG_RXBUF | PROTOCOL_FEATURES)
+        Ok(VERSION_1 | MRG_RXBUF | PROTOCOL_FEATURES | self.offered.0)
     }
 
     fn set_features(&mut self, features: u64) -> Result<()> {
