@@ -341,6 +341,11 @@ fn queues_that_move_keep_the_order_of_flows_though_cores_share_transmit_queues()
             }
             run.drain();
             run.check();
+            let text = run.ask("dpif-netdev/pmd-perf-show", &[]);
+            let told: Vec<&str> = text.split("- Tx contention:").skip(1).collect();
+            let n_told =
+                told.iter().filter_map(|rest| rest.split_whitespace().next()?.parse().ok());
+            assert!(told.len() == CORES && n_told.sum::<u64>() >= CONTENTIONS, "{text}");
             for ((to, from), got) in &run.got {
                 assert!(got.len() > 1_000, "from {from} to {to}: {}", got.len());
                 // What the control core answered may be late, nothing else.

@@ -154,6 +154,11 @@ fn perf(read: &Reading, micros: u64) -> String {
     line("Tx packets:", read.tx_packets, &format!("({} Kpps)", kilo(read.tx_packets)));
     let per_batch = per(read.tx_packets, read.tx_batches);
     line("Tx batches:", read.tx_batches, &format!("({per_batch:.2} pkts/batch)"));
+    let contended = format!(
+        "({:5.1} % of turns)",
+        percent(read.tx_contended, read.tx_batches + read.tx_contended)
+    );
+    line("- Tx contention:", read.tx_contended, &contended);
     if read.measured > 0 {
         let all = read.stages.iter().sum();
         line("Measured passes:", read.measured, "(pmd-perf-metrics)");
