@@ -170,6 +170,7 @@ impl Bench {
             };
             let mut nic = Nic::new(format!("p{number}"), mac(number), backend);
             nic.mtu = config.mtus.get(&number).copied();
+            nic.n_queue_pairs = config.pairs.get(&number).copied().unwrap_or(1);
             vm.nics.push(nic);
             ports.push(port);
         }

@@ -31,6 +31,8 @@ pub struct Config {
     pub mtus: BTreeMap<usize, u16>,
     /// Data ports whose NICs offer packed rings; 0 is the management NIC.
     pub packed: Vec<usize>,
+    /// Queue pairs of data ports' NICs, where they are more than one.
+    pub pairs: BTreeMap<usize, u16>,
     /// The configuration, handed over as a firmware item. Its management address is where the user-mode
     /// network forwards to.
     pub seed: BootConfig,
@@ -67,6 +69,7 @@ impl Config {
             ports: vec![Plug::Bench; n_ports],
             mtus: BTreeMap::new(),
             packed: Vec::new(),
+            pairs: BTreeMap::new(),
             seed,
             has_management: true,
             database: None,
@@ -108,6 +111,14 @@ impl Config {
     #[must_use]
     pub fn packed(mut self, ports: &[usize]) -> Self {
         self.packed.extend(ports);
+        self
+    }
+
+    /// With so many queue pairs at the NIC of data port `port` (from 1), which something that the test brings must have
+    /// as well.
+    #[must_use]
+    pub fn pairs(mut self, port: usize, n: u16) -> Self {
+        self.pairs.insert(port, n);
         self
     }
 

@@ -12,6 +12,7 @@ pub mod os_ken;
 mod port;
 mod reference;
 mod spawned;
+pub mod taps;
 pub mod tool;
 
 pub use bench::{Bench, Refused, WAIT, elf, vsctl};
