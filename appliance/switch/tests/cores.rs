@@ -344,7 +344,7 @@ fn queues_that_move_keep_the_order_of_flows_though_cores_share_transmit_queues()
             let text = run.ask("dpif-netdev/pmd-perf-show", &[]);
             let told: Vec<&str> = text.split("- Tx contention:").skip(1).collect();
             let n_told =
-                told.iter().filter_map(|rest| rest.split_whitespace().next()?.parse().ok());
+                told.iter().filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
             assert!(told.len() == CORES && n_told.sum::<u64>() >= CONTENTIONS, "{text}");
             for ((to, from), got) in &run.got {
                 assert!(got.len() > 1_000, "from {from} to {to}: {}", got.len());

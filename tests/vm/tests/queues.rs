@@ -10,7 +10,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Instant;
 
-use qemu::{Backend, Role};
+use qemu::{Backend, Machine, Role};
 use vm::frame::{host, plain};
 use vm::taps::{self, Stack, is_inside};
 use vm::{Bench, Config, Spawned, WAIT, tool};
@@ -184,13 +184,24 @@ fn others_lose_nothing(bench: &Bench, tag: &mut u32) {
 
 #[test]
 fn taps_with_several_queues() {
+    taps_on(Machine::Q35, "taps_with_several_queues");
+}
+
+#[test]
+fn taps_with_several_queues_without_pci() {
+    taps_on(Machine::Microvm, "taps_with_several_queues_without_pci");
+}
+
+/// The test `name`.
+fn taps_on(machine: Machine, name: &str) {
     if let Ok(address) = std::env::var(ECHO) {
         echo(&address);
     }
-    if !is_inside("taps_with_several_queues") {
+    if !is_inside(name) {
         return;
     }
-    let mut config = Config::new(4).smp(3).seed(|seed| seed.self_check_one_in = 1);
+    let config = Config::new(4).smp(3).machine(machine);
+    let mut config = config.seed(|seed| seed.self_check_one_in = 1);
     for port in [3, 4] {
         let ifname = taps::make(port, true);
         config = config.plug(port.into(), Backend::Tap { ifname }).pairs(port.into(), PAIRS);
@@ -206,7 +217,7 @@ fn taps_with_several_queues() {
     taps::take(3);
     let stack = Stack::new(4);
     let mut server = stack.command(std::env::current_exe().expect("a path"));
-    server.args(["--exact", "taps_with_several_queues", "--nocapture"]).env(ECHO, ECHO_ADDRESS);
+    server.args(["--exact", name, "--nocapture"]).env(ECHO, ECHO_ADDRESS);
     let server = Spawned::new(server);
     assert!(server.output().wait_for(LISTENING, WAIT), "{}", server.errors().text());
 
