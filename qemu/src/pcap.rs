@@ -258,8 +258,10 @@ impl Shared {
         let mut frame = vec![0; FRAME_BYTES];
         let mut stopping = None;
         loop {
+            // Asked before: what was sent before the end is there, so who finds nothing then has it all.
+            let is_last = self.is_stopped();
             let received = socket.recv(&mut frame);
-            if self.is_stopped() {
+            if is_last {
                 // What is under way is still taken, but not without end.
                 let since = *stopping.get_or_insert_with(Instant::now);
                 if received.is_err() || since.elapsed() > LAST_FRAMES {
@@ -366,7 +368,7 @@ mod tests {
         port.check().unwrap();
         // The switch of this test sends everything back.
         let vm = UnixDatagram::bind(at("vm")).unwrap();
-        vm.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        vm.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let go = Arc::new(AtomicBool::new(false));
         let run = port.start(go.clone()).unwrap();
         go.store(true, Ordering::Release);
