@@ -19,9 +19,12 @@ use crate::vm::Vm;
 
 /// How often a condition without a wake-up is looked at.
 const POLL: Duration = Duration::from_millis(5);
-/// What the guest gets to answer `exit`, and QEMU to answer `quit`.
-const EXIT_ANSWER: Duration = Duration::from_secs(2);
-const QUIT_ANSWER: Duration = Duration::from_secs(2);
+/// Until the end of what an ended QEMU said has come through the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What QEMU gets to answer, and to end when it is told to: a busy host may have no time for it for seconds.
+const ANSWER: Duration = Duration::from_secs(20);
+/// What QEMU gets for its greeting when its end is wanted: where it waits for a back end, none comes.
+const GREETING: Duration = Duration::from_secs(2);
 /// The kernel's limit on the name of a Unix socket, final zero included.
 const MAX_SOCKET_PATH_BYTES: usize = 108;
 
@@ -190,7 +193,7 @@ impl Running {
     /// When there is none, or QEMU does not answer on it.
     pub fn qmp(&self) -> Result<Qmp, QmpError> {
         let path = self.qmp.as_deref().ok_or(QmpError::Io(io::ErrorKind::NotFound.into()))?;
-        Qmp::connect(path, QUIT_ANSWER)
+        Qmp::connect(path, ANSWER)
     }
 
     /// Waits until QEMU has answered once on its control socket, which it does once all devices are there.
@@ -232,7 +235,7 @@ impl Running {
     /// The end of what QEMU said, in one line.
     pub fn last_words(&self) -> String {
         // The process is gone, but its last words may still be in the pipe.
-        self.said.wait_until(Duration::from_secs(1), |_| false);
+        self.said.wait_until(LAST_WORDS, |_| false);
         let lines = self.said.tail(3);
         let plain = lines.iter().map(|line| {
             line.split_once(": ").map_or(line.as_str(), |(program, rest)| {
@@ -263,24 +266,25 @@ impl Running {
         }
     }
 
-    /// Brings the machine to its end: asks the guest, then QEMU, then the kernel.
+    /// Brings the machine to its end: asks the guest, then QEMU, then the kernel. The guest has `grace` to
+    /// answer, and as much to end.
     pub fn shutdown(&mut self, grace: Duration) -> Ended {
         if self.try_wait().is_some() {
             return Ended::Guest;
         }
-        if self.wait_ready(QUIT_ANSWER).is_err() {
+        if self.wait_ready(GREETING).is_err() {
             // Still waiting for a back end: nobody is there to be asked.
             self.kill();
             return Ended::Killed;
         }
-        let asked = self.unixctl().and_then(|mut ctl| ctl.call("exit", &[], EXIT_ANSWER));
+        let asked = self.unixctl().and_then(|mut ctl| ctl.call("exit", &[], grace));
         // An end in the middle of the answer is an end as well.
         let is_ending = matches!(asked, Ok(_) | Err(UnixctlError::Io(_)));
         if is_ending && self.wait(grace).is_some() {
             return Ended::Guest;
         }
         let told = self.qmp().and_then(|mut qmp| qmp.execute("quit", json!({})));
-        if told.is_ok() && self.wait(QUIT_ANSWER).is_some() {
+        if told.is_ok() && self.wait(ANSWER).is_some() {
             return Ended::Quit;
         }
         self.kill();
