@@ -9,7 +9,7 @@ use std::time::Duration;
 use qemu::unixctl::{Unixctl, UnixctlError};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A console that reads one request and answers with the pieces that `answer` makes of it.
 fn console(

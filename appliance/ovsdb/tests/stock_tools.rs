@@ -55,7 +55,9 @@ impl Normal {
 /// `ovs-vsctl` with a line of arguments: exit status and sorted lines of both outputs.
 fn vsctl(target: &str, line: &str) -> String {
     let mut args: Vec<String> =
-        vec![format!("--db={target}"), "--no-wait".into(), "--timeout=10".into()];
+        vec![format!("--db={target}"), "--no-wait".into(), "--timeout=60".into()];
+    // Its warnings without the time: the two are asked one after the other.
+    args.push("-vPATTERN:console:%c|%p|%m".into());
     args.extend(line.split(' ').map(|word| word.replace('~', " ")));
     let args: Vec<&dyn std::fmt::Display> = args.iter().map(|arg| arg as _).collect();
     let output = run("ovs-vsctl", &args);

@@ -11,10 +11,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use switch::{Control, PortParts, Switch, SwitchParts, UpcallConfig, UpcallMode};
 use sync::time::Nanos;
 
+/// Longest time for all that came in to leave.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Changes made in one run.
 const CHANGES: u32 = 60;
 /// The two worlds: what table 0 marks packets with, and where table 1 sends them.
@@ -97,7 +99,8 @@ impl Run {
 
     /// Everything that was sent has come out or was counted.
     fn drain(&mut self) {
-        for _ in 0..100_000 {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             let now = self.now();
             self.control.poll(now);
             self.look();
@@ -198,8 +201,10 @@ fn run(mode: UpcallMode) {
     for port in 1..=4 {
         drops.extend(run.control.port_stats(datapath::PortNo(port)).drops.iter());
     }
-    // Only what a burst too many can cost.
-    let is_fair = |name: &str| name.starts_with("upcall-") || name.ends_with("-ring-full");
+    // Only what a burst too many can cost, or a core that is stopped in the middle of a turn at a queue.
+    let is_fair = |name: &str| {
+        name.starts_with("upcall-") || name.ends_with("-ring-full") || name == "tx-contended"
+    };
     assert!(drops.iter().all(|(reason, _)| is_fair(reason.name())), "{drops:?}");
     let stats = run.control.configure(|bridge, _| bridge.stats());
     assert_eq!(stats.self_check_failed, 0);

@@ -33,7 +33,7 @@ impl Switch {
         let version = self.version.to_string().replace('.', "");
         let target = format!("tcp:{}", self.address);
         let output = Command::new("ovs-ofctl")
-            .args(["-O", &version, "--timeout=10", "add-flow", &target, text])
+            .args(["-O", &version, "--timeout=60", "add-flow", &target, text])
             .output()
             .expect("it runs");
         let problem = String::from_utf8_lossy(&output.stderr);
