@@ -27,14 +27,14 @@ use crate::port::{Port, mac};
 use crate::tool;
 
 /// Upper bound for everything that is waited for. Reaching it is a failure.
-pub const WAIT: Duration = Duration::from_secs(60);
+pub const WAIT: Duration = Duration::from_secs(120);
 /// A host port may be taken by somebody who knows of no leases.
 const ATTEMPTS: usize = 5;
 /// TCP port on which the image takes controllers.
 const GUEST_OPENFLOW: u16 = 6653;
 /// TCP port on which the image takes clients of its database.
 const GUEST_OVSDB: u16 = 6640;
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(60);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(120);
 
 /// The image to test: built from this tree once for each process, or the one that `UNISWITCH_ELF`
 /// names.

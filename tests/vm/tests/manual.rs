@@ -131,7 +131,7 @@ fn run(lines: &[&Line], version: &str, target: &str, dir: &Path) -> Vec<String> 
         let mut said = ofctl(version, target, dir, &line.words);
         // Open vSwitch says that rules are gone before it has let go of what they name.
         let is_clear = line.words == ["del-tlv-map"];
-        for _ in 0..100 {
+        for _ in 0..600 {
             if !is_clear || !said.contains("NXTTMFC_INVALID_TLV_DEL") {
                 break;
             }
