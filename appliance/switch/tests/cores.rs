@@ -12,6 +12,7 @@ use netdev::fake::{Fault, FaultPlan, Replay, ReplayHandle};
 use netdev::{LinkState, Netdev, NetdevInfo, OpenError, QueueFault, QueuePair, TxQueue, TxStats};
 use openflow::{FlowModCommand, OfPort, Version};
 use packet::{Batch, Pool, PoolCache, PoolConfig};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +23,11 @@ use sync::time::Nanos;
 
 const CORES: usize = 3;
 const PORTS: u32 = 4;
-/// Flows of a port.
+/// Flows of a port at a time, and frames until there are others: cores always have some to answer.
 const HOSTS: u32 = 8;
+const FRAMES: u32 = 16 * HOSTS;
+/// Times that a core reads its clock until it makes room for the others, wherever it is.
+const READINGS: u32 = 61;
 /// Changes made in one run, at the least.
 const CHANGES: usize = 30;
 /// Times that cores found a queue in use, at the least, in one run.
@@ -31,8 +35,9 @@ const CONTENTIONS: u64 = 200;
 /// Longest time for all that is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Where frames of a port go: those of 1 and 2 to one port, which two cores send to.
-const RULES: [&str; 4] = [
+/// Where frames of a port go: those of 1 and 2 to one port, which two cores send to. All sources are looked at.
+const RULES: [&str; 5] = [
+    "priority=65535,dl_src=06:00:00:00:00:01,actions=drop",
     "in_port=1,actions=output:3",
     "in_port=2,actions=output:3",
     "in_port=3,actions=output:4,output:1",
@@ -48,12 +53,14 @@ const N_WAYS: usize = 5;
 struct Slow {
     inner: Box<dyn Netdev>,
     info: NetdevInfo,
+    /// Queues that are out.
+    n_open: usize,
 }
 
 impl Slow {
     fn new(inner: Box<dyn Netdev>, max_queue_pairs: u16) -> Self {
         let info = NetdevInfo { max_queue_pairs, ..inner.info().clone() };
-        Self { inner, info }
+        Self { inner, info, n_open: 0 }
     }
 }
 
@@ -68,7 +75,9 @@ impl Netdev for Slow {
             let tx = SlowTx { inner: tx, is_used: AtomicBool::new(false), n_bursts: 0 };
             QueuePair { rx, tx: Box::new(tx) }
         };
-        Ok(self.inner.open(n_pairs, pool)?.into_iter().map(slow).collect())
+        let pairs: Vec<_> = self.inner.open(n_pairs, pool)?.into_iter().map(slow).collect();
+        self.n_open = pairs.len();
+        Ok(pairs)
     }
 
     fn link(&mut self) -> LinkState {
@@ -76,6 +85,7 @@ impl Netdev for Slow {
     }
 
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
+        assert_eq!(core::mem::take(&mut self.n_open), returned.len(), "queues got lost");
         self.inner.reset(returned)
     }
 }
@@ -108,10 +118,15 @@ impl TxQueue for SlowTx {
     }
 }
 
+/// The flow of the `id`-th frame of a port.
+fn flow_of(id: u32) -> u32 {
+    HOSTS * (id / FRAMES) + id % HOSTS
+}
+
 /// A frame that can be told from all others: the `id`-th of a port, of one of its flows.
 fn frame(port: u32, id: u32) -> Vec<u8> {
     let mut flow = Flow::ZERO;
-    flow.set(Field::EthSrc, u128::from(0x0200_0000_0000 + u64::from(256 * port + id % HOSTS)));
+    flow.set(Field::EthSrc, 0x0200_0000_0000 + u128::from(port << 24 | flow_of(id)));
     flow.set(Field::EthDst, 0x0200_0000_ffff);
     flow.set(Field::EthType, 0x88b5);
     let mut bytes = compose(&flow, 46);
@@ -138,6 +153,21 @@ impl Random {
 fn clock(begun: Instant) -> Nanos {
     let micros = u64::try_from(begun.elapsed().as_micros()).expect("not so long");
     Nanos::from_secs(1) + Nanos::from_micros(10 * micros)
+}
+
+/// The cycle counter of cores: it stands still, and a core may stop whenever it looks at it.
+fn cycles() -> u64 {
+    thread_local! {
+        static READINGS_LEFT: Cell<u32> = const { Cell::new(READINGS) };
+    }
+    READINGS_LEFT.with(|left| match left.get() {
+        0 => {
+            left.set(READINGS);
+            thread::yield_now();
+        }
+        n => left.set(n - 1),
+    });
+    0
 }
 
 struct Run {
@@ -203,7 +233,16 @@ impl Run {
         digits.parse().expect("a number")
     }
 
+    /// Becomes what is wanted, and is that then.
     fn become_(&mut self, ports: impl Iterator<Item = InterfaceWanted>) {
+        self.begin_to_become(ports);
+        while !self.control.status(clock(self.begun)).is_settled {
+            self.inject();
+            self.step();
+        }
+    }
+
+    fn begin_to_become(&mut self, ports: impl Iterator<Item = InterfaceWanted>) {
         let ports = ports.map(|interface| PortWanted {
             name: interface.name.clone(),
             interfaces: vec![interface],
@@ -218,10 +257,6 @@ impl Run {
         let wanted = Wanted { bridges: vec![bridge], ..Wanted::default() };
         let now = clock(self.begun);
         self.control.reconfigure(wanted, now);
-        while !self.control.status(clock(self.begun)).is_settled {
-            self.inject();
-            self.step();
-        }
     }
 
     /// Everything that came in has left or was counted.
@@ -275,6 +310,7 @@ fn run(max_queue_pairs: u16, plan: FaultPlan, work: impl FnOnce(&mut Run)) {
         n_cores: CORES,
         channels: vec![Box::new(line.clone())],
         self_check_one_in: 0,
+        cycles,
         upcalls: UpcallConfig { mode, ..UpcallConfig::default() },
         ..SwitchParts::new(ports.collect(), Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }))
     };
@@ -350,9 +386,12 @@ fn queues_that_move_keep_the_order_of_flows_though_cores_share_transmit_queues()
                 assert!(got.len() > 1_000, "from {from} to {to}: {}", got.len());
                 // What the control core answered may be late, nothing else.
                 let n_late = run.control.upcall_stats(PortNo(*from)).by_ring;
-                let in_order: usize = (0..HOSTS)
-                    .map(|host| n_in_order(got.iter().copied().filter(|id| id % HOSTS == host)))
-                    .sum();
+                let mut flows: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+                for id in got {
+                    flows.entry(flow_of(*id)).or_default().push(*id);
+                }
+                let in_order: usize =
+                    flows.into_values().map(|flow| n_in_order(flow.into_iter())).sum();
                 assert!((got.len() - in_order) as u64 <= n_late, "from {from} to {to}: {n_late}");
             }
         });
@@ -377,7 +416,11 @@ fn ports_that_come_and_go_break_and_change_lose_nothing_uncounted() {
                     InterfaceWanted { n_rxq, rxq_affinity, ..interface(port) }
                 })
                 .collect();
-            run.become_(changed.into_iter());
+            // Now and then before the last change has come to its end.
+            match random.below(3) {
+                0 => run.begin_to_become(changed.into_iter()),
+                _ => run.become_(changed.into_iter()),
+            }
             for _ in 0..20 {
                 run.inject();
                 run.step();

@@ -212,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn who_has_frames_stays_though_another_queue_is_free() {
+        let all = SharedQueues::new(queues(2), 3);
+        let mut cores: Vec<_> = (0..3).map(|core| all.end_of(core, core % 2)).collect();
+        let first: Vec<_> = cores.iter_mut().map(|core| burst(core, 0)).collect();
+        assert_eq!(first, [0, 1, 0]);
+        // Core 1 has stopped.
+        for ms in (100..3_000).step_by(100) {
+            assert_eq!([burst(&mut cores[0], ms), burst(&mut cores[2], ms)], [0, 0], "{ms} ms");
+        }
+        for ms in (3_000..4_000).step_by(100) {
+            assert_eq!(burst(&mut cores[0], ms), 0, "{ms} ms");
+        }
+        assert_eq!(burst(&mut cores[2], 4_000), 1, "after a pause");
+    }
+
+    #[test]
     fn a_queue_that_was_taken_back_is_nobodys() {
         let all = SharedQueues::new(queues(1), 2);
         let exit = all.end_of(1, 0);
