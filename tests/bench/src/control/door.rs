@@ -1,6 +1,8 @@
 //! The controllers of our switch, behind a Unix socket.
 
 use agent::{Agent, ConnId};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -10,11 +12,19 @@ use sync::time::Nanos;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Longest time that nobody looks at anything but sockets, in nanoseconds.
+const REST_NS: i64 = 1_000_000;
+/// To look in vain for who calls costs more than to look at a connection: not done each time.
+const LOOK_EVERY: u32 = 64;
+
 /// Where an agent's connections come in.
 pub(super) struct Door {
     listener: UnixListener,
     peers: Vec<Peer>,
     n_accepted: u32,
+    n_looks: u32,
+    /// Room for what is read.
+    chunk: Vec<u8>,
 }
 
 /// A connection: its socket, and what came and was not taken yet.
@@ -29,12 +39,15 @@ impl Door {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, peers: Vec::new(), n_accepted: 0 })
+        let chunk = vec![0; 65536];
+        Ok(Self { listener, peers: Vec::new(), n_accepted: 0, n_looks: 0, chunk })
     }
 
     /// Gives the agent what has come; whether there was anything.
     pub(super) fn hear(&mut self, agent: &mut Agent, now: Nanos) -> Result<bool> {
-        if let Ok((stream, _)) = self.listener.accept() {
+        let looks = self.n_looks.is_multiple_of(LOOK_EVERY);
+        self.n_looks = self.n_looks.wrapping_add(1);
+        if looks && let Ok((stream, _)) = self.listener.accept() {
             stream.set_nonblocking(true)?;
             self.n_accepted += 1;
             let id = ConnId(self.n_accepted);
@@ -45,10 +58,11 @@ impl Door {
         let mut is_busy = false;
         for peer in &mut self.peers {
             if peer.unread.is_empty() {
-                let mut chunk = [0; 65536];
-                match peer.stream.read(&mut chunk) {
+                match peer.stream.read(&mut self.chunk) {
                     Ok(0) => peer.is_gone = true,
-                    Ok(n) => peer.unread.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+                    Ok(n) => {
+                        peer.unread.extend_from_slice(self.chunk.get(..n).unwrap_or_default());
+                    }
                     Err(why) if why.kind() == ErrorKind::WouldBlock => {}
                     Err(_) => peer.is_gone = true,
                 }
@@ -58,6 +72,18 @@ impl Door {
             peer.unread.drain(..taken);
         }
         Ok(is_busy)
+    }
+
+    /// Rests until something comes, as Open vSwitch does, or it is time to look at other things.
+    pub(super) fn rest(&mut self) -> Result<()> {
+        let mut sockets = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        sockets.extend(self.peers.iter().map(|peer| PollFd::new(&peer.stream, PollFlags::IN)));
+        poll(&mut sockets, Some(&Timespec { tv_sec: 0, tv_nsec: REST_NS }))?;
+        let calls = sockets.first().is_some_and(|listener| !listener.revents().is_empty());
+        if calls {
+            self.n_looks = 0;
+        }
+        Ok(())
     }
 
     /// Sends what the agent has to say, and closes what has ended; whether anything was sent.

@@ -10,7 +10,7 @@ use core_affinity::CoreId;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use switch::Switch;
 use sync::time::Nanos;
 
@@ -68,7 +68,7 @@ pub(super) fn serve(path: &Path) -> Result<()> {
         is_busy |= control.poll(at);
         is_busy |= door.tell(&mut agent, at);
         if !is_busy {
-            thread::sleep(Duration::from_micros(20));
+            door.rest()?;
         }
     }
 }
