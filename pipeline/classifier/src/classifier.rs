@@ -73,7 +73,7 @@ use gradual::{Index, Queue};
 
 use crate::prefix::{TrieWalk, Tries};
 use crate::rank::Rank;
-use crate::subtable::Subtable;
+use crate::subtable::{Key, Subtable};
 use crate::version::{Lifetime, Version};
 use crate::{Clause, Entry, Priority};
 
@@ -116,6 +116,8 @@ pub struct Spot {
     subtable: Option<u32>,
     /// The place of the rule with its match and priority that is not removed.
     place: Option<Place>,
+    /// Whether some rule has its match.
+    has_key: bool,
 }
 
 impl Spot {
@@ -137,6 +139,8 @@ pub struct Classifier<R> {
     tries: Tries,
     /// The indices of the subtables by mask.
     pub(crate) by_mask: Index,
+    /// The subtable to which a rule was added last.
+    pub(crate) recent: u32,
     /// Rules that were removed and not yet purged, in the order of removal.
     removed: Queue<Place>,
     n_rules: usize,
@@ -154,6 +158,7 @@ impl<R> Classifier<R> {
             order: Vec::new(),
             tries: Tries::default(),
             by_mask: Index::default(),
+            recent: 0,
             removed: Queue::new(),
             n_rules: 0,
             seed,
@@ -315,7 +320,8 @@ impl<R> Classifier<R> {
         if same.is_some() {
             return Err(InsertError::Duplicate);
         }
-        self.add(match_.words(), priority, &[], version, rule)
+        let spot = self.spot_of(match_.words(), priority);
+        self.add_in(spot, match_.words(), priority, &[], version, rule)
     }
 
     /// Adds a rule, visible from `version` on, in place of the one with the same match and priority,
@@ -353,16 +359,29 @@ impl<R> Classifier<R> {
     /// Where the rule with exactly this match and priority is that is not removed, or would be.
     #[must_use]
     pub fn spot_of(&self, match_: MatchWords<'_>, priority: Priority) -> Spot {
-        let subtable = self.subtable_of(match_);
-        let place = subtable.and_then(|index| {
-            let found = self.subtable(index)?.find(match_.values(), priority, Lifetime::is_open);
-            found.map(|slot| Place { subtable: index, slot })
-        });
-        Spot { subtable, place }
+        let index = self.subtable_of(match_);
+        let subtable = index.and_then(|index| Some((index, self.subtable(index)?)));
+        let Some((index, subtable)) = subtable else {
+            return Spot { subtable: None, place: None, has_key: false };
+        };
+        let head = subtable.head_of(match_.values());
+        let slot = head.and_then(|head| subtable.find_from(head, priority, Lifetime::is_open));
+        let place = slot.map(|slot| Place { subtable: index, slot });
+        Spot { subtable: Some(index), place, has_key: head.is_some() }
+    }
+
+    /// Asks for the places of the hash tables to which a rule with this match would be added, if one that looks
+    /// like it was added last.
+    pub fn prefetch(&self, match_: MatchWords<'_>) {
+        if let Some(subtable) = self.subtable(self.recent)
+            && subtable.shape().is_of(match_)
+        {
+            subtable.prefetch(match_.values());
+        }
     }
 
     /// As [`replace_part`](Self::replace_part), where the same match and priority have their
-    /// [spot](Self::spot_of); since then no rule was purged.
+    /// [spot](Self::spot_of); since then no rule was added or purged.
     ///
     /// # Errors
     /// [`InsertError::Full`]; nothing is changed.
@@ -375,7 +394,7 @@ impl<R> Classifier<R> {
         version: Version,
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
-        self.add_in(spot.subtable, match_, priority, clauses, version, rule)?;
+        self.add_in(spot, match_, priority, clauses, version, rule)?;
         Ok(spot.place.and_then(|place| self.close(place, version)))
     }
 
@@ -488,37 +507,27 @@ impl<R> Classifier<R> {
         Some(Place { subtable, slot })
     }
 
-    fn add(
-        &mut self,
-        match_: MatchWords<'_>,
-        priority: Priority,
-        clauses: &[Clause],
-        version: Version,
-        rule: Arc<R>,
-    ) -> Result<(), InsertError> {
-        let subtable = self.subtable_of(match_);
-        self.add_in(subtable, match_, priority, clauses, version, rule)
-    }
-
-    /// Adds a rule to the subtable of its mask, if there is one.
+    /// Adds a rule where its match has its spot.
     fn add_in(
         &mut self,
-        subtable: Option<u32>,
+        spot: Spot,
         match_: MatchWords<'_>,
         priority: Priority,
         clauses: &[Clause],
         version: Version,
         rule: Arc<R>,
     ) -> Result<(), InsertError> {
-        let index = match subtable {
+        let index = match spot.subtable {
             Some(index) => index,
             None => self.create_subtable(match_)?,
         };
         let Some(Some(subtable)) = self.subtables.get_mut(index as usize) else {
             return Err(InsertError::Full);
         };
+        self.recent = index;
         let before = subtable.max_priority();
-        let inserted = subtable.insert(match_.values(), priority, clauses, version, rule);
+        let key = Key { words: match_.values(), is_known: spot.has_key };
+        let inserted = subtable.insert(key, priority, clauses, version, rule);
         inserted.ok_or(InsertError::Full)?;
         let after = subtable.max_priority();
         let (lens, shape) = (subtable.lens, subtable.shape());

@@ -23,6 +23,10 @@ impl<R> Classifier<R> {
     pub(crate) fn subtable_of(&self, match_: MatchWords<'_>) -> Option<u32> {
         let is_it =
             |index| self.subtable(index).is_some_and(|subtable| subtable.shape().is_of(match_));
+        // Rules that look alike come one after the other.
+        if is_it(self.recent) {
+            return Some(self.recent);
+        }
         self.by_mask.find(hash_mask(match_, self.seed), is_it)
     }
 

@@ -55,6 +55,14 @@ impl<R> Default for Slot<R> {
     }
 }
 
+/// The key of a rule that comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) words: &'a [u64],
+    /// Whether some rule has it.
+    pub(crate) is_known: bool,
+}
+
 /// A rule that is not the first of its key: the hash of the key, then the highest priority first.
 type Other = (u64, Reverse<Priority>, u32);
 
@@ -253,8 +261,39 @@ impl<R> Subtable<R> {
         priority: Priority,
         wanted: impl Fn(Lifetime) -> bool,
     ) -> Option<u32> {
-        let hash = Shape::hash_key(key.iter().copied(), self.seed);
-        let head = self.heads.find(short(hash), |slot| self.key(slot) == key)?;
+        self.find_from(self.head_of(key)?, priority, wanted)
+    }
+
+    /// The first rule with exactly this key.
+    pub(crate) fn head_of(&self, key: &[u64]) -> Option<u32> {
+        // Who asks for the place of a key is about to change what is there.
+        let hash = self.prefetch_stages(key);
+        self.heads.find(hash, |slot| self.key(slot) == key)
+    }
+
+    /// Asks for the places where this key is, or would be.
+    pub(crate) fn prefetch(&self, key: &[u64]) {
+        self.heads.prefetch(self.prefetch_stages(key));
+    }
+
+    /// The hash of the whole key.
+    fn prefetch_stages(&self, key: &[u64]) -> u32 {
+        let mut hash = Hash::new(self.seed);
+        for (stage, hashes) in self.shape.early_stages().iter().zip(&self.stages) {
+            hash = Shape::hash_stage_of(stage, key, hash);
+            hashes.prefetch(hash.finish_short());
+        }
+        Shape::hash_stage_of(self.shape.last_stage(), key, hash).finish_short()
+    }
+
+    /// The first rule with this priority for which `wanted` holds, among those with the key of `head`, the first
+    /// of them.
+    pub(crate) fn find_from(
+        &self,
+        head: u32,
+        priority: Priority,
+        wanted: impl Fn(Lifetime) -> bool,
+    ) -> Option<u32> {
         let is_it = |slot: u32| {
             let slot = &self.slots[slot];
             slot.priority == priority && wanted(slot.lifetime)
@@ -262,13 +301,14 @@ impl<R> Subtable<R> {
         if is_it(head) {
             return Some(head);
         }
+        let hash = Shape::hash_key(self.key(head).iter().copied(), self.seed);
         self.others_in(hash, priority, priority, head).find(|&slot| is_it(slot))
     }
 
     /// Adds a rule. `None` when the subtable cannot number another one.
     pub(crate) fn insert(
         &mut self,
-        key: &[u64],
+        Key { words: key, is_known }: Key<'_>,
         priority: Priority,
         clauses: &[Clause],
         added: Version,
@@ -293,7 +333,10 @@ impl<R> Subtable<R> {
             }
         }
         hash = Shape::hash_stage_of(self.shape.last_stage(), key, hash);
-        self.link(slot, hash.finish());
+        match is_known {
+            true => self.link(slot, hash.finish()),
+            false => self.heads.insert(hash.finish_short(), slot),
+        }
         if let Some(ports) = &mut self.ports {
             ports.trie.insert(ports.pair(self.shape.word_of(key, TP)), ports.len);
         }

@@ -18,15 +18,18 @@
 //! joining nodes free of bit shifting, for 20 bytes a node (`u32`) or 32 (`u128`). Nodes are in a
 //! [`gradual::Slab`], so a trie of a million prefixes comes and goes in small pieces. There are at
 //! most `2n - 1` nodes for `n` distinct prefixes. A lookup visits at most one node per distinct
-//! prefix length on the path.
+//! prefix length on the path. Whoever fills a table does so in some order, so the way down to the last
+//! prefix is kept: the next one goes on from where they part, which is mostly near its end.
 //!
 //! # Concurrency
 //! Plain data, changed through `&mut` by the classifier that owns it.
 
+use alloc::vec::Vec;
+
 use gradual::Slab;
 
 /// A left-aligned bit string: the first bit is the most significant one.
-pub(crate) trait Key: Copy + Default + core::fmt::Debug {
+pub(crate) trait Key: Copy + Default + Eq + core::fmt::Debug {
     /// How many leading bits `self` and `other` share.
     fn common_bits(self, other: Self) -> u32;
     /// The bit at `index` (0 = most significant) as a child side, 0 or 1; 0 beyond the end.
@@ -96,11 +99,12 @@ struct Node<K> {
     children: [u32; 2],
 }
 
-/// Where a link to a node is stored.
+/// A node on the way down.
 #[derive(Debug, Clone, Copy)]
-enum Link {
-    Root,
-    Child(u32, usize),
+struct Step {
+    index: u32,
+    /// The length of its prefix.
+    len: u32,
 }
 
 /// The trie. See the head of the file.
@@ -108,11 +112,15 @@ enum Link {
 pub(crate) struct Trie<K> {
     nodes: Slab<Node<K>>,
     root: u32,
+    /// The prefix that came or went last, and from the root on the nodes whose prefixes it begins with: all of
+    /// them, or but the last few.
+    last: K,
+    way: Vec<Step>,
 }
 
-impl<K> Default for Trie<K> {
+impl<K: Key> Default for Trie<K> {
     fn default() -> Self {
-        Self { nodes: Slab::default(), root: NONE }
+        Self { nodes: Slab::default(), root: NONE, last: K::default(), way: Vec::new() }
     }
 }
 
@@ -124,44 +132,28 @@ impl<K: Key> Trie<K> {
             return;
         }
         let prefix = value.prefix(len);
-        let (mut link, mut index) = (Link::Root, self.root);
-        loop {
-            if index == NONE {
-                let leaf = self.new_node(Node { prefix, len, n_rules: 1, children: [NONE; 2] });
-                self.set_link(link, leaf);
-                return;
-            }
-            let node = self.nodes[index];
-            let common = prefix.common_bits(node.prefix).min(len).min(node.len);
-            if common < node.len {
-                self.split(link, index, prefix, len, common);
-                return;
-            }
-            if common == len {
-                let node = &mut self.nodes[index];
-                node.n_rules = node.n_rules.saturating_add(1);
-                return;
-            }
-            let side = prefix.side(node.len);
-            (link, index) = (Link::Child(index, side), node.children[side]);
+        let is_last = prefix == self.last && self.way.last().is_some_and(|step| step.len == len);
+        let below = if is_last { NONE } else { self.go(prefix, len) };
+        if let Some(&Step { index, .. }) = self.way.last().filter(|step| step.len == len) {
+            let node = &mut self.nodes[index];
+            node.n_rules = node.n_rules.saturating_add(1);
+            return;
         }
-    }
-
-    /// Puts a node for `prefix[..common]` in front of the node at `index`, and the new prefix in
-    /// it or below it.
-    fn split(&mut self, link: Link, index: u32, prefix: K, len: u32, common: u32) {
-        let old_side = self.nodes[index].prefix.side(common);
+        let leaf = Node { prefix, len, n_rules: 1, children: [NONE; 2] };
+        let Some(node) = self.nodes.get(below) else {
+            self.hang(leaf);
+            return;
+        };
+        // A node in front of the one that differs, and the new prefix in it or below it.
+        let common = prefix.common_bits(node.prefix).min(len);
         let mut children = [NONE; 2];
-        children[old_side] = index;
-        let mut n_rules = 1;
-        if common < len {
-            n_rules = 0;
-            children[1 - old_side] =
-                self.new_node(Node { prefix, len, n_rules: 1, children: [NONE; 2] });
+        children[node.prefix.side(common)] = below;
+        if common == len {
+            self.hang(Node { children, ..leaf });
+        } else {
+            self.hang(Node { prefix: prefix.prefix(common), len: common, n_rules: 0, children });
+            self.hang(leaf);
         }
-        let branch = Node { prefix: prefix.prefix(common), len: common, n_rules, children };
-        let branch = self.new_node(branch);
-        self.set_link(link, branch);
     }
 
     /// Takes back one [`insert`](Self::insert) of the same prefix.
@@ -169,43 +161,72 @@ impl<K: Key> Trie<K> {
         if len == 0 {
             return;
         }
-        let prefix = value.prefix(len);
-        let (mut parent_link, mut link) = (None, Link::Root);
-        loop {
-            let index = self.follow(link);
-            let Some(node) = self.nodes.get_mut(index) else {
-                debug_assert!(false, "the prefix was never inserted");
-                return;
-            };
-            if node.len > len || prefix.common_bits(node.prefix) < node.len {
-                debug_assert!(false, "the prefix was never inserted");
-                return;
-            }
-            if node.len == len {
-                node.n_rules = node.n_rules.saturating_sub(1);
-                self.tidy(link);
-                if let Some(parent_link) = parent_link {
-                    self.tidy(parent_link);
-                }
-                return;
-            }
-            parent_link = Some(link);
-            link = Link::Child(index, prefix.side(node.len));
+        self.go(value.prefix(len), len);
+        let Some(&Step { index, .. }) = self.way.last().filter(|step| step.len == len) else {
+            debug_assert!(false, "the prefix was never inserted");
+            return;
+        };
+        let node = &mut self.nodes[index];
+        node.n_rules = node.n_rules.saturating_sub(1);
+        if self.tidy() {
+            self.tidy();
         }
     }
 
-    /// Removes the node behind `link` when it neither holds a rule nor joins two subtries.
-    fn tidy(&mut self, link: Link) {
-        let index = self.follow(link);
-        let Some(node) = self.nodes.get(index) else {
-            return;
+    /// Goes down to the last node whose prefix this one, of `len` bits, begins with, which ends the way then. The
+    /// node below, which differs, or none.
+    fn go(&mut self, prefix: K, len: u32) -> u32 {
+        let common = prefix.common_bits(self.last).min(len);
+        while self.way.last().is_some_and(|step| step.len > common) {
+            self.way.pop();
+        }
+        self.last = prefix;
+        let Self { nodes, way, .. } = self;
+        let mut below = match way.last() {
+            None => self.root,
+            Some(step) => nodes[step.index].children[prefix.side(step.len)],
         };
+        while let Some(node) = nodes.get(below)
+            && node.len <= len
+            && prefix.common_bits(node.prefix) >= node.len
+        {
+            way.push(Step { index: below, len: node.len });
+            below = node.children[prefix.side(node.len)];
+        }
+        below
+    }
+
+    /// Puts a new node at the end of the way.
+    fn hang(&mut self, node: Node<K>) {
+        let index = self.nodes.insert(node, []);
+        let index = index.expect("a trie has fewer than 2^32 - 1 nodes: memory ends long before");
+        self.set_below(index);
+        self.way.push(Step { index, len: node.len });
+    }
+
+    /// Removes the node at the end of the way when it neither holds a rule nor joins two subtries; whether it
+    /// did.
+    fn tidy(&mut self) -> bool {
+        let Some(&Step { index, .. }) = self.way.last() else { return false };
+        let node = &self.nodes[index];
         let replacement = match (node.n_rules, node.children) {
             (0, [child, NONE] | [NONE, child]) => child,
-            _ => return,
+            _ => return false,
         };
-        self.set_link(link, replacement);
+        self.way.pop();
+        self.set_below(replacement);
         self.nodes.remove(index);
+        true
+    }
+
+    /// Links a node below the end of the way.
+    fn set_below(&mut self, to: u32) {
+        match self.way.last() {
+            None => self.root = to,
+            Some(step) => {
+                self.nodes[step.index].children[self.last.side(step.len)] = to;
+            }
+        }
     }
 
     /// The lengths of all prefixes that `value` lies in, and how many of its bits decided that.
@@ -231,25 +252,6 @@ impl<K: Key> Trie<K> {
             }
         }
         found
-    }
-
-    fn follow(&self, link: Link) -> u32 {
-        match link {
-            Link::Root => self.root,
-            Link::Child(parent, side) => self.nodes[parent].children[side],
-        }
-    }
-
-    fn set_link(&mut self, link: Link, to: u32) {
-        match link {
-            Link::Root => self.root = to,
-            Link::Child(parent, side) => self.nodes[parent].children[side] = to,
-        }
-    }
-
-    fn new_node(&mut self, node: Node<K>) -> u32 {
-        let index = self.nodes.insert(node, []);
-        index.expect("a trie has fewer than 2^32 - 1 nodes: memory ends long before")
     }
 }
 

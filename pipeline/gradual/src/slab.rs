@@ -151,21 +151,26 @@ impl<T: Default> Slab<T> {
             chunk.reserve_exact(CHUNK);
             keys.reserve_exact(CHUNK * self.width);
         }
-        let words = words.into_iter().chain(core::iter::repeat(0)).take(self.width);
-        let place = match head.take_free() {
+        // Most chunks have only ever been added to.
+        let free = if head.n_used < chunk.len() { head.take_free() } else { None };
+        let place = match free {
             Some(place) => {
                 *chunk.get_mut(place)? = element;
-                let start = place * self.width;
-                let old = keys.get_mut(start..start + self.width)?;
-                old.iter_mut().zip(words).for_each(|(old, word)| *old = word);
                 place
             }
             None => {
                 chunk.push(element);
-                keys.extend(words);
                 chunk.len() - 1
             }
         };
+        if self.width > 0 {
+            let words = words.into_iter().chain(core::iter::repeat(0)).take(self.width);
+            let start = place * self.width;
+            match keys.get_mut(start..start + self.width) {
+                Some(old) => old.iter_mut().zip(words).for_each(|(old, word)| *old = word),
+                None => keys.extend(words),
+            }
+        }
         head.n_used += 1;
         if head.n_used == CHUNK {
             self.unlink(at);
