@@ -128,14 +128,25 @@ impl PmdDatapath {
     /// [`crate::Dpif::admit_mask`].
     #[must_use]
     pub fn admit_mask(&self, port: PortNo, mask: &Mask) -> SharedMask {
+        let port = self.ports.get(port);
+        let newest = |mask: &Mask| {
+            let newest = port.and_then(|port| port.table.newest_mask());
+            newest.filter(|known| ***known == *mask).cloned()
+        };
+        if mask.in_port() == u32::MAX
+            && mask.recirc_id() == u32::MAX
+            && let Some(known) = newest(mask)
+        {
+            return known;
+        }
         let mut mask = *mask;
         mask.set_exact(Field::InPort);
         mask.set_exact(Field::RecircId);
-        let Some(Port { table, counters, .. }) = self.ports.get(port) else {
+        let Some(Port { table, counters, .. }) = port else {
             return SharedMask::from(mask);
         };
-        if let Some(known) = table.newest_mask().filter(|known| ***known == mask) {
-            return known.clone();
+        if let Some(known) = newest(&mask) {
+            return known;
         }
         let known = |mask: &Mask, print| match table.known_mask(mask, print) {
             Some(known) => known.clone(),

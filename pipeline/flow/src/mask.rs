@@ -76,12 +76,12 @@ impl Mask {
 
     /// Adds examined bits of a field.
     pub fn add(&mut self, field: Field, bits: u128) {
-        self.words.set(field, self.words.get(field) | bits);
+        self.words.add(field, bits);
     }
 
     /// Examines a field wholly.
     pub fn set_exact(&mut self, field: Field) {
-        self.words.set(field, u128::MAX);
+        self.words.fill(field);
     }
 
     /// Whether every bit of the field is examined.

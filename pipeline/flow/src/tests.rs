@@ -155,6 +155,20 @@ fn prefixes() {
 
 proptest! {
     #[test]
+    fn adding_bits_of_a_field_is_setting_them_too(
+        flow in any_flow(), field in any_field(), value in any::<u128>(),
+    ) {
+        let mut added = flow;
+        added.words.add(field, value);
+        let mut set = flow;
+        set.words.set(field, flow.get(field) | value);
+        prop_assert_eq!(added, set);
+        added.words.fill(field);
+        set.words.set(field, u128::MAX);
+        prop_assert_eq!(added, set);
+    }
+
+    #[test]
     fn setting_a_field_leaves_its_neighbours_alone(
         flow in any_flow(), field in any_field(), value in any::<u128>(),
     ) {

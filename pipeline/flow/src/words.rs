@@ -77,6 +77,30 @@ impl Words {
         }
     }
 
+    /// Sets these bits of a field, and leaves the others.
+    pub(crate) fn add(&mut self, field: Field, value: u128) {
+        let at = field.spec().location;
+        let value = value >> at.scale & ones(at.bits);
+        let word = usize::from(at.word);
+        if at.bits > 64 {
+            self.set_pair(word, self.pair(word) | value);
+        } else {
+            self.set_word(word, self.word(word) | (value as u64) << at.shift);
+        }
+    }
+
+    /// Sets all bits of a field.
+    pub(crate) fn fill(&mut self, field: Field) {
+        let at = field.spec().location;
+        let word = usize::from(at.word);
+        if at.bits > 64 {
+            self.set_pair(word, ones(at.bits));
+        } else {
+            let bits = u64::MAX >> (64 - u32::from(at.bits)) << at.shift;
+            self.set_word(word, self.word(word) | bits);
+        }
+    }
+
     /// The words that are not zero.
     #[inline]
     pub(crate) fn nonzero(&self) -> WordMap {
