@@ -39,6 +39,7 @@ use crate::room::Room;
 use crate::rule::SharedMasks;
 use crate::shared::Shared;
 use crate::table::Tables;
+use crate::tally::Tallies;
 use crate::tlv::Tlvs;
 use crate::translate::{Frozen, Translator};
 use crate::trigger::Triggers;
@@ -236,6 +237,7 @@ pub struct Bridge {
     /// Cookies by table whose rules are to go, because nobody teaches them any more.
     pub(crate) orphaned_cookies: Vec<(u8, u64)>,
     pub(crate) rule_seq: u64,
+    pub(crate) tallies: Tallies,
     pub(crate) instructions: Shared<Instructions>,
     pub(crate) masks: SharedMasks,
     /// How the last rules looked that came.
@@ -289,6 +291,7 @@ impl Bridge {
             continuations: Continuations::default(),
             orphaned_cookies: Vec::new(),
             rule_seq: 0,
+            tallies: Tallies::default(),
             instructions: Shared::default(),
             masks: SharedMasks::default(),
             patterns: None,

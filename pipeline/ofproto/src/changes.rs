@@ -32,7 +32,8 @@
 use crate::bridge::Bridge;
 use crate::deps::Buckets;
 use crate::mac_learning::{News, Station};
-use crate::rule::{Rule, RuleStats};
+use crate::rule::Rule;
+use crate::tally::Tally;
 use crate::ukey::{Credit, Ukey};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -92,7 +93,7 @@ struct TableLog {
 #[derive(Debug)]
 enum Staged {
     Added(Arc<Rule>),
-    Changed(Arc<RuleStats>),
+    Changed(Tally),
 }
 
 /// The log of changes, to be told of each *after* it was made; see the module.
@@ -191,8 +192,8 @@ impl Changes {
     }
 
     /// A rule with these statistics will be another one, or gone, when that version is committed.
-    pub(crate) fn stage_changed(&mut self, stats: &Arc<RuleStats>) {
-        self.staged.push(Staged::Changed(Arc::clone(stats)));
+    pub(crate) fn stage_changed(&mut self, stats: &Tally) {
+        self.staged.push(Staged::Changed(stats.clone()));
     }
 
     /// The prepared version is what lookups see from now on.

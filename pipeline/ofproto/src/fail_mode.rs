@@ -10,7 +10,7 @@
 
 use crate::bridge::{Bridge, FailMode};
 use crate::change::{Change, Use};
-use crate::rule::{Rule, RuleStats, RuleTimeouts};
+use crate::rule::{Rule, RuleTimeouts};
 use alloc::sync::Arc;
 use alloc::vec;
 use classifier::Priority;
@@ -114,7 +114,7 @@ impl Bridge {
             created: now,
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(0, 0, now),
-            stats: Arc::new(RuleStats::new(now)),
+            stats: self.tallies.begin(now),
         };
         // Table 0 is there, and where there is no room for the rule nothing can be done about it.
         let _no_room = self.put(change, rule, Use::Touch);

@@ -6,14 +6,14 @@
 //!
 //! # Counts
 //! A modify keeps the counts unless the flow-mod resets them: the new rule shares the old one's
-//! [`RuleStats`]. An add that replaces the same rule does likewise in OpenFlow 1.3 and starts from
+//! [`RuleStats`](crate::RuleStats). An add that replaces the same rule does likewise in OpenFlow 1.3 and starts from
 //! zero in 1.0, where the decoder sets the reset flag. The replaced rule is not reported as
 //! removed.
 
 use crate::bridge::Bridge;
 use crate::change::{Change, Use};
 use crate::check::{Known, check_instructions};
-use crate::rule::{Rule, RuleStats, RuleTimeouts, compact};
+use crate::rule::{Rule, RuleTimeouts, compact};
 use crate::sweep::Sweep;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -218,7 +218,7 @@ impl Bridge {
         let old =
             spot.place().and_then(|place| table.rules.entry_at(place)).map(|entry| entry.rule());
         let keeps_counts = !addition.flags.contains(FlowModFlags::RESET_COUNTS);
-        let stats = old.filter(|_| keeps_counts).map(|old| Arc::clone(&old.stats));
+        let stats = old.filter(|_| keeps_counts).map(|old| old.stats.clone());
         if spot.place().is_none() {
             if addition.flags.contains(FlowModFlags::CHECK_OVERLAP) {
                 let (match_, version) = (match_.expand(), change.version());
@@ -241,7 +241,7 @@ impl Bridge {
             created: now,
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(addition.idle_timeout, addition.hard_timeout, now),
-            stats: stats.unwrap_or_else(|| Arc::new(RuleStats::new(now))),
+            stats: stats.unwrap_or_else(|| self.tallies.begin(now)),
         };
         self.put_at(change, spot, rule, Use::Touch)
     }

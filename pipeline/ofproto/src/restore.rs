@@ -11,8 +11,7 @@ use crate::capture::{Piece, RulePiece};
 use crate::change::Use;
 use crate::check::{Known, check_instructions};
 use crate::flow_mod::kept_flags;
-use crate::rule::{Rule, RuleStats, RuleTimeouts, compact};
-use alloc::sync::Arc;
+use crate::rule::{Rule, RuleTimeouts, compact};
 use classifier::Priority;
 use datapath::Dpif;
 use openflow::{
@@ -117,7 +116,7 @@ impl Bridge {
             created: now.saturating_sub(piece.age),
             seq: self.next_seq(),
             timeouts: RuleTimeouts::new(flow_mod.idle_timeout, flow_mod.hard_timeout, modified),
-            stats: Arc::new(RuleStats::new(now)),
+            stats: self.tallies.begin(now),
         };
         let mut change = self.begin_change();
         let result = self.put(&mut change, rule, Use::Keep);

@@ -11,6 +11,7 @@
 //! million rules must fit.
 
 use crate::shared::Shared;
+use crate::tally::Tally;
 use alloc::sync::Arc;
 use classifier::{Clause, Priority};
 use flow::{CompactMask, CompactMatch, Match};
@@ -35,14 +36,6 @@ pub struct RuleStats {
 }
 
 impl RuleStats {
-    /// No packets yet; "used" starts at creation, so that the idle timeout counts from there.
-    #[must_use]
-    pub fn new(created: Nanos) -> Self {
-        let stats = Self::default();
-        stats.used.set(created.0);
-        stats
-    }
-
     /// Credits packets that passed the rule, the last one at `used`.
     pub fn credit(&self, n_packets: u64, n_bytes: u64, used: Nanos) {
         self.packets.add(n_packets);
@@ -120,7 +113,7 @@ pub struct Rule {
     /// The order in which rules came to be.
     pub(crate) seq: u64,
     pub(crate) timeouts: RuleTimeouts,
-    pub(crate) stats: Arc<RuleStats>,
+    pub(crate) stats: Tally,
 }
 
 /// The timeouts of a rule, and where they stand.
@@ -222,7 +215,7 @@ impl Rule {
 
     /// Its statistics.
     #[must_use]
-    pub fn stats(&self) -> &Arc<RuleStats> {
+    pub fn stats(&self) -> &RuleStats {
         &self.stats
     }
 

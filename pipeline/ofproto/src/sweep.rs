@@ -19,7 +19,7 @@ use crate::change::{Change, Use};
 use crate::check::{Known, check_instructions};
 use crate::group::groups_of;
 use crate::meter::meters_of;
-use crate::rule::{Rule, RuleStats, RuleTimeouts};
+use crate::rule::{Rule, RuleTimeouts};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use classifier::{Cursor, Place};
@@ -277,8 +277,8 @@ impl Bridge {
             seq: old.seq,
             timeouts: RuleTimeouts::new(old.idle_timeout(), old.hard_timeout(), now),
             stats: match keeps_counts {
-                true => Arc::clone(&old.stats),
-                false => Arc::new(RuleStats::new(now)),
+                true => old.stats.clone(),
+                false => self.tallies.begin(now),
             },
         };
         self.put(change, rule, Use::Keep)

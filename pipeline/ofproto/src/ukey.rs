@@ -22,7 +22,8 @@
 use crate::group::PacketCounts;
 use crate::learn::Learned;
 use crate::mac_learning::Station;
-use crate::rule::{Rule, RuleStats};
+use crate::rule::Rule;
+use crate::tally::Tally;
 use crate::translate::Path;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -35,7 +36,7 @@ use sync::time::Nanos;
 #[derive(Clone, Debug)]
 pub enum Credit {
     /// They passed this rule.
-    Rule(Arc<RuleStats>),
+    Rule(Tally),
     /// They passed a group, or a bucket of one.
     Counts(Arc<PacketCounts>),
     /// They were looked up in this table.
@@ -69,7 +70,7 @@ pub enum Credit {
 impl PartialEq for Credit {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Credit::Rule(one), Credit::Rule(other)) => Arc::ptr_eq(one, other),
+            (Credit::Rule(one), Credit::Rule(other)) => one == other,
             (Credit::Counts(one), Credit::Counts(other)) => Arc::ptr_eq(one, other),
             (Credit::Table { id, matched }, Credit::Table { id: other, matched: found }) => {
                 id == other && matched == found

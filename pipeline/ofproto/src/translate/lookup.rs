@@ -100,7 +100,7 @@ impl Machine<'_> {
     /// Begins the execution of a rule.
     fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
         self.report_rule(&rule, table_id);
-        self.credits.push(Credit::Rule(Arc::clone(rule.stats())));
+        self.credits.push(Credit::Rule(rule.stats.clone()));
         self.deps.note_rule(rule.stats());
         self.steps.push(Step::Return { origin: self.origin, depth: self.depth });
         if table_id <= self.origin.table_id && self.n_resubmits > 1 {

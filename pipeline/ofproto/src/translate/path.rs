@@ -99,7 +99,7 @@ impl Trail {
         let address = |pointer: usize| pointer as u64;
         let credits = self.credits.iter().fold(hash::start(0), |state, credit| {
             let word = match credit {
-                Credit::Rule(stats) => address(Arc::as_ptr(stats).addr()),
+                Credit::Rule(stats) => address(core::ptr::from_ref(&**stats).addr()),
                 Credit::Counts(counts) => address(Arc::as_ptr(counts).addr()),
                 Credit::Table { id, matched } => u64::from(*id) << 1 | u64::from(*matched),
                 Credit::Learn(_) | Credit::Fin { .. } | Credit::Mac { .. } => 0,
@@ -144,14 +144,14 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::RuleStats;
+    use crate::tally::{Tallies, Tally};
     use datapath::PortNo;
     use openflow::OfPort;
     use sync::time::Nanos;
 
-    fn trail(stats: &Arc<RuleStats>, port: u32) -> Trail {
+    fn trail(stats: &Tally, port: u32) -> Trail {
         let mut trail = Trail::default();
-        trail.credits.push(Credit::Rule(Arc::clone(stats)));
+        trail.credits.push(Credit::Rule(stats.clone()));
         trail.actions.push(DpAction::Output(PortNo(port)));
         trail.deps.note_rule(stats);
         trail
@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn the_same_way_is_one_path_and_any_difference_another() {
-        let rule = || Arc::new(RuleStats::new(Nanos::ZERO));
+        let mut tallies = Tallies::default();
+        let mut rule = || tallies.begin(Nanos::ZERO);
         let (one, other, mut paths) = (rule(), rule(), Paths::default());
         let first = paths.keep(&mut trail(&one, 1));
         assert!(Arc::ptr_eq(&first, &paths.keep(&mut trail(&one, 1))));
@@ -172,16 +173,16 @@ mod tests {
         for (stats, port) in [(&other, 1), (&one, 2)] {
             let path = paths.keep(&mut trail(stats, port));
             assert!(!Arc::ptr_eq(&first, &path) && !Arc::ptr_eq(&second, &path));
-            assert!(path.credits[..] == [Credit::Rule(Arc::clone(stats))]);
+            assert!(path.credits[..] == [Credit::Rule(stats.clone())]);
             assert_eq!(path.actions[..], [DpAction::Output(PortNo(port))]);
         }
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let mut paths = Paths::default();
+        let (mut paths, mut tallies) = (Paths::default(), Tallies::default());
         let all: Vec<_> = (0..10 * 64)
-            .map(|port| paths.keep(&mut trail(&Arc::new(RuleStats::new(Nanos::ZERO)), port)))
+            .map(|port| paths.keep(&mut trail(&tallies.begin(Nanos::ZERO), port)))
             .collect();
         let n_kept = all.iter().filter(|path| Arc::strong_count(path) > 1).count();
         assert!((1..=N_KEPT).contains(&n_kept), "{n_kept}");
