@@ -151,6 +151,9 @@ pub enum BundleOutcome {
     },
 }
 
+/// Requests between the one that is prepared and the one whose place in the tables is asked for.
+const AHEAD: usize = 4;
+
 /// How far a bundle is.
 #[derive(Debug)]
 enum Phase {
@@ -363,6 +366,11 @@ impl Bridge {
                         underway.phase = Phase::Settling(self.flip_bundle(underway));
                         continue;
                     };
+                    if let Some(Staged::Rule(ahead)) = underway.bundle.requests.get(AHEAD) {
+                        let StagedRule { addition, match_, .. } = ahead;
+                        let table = self.state.tables.get(addition.table_id);
+                        table.iter().for_each(|table| table.rules.prefetch(match_.words()));
+                    }
                     let before = underway.change.len();
                     let prepared = match staged {
                         Staged::Rule(rule) => self.prepare_rule(underway, rule, now),

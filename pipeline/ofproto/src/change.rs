@@ -33,6 +33,9 @@ use sync::time::Nanos;
 /// Rules of one change that the log of changes is told of one by one.
 const MAX_NOTED: usize = 1024;
 
+/// Steps between the one that is done and the one whose rule is asked for.
+const AHEAD: usize = 6;
+
 /// Removed rules of one change that are purged right behind it.
 const MAX_PURGED_AT_ONCE: usize = 16;
 
@@ -324,6 +327,9 @@ impl Bridge {
             }
             *budget -= 1;
             let Some(step) = change.steps.pop_front() else { break };
+            if let Some(ahead) = change.steps.ahead(AHEAD) {
+                ahead.rule().prefetch();
+            }
             match &step {
                 Step::Put { rule, old, used } => {
                     self.note_cookies(change.version, Some(rule), old.as_deref());

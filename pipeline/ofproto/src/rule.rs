@@ -20,6 +20,7 @@ use openflow::{
     Instructions, OfPort,
 };
 use sync::counter::{Counter, Gauge};
+use sync::prefetch::prefetch;
 use sync::time::Nanos;
 
 /// The largest priority that OpenFlow can say; rules above it are the switch's own and hidden.
@@ -197,6 +198,12 @@ impl Rule {
     #[must_use]
     pub fn is_table_miss(&self) -> bool {
         self.priority == 0 && self.match_.is_catchall()
+    }
+
+    /// Asks for what a change looks at when it settles.
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.flags);
+        prefetch(&self.timeouts);
     }
 
     /// The clauses of conjunctive matches that it is part of.

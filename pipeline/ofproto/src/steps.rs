@@ -45,6 +45,11 @@ impl Steps {
         self.first.iter().chain(self.others.iter())
     }
 
+    /// The step `n` behind the first of those that have no place of their own.
+    pub(crate) fn ahead(&self, n: usize) -> Option<&Step> {
+        self.others.get(n)
+    }
+
     pub(crate) fn push_back(&mut self, step: Step) {
         if self.is_empty() {
             self.first = Some(step);

@@ -8,7 +8,8 @@
 //! anywhere and is atomic for packets all the same; while it pauses nobody else changes the tables.
 //!
 //! # Why two steps
-//! A modified rule stands in another place than the one that it was, where the walk might find it again.
+//! A modified rule stands in another place than the one that it was, where the walk might find it again. What only
+//! goes is taken out as soon as a few are found, while they are at hand.
 //!
 //! # Cost
 //! A step of the budget is one rule changed, or [`PLACES_A_STEP`] places looked at. A rule that is meant
@@ -33,6 +34,10 @@ use sync::time::Nanos;
 
 /// Places of rules looked at for one step.
 const PLACES_A_STEP: usize = 8;
+/// Places looked at in one part of a walk.
+const PLACES_AT_ONCE: usize = 128;
+/// Rules that are found before they are taken out.
+const FOUND_AT_ONCE: usize = 64;
 
 /// What becomes of which rules.
 #[derive(Debug)]
@@ -177,8 +182,11 @@ impl Bridge {
         if let What::Evict(table_id) = sweep.what {
             return Ok(self.evict_beyond_limit(change, table_id, budget));
         }
-        if !self.choose(sweep, change, budget) {
-            return Ok(false);
+        while !self.choose(sweep, change, budget) {
+            if *budget == 0 || matches!(sweep.what, What::Modify(..)) {
+                return Ok(false);
+            }
+            self.change_chosen(sweep, change, budget, now)?;
         }
         if !sweep.has_chosen
             && let What::Modify(flow_mod, version) = &sweep.what
@@ -191,12 +199,27 @@ impl Bridge {
             self.add(change, flow_mod, *version, now)?;
             return Ok(true);
         }
-        while !sweep.chosen.is_empty() {
-            if *budget == 0 {
-                return Ok(false);
-            }
-            *budget -= 1;
+        self.change_chosen(sweep, change, budget, now)?;
+        if !sweep.chosen.is_empty() {
+            return Ok(false);
+        }
+        if matches!(sweep.what, What::Empty) {
+            self.stage_default_rule(change, now);
+        }
+        Ok(true)
+    }
+
+    /// Changes the rules that were found, as far as the budget goes.
+    fn change_chosen(
+        &mut self,
+        sweep: &mut Sweep,
+        change: &mut Change,
+        budget: &mut usize,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        while *budget > 0 {
             let Some((table_id, place)) = sweep.chosen.pop_front() else { break };
+            *budget -= 1;
             let reason = match &sweep.what {
                 What::Modify(flow_mod, version) => {
                     if sweep.checked.replace(table_id) != Some(table_id) {
@@ -219,21 +242,20 @@ impl Bridge {
             };
             self.take_out_at(change, table_id, place, reason);
         }
-        if matches!(sweep.what, What::Empty) {
-            self.stage_default_rule(change, now);
-        }
-        Ok(true)
+        Ok(())
     }
 
-    /// Goes on to look for the rules that are meant; whether all are found.
+    /// Goes on to look for the rules that are meant; whether all are found. Where they go at once, it stops when
+    /// there are some.
     fn choose(&self, sweep: &mut Sweep, change: &Change, budget: &mut usize) -> bool {
         let Sweep { what, tables, cursor, chosen, has_chosen, .. } = sweep;
+        let goes_at_once = !matches!(what, What::Modify(..));
         while tables.start < tables.end {
-            if *budget == 0 {
+            if *budget == 0 || goes_at_once && chosen.len() >= FOUND_AT_ONCE {
                 return false;
             }
             let table_id = tables.start;
-            let most = budget.saturating_mul(PLACES_A_STEP);
+            let most = budget.saturating_mul(PLACES_A_STEP).min(PLACES_AT_ONCE);
             let mut left = most;
             let goes_on = self.state.tables.get(table_id).is_some_and(|table| {
                 let (rules, version) = (&table.rules, change.version());
