@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -244,18 +244,25 @@ fn a_big_reader_is_refused_while_the_writer_is_inside_and_only_then() {
 
 #[test]
 fn turns_are_had_one_at_a_time_and_by_all() {
-    const N: usize = 20_000;
+    const N: usize = 50_000;
     // Whoever is in the middle of a turn leaves the two apart.
     let shared = Arc::new(Turnstile::new((0_usize, Box::new(0_usize))));
+    let begin = Arc::new(Barrier::new(4));
     let threads: Vec<_> = (0..4)
         .map(|_| {
-            let shared = shared.clone();
+            let (shared, begin) = (shared.clone(), begin.clone());
             thread::spawn(move || {
+                // None is done before the next one has begun.
+                begin.wait();
                 for _ in 0..N {
                     let turn = || {
                         shared.try_turn(|(n, other)| {
                             assert_eq!(*n, **other);
                             *n += 1;
+                            // Now and then a core is stopped here.
+                            if n.is_multiple_of(100) {
+                                thread::yield_now();
+                            }
                             **other += 1;
                         })
                     };
