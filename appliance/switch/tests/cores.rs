@@ -361,7 +361,11 @@ fn queues_that_move_keep_the_order_of_flows_though_cores_share_transmit_queues()
         run(n_pairs, FaultPlan::default(), |run| {
             let mut random = Random(u32::from(n_pairs));
             let mut n_changes = 0;
-            while n_changes < CHANGES || run.n_events("datapath_tx_contended") < CONTENTIONS {
+            while n_changes < CHANGES
+                || run.n_events("datapath_tx_contended") < CONTENTIONS
+                || run.got.len() < N_WAYS
+                || run.got.values().any(|got| got.len() <= 1_000)
+            {
                 n_changes += 1;
                 let pins: Vec<(usize, usize)> =
                     (0..4).map(|queue| (queue % 2, random.below(CORES))).collect();
@@ -383,7 +387,6 @@ fn queues_that_move_keep_the_order_of_flows_though_cores_share_transmit_queues()
                 told.iter().filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
             assert!(told.len() == CORES && n_told.sum::<u64>() >= CONTENTIONS, "{text}");
             for ((to, from), got) in &run.got {
-                assert!(got.len() > 1_000, "from {from} to {to}: {}", got.len());
                 // What the control core answered may be late, nothing else.
                 let n_late = run.control.upcall_stats(PortNo(*from)).by_ring;
                 let mut flows: BTreeMap<u32, Vec<u32>> = BTreeMap::new();

@@ -277,9 +277,9 @@ fn taps_on(machine: Machine, name: &str) {
             .filter_map(|pin| pin.split_once(':'))
             .map(|(queue, core)| (queue.parse().expect("0 or 1"), core.parse().expect("0 or 1")))
             .collect();
+        // No more are under way than sockets hold, whoever has to wait for a processor.
         let mut moves = || {
-            flows.send(round);
-            flows.take();
+            flows.all_come_back(round, &bench);
             others_lose_nothing(&bench, &mut tag);
             places(&bench, "p4") == wanted
         };
