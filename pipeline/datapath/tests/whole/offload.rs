@@ -8,8 +8,8 @@ use crate::common::{DST, SRC, catch_all, out};
 use datapath::{
     Accounting, CheckPktLen, Command, CoreCounters, CoreId, DpAction, DropReason, EmcConfig,
     HashAction, HashKind, Masked, MeterTable, Output, PacketInReason, PmdConfig, PmdDatapath,
-    PortCounters, PortNo, PushMpls, PushVlan, SetEth, SetIpv4, SetIpv6, SetPorts, SmcEnable,
-    TableLimits, TtlCopy, Upcall, UpcallAction, UpcallReason,
+    PortCounters, PortNo, PushMpls, PushVlan, SetEth, SetIpv4, SetIpv6, SetMeta, SetPorts,
+    SmcEnable, TableLimits, TtlCopy, Upcall, UpcallAction, UpcallReason,
 };
 use packet::build::{Ip, Ipv4, Ipv6, ethernet, tcp, udp, vlan};
 use packet::checksum::{finish, pseudo_ipv4, pseudo_ipv6, sum};
@@ -154,7 +154,63 @@ struct Sent {
     is_v4: bool,
     is_tcp: bool,
     is_tagged: bool,
+    between: Between,
     payload: Vec<u8>,
+}
+
+/// What stands between the network header that every packet has and the transport header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Between {
+    Nothing,
+    /// Options of IPv4 that do nothing; of IPv6, options for each hop.
+    Options,
+    /// A source route in IPv6, of which a station is left; in IPv4 longer options.
+    Route,
+}
+
+impl Between {
+    fn len(self, is_v4: bool) -> usize {
+        match (self, is_v4) {
+            (Self::Nothing, _) => 0,
+            (Self::Options, true) => 4,
+            (Self::Options, false) => 8,
+            (Self::Route, true) => 40,
+            (Self::Route, false) => 24,
+        }
+    }
+
+    /// Puts it into an IP packet.
+    fn put(self, is_v4: bool, mut packet: Vec<u8>) -> Vec<u8> {
+        let n = self.len(is_v4);
+        if n == 0 {
+            return packet;
+        }
+        let (at, length) = if is_v4 { (20, 2) } else { (40, 4) };
+        let mut more = vec![1; n];
+        if !is_v4 {
+            more.fill(0);
+            (more[0], more[1]) = (packet[6], u8::try_from(n / 8 - 1).unwrap());
+            // Six bytes of padding (RFC 8200 §4.2), or type 0 with one segment left (RFC 2460 §4.4).
+            (packet[6], more[2], more[3]) =
+                if self == Self::Options { (0, 1, 4) } else { (43, 0, 1) };
+        }
+        packet.splice(at..at, more);
+        let says = u16::from_be_bytes([packet[length], packet[length + 1]]);
+        let says = (says + u16::try_from(n).unwrap()).to_be_bytes();
+        packet[length..length + 2].copy_from_slice(&says);
+        if is_v4 {
+            packet[0] = 0x45 + u8::try_from(n / 4).unwrap();
+            seal(&mut packet[..20 + n]);
+        }
+        packet
+    }
+}
+
+/// Makes the checksum of an IPv4 header right.
+fn seal(header: &mut [u8]) {
+    header[10..12].fill(0);
+    let total = finish(sum(header, 0));
+    header[10..12].copy_from_slice(&total.to_be_bytes());
 }
 
 impl Sent {
@@ -162,8 +218,12 @@ impl Sent {
         if self.is_v4 { Ipv4::default().into() } else { Ipv6::default().into() }
     }
 
+    fn l3(&self) -> usize {
+        14 + if self.is_tagged { 4 } else { 0 }
+    }
+
     fn l4(&self) -> usize {
-        14 + if self.is_tagged { 4 } else { 0 } + if self.is_v4 { 20 } else { 40 }
+        self.l3() + if self.is_v4 { 20 } else { 40 } + self.between.len(self.is_v4)
     }
 
     /// As the sender would finish it: the part of the stream from `at` on.
@@ -176,6 +236,7 @@ impl Sent {
             }
             false => udp(&self.ip(), 1, 2, part),
         };
+        let packet = self.between.put(self.is_v4, packet);
         let frame = ethernet(DST, SRC, if self.is_v4 { 0x0800 } else { 0x86dd }, &packet);
         if self.is_tagged { vlan(0x8100, 7, &frame) } else { frame }
     }
@@ -206,11 +267,9 @@ impl Sent {
         let frames = parts.map(|(n, part)| {
             let mut frame = self.finished(n * size, part);
             if self.is_v4 {
-                let header = &mut frame[self.l4() - 20..][..20];
+                let header = &mut frame[self.l3()..self.l4()];
                 header[4..6].copy_from_slice(&(1 + u16::try_from(n).unwrap()).to_be_bytes());
-                header[10..12].fill(0);
-                let total = finish(sum(header, 0));
-                header[10..12].copy_from_slice(&total.to_be_bytes());
+                seal(header);
             }
             cache.from_bytes(&frame).unwrap()
         });
@@ -308,6 +367,12 @@ fn program(sent: &Sent, number: u32) -> impl Strategy<Value = Vec<DpAction>> + u
         1 => Just(DpAction::Upcall(upcall)),
         2 => Just(if number < 2 { DpAction::Recirc(number + 1) } else { out(1) }),
         1 => (0_u32..2000).prop_map(DpAction::Truncate),
+        1 => masked16().prop_map(move |flags| match is_tcp {
+            // Of FIN, PSH and CWR, which not every segment has, it matters when they are set.
+            true => DpAction::SetTcpFlags(Masked { mask: flags.mask & 0xf76, ..flags }),
+            false => DpAction::SetMeta(SetMeta::PktMark(Masked::exact(7))),
+        }),
+        1 => Just(DpAction::Police(1)),
         1 => (100_u8..110).prop_map(DpAction::SetIpProto),
         1 => Just(DpAction::Hash(HashAction { kind: HashKind::L4, basis: 1 })),
     ];
@@ -328,10 +393,13 @@ fn program(sent: &Sent, number: u32) -> impl Strategy<Value = Vec<DpAction>> + u
 const PLENTY: PoolConfig = PoolConfig { small: 4096, jumbo: 128 };
 
 fn sent(len: core::ops::Range<usize>) -> impl Strategy<Value = Sent> {
-    (any::<[bool; 3]>(), len, any::<u8>()).prop_map(|([is_v4, is_tcp, is_tagged], len, seed)| {
-        let payload = (seed..=255).cycle().take(len).collect();
-        Sent { is_v4, is_tcp, is_tagged, payload }
-    })
+    let between = prop_oneof![2 => Just(Between::Nothing), 1 => Just(Between::Options), 1 => Just(Between::Route)];
+    (any::<[bool; 3]>(), between, len, any::<u8>()).prop_map(
+        |([is_v4, is_tcp, is_tagged], between, len, seed)| {
+            let payload = (seed..=255).cycle().take(len).collect();
+            Sent { is_v4, is_tcp, is_tagged, between, payload }
+        },
+    )
 }
 
 fn with_programs(
@@ -401,7 +469,7 @@ proptest! {
 
 fn stream(len: usize) -> Sent {
     let payload = (0_u8..=255).cycle().take(len).collect();
-    Sent { is_v4: true, is_tcp: true, is_tagged: false, payload }
+    Sent { is_v4: true, is_tcp: true, is_tagged: false, between: Between::Nothing, payload }
 }
 
 #[test]
