@@ -34,6 +34,7 @@ fuzz! {
     boot_text: 5_000;
     drive: 3_000;
     kept_picture: 1_500;
+    offload: 2_000;
     ring: 3_000;
     ovsdb_client: 1_000;
     ovsdb_transaction: 2_000;

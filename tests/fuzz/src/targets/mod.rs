@@ -5,6 +5,7 @@ mod controller;
 mod drive;
 mod frame;
 mod kept;
+mod offload;
 mod openflow;
 mod ovsdb;
 mod ring;
@@ -17,6 +18,7 @@ pub use controller::controller;
 pub use drive::drive;
 pub use frame::frame;
 pub use kept::kept_picture;
+pub use offload::offload;
 pub use openflow::{flow_line, openflow_message};
 pub use ovsdb::{ovsdb_client, ovsdb_log, ovsdb_transaction};
 pub use ring::ring;
@@ -112,6 +114,7 @@ pub const TARGETS: &[Target] = &[
         words: &[],
         more: kept::pictures,
     },
+    Target { name: "offload", run: offload, repair: leave, words: &[], more: nothing },
     Target { name: "ring", run: ring, repair: leave, words: &[], more: nothing },
 ];
 
