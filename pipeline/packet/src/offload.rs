@@ -305,6 +305,18 @@ impl Packet {
         true
     }
 
+    /// Finishes a packet for who reads it here, and takes a large frame as one long segment, which it is but for
+    /// its length. `false` when the bytes that it was about are gone.
+    #[must_use]
+    pub fn finish_whole(&mut self) -> bool {
+        let word = self.offload();
+        if word.is_large() {
+            let tasks = u64::from(TCP_V4 | TCP_V6 | HAS_CWR) << TASK;
+            self.set_offload(Offload(word.0 & !tasks));
+        }
+        self.finish_checksum()
+    }
+
     /// Runs an edit that corrects the checksums of finished frames, so that it does the right thing to one that
     /// is not: what it changes in the pseudo header goes into the sum, and what it changes elsewhere does
     /// not count before the checksum is finished.
