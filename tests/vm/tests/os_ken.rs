@@ -245,6 +245,9 @@ fn router_in_13() {
 fn queues_in_13() {
     let (bench, os_ken, _lease) = with(Application::Qos);
     bench.case("the application makes queues in the database");
+    // An address of the database that it is told before it knows the switch it forgets.
+    let has_joined = bench.wait_until(|| os_ken.log().contains("Join qos switch"));
+    assert!(has_joined, "{}", os_ken.log());
     let path = format!("/v1.0/conf/switches/{SWITCH}/ovsdb_addr");
     tells(&bench, &os_ken, "PUT", &path, &json!(bench.ovsdb()).to_string());
     let queues = json!({
