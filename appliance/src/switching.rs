@@ -62,8 +62,18 @@ pub(crate) fn build(
     ram_bytes: u64,
 ) -> Result<Switch, BuildError> {
     let Found { config, database: file } = found;
-    let disk = disk.map(|disk| -> Box<dyn switch::Disk> { Box::new(disk) });
-    let takes_large = switch::takes_large_frames(&config);
+    let random = entropy::seed();
+    let epoch_ms = time::wall_clock().unwrap_or(0).saturating_mul(1000);
+    let mut database = DatabaseParts {
+        epoch_ms: epoch_ms.saturating_sub(POWER_ON.as_millis()),
+        power_on: POWER_ON,
+        disk: disk.map(|disk| -> Box<dyn switch::Disk> { Box::new(disk) }),
+        file,
+        breathe,
+        ..DatabaseParts::default()
+    };
+    database.read(crate::heap_use().1, random, now());
+    let takes_large = switch::takes_large_frames(&config, &database);
     let mut refused = refused(&config.nic_without);
     if !takes_large {
         refused |= virtio_net::SEGMENTATION;
@@ -89,22 +99,13 @@ pub(crate) fn build(
         let n_pairs = u16::try_from(pairs_of(&nic)).unwrap_or(u16::MAX);
         Box::new(nic.with_queue_size(rings.len).with_full_pairs(n_pairs))
     });
-    let epoch_ms = time::wall_clock().unwrap_or(0).saturating_mul(1000);
-    let epoch_ms = epoch_ms.saturating_sub(POWER_ON.as_millis());
     let machine = Machine {
         nics: nics.collect(),
         channels,
         pool,
         n_cores,
-        database: DatabaseParts {
-            epoch_ms,
-            power_on: POWER_ON,
-            disk,
-            file,
-            breathe,
-            ..DatabaseParts::default()
-        },
-        random: entropy::seed(),
+        database,
+        random,
         memory: crate::heap_use,
         cycles: time::tsc,
     };

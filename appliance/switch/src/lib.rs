@@ -35,7 +35,7 @@ mod waiting;
 pub use assemble::{PortParts, Switch, SwitchParts};
 pub use channel::ByteChannel;
 pub use control::Control;
-pub use database::{Birth, DatabaseParts, Disk, SeedBridge, SeedPort, Seeding};
+pub use database::{Birth, DatabaseParts, Disk, ReadDatabase, SeedBridge, SeedPort, Seeding};
 pub use dpif::{Hits, RingDpif};
 pub use outlet::FirstForward;
 pub use pmd::Pmd;

@@ -4,6 +4,7 @@
 //! The parts of the switch know their own settings; this finds the part that knows a key.
 
 use crate::control::Control;
+use crate::database::{DatabaseParts, parse_vsctl};
 use crate::keeping;
 use crate::placement::PlacementConfig;
 use crate::upcalls::{UpcallConfig, UpcallConfigError};
@@ -18,12 +19,20 @@ use seed::BootConfig;
 const SELF_CHECK: &str = "self-check";
 
 /// `userspace-tso-enable`: whether large frames are taken that their sender has not cut. It decides how memory is
-/// shared out and what is agreed with devices, so it is read once, from the boot configuration, before either.
+/// shared out and what is agreed with devices, so it is read once, before either.
 const LARGE_FRAMES: &str = "userspace-tso-enable";
 
-/// Whether the boot configuration asks for large frames ([`packet::Pool::with_large`]).
+/// Whether large frames are asked for ([`packet::Pool::with_large`]): by the database as far as it was read
+/// ([`DatabaseParts::read`]), or by the statements that a new one begins with, or by a word of the boot.
 #[must_use]
-pub fn takes_large_frames(config: &BootConfig) -> bool {
+pub fn takes_large_frames(config: &BootConfig, database: &DatabaseParts) -> bool {
+    if let Some(value) = database.setting(LARGE_FRAMES) {
+        return value == "true";
+    }
+    let seed = if database.is_seasoned() { None } else { parse_vsctl(&config.vsctl).ok() };
+    if let Some(value) = seed.as_ref().and_then(|seed| seed.setting(LARGE_FRAMES)) {
+        return value == "true";
+    }
     config.other_config.iter().any(|(key, value)| key == LARGE_FRAMES && value == "true")
 }
 
@@ -199,7 +208,9 @@ pub(crate) fn set(control: &mut Control, key: &str, value: &str) -> Result<(), S
     let takes_large = settings.takes_large;
     settings.set(key, value)?;
     if settings.takes_large != takes_large {
-        return Err(format!("{key}={value}: only at boot, by the word other_config:{key}={value}"));
+        return Err(format!(
+            "{key}={value}: acts at the next boot, if the database on a disk or the boot word other_config:{key}={value} says so"
+        ));
     }
     if settings.upcalls != *control.upcall_config() {
         control.set_upcall_config(settings.upcalls);

@@ -4,12 +4,18 @@
 use flow::{Field, Flow, compose};
 use netdev::Netdev;
 use netdev::fake::{Replay, ReplayHandle};
+use ovsdb::store::{BlockDevice, DeviceError, FakeDevice, SECTOR};
 use packet::{Pool, PoolConfig};
 use seed::{BootConfig, FailMode, NicMatch, PortSeed};
-use switch::{DatabaseParts, Machine, Switch, SwitchParts};
+use std::sync::{Arc, Mutex};
+use switch::{DatabaseParts, Machine, Switch, SwitchParts, takes_large_frames};
 use sync::time::Nanos;
 
 fn begun(config: &BootConfig) -> (Switch, Vec<ReplayHandle>) {
+    begun_with(config, DatabaseParts::default())
+}
+
+fn begun_with(config: &BootConfig, database: DatabaseParts) -> (Switch, Vec<ReplayHandle>) {
     let mut handles = Vec::new();
     let nics = (1..=3).map(|k| -> Box<dyn Netdev> {
         let (netdev, handle) = Replay::new(&format!("nic{k}"), [2, 0, 0, 0, 0, k], Vec::new());
@@ -21,7 +27,7 @@ fn begun(config: &BootConfig) -> (Switch, Vec<ReplayHandle>) {
         channels: Vec::new(),
         pool: Pool::on_heap(PoolConfig { small: 4096, jumbo: 64 }),
         n_cores: 1,
-        database: DatabaseParts::default(),
+        database,
         random: 7,
         memory: || (0, 64 << 20),
         cycles: || 0,
@@ -137,4 +143,73 @@ fn secure_stays_secure() {
     }
     assert!(!names(&switch, Nanos::from_millis(100)).is_empty(), "the database is there");
     assert_eq!(switch.control.accounting().transmitted, 0);
+}
+
+/// A disk that outlives the switch.
+#[derive(Clone, Debug)]
+struct Disk(Arc<Mutex<FakeDevice>>);
+
+impl BlockDevice for Disk {
+    fn n_sectors(&self) -> u64 {
+        self.0.lock().unwrap().n_sectors()
+    }
+    fn read(&mut self, sector: u64, into: &mut [u8; SECTOR]) -> Result<(), DeviceError> {
+        self.0.lock().unwrap().read(sector, into)
+    }
+    fn write(&mut self, sector: u64, from: &[u8; SECTOR]) -> Result<(), DeviceError> {
+        self.0.lock().unwrap().write(sector, from)
+    }
+    fn flush(&mut self) -> Result<(), DeviceError> {
+        self.0.lock().unwrap().flush()
+    }
+}
+
+/// Who decides before devices are opened: the disk, else the statements for a new database, else the word.
+#[test]
+fn what_devices_are_opened_for() {
+    const KEY: &str = "userspace-tso-enable";
+    let config = |word: Option<&str>, statement: Option<&str>| BootConfig {
+        management: None,
+        other_config: word.map(|value| (KEY.into(), value.into())).into_iter().collect(),
+        vsctl: statement.map_or(String::new(), |value| {
+            format!("add-br br0 -- set Open_vSwitch . other_config:{KEY}={value}")
+        }),
+        ..BootConfig::default()
+    };
+    let on_disk = |said: Option<&str>| {
+        let disk = Disk(Arc::new(Mutex::new(FakeDevice::new(4_000))));
+        let parts =
+            || DatabaseParts { disk: Some(Box::new(disk.clone())), ..DatabaseParts::default() };
+        if said.is_some() {
+            let mut database = parts();
+            database.read(64 << 20, 7, Nanos::ZERO);
+            let (switch, _) = begun_with(&config(None, said), database);
+            drop(switch);
+        }
+        let mut database = parts();
+        assert_eq!(database.setting(KEY), None, "not read yet");
+        database.read(64 << 20, 7, Nanos::ZERO);
+        database
+    };
+    for (word, statement, disk, takes) in [
+        (None, None, None, false),
+        (Some("true"), None, None, true),
+        (Some("no"), None, None, false),
+        (None, Some("true"), None, true),
+        (Some("true"), Some("false"), None, false),
+        (None, None, Some("true"), true),
+        (Some("true"), None, Some("false"), false),
+        (None, Some("true"), Some("false"), false),
+    ] {
+        let database = on_disk(disk);
+        let config = config(word, statement);
+        assert_eq!(
+            takes_large_frames(&config, &database),
+            takes,
+            "{word:?} {statement:?} {disk:?}"
+        );
+        // And the switch begins with what was read.
+        let (switch, _) = begun_with(&config, database);
+        assert!(!names(&switch, Nanos::ZERO).is_empty());
+    }
 }

@@ -113,3 +113,37 @@ fn checksums_are_computed_for_a_device_that_does_not() {
         assert!(received < 1515 && sent < 1515 && copies < 100, "large frames are not agreed on");
     }
 }
+
+/// The database on a disk decides how devices are opened, from the next boot on.
+#[test]
+fn a_disk_turns_large_frames_on_and_off() {
+    if !is_inside("a_disk_turns_large_frames_on_and_off") {
+        return;
+    }
+    let ifname = taps::make(1, false);
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = dir.path().join("disk");
+    let config = || Config::new(1).plug(1, Backend::Tap { ifname: ifname.clone() }).database(&disk);
+    let setting = format!("other_config:{WORD}");
+    for (before, wanted) in [("false", "true"), ("true", "false")] {
+        let bench = Bench::boot(config());
+        bench.case(format!("{before}, to be {wanted}"));
+        let does =
+            |status: &str| bench.vsctl(&["get", "Interface", "p1", &format!("status:{status}")]);
+        bench.vsctl(&["wait-until", "Interface", "p1", "link_state=up"]);
+        assert_eq!(does("tx_tcp_seg_offload").trim_matches('"'), before);
+        assert_eq!(does("tx_tcp_csum_offload").trim_matches('"'), "true");
+        assert_eq!(bench.appctl("uniswitch/get", &[WORD]).trim(), before);
+        bench.vsctl(&["set", "Open_vSwitch", ".", &format!("{setting}={wanted}")]);
+        let said = bench.vsctl(&["get", "Open_vSwitch", ".", "statistics:ignored"]);
+        assert!(said.contains(&format!("{WORD}={wanted}: acts at the next boot")), "{said}");
+        assert_eq!(bench.appctl("uniswitch/get", &[WORD]).trim(), before);
+        bench.shutdown();
+    }
+    // It acts: nothing is left to be told.
+    let bench = Bench::boot(config());
+    assert_eq!(bench.appctl("uniswitch/get", &[WORD]).trim(), "false");
+    let told = bench.vsctl(&["get", "Open_vSwitch", ".", "statistics"]);
+    assert_eq!(told, "{database=\"on disk\"}");
+    bench.shutdown();
+}

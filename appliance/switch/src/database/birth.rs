@@ -3,15 +3,19 @@
 //! ```text
 //! Unborn ──► schema ──► database and server ──► seed ──► served
 //! ```
-//! What a disk says must be in force before the first frame, so it is read before anything is forwarded.
+//! What a disk says must be in force before the first frame, so it is read before anything is forwarded; what of it
+//! decides how devices are opened even before the switch is made ([`DatabaseParts::read`]).
 //! A seed that the switch begins with in any case can wait: the switch forwards first, and the database,
 //! which will say nothing new, is built when the first frames have passed ([`REST`]), or when the first
 //! client is there. Each step is short, and the polling bodies have their turn between them.
 
-use super::{DatabaseParts, Databases, NAME};
+use super::view::View;
+use super::{DatabaseParts, Databases, Disk, NAME};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
+use ovsdb::store::Store;
 use ovsdb::{Bounds, Database, JsonLimits, Keeping, Limits, Schema, Server, Uuids};
 use sync::time::Nanos;
 
@@ -61,29 +65,21 @@ impl Databases {
         if self.server.is_some() {
             return self.seed(&unborn.parts, now);
         }
-        match unborn.schema.take() {
-            None => unborn.schema = Some(Schema::open_vswitch()),
-            Some(schema) => self.open(&mut unborn, schema, now),
+        match (unborn.parts.read.take(), unborn.schema.take()) {
+            (Some(read), _) => self.serve(&unborn, read),
+            (None, None) => unborn.schema = Some(Schema::open_vswitch()),
+            (None, Some(schema)) => {
+                let read = unborn.parts.open(schema, unborn.memory, unborn.random, now);
+                self.serve(&unborn, read);
+            }
         }
         self.birth = Some(unborn);
     }
 
-    /// The database of the disk, or an empty one, and its server.
-    fn open(&mut self, unborn: &mut Unborn, schema: Schema, now: Nanos) {
-        let mut uuids = Uuids::new(unborn.random.rotate_left(29));
-        let mut kept = None;
-        if let Some(disk) = unborn.parts.disk.take() {
-            match ovsdb::open(disk, &schema, &mut uuids, self.wall_ms(now)) {
-                Ok(found) => {
-                    log::info!("ovsdb: kept on the disk, generation {}", found.store.generation());
-                    self.store = Some(found.store);
-                    kept = Some(found.database);
-                }
-                Err(error) => {
-                    log::error!("ovsdb: the disk gives no database ({error}); it is left alone");
-                }
-            }
-        }
+    /// The server of what was read.
+    fn serve(&mut self, unborn: &Unborn, read: ReadDatabase) {
+        let ReadDatabase { database, store } = read;
+        self.store = store;
         let keeping = match &self.store {
             Some(_) => Keeping::Log,
             None => {
@@ -91,51 +87,11 @@ impl Databases {
                 Keeping::Memory
             }
         };
-        let mut database = kept.unwrap_or_else(|| Database::new(schema, uuids.fresh()));
-        if let Some((place, file)) = unborn.parts.file.take()
-            && !has_root(&database)
-        {
-            match self.read_file(&file, database.schema(), &mut uuids, unborn.memory, now) {
-                Ok(read) => {
-                    log::info!("ovsdb: begins as {place} says");
-                    database = read;
-                }
-                Err(why) => log::error!("{place} is no database to begin with: {why}; not used"),
-            }
-        }
         self.is_seasoned = has_root(&database);
         let limits = limits(unborn.memory);
         let mut server = Server::new(limits, vec![(database, keeping)], unborn.random);
         server.set_breathe(unborn.parts.breathe);
         self.server = Some(server);
-    }
-
-    /// The database that a file of Open vSwitch holds, on the disk as well if there is one.
-    fn read_file(
-        &mut self,
-        file: &[u8],
-        schema: &Schema,
-        uuids: &mut Uuids,
-        memory: usize,
-        now: Nanos,
-    ) -> Result<Database, String> {
-        // JSON in memory is many times as long as its text.
-        if file.len() > memory / 32 {
-            return Err(format!("{} KiB are too much for this machine's memory", file.len() >> 10));
-        }
-        let read = ovsdb::log::load(file, Some(schema), uuids).map_err(|why| why.to_string())?;
-        if let Some(why) = read.torn {
-            return Err(format!("it is broken after record {}: {why}", read.n_records));
-        }
-        if !has_root(&read.database) {
-            return Err(format!("it has no row in {NAME}"));
-        }
-        if let Some(store) = &mut self.store {
-            let records =
-                ovsdb::log::snapshot(&read.database, "seed", self.epoch_ms + now.as_millis());
-            store.begin(&records).map_err(|why| format!("the disk does not take it: {why}"))?;
-        }
-        Ok(read.database)
     }
 
     fn seed(&mut self, parts: &DatabaseParts, now: Nanos) {
@@ -149,6 +105,94 @@ impl Databases {
             self.keep(now);
         }
     }
+}
+
+/// A database as it is before anybody is served.
+#[derive(Debug)]
+pub struct ReadDatabase {
+    database: Database,
+    /// The disk on which it is kept.
+    store: Option<Store<Box<dyn Disk>>>,
+}
+
+impl DatabaseParts {
+    /// Reads what disk or file say, so that [`Self::setting`] knows it and the switch begins with it. `memory` is
+    /// the size of the heap in bytes.
+    pub fn read(&mut self, memory: usize, random: u64, now: Nanos) {
+        if self.disk.is_some() || self.file.is_some() {
+            self.read = Some(self.open(Schema::open_vswitch(), memory, random, now));
+        }
+    }
+
+    /// What `Open_vSwitch:other_config` says of `key`, as far as it was read.
+    #[must_use]
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        View { database: &self.read.as_ref()?.database }.root()?.pair("other_config", key)
+    }
+
+    /// Whether there is a configuration, as far as it was read: no seed is looked at then.
+    pub(crate) fn is_seasoned(&self) -> bool {
+        self.read.as_ref().is_some_and(|read| has_root(&read.database))
+    }
+
+    /// The database of the disk, or that of the file, or an empty one.
+    fn open(&mut self, schema: Schema, memory: usize, random: u64, now: Nanos) -> ReadDatabase {
+        let wall_ms = self.epoch_ms.saturating_add(now.as_millis());
+        let mut uuids = Uuids::new(random.rotate_left(29));
+        let (mut kept, mut store) = (None, None);
+        if let Some(disk) = self.disk.take() {
+            match ovsdb::open(disk, &schema, &mut uuids, wall_ms) {
+                Ok(found) => {
+                    log::info!("ovsdb: kept on the disk, generation {}", found.store.generation());
+                    store = Some(found.store);
+                    kept = Some(found.database);
+                }
+                Err(error) => {
+                    log::error!("ovsdb: the disk gives no database ({error}); it is left alone");
+                }
+            }
+        }
+        let mut database = kept.unwrap_or_else(|| Database::new(schema, uuids.fresh()));
+        if let Some((place, file)) = self.file.take()
+            && !has_root(&database)
+        {
+            let schema = database.schema();
+            match read_file(&file, schema, &mut uuids, memory, (store.as_mut(), wall_ms)) {
+                Ok(read) => {
+                    log::info!("ovsdb: begins as {place} says");
+                    database = read;
+                }
+                Err(why) => log::error!("{place} is no database to begin with: {why}; not used"),
+            }
+        }
+        ReadDatabase { database, store }
+    }
+}
+
+/// The database that a file of Open vSwitch holds, on the disk as well if there is one.
+fn read_file(
+    file: &[u8],
+    schema: &Schema,
+    uuids: &mut Uuids,
+    memory: usize,
+    (store, wall_ms): (Option<&mut Store<Box<dyn Disk>>>, u64),
+) -> Result<Database, String> {
+    // JSON in memory is many times as long as its text.
+    if file.len() > memory / 32 {
+        return Err(format!("{} KiB are too much for this machine's memory", file.len() >> 10));
+    }
+    let read = ovsdb::log::load(file, Some(schema), uuids).map_err(|why| why.to_string())?;
+    if let Some(why) = read.torn {
+        return Err(format!("it is broken after record {}: {why}", read.n_records));
+    }
+    if !has_root(&read.database) {
+        return Err(format!("it has no row in {NAME}"));
+    }
+    if let Some(store) = store {
+        let records = ovsdb::log::snapshot(&read.database, "seed", wall_ms);
+        store.begin(&records).map_err(|why| format!("the disk does not take it: {why}"))?;
+    }
+    Ok(read.database)
 }
 
 /// Whether anybody has said what the switch is to be.

@@ -31,6 +31,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+pub use birth::ReadDatabase;
 use birth::Unborn;
 use core::fmt::Debug;
 use core::net::SocketAddr;
@@ -78,6 +79,8 @@ pub struct DatabaseParts {
     pub birth: Birth,
     /// Where it is kept.
     pub disk: Option<Box<dyn Disk>>,
+    /// What was read of both already ([`DatabaseParts::read`]).
+    pub read: Option<ReadDatabase>,
     /// Milliseconds from 1970 to the zero of the switch's clock.
     pub epoch_ms: u64,
     /// What that clock said when the machine was switched on.
@@ -94,6 +97,7 @@ impl Default for DatabaseParts {
             file: None,
             birth: Birth::AtOnce,
             disk: None,
+            read: None,
             epoch_ms: 0,
             power_on: Nanos::ZERO,
             breathe: || {},
@@ -123,7 +127,8 @@ impl Databases {
     /// the size of the heap in bytes.
     pub(crate) fn new(parts: DatabaseParts, memory: usize, random: u64, now: Nanos) -> Self {
         let DatabaseParts { listen, epoch_ms, power_on, .. } = parts;
-        let can_wait = parts.birth == Birth::Later && parts.disk.is_none() && parts.file.is_none();
+        let is_said = parts.disk.is_some() || parts.file.is_some() || parts.read.is_some();
+        let can_wait = parts.birth == Birth::Later && !is_said;
         let mut databases = Self {
             server: None,
             birth: Some(Unborn::new(parts, memory, random)),

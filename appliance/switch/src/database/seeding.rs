@@ -53,6 +53,16 @@ pub struct SeedPort {
 }
 
 impl Seeding {
+    /// What the root's `other_config` will say of `key`.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        let root = self.columns.get(&("Open_vSwitch".into(), ".".into()));
+        let Some(cell) = root.and_then(|root| root.get("other_config")) else {
+            return self.other_config.get(key).map(String::as_str);
+        };
+        let pairs = cell.get(1)?.as_array()?;
+        pairs.iter().find(|pair| pair.get(0).is_some_and(|name| name == key))?.get(1)?.as_str()
+    }
+
     /// The operations that make the rows.
     pub(crate) fn operations(&self) -> Vec<Value> {
         let mut operations = Vec::new();

@@ -171,17 +171,20 @@ impl Control {
     /// defaults back.
     fn set_all(&mut self, wanted: &BTreeMap<String, String>) {
         let before: Vec<String> = self.intent.wanted.other_config.keys().cloned().collect();
-        for key in before.iter().filter(|key| !wanted.contains_key(*key)) {
-            if let Some(value) = settings::default_of(key) {
-                // A default fits.
-                let _ = settings::set(self, key, &value);
+        let mut refused = Vec::new();
+        for key in before.into_iter().filter(|key| !wanted.contains_key(key)) {
+            if let Some(value) = settings::default_of(&key)
+                && let Err(why) = settings::set(self, &key, &value)
+            {
+                refused.push((key, why));
             }
         }
-        self.intent.refused.clear();
         for (key, value) in wanted {
             if let Err(why) = settings::set(self, key, value) {
-                self.intent.refused.push((key.clone(), why));
+                log::warn!("other_config: {why}");
+                refused.push((key.clone(), why));
             }
         }
+        self.intent.refused = refused;
     }
 }
