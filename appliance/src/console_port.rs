@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 
+use virtio::Doorbells;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
 use virtio_drivers::{Error, Result};
@@ -34,13 +35,19 @@ pub(crate) struct BytePort {
     output: Buffer,
     /// The device reads this many bytes of `output` while the token is out.
     sending: Option<(u16, usize)>,
+    /// The device wakes this processor when bytes have come.
+    has_interrupt: bool,
     /// The device broke the rules: it is not spoken to any more.
     is_broken: bool,
 }
 
 impl BytePort {
-    /// Sets the device up (virtio 1.2 §3.1.1).
-    pub(crate) fn new(mut transport: SomeTransport<'static>) -> Result<Self> {
+    /// Sets the device up (virtio 1.2 §3.1.1). With doorbells that have interrupts, it wakes this processor
+    /// when bytes have come.
+    pub(crate) fn new(
+        mut transport: SomeTransport<'static>,
+        doorbells: Option<Box<dyn Doorbells>>,
+    ) -> Result<Self> {
         let hello = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
         transport.set_status(DeviceStatus::empty());
         transport.set_status(hello);
@@ -54,6 +61,7 @@ impl BytePort {
         }
         let receive = VirtQueue::new(&mut transport, RECEIVE, false, false)?;
         let transmit = VirtQueue::new(&mut transport, TRANSMIT, false, false)?;
+        let has_interrupt = doorbells.is_some_and(|mut bells| bells.interrupt(RECEIVE, 0));
         transport.finish_init();
         let mut port = Self {
             transport,
@@ -64,10 +72,16 @@ impl BytePort {
             receiving: None,
             output: Box::new([0; BUFFER_BYTES]),
             sending: None,
+            has_interrupt,
             is_broken: false,
         };
         port.post_input();
         Ok(port)
+    }
+
+    /// Whether bytes that come end a rest of this processor.
+    pub(crate) fn has_interrupt(&self) -> bool {
+        self.has_interrupt
     }
 
     /// Takes bytes that have come: how many, 0 if there is none.

@@ -4,27 +4,35 @@
 //! ```text
 //! busy ──2 ms without work──► quiet ──nobody is busy, all queues armed──► halted
 //!  ▲                            │ ▲                                          │
-//!  └────────── work ────────────┘ └── a frame, a message, pmd-sleep-max ─────┘
+//!  └────────── work ────────────┘ └── a frame, a message, its next deadline ─┘
 //! ```
 //! A processor is *busy* until it has had nothing to do for [`RESTLESS`]: forwarding at any rate worth
 //! the name is polling and nothing else. When it is quiet it asks each of its receive queues for one
 //! interrupt, looks once more, and halts. An interrupt, a message of another processor, or its timer
 //! ends that; the ring has kept what came meanwhile.
 //!
-//! The interrupts of all devices go to the boot processor (see `virtio::Message`). If its rest ends
-//! before its time it therefore wakes the others that rest: the frame may be theirs. They look, and
+//! The timer goes off when a body has something to do by the clock (a timeout of a rule, a round of the
+//! revalidator, TCP), at the latest after `pmd-sleep-max`. Such *chores* are done at once and the processor
+//! halts again: they do not let expect more, so nobody polls for two milliseconds behind them.
+//!
+//! The interrupts of all devices go to the boot processor (see `virtio::Message`). If one ends its rest
+//! it therefore wakes the others that rest: the frame may be theirs. They look, and
 //! those that find nothing halt again.
 //!
 //! What comes by the rings between processors wakes nobody. So only when *all* of them are quiet do
-//! they halt for long, and the first that has work again wakes the others. As long as one is busy, the
-//! quiet ones look every [`NAP_NS`]; so do those whose devices cannot interrupt (virtio-mmio).
+//! they halt for long, and the first that has anything to do again wakes the others. As long as one is busy,
+//! the quiet ones look every [`NAP_NS`]; so do those whose devices cannot interrupt (virtio-mmio).
 //!
 //! # No wake-up is lost
 //! A frame: the queue's own protocol (`virtio::Ring::arm`) tells whether one came before the wish.
 //! Another processor's work: it adds itself to [`BUSY`] and then looks who rests; who rests says so in
 //! [`RESTING`] first, and then looks at `BUSY`, and at its rings by a whole round. Both sides store
 //! before they load, in one order for all (`SeqCst`): one of them sees the other. Interrupts are let
-//! in by the halt alone, so one that comes between the last look and the halt ends it at once.
+//! in by the halt alone, so one that comes between the last look and the halt ends it at once, and one that
+//! comes together with the timer's is told apart (`cpu::wait`).
+//!
+//! Nor is news: between two rests there are two rounds at least, and what one brings about (a rule's end, a
+//! link's change) the next one tells.
 //!
 //! # Cost
 //! None while busy: `BUSY` and `RESTING` are touched when a processor becomes busy or quiet.
@@ -54,13 +62,38 @@ pub(crate) fn set_longest(rest: Nanos) {
     }
 }
 
+/// What there was to do in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Round {
+    Nothing,
+    /// What was due or was asked for by another processor: others may have to do with it, but it does not
+    /// let expect more.
+    Chores,
+    /// Frames, messages: more may follow soon.
+    Work,
+}
+
+impl Round {
+    /// Of a body that says whether it did anything, and whether that was chores alone.
+    pub(crate) fn of(did_anything: bool, did_chores: bool) -> Self {
+        match (did_anything, did_chores) {
+            (false, _) => Self::Nothing,
+            (true, true) => Self::Chores,
+            (true, false) => Self::Work,
+        }
+    }
+}
+
 /// What a processor does in a round, as far as resting goes.
 pub(crate) trait Work {
-    /// A round; whether there was anything to do.
-    fn round(&mut self) -> bool;
+    /// A round.
+    fn round(&mut self) -> Round;
 
     /// Has every device that this processor polls interrupt at its next frame; whether all will.
     fn arm(&mut self) -> bool;
+
+    /// How long there need be no round, if nothing comes.
+    fn patience(&mut self) -> Nanos;
 
     /// A rest that lasted so long is over.
     fn rested(&mut self, time: Nanos);
@@ -84,9 +117,9 @@ impl Rest {
 
     /// A round, and a rest if there was nothing to do for long enough.
     pub(crate) fn round(&mut self, work: &mut impl Work) {
-        if work.round() {
-            self.worked();
-            return;
+        match work.round() {
+            Round::Nothing => {}
+            did => return self.worked(did),
         }
         let now = now();
         let since = *self.since.get_or_insert(now);
@@ -104,8 +137,10 @@ impl Rest {
         }
     }
 
-    fn worked(&mut self) {
-        self.since = None;
+    fn worked(&mut self, did: Round) {
+        if did == Round::Work {
+            self.since = None;
+        }
         if !self.is_busy {
             self.is_busy = true;
             BUSY.fetch_add(1, Ordering::SeqCst);
@@ -127,14 +162,16 @@ impl Rest {
         resting.store(true, Ordering::SeqCst);
         let is_possible = work.arm() && BUSY.load(Ordering::SeqCst) == 0;
         if is_possible {
-            if work.round() {
+            let did = work.round();
+            if did != Round::Nothing {
                 resting.store(false, Ordering::SeqCst);
-                self.worked();
+                self.worked(did);
                 return true;
             }
+            let ns = work.patience().0.clamp(NAP_NS.min(longest_ns), longest_ns);
             // Another one may have become busy while this one looked at its rings.
             if BUSY.load(Ordering::SeqCst) == 0 {
-                self.nap(work, longest_ns);
+                self.nap(work, ns);
             }
         }
         resting.store(false, Ordering::SeqCst);
@@ -144,10 +181,9 @@ impl Rest {
     /// Halts until an interrupt comes, so many nanoseconds at the most.
     fn nap(&self, work: &mut impl Work, ns: u64) {
         let began = now();
-        cpu::wait(ns);
-        let rested = now().saturating_sub(began);
-        work.rested(rested);
-        if rested.0 < ns && self.number == 0 {
+        let is_woken = cpu::wait(ns);
+        work.rested(now().saturating_sub(began));
+        if is_woken && self.number == 0 {
             self.wake_others();
         }
     }

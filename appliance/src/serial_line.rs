@@ -5,17 +5,24 @@
 
 use runtime::{console, time};
 use switch::ByteChannel;
+use sync::time::Nanos;
 
 /// Nanoseconds between two looks for a key.
 const LOOK_NS: u64 = 10_000_000;
 /// ... and while somebody types.
 const TYPING_NS: u64 = 1_000_000;
+/// So long after the last key somebody does.
+const TYPING_FOR_NS: u64 = 1_000_000_000;
+/// Between two looks of a processor that rests: no key ends that, and a finger does not feel it.
+const RESTING: Nanos = Nanos::from_millis(100);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct SerialLine {
     /// When to look next.
     next: u64,
+    /// Until when somebody types.
+    typing_until: u64,
 }
 
 impl ByteChannel for SerialLine {
@@ -29,8 +36,16 @@ impl ByteChannel for SerialLine {
             *place = byte;
             n += 1;
         }
-        self.next = now + if n > 0 { TYPING_NS } else { LOOK_NS };
+        if n > 0 {
+            self.typing_until = now + TYPING_FOR_NS;
+        }
+        self.next = now + if now < self.typing_until { TYPING_NS } else { LOOK_NS };
         n
+    }
+
+    fn look_within(&self) -> Option<Nanos> {
+        let is_typing = time::now() < self.typing_until;
+        Some(if is_typing { Nanos(TYPING_NS) } else { RESTING })
     }
 
     fn write(&mut self, bytes: &[u8]) -> usize {

@@ -24,7 +24,7 @@ use crate::console_port::BytePort;
 use crate::devices::Device;
 use crate::disk::Disk;
 use crate::dma::DeviceMemory;
-use crate::rest::{self, Rest, Work};
+use crate::rest::{self, Rest, Round, Work};
 use crate::room::{Demand, Rings, RoomError};
 use crate::serial_line::SerialLine;
 
@@ -147,16 +147,24 @@ struct BootProcessor {
 }
 
 impl Work for BootProcessor {
-    fn round(&mut self) -> bool {
-        let mut worked = poll_own();
-        worked |= self.control.poll(now());
-        worked |= console::flush(LOG_BYTES);
-        worked
+    fn round(&mut self) -> Round {
+        let own = poll_own();
+        let did_anything = self.control.poll(now());
+        let control = Round::of(did_anything, self.control.did_chores());
+        let log = Round::of(console::flush(LOG_BYTES), true);
+        own.max(control).max(log)
     }
 
     fn arm(&mut self) -> bool {
         OWN.try_lock().is_some_and(|mut own| own.iter_mut().all(|pmd| pmd.arm()))
             && self.control.arm()
+    }
+
+    fn patience(&mut self) -> Nanos {
+        let now = now();
+        let control = self.control.next_deadline(now);
+        let own = OWN.try_lock().and_then(|own| own.iter().map(|pmd| pmd.next_deadline(now)).min());
+        own.unwrap_or(Nanos::MAX).min(control).saturating_sub(now)
     }
 
     fn rested(&mut self, time: Nanos) {
@@ -199,12 +207,17 @@ struct PollingProcessor {
 }
 
 impl Work for PollingProcessor {
-    fn round(&mut self) -> bool {
-        self.pmd.poll(now())
+    fn round(&mut self) -> Round {
+        Round::of(self.pmd.poll(now()), self.pmd.did_chores())
     }
 
     fn arm(&mut self) -> bool {
         self.pmd.arm()
+    }
+
+    fn patience(&mut self) -> Nanos {
+        let now = now();
+        self.pmd.next_deadline(now).saturating_sub(now)
     }
 
     fn rested(&mut self, time: Nanos) {
@@ -225,14 +238,11 @@ pub(crate) fn breathe() {
     poll_own();
 }
 
-fn poll_own() -> bool {
+fn poll_own() -> Round {
     // Taken only by this processor, and never from within a polling body: it is free.
-    let Some(mut own) = OWN.try_lock() else { return false };
-    let mut worked = false;
-    for pmd in own.iter_mut() {
-        worked |= pmd.poll(now());
-    }
-    worked
+    let Some(mut own) = OWN.try_lock() else { return Round::Nothing };
+    let rounds = own.iter_mut().map(|pmd| Round::of(pmd.poll(now()), pmd.did_chores()));
+    rounds.max().unwrap_or(Round::Nothing)
 }
 
 /// Devices as the switch uses them.
@@ -270,7 +280,7 @@ fn open(devices: Vec<Device>, refused: u64) -> Opened {
                     Err(error) => log::error!("NIC at {location} cannot be used: {error:?}"),
                 }
             }
-            DeviceType::Console => match BytePort::new(transport) {
+            DeviceType::Console => match BytePort::new(transport, doorbells) {
                 Ok(port) => channels.push(Box::new(port)),
                 Err(error) => log::warn!("console at {location} cannot be used: {error}"),
             },
@@ -293,5 +303,9 @@ impl ByteChannel for BytePort {
 
     fn write(&mut self, bytes: &[u8]) -> usize {
         Self::write(self, bytes)
+    }
+
+    fn look_within(&self) -> Option<Nanos> {
+        (!self.has_interrupt()).then_some(Nanos::from_millis(4))
     }
 }

@@ -161,6 +161,11 @@ impl Unixctl {
         &mut self.output
     }
 
+    /// Bytes there are to send.
+    pub fn n_pending(&self) -> usize {
+        self.output.len()
+    }
+
     fn answer(&mut self, id: &Value, outcome: Result<String, String>) {
         if self.terminal.is_some() {
             return Terminal::show(outcome, &mut self.output);

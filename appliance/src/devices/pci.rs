@@ -166,11 +166,13 @@ fn open(
     let (_, command) = root.get_status_command(function);
     root.set_command(function, command | Command::MEMORY_SPACE | Command::BUS_MASTER);
     let mut transport = PciTransport::new::<DeviceMemory, _>(&mut root, function)?;
-    if transport.device_type() != DeviceType::Network {
-        // Others notify seldom; each register read of theirs would cost boot time.
-        return Ok((transport, None));
-    }
-    let message = wake_message(&mut transport);
+    let message = match transport.device_type() {
+        DeviceType::Network => wake_message(&mut transport),
+        // It is QEMU itself that carries it out.
+        DeviceType::Console => own_message(),
+        // Others tell of nothing by themselves; each register read of theirs would cost boot time.
+        _ => return Ok((transport, None)),
+    };
     // SAFETY: the windows have addresses and are mapped.
     let found = unsafe {
         PciDoorbells::new::<DeviceMemory, _>(&mut Configuration { bars }, function, message)
@@ -188,6 +190,11 @@ fn wake_message(transport: &mut PciTransport) -> Option<Message> {
     if cpu::is_emulated() && transport.read_device_features() & RING_RESET == 0 {
         return None;
     }
+    own_message()
+}
+
+/// What wakes the boot processor.
+fn own_message() -> Option<Message> {
     cpu::wake_message().map(|(address, data)| Message { address, data })
 }
 

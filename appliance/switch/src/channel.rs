@@ -12,6 +12,9 @@ const READ_BYTES: usize = 4096;
 /// Sent bytes that stay in the output before the rest is moved to its front.
 const MOVE_BYTES: usize = 256 * 1024;
 
+/// Between two looks at a channel that tells of nothing by itself.
+const LOOK: Nanos = Nanos::from_millis(4);
+
 /// A channel of bytes that never blocks.
 pub trait ByteChannel: Debug + Send {
     /// Takes bytes that have arrived, as many as fit; returns how many.
@@ -19,6 +22,11 @@ pub trait ByteChannel: Debug + Send {
 
     /// Gives bytes to send; returns how many were accepted.
     fn write(&mut self, bytes: &[u8]) -> usize;
+
+    /// After what time bytes that have come are to be looked for; `None`: a device wakes who rests.
+    fn look_within(&self) -> Option<Nanos> {
+        Some(LOOK)
+    }
 
     /// Whether a person is at the other end, who types commands and reads text.
     fn is_terminal(&self) -> bool {
@@ -41,6 +49,16 @@ impl ControlChannel {
         Self { channel, server, n_sent: 0 }
     }
 
+    /// As [`ByteChannel::look_within`]; nothing tells when a device takes more of an answer.
+    pub(crate) fn look_within(&self) -> Option<Nanos> {
+        if self.n_unsent() > 0 { Some(LOOK) } else { self.channel.look_within() }
+    }
+
+    /// Bytes of answers that are not sent yet.
+    pub(crate) fn n_unsent(&self) -> usize {
+        self.server.n_pending().saturating_sub(self.n_sent)
+    }
+
     /// Brings in what has arrived.
     pub(crate) fn read(&mut self, now: Nanos) -> bool {
         if !self.server.wants_input() {
@@ -52,8 +70,9 @@ impl ControlChannel {
         n > 0
     }
 
-    /// Sends what the channel takes of the pending answers; true when none is left.
+    /// Sends what the channel takes of the pending answers; true when it took anything.
     pub(crate) fn write(&mut self) -> bool {
+        let n_before = self.n_unsent();
         let output = self.server.output();
         let pending = output.get(self.n_sent..).unwrap_or_default();
         if !pending.is_empty() {
@@ -64,6 +83,6 @@ impl ControlChannel {
             output.drain(..self.n_sent);
             self.n_sent = 0;
         }
-        output.is_empty()
+        self.n_unsent() < n_before
     }
 }

@@ -104,6 +104,8 @@ pub struct Control {
     upcalls: UpcallConfig,
     reports: Vec<Consumer<Report>>,
     channels: Vec<ControlChannel>,
+    /// See [`Self::did_chores`].
+    did_chores: bool,
 }
 
 impl Control {
@@ -136,6 +138,7 @@ impl Control {
             upcalls: parts.upcalls,
             reports: parts.reports,
             channels: parts.channels.into_iter().map(ControlChannel::new).collect(),
+            did_chores: false,
         }
     }
 
@@ -144,25 +147,25 @@ impl Control {
         self.ready.get_or_insert(now);
         self.dpif.begin_round(now);
         self.share_memory(now);
-        let mut worked = false;
+        let (mut worked, mut chores) = (false, false);
         for member in self.bridges.iter_mut() {
             worked |= member.bridge.take_conclusions(now) > 0;
         }
         worked |= self.handle_upcalls(now);
         worked |= self.hear_network(now);
-        worked |= self.databases.poll(now);
-        worked |= self.reconcile(now);
+        chores |= self.databases.poll(now);
+        chores |= self.reconcile(now);
         for Member { agent, bridge, .. } in self.bridges.iter_mut() {
             worked |= agent.poll(now, bridge, &mut self.dpif);
         }
         self.tell_network(now);
-        worked |= self.take_reports(now);
+        chores |= self.take_reports(now);
         worked |= self.serve_channels(now);
         for Member { bridge, .. } in self.bridges.iter_mut() {
             // What it does in slices goes on at once.
-            worked |= bridge.run(&mut self.dpif, now) <= now;
+            chores |= bridge.run(&mut self.dpif, now) <= now;
         }
-        worked |= self.keep_openflow(now);
+        chores |= self.keep_openflow(now);
         if self.exit {
             self.keep_all(now);
         }
@@ -170,7 +173,21 @@ impl Control {
         self.ports.run(&mut self.dpif, &mut self.bridges, now);
         self.balance.run(&mut self.dpif, now);
         self.settle(now);
-        worked
+        // Cores that rest are woken by who has something to do.
+        chores |= self.dpif.is_unheard();
+        self.did_chores = chores && !worked;
+        worked || chores
+    }
+
+    /// Whether all that the last round had to do was of its own making, as the revalidator's rounds are:
+    /// nothing that lets more be expected soon.
+    pub fn did_chores(&self) -> bool {
+        self.did_chores
+    }
+
+    /// The channels other than the network.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &ControlChannel> {
+        self.channels.iter()
     }
 
     /// Lets a host that runs the switch in its own process configure its first bridge.
@@ -434,7 +451,7 @@ impl Control {
                     None => channel.server.reply(&request, outcome),
                 }
             }
-            channel.write();
+            worked |= channel.write();
         }
         for Waiting { channel, request, .. } in self.take_answerable() {
             worked = true;

@@ -136,6 +136,11 @@ impl RingDpif {
         self.own.tick(now);
     }
 
+    /// Whether a core has not taken all that it was sent.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.links.iter().any(|link| link.orders.is_unheard()) || self.outlet.is_unheard()
+    }
+
     /// The number of polling cores.
     pub(crate) fn n_cores(&self) -> usize {
         self.links.len()

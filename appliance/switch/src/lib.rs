@@ -14,6 +14,7 @@ mod control;
 mod coverage;
 mod database;
 mod dpif;
+mod due;
 mod keeping;
 mod memory;
 pub mod mgmt;

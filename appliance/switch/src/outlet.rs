@@ -224,6 +224,21 @@ impl Outlet {
         self.forwards.iter().map(Producer::room).min().unwrap_or(usize::MAX)
     }
 
+    /// Whether a core has not taken all the frames that it is to send for this one.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.forwards.iter().any(|ring| !ring.is_empty())
+    }
+
+    /// Whether frames wait for a device that took no more, or for a turn at it.
+    pub(crate) fn has_staged(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The core has rested: devices have long sent what they took.
+    pub(crate) fn rested(&mut self) {
+        self.idle_polls = RECLAIM_EVERY;
+    }
+
     /// The upcalls of this core.
     pub(crate) fn upcalls(&mut self) -> &mut Lane {
         &mut self.upcalls

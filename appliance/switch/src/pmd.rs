@@ -41,6 +41,8 @@ const MISSES_PER_ROUND: usize = 1024;
 /// A queue that is to go to another core waits no longer for what it has brought to leave: a device that
 /// takes nothing for so long has its frames dropped.
 const PATIENCE: Nanos = Nanos::from_millis(10);
+/// Between two attempts of a core that has nothing else to do to send what a device does not take.
+const STAGED: Nanos = Nanos::from_millis(1);
 /// Rounds between two looks at what the devices lost.
 const STATS_EVERY: u32 = 256;
 
@@ -61,6 +63,8 @@ pub struct Pmd {
     reports: Sender<Report>,
     batch: Batch,
     rounds: u32,
+    /// See [`Self::did_chores`].
+    did_chores: bool,
     /// When the last round began, unless the core has rested since.
     last_round: Option<Nanos>,
     /// The cycle counter at the end of the last stretch that was counted.
@@ -108,6 +112,7 @@ impl Pmd {
             reports,
             batch: Batch::new(),
             rounds: 0,
+            did_chores: false,
             last_round: None,
             counted,
         }
@@ -132,8 +137,10 @@ impl Pmd {
             worked = true;
             self.flush(now);
         }
+        self.did_chores = !worked;
         worked |= self.obey(now);
         worked |= self.let_go(now);
+        self.did_chores &= worked;
         self.housekeep(now, worked);
         self.settle();
         self.outlet.core().cycles.round(worked, self.counted.wrapping_sub(began));
@@ -147,9 +154,21 @@ impl Pmd {
         alive.all(|ingress| ingress.part.queue.arm())
     }
 
-    /// Counts a rest of the core.
+    /// Whether the last round had orders to obey and nothing else to do.
+    pub fn did_chores(&self) -> bool {
+        self.did_chores
+    }
+
+    /// When the next round has to be, if nothing comes; always later than `now`.
+    pub fn next_deadline(&self, now: Nanos) -> Nanos {
+        if self.outlet.has_staged() { now.saturating_add(STAGED) } else { Nanos::MAX }
+    }
+
+    /// Counts a rest of the core. What is done now and then is due behind it.
     pub fn rested(&mut self, time: Nanos) {
         self.last_round = None;
+        self.rounds = STATS_EVERY;
+        self.outlet.rested();
         let cycles = &self.outlet.core().cycles;
         cycles.rests.add(1);
         cycles.rested_us.add(time.as_micros());

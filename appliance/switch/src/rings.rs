@@ -196,6 +196,11 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Whether the receiver has not taken all of it.
+    pub(crate) fn is_unheard(&self) -> bool {
+        !self.waiting.is_empty() || !self.ring.is_empty()
+    }
+
     /// Items that wait for room.
     pub(crate) fn n_waiting(&self) -> usize {
         self.waiting.len()

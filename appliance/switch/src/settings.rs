@@ -54,7 +54,7 @@ fn expected(key: &str) -> &'static str {
         "pmd-perf-metrics" | LARGE_FRAMES | keeping::KEY => "true or false",
         "max-subtables" => "a number of masks from 1 to 256",
         "max-megaflows" => "a number of megaflows from 1 to 4000000",
-        "pmd-sleep-max" => "a number of us from 0 to 10000",
+        "pmd-sleep-max" => "a number of us from 0 to 100000",
         _ => "a number from 0 to 4294967295",
     }
 }
@@ -276,7 +276,7 @@ mod tests {
         let bounds = [
             ("max-subtables", "1", "256", "0"),
             ("max-megaflows", "1", "4000000", "0"),
-            ("pmd-sleep-max", "0", "10000", "10001"),
+            ("pmd-sleep-max", "0", "100000", "100001"),
         ];
         for (key, least, most, beyond) in bounds {
             assert_eq!(settings.set(key, least), Ok(()), "{key}");

@@ -41,7 +41,7 @@ impl Default for DatapathConfig {
             max_subtables: census::DEFAULT_LIMIT,
             max_megaflows: TableLimits::default().flows,
             pmd_perf_metrics: false,
-            pmd_sleep_max_us: Self::DEFAULT_SLEEP_US,
+            pmd_sleep_max_us: Self::MAX_SLEEP_US,
         }
     }
 }
@@ -50,11 +50,9 @@ impl DatapathConfig {
     /// The most megaflows that a core can be told to hold.
     pub const MAX_MEGAFLOWS: usize = 4_000_000;
 
-    /// The longest rest that can be asked for, as in Open vSwitch.
-    pub const MAX_SLEEP_US: u32 = 10_000;
-    /// Open vSwitch does not rest by default, as its rests last while packets wait. Here the first frame
-    /// ends them.
-    const DEFAULT_SLEEP_US: u32 = 4000;
+    /// The longest rest that can be asked for, and the default. Open vSwitch takes 10 ms at the most and
+    /// does not rest by default, as its rests last while packets wait. Here the first frame ends them.
+    pub const MAX_SLEEP_US: u32 = 100_000;
 
     /// Every key that [`Self::set`] knows.
     pub const KEYS: [&str; 6] = [
@@ -152,7 +150,7 @@ mod tests {
         }
         assert_eq!(config.set("max-subtables", "0"), Err(ConfigError::BadValue));
         assert_eq!(config.set("max-subtables", "257"), Err(ConfigError::BadValue));
-        assert_eq!(config.set("pmd-sleep-max", "10001"), Err(ConfigError::BadValue));
+        assert_eq!(config.set("pmd-sleep-max", "100001"), Err(ConfigError::BadValue));
         assert_eq!(config.set("flow-limit", "1"), Err(ConfigError::UnknownKey));
         assert_eq!(config, expected, "what is refused changes nothing");
         for key in DatapathConfig::KEYS {

@@ -364,7 +364,9 @@ impl Bridge {
         self.next_deadline(now)
     }
 
-    fn next_deadline(&self, now: Nanos) -> Nanos {
+    /// When to call [`Self::run`] at the latest, at `now` at the earliest.
+    #[must_use]
+    pub fn next_deadline(&self, now: Nanos) -> Nanos {
         let reval = &self.reval;
         let until = match reval.leader {
             Leader::Round { .. } | Leader::Purging { .. } => return now,

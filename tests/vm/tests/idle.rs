@@ -30,7 +30,7 @@ fn devices_that_do_not_interrupt() {
 fn rests(config: Config) {
     let bench = Bench::boot(config);
     // A rest that only its timer ended would be the longest there is.
-    bench.appctl("uniswitch/set", &["pmd-sleep-max", "10000"]);
+    bench.appctl("uniswitch/set", &["pmd-sleep-max", "100000"]);
     bench.case("a frame after a pause, forwarded by a miss and by cached flows");
     bench.forwards(1, &plain(BROADCAST, host(1), 60, 0), &[2]);
     bench.forwards(2, &plain(host(1), host(2), 60, 0), &[1]);

@@ -97,7 +97,7 @@ fn rests(bench: &Bench) {
     bench.case(
         "a frame after a pause: a rest that only its timer ended would be the longest there is",
     );
-    bench.appctl("uniswitch/set", &["pmd-sleep-max", "10000"]);
+    bench.appctl("uniswitch/set", &["pmd-sleep-max", "100000"]);
     bench.forwards(1, &plain(BROADCAST, host(1), 60, 0), &[2, 3]);
     bench.forwards(2, &plain(host(1), host(2), 60, 0), &[1]);
     for tag in 1..=30 {

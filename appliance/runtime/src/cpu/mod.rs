@@ -56,6 +56,8 @@ static CPUS: [AtomicPtr<Cpu>; MAX_CPUS] = [const { AtomicPtr::new(ptr::null_mut(
 /// APIC ids by number, and how many there are.
 static TOPOLOGY: spin::Once<Topology> = spin::Once::new();
 static IS_READY: AtomicBool = AtomicBool::new(false);
+/// Of each CPU, whether it was woken since it began to wait; nobody else touches it.
+static WOKEN: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 /// How many CPUs have run so far.
 static STARTED: AtomicUsize = AtomicUsize::new(1);
 
@@ -109,14 +111,22 @@ pub fn pause() {
     core::hint::spin_loop();
 }
 
-/// Halts this CPU until another CPU calls [`wake`] or `max_ns` have passed, whichever is first.
-/// It may return earlier.
-pub fn wait(max_ns: u64) {
+/// Halts this CPU until another CPU calls [`wake`], a device sends its [`wake_message`], or `max_ns` have
+/// passed, whichever is first. It may return earlier. Whether it was woken: by its time alone, it was not.
+pub fn wait(max_ns: u64) -> bool {
     apic::arm_timer(max_ns);
     // SAFETY: every vector has a handler on its own stack. `sti` takes effect after the next
     // instruction, so an interrupt that came before ends the halt at once.
     unsafe { asm!("sti", "hlt", "cli", options(nomem, nostack)) };
     apic::disarm_timer();
+    WOKEN.get(current()).is_some_and(|woken| woken.swap(false, Ordering::Relaxed))
+}
+
+/// Notes on the executing CPU that it was woken.
+pub(crate) fn note_wake() {
+    if let Some(woken) = WOKEN.get(current()) {
+        woken.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Ends the [`wait`] of another CPU. Nothing happens if it does not wait or does not exist; a wake

@@ -9,7 +9,7 @@ mod report;
 mod table;
 
 pub(crate) use self::table::{fill_table, load_table};
-use crate::cpu::apic;
+use crate::cpu::{self, apic};
 use crate::{io, panic};
 
 /// Ends a wait, sent by another CPU or a device.
@@ -67,6 +67,11 @@ extern "C" fn handle(frame: &Frame) {
             panic::end(|console| report::write(console, frame, io::fault_address()));
         }
         vector if LEGACY.contains(&vector) => {}
-        _ => apic::end_of_interrupt(),
+        vector => {
+            if vector == VECTOR_WAKE {
+                cpu::note_wake();
+            }
+            apic::end_of_interrupt();
+        }
     }
 }

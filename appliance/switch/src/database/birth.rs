@@ -37,6 +37,11 @@ impl Unborn {
     pub(super) fn new(parts: DatabaseParts, memory: usize, random: u64) -> Self {
         Self { parts, memory, random, due: None, schema: None }
     }
+
+    /// When to go on with it.
+    pub(super) fn due(&self) -> Nanos {
+        self.due.unwrap_or(Nanos::ZERO)
+    }
 }
 
 impl Databases {

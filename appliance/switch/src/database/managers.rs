@@ -137,6 +137,18 @@ impl Managers {
         }
     }
 
+    /// When [`Self::run`] has something to do without any event.
+    pub(super) fn next_deadline(&self, now: Nanos) -> Nanos {
+        let all = self.active.values().map(|manager| match manager.state {
+            // After that it is an address that is waited for, which comes by a frame.
+            State::Backoff { until } if until <= now => Nanos::MAX,
+            State::Backoff { until } => until,
+            State::Connecting { since, .. } => since.saturating_add(ATTEMPT_LIMIT),
+            State::Connected { .. } => Nanos::MAX,
+        });
+        all.min().unwrap_or(Nanos::MAX)
+    }
+
     /// A connection that the switch began is up; who is at its other end, if it is a manager.
     pub(super) fn connected(&mut self, id: SocketId, now: Nanos) -> Option<SocketAddr> {
         let manager = self.active.values_mut().find(|manager| manager.socket() == Some(id))?;

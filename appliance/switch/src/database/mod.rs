@@ -259,6 +259,15 @@ impl Databases {
         }
     }
 
+    /// When [`Self::poll`] or what follows the database wants to be called at the latest.
+    pub(crate) fn next_deadline(&self, now: Nanos) -> Nanos {
+        if let Some(unborn) = &self.birth {
+            return unborn.due();
+        }
+        let server = self.server.as_ref().and_then(Server::next_deadline).unwrap_or(Nanos::MAX);
+        server.min(self.managers.next_deadline(now)).min(self.reconciler.next_deadline())
+    }
+
     /// Gives the stack what clients are told, and connects to managers; true when anything was told.
     /// `doors` are the ports of others.
     pub(crate) fn tell(&mut self, stack: &mut Management, doors: &[u16], now: Nanos) -> bool {
@@ -288,14 +297,14 @@ impl Databases {
         status::manager_changes(database, self.reconciler.extracted(), extent, status)
     }
 
-    /// Writes status.
-    fn write_cells(&mut self, cells: Vec<CellChange>, now: Nanos) {
+    /// Writes status; whether there was any to write.
+    fn write_cells(&mut self, cells: Vec<CellChange>, now: Nanos) -> bool {
         let wall_ms = self.wall_ms(now);
-        if let Some(server) = self.server.as_mut().filter(|_| !cells.is_empty())
-            && let Err(error) = server.write_cells(NAME, cells, wall_ms)
-        {
+        let Some(server) = self.server.as_mut().filter(|_| !cells.is_empty()) else { return false };
+        if let Err(error) = server.write_cells(NAME, cells, wall_ms) {
             log::warn!("ovsdb: the status cannot be written: {error}");
         }
+        true
     }
 
     /// Milliseconds since 1970.

@@ -36,6 +36,15 @@ impl Reconciler {
     pub(super) fn extracted(&self) -> &Extracted {
         &self.extracted
     }
+
+    /// When the database is to hear how the switch fares.
+    pub(super) fn next_deadline(&self) -> Nanos {
+        match self.read {
+            Some(_) if self.is_open => Nanos::ZERO,
+            Some(_) => self.next_state,
+            None => Nanos::MAX,
+        }
+    }
 }
 
 impl Control {
@@ -75,19 +84,20 @@ impl Control {
         let server = self.databases.server.as_ref();
         let is_in_the_way = server.is_some_and(Server::is_transacting);
         if !is_in_the_way && (reconciler.is_open || now >= reconciler.next_state) {
-            self.report(now);
+            worked |= self.report(now);
         }
         worked
     }
 
-    fn report(&mut self, now: Nanos) {
+    /// Tells the database how the switch fares, where there is news; whether there was.
+    fn report(&mut self, now: Nanos) -> bool {
         let reconciler = &self.databases.reconciler;
         let is_due = now >= reconciler.next_statistics;
         let applied = self.status(now);
         if !applied.is_settled && now < reconciler.next_state {
-            return;
+            return false;
         }
-        let Some(database) = self.databases.database() else { return };
+        let Some(database) = self.databases.database() else { return false };
         let extent = if is_due { Extent::Everything } else { Extent::State };
         let cur_cfg = applied.is_settled.then_some(reconciler.extracted.next_cfg);
         let keeping = self.databases.keeping();
@@ -96,7 +106,7 @@ impl Control {
             status::changes(database, extracted, &applied, (extent, cur_cfg), keeping);
         changes.extend(self.databases.manager_status(database, extent, now));
         let interval = statistics_interval(database);
-        self.databases.write_cells(changes, now);
+        let is_news = self.databases.write_cells(changes, now);
         self.databases.keep(now);
         // What was written now is nobody's wish.
         let commits = self.databases.database().map(Database::n_commits);
@@ -107,6 +117,7 @@ impl Control {
         if is_due {
             reconciler.next_statistics = now.saturating_add(interval);
         }
+        is_news
     }
 }
 

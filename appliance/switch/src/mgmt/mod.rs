@@ -238,6 +238,11 @@ impl Management {
         worked
     }
 
+    /// Whether frames wait that the NIC does not take.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.nic.has_unsent()
+    }
+
     /// Asks for an interrupt at the next frame; `false` when the NIC cannot, or has frames.
     pub fn arm(&mut self) -> bool {
         self.nic.arm()

@@ -54,6 +54,11 @@ impl Nic {
         self.note(sent);
     }
 
+    /// Whether frames wait for a device that there is.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.queues.is_some() && !self.outgoing.staged.is_empty()
+    }
+
     /// Whether the next frame will wake a core that rests; nothing comes without queues.
     pub(super) fn arm(&mut self) -> bool {
         self.incoming.is_empty() && self.queues.as_mut().is_none_or(|queues| queues.rx.arm())

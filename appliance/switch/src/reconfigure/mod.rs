@@ -59,6 +59,13 @@ pub(crate) struct Intent {
     marks: Vec<Mark>,
 }
 
+impl Intent {
+    /// Whether the switch is on its way to what is wanted.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.is_blocked || !self.leaving.is_empty() || !self.marks.is_empty()
+    }
+}
+
 /// A moment after which a bridge, or the cores, follow nothing older.
 #[derive(Clone, Copy, Debug)]
 enum Mark {
