@@ -35,6 +35,12 @@ enum Strictness {
     Difference,
 }
 
+/// Sorts by key; once in the image, not for each kind of iterator.
+#[inline(never)]
+fn sort_pairs(pairs: &mut [(Atom, Atom)]) {
+    pairs.sort_by(|a, b| a.0.cmp(&b.0));
+}
+
 impl Datum {
     /// Nothing.
     #[must_use]
@@ -49,16 +55,15 @@ impl Datum {
 
     /// A set of these.
     pub fn set(atoms: impl IntoIterator<Item = Atom>) -> Self {
-        let mut keys: Vec<Atom> = atoms.into_iter().collect();
-        keys.sort();
-        keys.dedup();
-        Self { keys, values: Vec::new() }
+        let mut set = Self { keys: atoms.into_iter().collect(), values: Vec::new() };
+        set.normalize();
+        set
     }
 
     /// A map of these; of equal keys the first stays.
     pub fn map(pairs: impl IntoIterator<Item = (Atom, Atom)>) -> Self {
         let mut pairs: Vec<_> = pairs.into_iter().collect();
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        sort_pairs(&mut pairs);
         pairs.dedup_by(|b, a| a.0 == b.0);
         let (keys, values) = pairs.into_iter().unzip();
         Self { keys, values }
@@ -191,7 +196,7 @@ impl Datum {
             let keys = core::mem::take(&mut self.keys);
             let values = core::mem::take(&mut self.values);
             let mut pairs: Vec<_> = keys.into_iter().zip(values).collect();
-            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            sort_pairs(&mut pairs);
             (self.keys, self.values) = pairs.into_iter().unzip();
         }
         if self.keys.is_sorted_by(|a, b| a < b) {

@@ -6,6 +6,7 @@ mod revalidator;
 
 use crate::control::Control;
 use crate::coverage;
+use crate::order;
 use crate::telemetry;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -276,7 +277,7 @@ fn memory_show(control: &mut Control, _: &[String], _: Nanos) -> Outcome {
         ("heap-used", used as u64),
         ("jumbo-buffers-free", jumbo as u64),
     ]);
-    usage.sort_unstable();
+    order::sort(&mut usage, Ord::cmp);
     let words: Vec<String> = usage.iter().map(|(name, n)| format!("{name}:{n}")).collect();
     Ok(words.join(" ") + "\n")
 }

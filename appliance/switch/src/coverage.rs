@@ -12,6 +12,7 @@
 //! Owned by the control core, which reads the words that the polling cores write.
 
 use crate::control::Control;
+use crate::order;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -131,7 +132,7 @@ impl Coverage {
 /// A number that is the same for two reports with the same counters in the same order of size.
 fn hash(totals: &[(String, u64)]) -> u32 {
     let mut moved: Vec<_> = totals.iter().filter(|(_, total)| *total > 0).collect();
-    moved.sort_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
+    order::sort(&mut moved, |(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
     let mut hash = 0x811c_9dc5_u32;
     for (name, _) in moved {
         for byte in name.bytes() {

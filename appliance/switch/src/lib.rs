@@ -19,6 +19,7 @@ mod keeping;
 mod memory;
 pub mod mgmt;
 mod network;
+mod order;
 mod outlet;
 mod placement;
 mod pmd;

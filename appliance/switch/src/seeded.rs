@@ -4,6 +4,7 @@ use crate::assemble::{PortParts, SwitchParts};
 use crate::channel::ByteChannel;
 use crate::database::{Birth, DatabaseParts, SeedBridge, SeedPort, Seeding, parse_vsctl};
 use crate::mgmt;
+use crate::order::gathered;
 use crate::settings::Settings;
 use agent::AgentConfig;
 use agent::bridge_config::Version;
@@ -156,7 +157,7 @@ fn seeding(config: &BootConfig, ports: &[PortParts]) -> Seeding {
     if config.mac_table_size != default.mac_table_size {
         own.insert("mac-table-size".into(), config.mac_table_size.to_string());
     }
-    let mut other_config: BTreeMap<_, _> = config.other_config.iter().cloned().collect();
+    let mut other_config: BTreeMap<_, _> = gathered(config.other_config.iter().cloned());
     if config.self_check_one_in != default.self_check_one_in {
         other_config.insert("self-check".into(), config.self_check_one_in.to_string());
     }

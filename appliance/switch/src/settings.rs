@@ -166,7 +166,7 @@ impl Settings {
             ("pmd-auto-lb-load-threshold", placement.load_threshold.to_string()),
             ("pmd-auto-lb-improvement-threshold", placement.improvement_threshold.to_string()),
         ]);
-        all.sort_unstable();
+        crate::order::sort(&mut all, Ord::cmp);
         all
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that a dashboard wants to know, as one JSON text (`uniswitch/telemetry`).
 
 use crate::control::Control;
+use crate::order::gathered;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use datapath::Dpif;
@@ -64,12 +65,9 @@ fn management(control: &Control) -> Value {
 fn ports(control: &Control) -> Vec<Value> {
     let described = control.ports.iter().map(|(number, netdev, link, n_resets)| {
         let stats = control.dpif.port_stats(number);
-        let drops: Map<String, Value> = stats
-            .drops
-            .iter()
-            .filter(|&(_, n)| n > 0)
-            .map(|(reason, n)| (reason.name().to_string(), n.into()))
-            .collect();
+        let drops = stats.drops.iter().filter(|&(_, n)| n > 0);
+        let drops: Map<String, Value> =
+            gathered(drops.map(|(reason, n)| (reason.name().to_string(), n.into())));
         let port = control.bridges.port(number);
         json!({
             "name": port.map(ofproto::Port::name),

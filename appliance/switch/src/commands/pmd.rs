@@ -8,6 +8,7 @@
 use super::Outcome;
 use crate::control::Control;
 use crate::dpif::{Reading, lost};
+use crate::order;
 use crate::placement::Balance;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -197,7 +198,7 @@ pub(super) fn rxq_show(control: &mut Control, params: &[String], _: Nanos) -> Ou
         let mut of_queues = 0_u64;
         let places = control.dpif.rx_places().iter().filter(|place| place.core == core);
         let mut places: Vec<_> = places.map(|place| (place.port, place.number)).collect();
-        places.sort_unstable();
+        order::sort(&mut places, Ord::cmp);
         for (port, queue) in places {
             let name = control.bridges.port_name(port);
             let cycles = control.balance.of_queue(port, queue, n);
@@ -237,7 +238,7 @@ pub(super) fn subtable_show(control: &mut Control, _: &[String], _: Nanos) -> Ou
         let (n, core) = (masks.len(), usize::from(core.0));
         let _ = writeln!(text, "core {core} port {name}: {n} masks (limit {limit})");
         let mut masks: Vec<_> = masks.into_iter().collect();
-        masks.sort_by_key(|(_, (_, packets))| core::cmp::Reverse(*packets));
+        order::sort(&mut masks, |(_, (_, a)), (_, (_, b))| b.cmp(a));
         for (mask, (flows, packets)) in masks {
             let _ = writeln!(text, "  flows:{flows} hits:{packets} {}", Examined(&mask));
         }
@@ -323,7 +324,7 @@ fn n_masks(control: &Control) -> usize {
     let ukeys = control.bridges.ukeys();
     let mut masks: Vec<_> =
         ukeys.map(|ukey| (ukey.core, ukey.megaflow.in_port(), &*ukey.megaflow.mask)).collect();
-    masks.sort_unstable();
+    order::sort(&mut masks, Ord::cmp);
     masks.dedup();
     masks.len()
 }

@@ -10,6 +10,7 @@
 //! [`MAX_PORTS`] ports (in the order of their UUIDs) are looked at; a remark tells of the others.
 
 use super::view::{Record, View};
+use crate::order;
 use agent::bridge_config::{
     BridgeWanted, ControllerWanted, ControllerWay, FailMode, FlowTableWanted, InterfaceKind,
     InterfaceWanted, MirrorWanted, PortWanted, PriorityTags, Version, VlanMode, Wanted,
@@ -192,8 +193,9 @@ impl Reading {
             }
         }
         // By name, whatever UUIDs chance gave: so numbers are given out in an order that people expect.
-        ports.sort_by_cached_key(|port| natural(&port.name));
-        ports
+        let mut named: Vec<_> = ports.into_iter().map(|port| (natural(&port.name), port)).collect();
+        order::sort(&mut named, |(a, _), (b, _)| a.cmp(b));
+        named.into_iter().map(|(_, port)| port).collect()
     }
 
     fn port(&mut self, row: Record<'_>) -> PortWanted {

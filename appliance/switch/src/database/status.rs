@@ -5,6 +5,7 @@
 use super::extract::{Extracted, MAX_BRIDGES, MAX_PORTS, MAX_REMOTES};
 use super::managers::ManagerStatus;
 use super::view::{Record, View};
+use crate::order::gathered;
 use agent::bridge_config::{Applied, BridgeApplied, ControllerApplied, InterfaceApplied};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -43,12 +44,11 @@ pub(super) fn changes(
     let Some(root) = view.root() else { return Vec::new() };
     let mut writer = Writer { changes: Vec::new(), remarks: &extracted.remarks, extent };
     writer.root(root, applied, keeping);
-    let interfaces: BTreeMap<&str, Record<'_>> = view
-        .rows("Interface", usize::MAX)
-        .filter_map(|row| Some((row.string("name")?, row)))
-        .collect();
+    let interfaces = view.rows("Interface", usize::MAX);
+    let interfaces: BTreeMap<&str, Record<'_>> =
+        gathered(interfaces.filter_map(|row| Some((row.string("name")?, row))));
     let bridges: BTreeMap<&str, &BridgeApplied> =
-        applied.bridges.iter().map(|bridge| (bridge.name.as_str(), bridge)).collect();
+        gathered(applied.bridges.iter().map(|bridge| (bridge.name.as_str(), bridge)));
     for row in root.refs("bridges", "Bridge", MAX_BRIDGES) {
         let applied = row.string("name").and_then(|name| bridges.get(name));
         writer.bridge(row, applied.copied());

@@ -163,7 +163,7 @@ pub(crate) fn assign(queues: &[Queue], n_cores: usize, config: &PlacementConfig)
         .map(|(k, queue)| (k, queue.cycles))
         .collect();
     if config.assign != Assign::RoundRobin {
-        others.sort_by_key(|(_, cycles)| core::cmp::Reverse(*cycles));
+        crate::order::sort(&mut others, |(_, a), (_, b)| b.cmp(a));
     }
     let n = open.len().max(1);
     for (turn, (k, cycles)) in others.into_iter().enumerate() {

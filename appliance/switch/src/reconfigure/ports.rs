@@ -3,6 +3,7 @@
 use super::translation::port_vlan;
 use super::{Control, Leaving, Mark};
 use crate::bridges::BridgeId;
+use crate::order::gathered;
 use crate::policing::Policing;
 use agent::bridge_config::{BridgeWanted, InterfaceKind, InterfaceWanted, PortWanted, Wanted};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -142,7 +143,7 @@ impl Control {
     pub(super) fn attach_wanted(&mut self, wanted: &BridgeWanted, now: Nanos) {
         let Some(id) = self.bridges.by_name(&wanted.name).map(|member| member.id) else { return };
         let numbers = interfaces(wanted).filter_map(|(_, interface)| interface.ofport_request);
-        let asked: BTreeSet<u32> = numbers.map(u32::from).collect();
+        let asked: BTreeSet<u32> = gathered(numbers.map(u32::from));
         // Who asks for a number gets it before those that do not.
         let (first, rest): (Vec<_>, Vec<_>) =
             interfaces(wanted).partition(|(_, interface)| interface.ofport_request.is_some());
@@ -338,12 +339,11 @@ impl Control {
     /// those that it has, or free ones.
     pub(super) fn lay_cables(&mut self, wanted: &Wanted) {
         let all = wanted.bridges.iter().flat_map(interfaces).map(|(_, interface)| interface);
-        let peers: BTreeMap<&str, &str> = all
-            .filter_map(|interface| match &interface.kind {
+        let peers: BTreeMap<&str, &str> =
+            gathered(all.filter_map(|interface| match &interface.kind {
                 InterfaceKind::Patch { peer } => Some((interface.name.as_str(), peer.as_str())),
                 _ => None,
-            })
-            .collect();
+            }));
         let is_paired = |name: &str, peer: &str| name != peer && peers.get(peer) == Some(&name);
         let cables = &mut self.intent.cables;
         // A number stays with its end as long as the two want each other.
@@ -355,7 +355,7 @@ impl Control {
                 cables.insert(name.to_string(), (*own, *far));
             }
         }
-        let mut taken: BTreeSet<PortNo> = cables.values().map(|(own, _)| *own).collect();
+        let mut taken: BTreeSet<PortNo> = gathered(cables.values().map(|(own, _)| *own));
         taken.extend(before.values().map(|(own, _)| *own));
         taken.extend(self.intent.leaving.iter().map(|leaving| leaving.port));
         let first = self.ports.iter().count();
