@@ -63,9 +63,9 @@ impl Resting {
     }
 
     fn n_rules(&mut self) -> usize {
-        self.switch
-            .control
-            .configure(|bridge, _| bridge.state().tables.iter().map(|table| table.n_rules()).sum())
+        self.switch.control.configure(|bridge, _| {
+            bridge.state().tables.iter().map(|(_, table)| table.n_rules()).sum()
+        })
     }
 }
 
