@@ -107,7 +107,7 @@ fn what_a_core_has_not_heard_is_something_to_do() {
         resting.switch.control.configure(|bridge, _| bridge.flow_mod(&flow_mod, Version::V13, now));
     assert_eq!(done, Ok(()));
     for _ in 0..1_000 {
-        resting.now = resting.now + Nanos::from_micros(10);
+        resting.now += Nanos::from_micros(10);
         if !resting.switch.control.poll(resting.now) {
             continue;
         }
