@@ -8,13 +8,17 @@
 //! the header, and the packet remembers it ([`packet::Offload`]). The parts may arrive over several calls; the device should
 //! show them at once, but nothing here depends on it.
 //!
+//! # A burst
+//! First all buffers that came back are taken off the ring, then their headers are looked at: a frame's first line is in the
+//! cache of the core that wrote it, and all of a burst are asked for before the first is needed.
+//!
 //! # Refilling
 //! Buffers are posted again when at least a quarter of the ring, or a batch, is empty: one index
 //! store and at most one notification for all of them. If the pool is dry, the ring stays short and
 //! is filled later (`starved` counts it); no frame is lost by it as long as some buffers are posted.
 
 use crate::offload::{Header, Taken};
-use crate::queue::PacketQueue;
+use crate::queue::{PacketQueue, Returned};
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
 use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
 use packet::{BATCH, Batch, HEADROOM, JUMBO_BYTES, LARGE_BYTES, Packet, PoolCache, SMALL_BYTES};
@@ -236,24 +240,33 @@ impl<T: Transport + Send + core::fmt::Debug, R: Ring> RxQueue for Rx<T, R> {
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         self.queue.check()?;
         let before = into.len();
-        // Bounded even if the device completes buffers as fast as we look.
-        for _ in 0..2 * BATCH {
-            if into.is_full() {
-                break;
+        let mut returned = Returned { packets: Batch::new(), written: [0; BATCH] };
+        // Once more where several buffers were a frame; bounded even if the device completes them as fast as we look.
+        for _ in 0..2 {
+            let room = BATCH - into.len();
+            let popped =
+                self.queue.pop_burst(room, &mut returned).inspect_err(|_| self.stats.faults += 1);
+            let n_returned = returned.packets.len();
+            let mut taken = Ok(());
+            for (packet, written) in returned.packets.drain(..).zip(returned.written) {
+                if taken.is_err() {
+                    // The device gave it back before it failed.
+                    cache.free(packet);
+                    continue;
+                }
+                match self.buffer(packet, written, cache) {
+                    // There is room for as many as were taken.
+                    Ok(Some(packet)) => drop(into.push(packet)),
+                    Ok(None) => {}
+                    Err(fault) => taken = Err(fault),
+                }
             }
-            let popped = self.queue.pop().inspect_err(|_| self.stats.faults += 1);
             // Frames already in the batch are good ones; the fault is reported by the next call.
-            let taken = match popped {
-                Ok(None) => break,
-                Ok(Some((packet, written))) => self.buffer(packet, written, cache),
-                Err(fault) => Err(fault),
-            };
-            match taken {
-                // There is room, checked above.
-                Ok(Some(packet)) => drop(into.push(packet)),
-                Ok(None) => {}
+            match popped.and(taken) {
                 Err(fault) if into.len() == before => return Err(fault),
                 Err(_) => return Ok(into.len() - before),
+                Ok(()) if n_returned < room || into.is_full() => break,
+                Ok(()) => {}
             }
         }
         self.refill(cache);

@@ -87,6 +87,7 @@ impl<T: Transport, R: Ring> Tx<T, R> {
 
 /// The packet with the device's header in front of the frame: all zeros, as nothing is asked of the device
 /// for a finished frame (§5.1.6.2). Without headroom, which only deep encapsulation uses up, a copy is made.
+#[inline(always)]
 fn with_header(mut packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
     if let Some(header) = packet.push_front(HEADER_LEN) {
         header.fill(0);

@@ -36,7 +36,9 @@
 //! four bytes are one store. What comes back takes the wish back.
 //!
 //! # Cost and concurrency
-//! A chain of one buffer is four stores into one line, and four loads when it is back. No allocation after
+//! A chain of one buffer is two stores into one line, and one load when it is back: what is not the address is one word,
+//! read and written at once, so who sees its flags sees its id and length. A line that came back whole is asked for to be
+//! written, before its turn comes. No allocation after
 //! `new`, no lock; owned by one core through `&mut`.
 
 use crate::DmaRegion;
@@ -97,6 +99,30 @@ impl Position {
     }
 }
 
+/// All of a descriptor but the address, in one word: who sees the flags sees the rest.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    len: u32,
+    id: u16,
+    flags: u16,
+}
+
+impl Rest {
+    /// As it stands in the ring.
+    #[inline]
+    fn to_word(self) -> u64 {
+        let Self { len, id, flags } = self;
+        (u64::from(len) | u64::from(id) << 32 | u64::from(flags) << 48).to_le()
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "each takes its bits")]
+    fn of_word(word: u64) -> Self {
+        let word = u64::from_le(word);
+        Self { len: word as u32, id: (word >> 32) as u16, flags: (word >> 48) as u16 }
+    }
+}
+
 /// What we remember of the chain with an id.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -145,8 +171,8 @@ pub struct PackedQueue {
     next_used: Position,
     /// Descriptors written and not published.
     n_unpublished: u16,
-    /// The first of them, and the flags that it lacks.
-    first: (u16, u16),
+    /// The first of them, and what is to stand there.
+    first: (u16, u64),
     /// In order: the last chain of a batch that the device returned and we have not yet given.
     batch_end: Option<Used>,
     /// An interrupt was asked for and has not been taken back.
@@ -231,34 +257,25 @@ impl Ring for PackedQueue {
         let id = if self.terms.is_in_order { self.next_avail.at } else { self.free };
         let mut writable = 0_u32;
         for (left, buffer) in (0..len).rev().zip(chain) {
-            let position = self.next_avail;
-            let mut flags = position.available();
-            if left > 0 {
-                flags |= DESC_NEXT;
-            }
+            let next = if left > 0 { DESC_NEXT } else { 0 };
             if buffer.is_device_written {
-                flags |= DESC_WRITE;
                 writable = writable.saturating_add(buffer.len);
             }
-            let ring = self.region.shared().packed_descriptors(self.size);
-            let descriptor = &ring[usize::from(position.at)];
-            descriptor.address.store(buffer.device_address.to_le(), Ordering::Relaxed);
-            descriptor.len.store(buffer.len.to_le(), Ordering::Relaxed);
-            descriptor.id.store(id.to_le(), Ordering::Relaxed);
-            if self.n_unpublished == 0 {
-                self.first = (position.at, flags);
-            } else {
-                descriptor.flags.store(flags.to_le(), Ordering::Relaxed);
-            }
-            self.n_unpublished += 1;
-            self.next_avail.advance(1, self.size);
+            self.write_descriptor(id, buffer, next);
         }
-        self.n_free -= len;
-        self.in_flight += 1;
-        let slot = &mut self.slots[usize::from(id)];
-        self.free = slot.next;
-        slot.chain = len;
-        slot.writable = writable;
+        self.take_id(id, len, writable);
+        Some(id)
+    }
+
+    #[inline(always)]
+    fn add_one(&mut self, buffer: Buffer) -> Option<u16> {
+        if self.n_free == 0 || self.fault.is_some() {
+            return None;
+        }
+        let id = if self.terms.is_in_order { self.next_avail.at } else { self.free };
+        let writable = if buffer.is_device_written { buffer.len } else { 0 };
+        self.write_descriptor(id, &buffer, 0);
+        self.take_id(id, 1, writable);
         Some(id)
     }
 
@@ -268,9 +285,9 @@ impl Ring for PackedQueue {
             return false;
         }
         let memory = self.region.shared();
-        let (at, flags) = self.first;
+        let (at, rest) = self.first;
         let first = &memory.packed_descriptors(self.size)[usize::from(at)];
-        first.flags.store(flags.to_le(), Ordering::Release);
+        first.rest.store(rest, Ordering::Release);
         // Between our flags and the device's wish; see "Memory ordering".
         fence(Ordering::SeqCst);
         let wish = u32::from_le(memory.u32(self.layout.device).load(Ordering::Relaxed));
@@ -289,7 +306,7 @@ impl Ring for PackedQueue {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) -> Result<Option<Used>, RingFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -299,12 +316,10 @@ impl Ring for PackedQueue {
         }
         let ring = self.region.shared().packed_descriptors(self.size);
         let descriptor = &ring[usize::from(self.next_used.at)];
-        let flags = u16::from_le(descriptor.flags.load(Ordering::Acquire));
+        let Rest { len, id, flags } = Rest::of_word(descriptor.rest.load(Ordering::Acquire));
         if !self.next_used.is_used(flags) {
             return Ok(None);
         }
-        let id = u16::from_le(descriptor.id.load(Ordering::Relaxed));
-        let len = u32::from_le(descriptor.len.load(Ordering::Relaxed));
         if self.is_armed {
             self.suppress_interrupts();
         }
@@ -341,7 +356,7 @@ impl Ring for PackedQueue {
         // Between our wish and the device's flags; see the module's head.
         fence(Ordering::SeqCst);
         let next = &memory.packed_descriptors(self.size)[usize::from(self.next_used.at)];
-        !self.next_used.is_used(u16::from_le(next.flags.load(Ordering::Acquire)))
+        !self.next_used.is_used(Rest::of_word(next.rest.load(Ordering::Acquire)).flags)
     }
 }
 
@@ -352,6 +367,35 @@ impl PackedQueue {
             memory.u32(at).store(0, Ordering::Relaxed);
         }
         self.suppress_interrupts();
+    }
+
+    /// Writes the next descriptor, of the chain `id`. The first of a burst stays ours until [`publish`](Ring::publish).
+    #[inline(always)]
+    fn write_descriptor(&mut self, id: u16, buffer: &Buffer, next: u16) {
+        let position = self.next_avail;
+        let write = if buffer.is_device_written { DESC_WRITE } else { 0 };
+        let rest = Rest { len: buffer.len, id, flags: position.available() | next | write };
+        let ring = self.region.shared().packed_descriptors(self.size);
+        let descriptor = &ring[usize::from(position.at)];
+        descriptor.address.store(buffer.device_address.to_le(), Ordering::Relaxed);
+        if self.n_unpublished == 0 {
+            self.first = (position.at, rest.to_word());
+        } else {
+            descriptor.rest.store(rest.to_word(), Ordering::Relaxed);
+        }
+        self.n_unpublished += 1;
+        self.next_avail.advance(1, self.size);
+    }
+
+    /// Remembers the chain of that free id, whose descriptors have been written.
+    #[inline(always)]
+    fn take_id(&mut self, id: u16, chain: u16, writable: u32) {
+        self.n_free -= chain;
+        self.in_flight += 1;
+        let slot = &mut self.slots[usize::from(id)];
+        self.free = slot.next;
+        slot.chain = chain;
+        slot.writable = writable;
     }
 
     /// In order: the oldest chain, as one of those that the device returned by naming `end`.
@@ -371,7 +415,7 @@ impl PackedQueue {
 
     /// As with the split ring, a chain that was added and not published, returned by a device that
     /// guessed its id, is ours again.
-    #[inline]
+    #[inline(always)]
     fn release(&mut self, id: u16, chain: u16) {
         let slot = &mut self.slots[usize::from(id)];
         slot.chain = 0;
@@ -379,6 +423,10 @@ impl PackedQueue {
         self.free = id;
         self.n_free += chain;
         self.in_flight -= 1;
+        // The last of a line (§2.8.13: 16 bytes each): the device needs the line no more, and we write there next.
+        if self.next_used.at & 3 == 3 {
+            self.region.shared().own_soon(16 * usize::from(self.next_used.at));
+        }
         self.next_used.advance(chain, self.size);
     }
 

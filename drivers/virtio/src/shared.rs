@@ -25,9 +25,8 @@ unsafe impl Sync for Shared {}
 #[repr(C, align(16))]
 pub(crate) struct PackedDescriptor {
     pub(crate) address: AtomicU64,
-    pub(crate) len: AtomicU32,
-    pub(crate) id: AtomicU16,
-    pub(crate) flags: AtomicU16,
+    /// From the lowest bit: length (32 bits), id (16), flags (16).
+    pub(crate) rest: AtomicU64,
 }
 
 macro_rules! field {
@@ -65,6 +64,22 @@ impl Shared {
         self.start
     }
 
+    /// Asks for the line with byte `at`, to write it: nobody else needs it for now.
+    #[inline(always)]
+    pub(crate) fn own_soon(&self, at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let place = self.start.as_ptr().wrapping_add(at);
+            // SAFETY: a prefetch writes nothing that a program can see and cannot fault, wherever it is; and a processor
+            // that does not know this kind does nothing.
+            unsafe {
+                core::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -81,7 +96,7 @@ impl Shared {
         let start = self.start.cast::<PackedDescriptor>();
         assert!(start.is_aligned(), "misaligned");
         // SAFETY: 1. In range and aligned, both just checked; initialised and there for ever (`new`).
-        // 2. A descriptor is four atomics without padding, so any bytes are one, and it may change
+        // 2. A descriptor is two atomics without padding, so any bytes are one, and it may change
         // under a shared reference; on this side all access is through these atomics (`new`).
         unsafe { core::slice::from_raw_parts(start.as_ptr(), n) }
     }

@@ -348,6 +348,8 @@ impl SplitQueue {
     #[inline]
     fn release(&mut self, head: u16, chain: u16) {
         self.slots[usize::from(head)].chain = 0;
+        // It is used again next; the device, which only reads it, is done with it.
+        self.region.shared().own_soon(16 * usize::from(head));
         self.next_used = self.next_used.wrapping_add(1);
         self.n_free += chain;
         self.in_flight -= 1;
