@@ -96,6 +96,8 @@ pub struct Hits {
     pub probes: u64,
     /// None: upcalls.
     pub misses: u64,
+    /// Bursts in which they were received.
+    pub bursts: u64,
 }
 
 impl RingDpif {
@@ -336,6 +338,7 @@ impl RingDpif {
             sum.megaflow += counters.megaflow_hits.get();
             sum.probes += counters.hit_probes.get();
             sum.misses += counters.misses.get();
+            sum.bursts += counters.rx_batches.get();
         }
         sum
     }

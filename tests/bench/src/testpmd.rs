@@ -1,10 +1,17 @@
-//! dpdk-testpmd as the back end of two vhost-user ports: it makes frames of 1,024 flows on each and takes what comes
-//! back.
+//! dpdk-testpmd as the back end of two vhost-user ports, in one of two ways.
+//!
+//! *Generating* (`flowgen`), it makes frames of 1,024 flows on each port, and takes what comes back: frames come in
+//! without end, and many are lost when what is between the ports is slow.
+//!
+//! *Circulating*, it sends some hundreds of frames, of up to 256 flows, on each port once, and from then on what comes back
+//! on one port out of the other (`io`): a closed loop, in which nothing is made anew and nothing is lost. Frames gather
+//! before who is slower: a switch that is slower than testpmd always finds full bursts.
 
-use crate::daemon::{Killed, wait_for};
+use crate::daemon::{Killed, run, wait_for};
 use crate::versus::CONTROL_CORE;
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +36,34 @@ pub(crate) fn socket(dir: &Path, port: usize) -> PathBuf {
     dir.join(format!("v{port}"))
 }
 
+/// The pipe by which it takes commands, when it circulates.
+fn commands(dir: &Path) -> PathBuf {
+    dir.join("testpmd.in")
+}
+
+/// Frames that it takes and sends at once, at most.
+const BURST: u16 = 32;
+/// Bursts that circulate on each queue, if their frames are short: enough that some wait while others are under way.
+const BURSTS: u16 = 8;
+/// Receive buffers that frames under way on one queue may take up, at most: half of a ring, so that none is lost.
+const UNDER_WAY: u16 = 512;
+/// Bytes of a receive buffer, of those that either switch has.
+const BUFFER: u16 = 2_048 - 128;
+/// Bytes in front of a frame there.
+const HEADER: u16 = 12;
+
+/// Tells the one that circulates in this directory to begin: both its ports are connected, and what is between them
+/// forwards. Does nothing where another back end is.
+pub(crate) fn begin(dir: &Path, frame_len: u16) -> Result<()> {
+    let commands = commands(dir);
+    if !commands.exists() {
+        return Ok(());
+    }
+    let n_bursts = UNDER_WAY / (frame_len + HEADER).div_ceil(BUFFER) / BURST;
+    let mut commands = OpenOptions::new().write(true).open(commands)?;
+    Ok(writeln!(commands, "start tx_first {}", n_bursts.clamp(1, BURSTS))?)
+}
+
 /// What it sends, and how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
@@ -47,8 +82,23 @@ pub(crate) struct Testpmd {
 }
 
 impl Testpmd {
-    /// Starts it; it listens then.
+    /// Starts it, generating; it listens then.
     pub(crate) fn start(dir: &Path, traffic: Traffic) -> Result<Self> {
+        Self::spawn(dir, traffic, &["--forward-mode=flowgen", "--stats-period=1"], Stdio::null())
+    }
+
+    /// Starts it, to circulate when told to ([`begin`]); it listens then.
+    pub(crate) fn circulating(dir: &Path, traffic: Traffic) -> Result<Self> {
+        let commands = commands(dir);
+        run(Command::new("mkfifo").arg(&commands))?;
+        // Open for both, so that it never ends.
+        let commands = OpenOptions::new().read(true).write(true).open(commands)?;
+        let burst = format!("--burst={BURST}");
+        let how = ["-i", "--forward-mode=io", "--txonly-multi-flow", &burst];
+        Self::spawn(dir, traffic, &how, commands.into())
+    }
+
+    fn spawn(dir: &Path, traffic: Traffic, how: &[&str], commands: Stdio) -> Result<Self> {
         let Traffic { frame_len, pairs, has_huge_pages } = traffic;
         let log = dir.join("testpmd.log");
         let memory: &[&str] = if has_huge_pages { &["--in-memory"] } else { &["--no-huge"] };
@@ -62,14 +112,15 @@ impl Testpmd {
             // The command line's thread and the one that forwards, on one core.
             .arg(format!("--lcores=0@{CONTROL_CORE},1@{CONTROL_CORE}"))
             .args([vdev(0), vdev(1), "--".into()])
-            .args(["--forward-mode=flowgen", "--no-mlockall", "--total-num-mbufs=8192"])
-            .args(["--mbuf-size=10240", "--max-pkt-len=9018", "--stats-period=1"])
+            .args(how)
+            .args(["--no-mlockall", "--total-num-mbufs=8192"])
+            .args(["--mbuf-size=10240", "--max-pkt-len=9018"])
             .arg(format!("--txpkts={frame_len}"))
             .arg(format!("--rxq={pairs}"))
             .arg(format!("--txq={pairs}"))
             // It takes what it is told from the environment, too, and that is meant for us.
             .env_remove("GLIBC_TUNABLES")
-            .stdin(Stdio::null())
+            .stdin(commands)
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()?;

@@ -127,6 +127,7 @@ impl Machine<'_> {
             megaflow: after.hits.megaflow - before.hits.megaflow,
             probes: after.hits.probes - before.hits.probes,
             misses: after.hits.misses - before.hits.misses,
+            bursts: after.hits.bursts - before.hits.bursts,
         };
         let received = after.received.iter().zip(&before.received).map(|(a, b)| a - b).collect();
         let n_answered = after.n_answered - before.n_answered;

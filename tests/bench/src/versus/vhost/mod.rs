@@ -1,14 +1,19 @@
 //! Between two vhost-user ports, natively on this machine.
 //!
-//! dpdk-testpmd (`net_vhost`) is the back end of both ports: it makes frames of 1,024 flows on each, and
-//! takes what comes back, all on the core where everything else runs. The switch has the other core: ours
+//! dpdk-testpmd (`net_vhost`) is the back end of both ports: some hundreds of frames of up to 256 flows circulate for
+//! ever, out of each port, through the switch, and out of the other ([`Testpmd::circulating`]). It runs on the core
+//! where everything else does. The switch has the other core: ours
 //! with its own driver in front of the rings (`vhost-front` in the place of a hypervisor), Open vSwitch
 //! with DPDK's (`net_virtio_user`).
 //!
 //! # Cycles
-//! As with ports in memory, less the rounds in which nothing came in: testpmd on one core may not keep up with
-//! a switch. So a figure is the polling thread's time by the share of it in which it had work, for each
-//! packet; and packets a second are what both together reached.
+//! As with ports in memory, less the rounds in which nothing came in: a figure is the polling thread's time by the share
+//! of it in which it had work, for each packet; and packets a second are what both ways together reached.
+//!
+//! # Who limits
+//! Frames gather before who is slower. So where a switch was always busy and took full bursts of 32, it was the slower one,
+//! and both figures are its own. Where it had rounds without work, or short bursts, testpmd was: packets a second are then
+//! testpmd's, and cycles those of a switch that waits. A line below each case tells both shares.
 //!
 //! # Latency
 //! At half of the slower switch's rate, for the cases that `latency.rs` can measure.
@@ -78,6 +83,8 @@ pub(super) struct Run {
     /// Time that the polling thread ran, and the share of it in which there was work.
     time: Duration,
     busy: f64,
+    /// Frames of a burst, on average.
+    burst: f64,
     found: Found,
 }
 
@@ -157,6 +164,8 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
         let [best, our_best] = [&theirs, &ours].map(|rings| Best::of(rings, terms));
         let ratio = our_best.cycles / best.cycles;
         println!("{:<17} {best} {our_best} {ratio:>5.2}  {}", case.name, case.about);
+        let [theirs_did, ours_did] = [&best, &our_best].map(Best::effort);
+        println!("    OVS {theirs_did}; ours {ours_did}");
         if let Some(why) = failed.as_ref().and_then(|why| why.lines().next()) {
             println!("    a run of Open vSwitch failed, {why}");
         }
@@ -174,8 +183,9 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
         let latency = is_measured.then(|| latency::compare(case, slower, terms)).transpose()?;
         let json = |runs: &[Run]| -> Vec<Value> {
             let one = |run: &Run| {
-                let (cycles, busy) = (run.cycles(terms.hertz), run.busy);
-                json!({"cycles": cycles, "mpps": run.megapackets(), "busy": busy})
+                let Run { busy, burst, .. } = *run;
+                let (cycles, mpps) = (run.cycles(terms.hertz), run.megapackets());
+                json!({"cycles": cycles, "mpps": mpps, "busy": busy, "burst": burst})
             };
             runs.iter().map(one).collect()
         };
@@ -204,6 +214,8 @@ struct Best {
     ring: &'static str,
     cycles: f64,
     rate: f64,
+    busy: f64,
+    burst: f64,
     found: Found,
 }
 
@@ -214,17 +226,25 @@ impl Best {
             ring: ring.name(),
             cycles: middle(runs, terms),
             rate: median(runs.iter().map(|run| run.megapackets()).collect()),
+            busy: median(runs.iter().map(|run| run.busy).collect()),
+            burst: median(runs.iter().map(|run| run.burst).collect()),
             found: runs.last().map(|run| run.found).unwrap_or_default(),
         };
         let with_runs = RINGS.into_iter().zip(rings).filter(|(_, runs)| !runs.is_empty()).map(of);
-        let none = Self { ring: "-", cycles: f64::NAN, rate: f64::NAN, found: Found::default() };
+        let (found, [cycles, rate, busy, burst]) = (Found::default(), [f64::NAN; 4]);
+        let none = Self { ring: "-", cycles, rate, busy, burst, found };
         with_runs.min_by(|a, b| a.cycles.total_cmp(&b.cycles)).unwrap_or(none)
+    }
+
+    /// Whether it was the one that limits; see the head of this file.
+    fn effort(&self) -> String {
+        format!("busy {:.0} %, bursts of {:.1}", self.busy * 100.0, self.burst)
     }
 }
 
 impl fmt::Display for Best {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ring, cycles, rate, found } = self;
+        let Self { ring, cycles, rate, found, .. } = self;
         write!(f, "{cycles:>8.0} {rate:>6.2} {ring:<7} {:<10}", found.to_string())
     }
 }
@@ -234,7 +254,7 @@ fn one(terms: &Terms, case: &Case, run: impl FnOnce(&Path) -> Result<Run>) -> Re
     let dir = tempfile::tempdir()?;
     let Case { frame_len, pairs, .. } = *case;
     let traffic = Traffic { frame_len, pairs, has_huge_pages: terms.has_huge_pages };
-    let testpmd = Testpmd::start(dir.path(), traffic)?;
+    let testpmd = Testpmd::circulating(dir.path(), traffic)?;
     let done = run(dir.path());
     done.map_err(|why| format!("{}: {why}\n{}", case.name, testpmd.last_words()).into())
 }

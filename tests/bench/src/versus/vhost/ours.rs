@@ -5,7 +5,7 @@ use super::super::ours::{found, less};
 use super::super::{CONTROL_CORE, POLLING_CORE, Terms, WARM_UP, cpu_time};
 use super::{Case, Result, Ring, Run};
 use crate::daemon::run as run_command;
-use crate::testpmd::socket;
+use crate::testpmd::{self, socket};
 use core_affinity::CoreId;
 use openflow::{FlowModCommand, OfPort, Version};
 use packet::{Pool, PoolConfig};
@@ -42,6 +42,7 @@ pub(super) fn in_a_child(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> 
         elapsed: nanos("elapsed")?,
         time: nanos("time")?,
         busy: told["busy"].as_f64().unwrap_or(1.0),
+        burst: told["burst"].as_f64().unwrap_or(f64::NAN),
         found: Found {
             emc: count("emc")?,
             smc: count("smc")?,
@@ -60,13 +61,13 @@ pub(in super::super) fn run_and_tell(
     seconds: f64,
 ) -> Result<()> {
     let refused = if is_packed { 0 } else { feature::RING_PACKED } | virtio_net::SEGMENTATION;
-    let Run { packets, elapsed, time, busy, found } = run(dir, case, refused, seconds)?;
+    let Run { packets, elapsed, time, busy, burst, found } = run(dir, case, refused, seconds)?;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let Found { emc, smc, megaflow, upcalls, .. } = found;
     println!(
         "{}",
         serde_json::json!({
-            "packets": packets, "elapsed": nanos(elapsed), "time": nanos(time), "busy": busy,
+            "packets": packets, "elapsed": nanos(elapsed), "time": nanos(time), "busy": busy, "burst": burst,
             "emc": emc, "smc": smc, "megaflow": megaflow, "upcalls": upcalls,
         })
     );
@@ -106,11 +107,17 @@ fn run(dir: &Path, case: &Case, refused: u64, seconds: f64) -> Result<Run> {
             control.configure(|bridge, _| bridge.flow_mod(&flow_mod, Version::V13, Nanos::ZERO));
         done.map_err(|why| format!("{text}: {why:?}"))?;
     }
+    testpmd::begin(dir, case.frame_len)?;
     let run = measure(&Mutex::new(control), pmds, seconds)?;
     match run.packets {
         0 => Err("nothing came in".into()),
         _ => Ok(run),
     }
+}
+
+/// Bursts that came in.
+fn bursts(control: &Mutex<Control>) -> u64 {
+    control.lock().map_or(0, |control| control.hits().bursts)
 }
 
 fn measure(control: &Mutex<Control>, mut pmds: Vec<Pmd>, seconds: f64) -> Result<Run> {
@@ -131,13 +138,16 @@ fn measure(control: &Mutex<Control>, mut pmds: Vec<Pmd>, seconds: f64) -> Result
             core_affinity::set_for_current(CoreId { id: POLLING_CORE });
             poll_for(&mut pmds, now, WARM_UP);
             let before = found(control);
+            let bursts_before = bursts(control);
             let cpu = cpu_time("/proc/thread-self/schedstat");
             let (elapsed, busy) = poll_for(&mut pmds, now, seconds);
             let time = cpu_time("/proc/thread-self/schedstat") - cpu;
             let found = less(found(control), before);
             let Found { emc, smc, megaflow, simple, upcalls } = found;
             let packets = emc + smc + megaflow + simple + upcalls;
-            Run { packets, elapsed, time, busy, found }
+            let bursts = bursts(control) - bursts_before;
+            let burst = packets as f64 / bursts.max(1) as f64;
+            Run { packets, elapsed, time, busy, burst, found }
         });
         let outcome = polled.join();
         done.store(true, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use super::super::ovs::{Ovs, Ports, count};
 use super::super::{Terms, WARM_UP, cpu_time};
 use super::{Case, Result, Ring, Run};
 use crate::daemon::run as run_command;
-use crate::testpmd::socket;
+use crate::testpmd::{self, socket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ pub(super) fn run(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> Result<
     for flow in ["in_port=1,actions=output:2", "in_port=2,actions=output:1"] {
         run_command(ovs.ofctl().args(["add-flow", "br0", flow]))?;
     }
+    testpmd::begin(dir, case.frame_len)?;
     let thread = ovs.polling_thread()?;
     std::thread::sleep(Duration::from_secs_f64(WARM_UP));
     ovs.appctl(&["dpif-netdev/pmd-stats-clear"])?;
@@ -53,8 +54,10 @@ pub(super) fn run(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> Result<
         upcalls: count("- Upcalls:")?,
     };
     let packets = count("Rx packets:")?;
+    // It does not count bursts that it receives; those that it sends are the same here.
+    let burst = count("Tx packets:")? as f64 / count("Tx batches:")?.max(1) as f64;
     match packets {
         0 => Err(format!("nothing came in:\n{text}").into()),
-        _ => Ok(Run { packets, elapsed, time, busy: percent / 100.0, found }),
+        _ => Ok(Run { packets, elapsed, time, busy: percent / 100.0, burst, found }),
     }
 }
