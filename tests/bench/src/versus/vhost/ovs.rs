@@ -40,11 +40,8 @@ pub(super) fn run(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> Result<
     std::thread::sleep(Duration::from_secs_f64(terms.seconds));
     let text = ovs.appctl(&["dpif-netdev/pmd-perf-show"])?;
     let (elapsed, time) = (begun.elapsed(), cpu_time(&thread).saturating_sub(before));
-    let line = text.lines().find(|line| line.contains("Used TSC cycles:"));
-    // `- Used TSC cycles:  27714486  ( 98.2 % of total cycles)`
-    let percent =
-        line.and_then(|line| line.split('(').nth(1)?.split('%').next()?.trim().parse().ok());
-    let percent: f64 = percent.ok_or_else(|| format!("no share of cycles in:\n{text}"))?;
+    // Rounds without work are among those, too.
+    let busy = share(&text, "- Used TSC cycles:")? * share(&text, "- busy iterations:")?;
     let count = |label| count(&text, label);
     let found = Found {
         emc: count("- EMC hits:")?,
@@ -58,6 +55,32 @@ pub(super) fn run(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> Result<
     let burst = count("Tx packets:")? as f64 / count("Tx batches:")?.max(1) as f64;
     match packets {
         0 => Err(format!("nothing came in:\n{text}").into()),
-        _ => Ok(Run { packets, elapsed, time, busy: percent / 100.0, burst, found }),
+        _ => Ok(Run { packets, elapsed, time, busy, burst, found }),
+    }
+}
+
+/// The percentage in a line, as a share of one.
+///
+/// `- busy iterations:          2326  ( 54.8 % of used cycles)`
+fn share(text: &str, label: &str) -> Result<f64> {
+    let line = text.lines().find(|line| line.trim_start().starts_with(label));
+    let percent =
+        line.and_then(|line| line.split('(').nth(1)?.split('%').next()?.trim().parse().ok());
+    let percent: f64 = percent.ok_or_else(|| format!("no share behind {label:?} in:\n{text}"))?;
+    Ok(percent / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn a_share_is_the_percentage_behind_its_label() {
+        let text = "  - Used TSC cycles: 1380488070  ( 99.8 % of total cycles)\n  \
+                    - busy iterations:          2326  (  4.8 % of used cycles)\n";
+        let shares =
+            ["- Used TSC cycles:", "- busy iterations:"].map(|label| share(text, label).ok());
+        assert_eq!(shares, [Some(0.998), Some(0.048)]);
+        assert!(share(text, "- idle iterations:").is_err());
     }
 }
