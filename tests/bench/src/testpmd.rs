@@ -24,6 +24,8 @@ pub(crate) const NAME: &str = "dpdk-testpmd";
 pub(crate) const PACKAGE: &str = "dpdk-dev";
 /// Until its counts change.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// After a port is connected, until the rings of its further queues are.
+const SETTLED: Duration = Duration::from_millis(200);
 /// Between two looks at them.
 const STEP: Duration = Duration::from_millis(5);
 
@@ -52,16 +54,35 @@ const BUFFER: u16 = 2_048 - 128;
 /// Bytes in front of a frame there.
 const HEADER: u16 = 12;
 
-/// Tells the one that circulates in this directory to begin: both its ports are connected, and what is between them
+/// Where what it prints goes.
+fn log(dir: &Path) -> PathBuf {
+    dir.join("testpmd.log")
+}
+
+/// Tells the one that circulates in this directory to begin, when both its ports are connected: what is between them
 /// forwards. Does nothing where another back end is.
 pub(crate) fn begin(dir: &Path, frame_len: u16) -> Result<()> {
     let commands = commands(dir);
     if !commands.exists() {
         return Ok(());
     }
+    // What it sends before would be lost.
+    let begun = Instant::now();
+    while !fs::read_to_string(log(dir)).is_ok_and(|text| are_up(&text)) {
+        if begun.elapsed() > PATIENCE {
+            return Err("testpmd does not say that its ports are connected".into());
+        }
+        std::thread::sleep(STEP);
+    }
+    std::thread::sleep(SETTLED);
     let n_bursts = UNDER_WAY / (frame_len + HEADER).div_ceil(BUFFER) / BURST;
     let mut commands = OpenOptions::new().write(true).open(commands)?;
     Ok(writeln!(commands, "start tx_first {}", n_bursts.clamp(1, BURSTS))?)
+}
+
+/// Whether both ports have told of a change of their links, which are down at first.
+fn are_up(text: &str) -> bool {
+    (0..2).all(|port| text.contains(&format!("Port {port}: link state change event")))
 }
 
 /// What it sends, and how.
@@ -100,7 +121,7 @@ impl Testpmd {
 
     fn spawn(dir: &Path, traffic: Traffic, how: &[&str], commands: Stdio) -> Result<Self> {
         let Traffic { frame_len, pairs, has_huge_pages } = traffic;
-        let log = dir.join("testpmd.log");
+        let log = log(dir);
         let memory: &[&str] = if has_huge_pages { &["--in-memory"] } else { &["--no-huge"] };
         let vdev = |k: usize| {
             format!("--vdev=net_vhost{k},iface={},queues={pairs}", socket(dir, k).display())
@@ -181,7 +202,7 @@ fn received(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::received;
+    use super::{are_up, received};
 
     #[test]
     fn the_last_whole_table_counts() {
@@ -192,5 +213,13 @@ mod tests {
         let cut = format!("{}Port statistics ====\n{}", table(1, 2), port(5));
         assert_eq!(received(&cut), Some(3));
         assert_eq!(received(&format!("{}{}", table(1, 2), table(10, 20))), Some(30));
+    }
+
+    #[test]
+    fn ports_are_up_when_both_have_said_so() {
+        let said = |port| format!("testpmd> \nPort {port}: link state change event\n");
+        assert!(!are_up(""));
+        assert!(!are_up(&said(1).repeat(2)));
+        assert!(are_up(&(said(1) + &said(0))));
     }
 }
