@@ -113,6 +113,8 @@ pub enum BuildError {
     Gate(Vec<gate::Failure>),
     /// The names of its functions could not be put into it.
     Symbols(symbols::EmbedError),
+    /// So many of its functions found no room there, and backtraces would call them by their neighbours' names.
+    Unnamed(usize),
     /// The image could not be stripped.
     Strip(StripError),
 }
@@ -137,6 +139,9 @@ impl fmt::Display for BuildError {
                 failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
             }
             Self::Symbols(why) => write!(f, "the image gets no names for backtraces: {why}"),
+            Self::Unnamed(n) => {
+                write!(f, "no room for the names of {n} functions: raise runtime::symbols::ROOM")
+            }
             Self::Strip(why) => write!(f, "the image cannot be stripped: {why}"),
         }
     }
@@ -166,6 +171,9 @@ pub fn build(
     let report =
         gate::check(&elf, stripped.len(), options.budget_bytes).map_err(BuildError::Gate)?;
     let symbols = symbols.map_err(BuildError::Symbols)?;
+    if symbols.kept < symbols.functions {
+        return Err(BuildError::Unnamed(symbols.functions - symbols.kept));
+    }
     let (place, debug_elf) = (target_dir.join("uniswitch.elf"), target_dir.join("uniswitch.debug"));
     put(&place, &stripped)?;
     put(&debug_elf, &elf)?;

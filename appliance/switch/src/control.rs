@@ -257,6 +257,11 @@ impl Control {
         self.dpif.hits()
     }
 
+    /// Where the cycles of packets went, if that is counted, over all cores.
+    pub fn stage_cycles(&self) -> crate::dpif::StageCycles {
+        self.dpif.stage_cycles()
+    }
+
     /// What became of the upcalls of a port, over all cores.
     pub fn upcall_stats(&self, port: datapath::PortNo) -> UpcallStats {
         self.dpif.upcall_stats(port)

@@ -23,7 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::{
     Accounting, Command, CoreCounters, CoreId, DatapathConfig, DpAction, Dpif, Execute, Megaflow,
-    MeterTable, Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Ufid,
+    MeterTable, Output, PmdDatapath, PortCounters, PortNo, PortStats, PutError, Stage, Ufid,
 };
 use flow::{Flow, Mask};
 use ofproto::Bridge;
@@ -98,6 +98,15 @@ pub struct Hits {
     pub misses: u64,
     /// Bursts in which they were received.
     pub bursts: u64,
+}
+
+/// Cycles counted stage by stage (`pmd-perf-metrics`), of all cores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageCycles {
+    /// Packets whose cycles were counted; one that recirculates counts each time.
+    pub measured: u64,
+    /// In the order of [`Stage::ALL`].
+    pub by_stage: [u64; Stage::ALL.len()],
 }
 
 impl RingDpif {
@@ -339,6 +348,17 @@ impl RingDpif {
             sum.probes += counters.hit_probes.get();
             sum.misses += counters.misses.get();
             sum.bursts += counters.rx_batches.get();
+        }
+        sum
+    }
+
+    pub(crate) fn stage_cycles(&self) -> StageCycles {
+        let mut sum = StageCycles::default();
+        for CoreCounters { cycles, .. } in self.core_counters() {
+            sum.measured += cycles.measured.get();
+            for (sum, stage) in sum.by_stage.iter_mut().zip(Stage::ALL) {
+                *sum += cycles.spent(stage);
+            }
         }
         sum
     }

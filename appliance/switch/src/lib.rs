@@ -38,7 +38,7 @@ pub use assemble::{PortParts, Switch, SwitchParts};
 pub use channel::ByteChannel;
 pub use control::Control;
 pub use database::{Birth, DatabaseParts, Disk, ReadDatabase, SeedBridge, SeedPort, Seeding};
-pub use dpif::{Hits, RingDpif};
+pub use dpif::{Hits, RingDpif, StageCycles};
 pub use outlet::FirstForward;
 pub use pmd::Pmd;
 pub use seeded::{Machine, SeedRefused};

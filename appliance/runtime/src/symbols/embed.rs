@@ -1,5 +1,6 @@
 //! Filling the symbol section of a linked ELF file; runs on the host, in the image builder.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,7 +10,7 @@ use super::{Symbol, Table, encode};
 /// What was embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Embedded {
-    /// How many functions the file has.
+    /// How many functions the file has, by place.
     pub functions: usize,
     /// How many of them found room.
     pub kept: usize,
@@ -57,7 +58,8 @@ pub fn embed(elf: &mut [u8], readable: impl Fn(&str) -> String) -> Result<Embedd
     let names = sections.get(table.link).ok_or(EmbedError::NotElf64)?;
     let functions = functions(elf, table, names, readable).ok_or(EmbedError::NotElf64)?;
 
-    let count = functions.len();
+    // The linker folds functions that are alike: one place, one name.
+    let count = functions.iter().map(|symbol| symbol.address).collect::<BTreeSet<_>>().len();
     let encoded = encode(functions, room.len());
     let section = elf.get_mut(room).ok_or(EmbedError::NotElf64)?;
     section.fill(0);

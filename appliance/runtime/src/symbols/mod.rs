@@ -30,7 +30,7 @@ pub use self::embed::{EmbedError, Embedded, embed};
 pub use self::encode::{Symbol, encode};
 
 /// The bytes that the image reserves for its symbols.
-pub const ROOM: usize = 128 * 1024;
+pub const ROOM: usize = 160 * 1024;
 
 const MAGIC: [u8; 4] = *b"USYM";
 const VERSION: u32 = 1;

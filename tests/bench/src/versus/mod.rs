@@ -31,6 +31,7 @@ pub(crate) mod ovs;
 mod pass;
 mod plot;
 mod port_alone;
+mod stages;
 mod vhost;
 
 use crate::report::cpu_model;
@@ -59,6 +60,9 @@ pub(crate) struct Options {
     /// Leave Open vSwitch out: for a profiler.
     #[arg(long)]
     ours_only: bool,
+    /// With `--ours-only`: where the cycles go, stage by stage, of cases with ports in memory.
+    #[arg(long, requires = "ours_only")]
+    stages: bool,
     /// Write the figures of all rounds to this file as JSON, too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -218,6 +222,11 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 fn ours_only(cases: &[Case], options: &Options) -> Result<(), Box<dyn Error>> {
     let hertz = clock().ok_or(NO_CLOCK)?;
     let seconds = if options.quick { QUICK } else { FULL };
+    if options.stages {
+        stages::head();
+        let are_cached = |case: &&Case| case.kind != case::Kind::NewFlows;
+        return cases.iter().filter(are_cached).try_for_each(|case| stages::tell(case, seconds));
+    }
     for case in cases {
         let measured = ours::run(case, case::Cache::Default, seconds)?;
         let (all, undisturbed) =

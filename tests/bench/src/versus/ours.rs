@@ -52,6 +52,15 @@ pub(crate) fn assemble(
     case: &Case,
     cache: Cache,
 ) -> Result<(Switch, Arc<AtomicU64>), Box<dyn Error>> {
+    assemble_with(case, config(cache), || 0)
+}
+
+/// The same with these settings and this counter of cycles.
+pub(super) fn assemble_with(
+    case: &Case,
+    datapath: DatapathConfig,
+    cycles: fn() -> u64,
+) -> Result<(Switch, Arc<AtomicU64>), Box<dyn Error>> {
     let frames: Arc<[Box<[u8]>]> = case.frames.make().iter().map(|f| Box::from(&f[..])).collect();
     let received = Arc::new(AtomicU64::new(0));
     let ports = (1..=3_u32).map(|k| PortParts {
@@ -67,7 +76,8 @@ pub(crate) fn assemble(
             fail_mode: ofproto::FailMode::Secure,
             ..Default::default()
         },
-        datapath: config(cache),
+        datapath,
+        cycles,
         upcalls: if case.kind == Kind::NewFlows { UNLIMITED } else { UpcallConfig::default() },
         ..SwitchParts::new(ports.collect(), Pool::on_heap(PoolConfig { small: 16_384, jumbo: 16 }))
     };
