@@ -1,13 +1,14 @@
 //! A switch that begins with a seed forwards before its database is there, and the database, when it
 //! comes, changes nothing: no frame is lost, no port renumbered, no cached flow judged anew in vain.
 
+mod disk;
+
+use disk::Disk;
 use flow::{Field, Flow, compose};
 use netdev::Netdev;
 use netdev::fake::{Replay, ReplayHandle};
-use ovsdb::store::{BlockDevice, DeviceError, FakeDevice, SECTOR};
 use packet::{Pool, PoolConfig};
 use seed::{BootConfig, FailMode, NicMatch, PortSeed};
-use std::sync::{Arc, Mutex};
 use switch::{DatabaseParts, Machine, Switch, SwitchParts, takes_large_frames};
 use sync::time::Nanos;
 
@@ -145,25 +146,6 @@ fn secure_stays_secure() {
     assert_eq!(switch.control.accounting().transmitted, 0);
 }
 
-/// A disk that outlives the switch.
-#[derive(Clone, Debug)]
-struct Disk(Arc<Mutex<FakeDevice>>);
-
-impl BlockDevice for Disk {
-    fn n_sectors(&self) -> u64 {
-        self.0.lock().unwrap().n_sectors()
-    }
-    fn read(&mut self, sector: u64, into: &mut [u8; SECTOR]) -> Result<(), DeviceError> {
-        self.0.lock().unwrap().read(sector, into)
-    }
-    fn write(&mut self, sector: u64, from: &[u8; SECTOR]) -> Result<(), DeviceError> {
-        self.0.lock().unwrap().write(sector, from)
-    }
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        self.0.lock().unwrap().flush()
-    }
-}
-
 /// Who decides before devices are opened: the disk, else the statements for a new database, else the word.
 #[test]
 fn what_devices_are_opened_for() {
@@ -177,7 +159,7 @@ fn what_devices_are_opened_for() {
         ..BootConfig::default()
     };
     let on_disk = |said: Option<&str>| {
-        let disk = Disk(Arc::new(Mutex::new(FakeDevice::new(4_000))));
+        let disk = Disk::new(4_000);
         let parts =
             || DatabaseParts { disk: Some(Box::new(disk.clone())), ..DatabaseParts::default() };
         if said.is_some() {

@@ -1,42 +1,20 @@
 //! The OpenFlow state outlives the switch: what controllers made of its bridges is there again, from the
 //! first frame on, whether the end came by request or from nowhere.
 
+mod disk;
+
 use std::sync::{Arc, Mutex};
 
+use disk::Disk;
 use flow::text::NoNames;
 use flow::{Field, Flow, compose};
 use netdev::fake::{Replay, ReplayHandle};
 use openflow::text::{parse_flow, parse_group, parse_meter};
 use openflow::{FlowModCommand, GroupModCommand, MeterMod, MeterModCommand, OfPort, Version};
-use ovsdb::store::{BlockDevice, DeviceError, FakeDevice, PowerCut, SECTOR};
+use ovsdb::store::{BlockDevice, PowerCut, SECTOR};
 use packet::{Pool, PoolConfig};
 use switch::{DatabaseParts, PortParts, SeedBridge, SeedPort, Seeding, Switch, SwitchParts};
 use sync::time::Nanos;
-
-/// A disk that outlives the switch.
-#[derive(Clone, Debug)]
-struct Disk(Arc<Mutex<FakeDevice>>);
-
-impl Disk {
-    fn new(n_sectors: usize) -> Self {
-        Self(Arc::new(Mutex::new(FakeDevice::new(n_sectors))))
-    }
-}
-
-impl BlockDevice for Disk {
-    fn n_sectors(&self) -> u64 {
-        self.0.lock().unwrap().n_sectors()
-    }
-    fn read(&mut self, sector: u64, into: &mut [u8; SECTOR]) -> Result<(), DeviceError> {
-        self.0.lock().unwrap().read(sector, into)
-    }
-    fn write(&mut self, sector: u64, from: &[u8; SECTOR]) -> Result<(), DeviceError> {
-        self.0.lock().unwrap().write(sector, from)
-    }
-    fn flush(&mut self) -> Result<(), DeviceError> {
-        self.0.lock().unwrap().flush()
-    }
-}
 
 /// 32 MiB, as disks of the launcher were at the least.
 const SECTORS: usize = 65_536;

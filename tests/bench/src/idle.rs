@@ -22,7 +22,11 @@ pub(crate) fn rest(
     seconds: u64,
     report: &mut Report,
 ) -> Result<(), Box<dyn Error>> {
-    for (how, words) in [("resting", ""), ("never resting", " other_config:pmd-sleep-max=0")] {
+    for (how, words) in [
+        ("resting", ""),
+        ("resting 4 ms at the most", " other_config:pmd-sleep-max=4000"),
+        ("never resting", " other_config:pmd-sleep-max=0"),
+    ] {
         let dir = tempfile::tempdir()?;
         let mut vm = machine.vm(dir.path(), &format!("mgmt=none log=error{words}"));
         let ports = (1..=4).map(|k| Port::add(&mut vm, dir.path(), k));
