@@ -30,8 +30,8 @@ use ofproto::Bridge;
 use packet::{OffloadSet, Packet};
 use sync::time::Nanos;
 
-pub(crate) use queues::RxPlace;
 use queues::TxKept;
+pub(crate) use queues::{Left, RxPlace};
 pub(crate) use reading::{Reading, lost};
 
 /// Orders that may wait for one core, beyond its ring, before it is given no more megaflows: a tenth of a

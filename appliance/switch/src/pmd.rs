@@ -26,7 +26,7 @@ use crate::turns::{Burst, Turn, Turns};
 use crate::upcalls::{Budget, NoAnswer, UpcallConfig};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{Command, DropReason, Output, PmdDatapath, PortCounters, PortNo, Stage};
+use datapath::{Command, Output, PmdDatapath, PortCounters, PortNo, Stage};
 use ofproto::{Declined, InlineTranslator};
 use packet::Batch;
 use sync::spsc::Consumer;
@@ -206,7 +206,7 @@ impl Pmd {
             return false;
         };
         let began = self.datapath.is_measured().then(|| self.outlet.cycles());
-        match ingress.part.queue.receive(&mut self.batch, self.outlet.cache()) {
+        match ingress.part.receive(&mut self.batch, self.outlet.cache()) {
             Ok(_) => {}
             Err(fault) => {
                 ingress.dead = true;
@@ -546,23 +546,7 @@ impl Translators {
 }
 
 impl Ingress {
-    /// Adds what the queue lost since the last time to the port's counts, so that no frame is lost
-    /// without a reason to its name.
     fn carry_over(&mut self) {
-        let RxPart { queue, seen, .. } = &mut self.part;
-        let stats = queue.stats();
-        let lost = [
-            (DropReason::RxNoBuffer, stats.no_buffer, seen.no_buffer),
-            (DropReason::RxOversize, stats.truncated, seen.truncated),
-            (DropReason::RxMalformed, stats.malformed, seen.malformed),
-            (DropReason::RxBadOffload, stats.bad_offload, seen.bad_offload),
-        ];
-        for (reason, counted, seen) in lost {
-            let n = counted.saturating_sub(seen);
-            if n > 0 {
-                self.counters.lost_at_rx(reason, n);
-            }
-        }
-        *seen = stats;
+        self.part.carry_over(&self.counters);
     }
 }

@@ -9,9 +9,16 @@
 //! A device that breaks its protocol loses its queues only: the port stays, its counters go on, and
 //! the device is reset and opened again. No other port notices. The same way a device comes to another number
 //! of queue pairs (`n_rxq`); where it does not open with them it is opened with one.
+//!
+//! # Frames meanwhile
+//! What a device has put into its receive rings is taken from there when it has been stopped, and is forwarded
+//! first when it is open again; if it does not open, it is dropped as `rx-port-reset`. What comes later waits
+//! behind the device or is lost there. Frames that were given to the device to be sent count as sent from then on: those
+//! that stand in its transmit rings when it stops may have left or not, which it alone knows, so they are not sent again. What
+//! a ring says that broke the protocol is not believed, and what stands in it was never received.
 
 use crate::bridges::{Bridges, Member};
-use crate::dpif::RingDpif;
+use crate::dpif::{Left, RingDpif};
 use crate::rings::{Report, RxPart};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -20,7 +27,7 @@ use alloc::vec::Vec;
 use datapath::PortNo;
 use netdev::{LinkState, Netdev, OpenError, QueueFault, QueuePair, TxQueue};
 use ofproto::Link;
-use packet::Pool;
+use packet::{Pool, PoolCache};
 use sync::time::Nanos;
 
 /// Between two looks at the links.
@@ -63,7 +70,7 @@ struct Entry {
 enum State {
     Up,
     Draining { why: Why, answers: usize, rx: Vec<RxPart>, tx: Vec<Box<dyn TxQueue>> },
-    Down { again: Nanos },
+    Down { again: Nanos, left: Left },
 }
 
 /// Why a device is taken from the cores.
@@ -90,7 +97,7 @@ impl Ports {
         now: Nanos,
     ) {
         let link = LinkState { up: false, speed_mbps: None };
-        let state = State::Down { again: Nanos::ZERO };
+        let state = State::Down { again: Nanos::ZERO, left: Left::default() };
         let mut entry = Entry {
             port,
             name,
@@ -150,7 +157,7 @@ impl Ports {
             }
             Report::Released { port, rx, tx } => {
                 if let Some(entry) = self.entries.iter_mut().find(|entry| entry.port == port) {
-                    entry.released(rx, tx, dpif, now);
+                    entry.released(rx, tx, &self.pool, dpif, now);
                 }
             }
         }
@@ -164,7 +171,7 @@ impl Ports {
             self.next_link_check = now.saturating_add(LINK_INTERVAL);
         }
         for entry in &mut self.entries {
-            if matches!(entry.state, State::Down { again } if now >= again) {
+            if matches!(entry.state, State::Down { again, .. } if now >= again) {
                 entry.open(&self.pool, dpif, now);
             }
             if !check_links {
@@ -215,10 +222,20 @@ impl Ports {
 impl Entry {
     fn open(&mut self, pool: &Arc<Pool>, dpif: &mut RingDpif, now: Nanos) {
         let n_pairs = self.n_pairs(dpif.n_cores());
-        match self.netdev.open(n_pairs, pool) {
+        let mut left = match &mut self.state {
+            State::Down { left, .. } => core::mem::take(left),
+            State::Up | State::Draining { .. } => Left::default(),
+        };
+        let mut opened = self.netdev.open(n_pairs, pool);
+        if opened.is_err() && !left.is_empty() {
+            // They may be in the buffers that the device needs.
+            dpif.drop_left(self.port, &mut left);
+            opened = self.netdev.open(n_pairs, pool);
+        }
+        match opened {
             Ok(pairs) => {
                 // Neighbouring ports begin on neighbouring cores, so that single queues spread.
-                dpif.add_port(self.port, pairs, self.port.0 as usize);
+                dpif.add_port(self.port, pairs, self.port.0 as usize, left);
                 dpif.set_offloads(self.port, self.netdev.info().offloads);
                 dpif.set_link(self.port, self.netdev.link().up);
                 self.state = State::Up;
@@ -236,7 +253,7 @@ impl Entry {
                         | OpenError::CommandFailed
                 );
                 self.has_refused_pairs |= n_pairs > 1 && is_for_the_number;
-                self.state = State::Down { again: now.saturating_add(RETRY) };
+                self.state = State::Down { again: now.saturating_add(RETRY), left };
             }
         }
     }
@@ -269,6 +286,7 @@ impl Entry {
         &mut self,
         rx_queues: Vec<RxPart>,
         tx_queue: Option<Box<dyn TxQueue>>,
+        pool: &Arc<Pool>,
         dpif: &mut RingDpif,
         now: Nanos,
     ) {
@@ -283,8 +301,22 @@ impl Entry {
         }
         tx.extend(dpif.take_kept(self.port));
         let why = *why;
-        let pairs = rx.drain(..).zip(tx.drain(..));
-        let pairs = pairs.map(|(rx, tx)| QueuePair { rx: rx.queue, tx }).collect();
+        let is_stopped = self.netdev.stop().is_ok();
+        let (mut cache, mut left) = (PoolCache::new(pool.clone()), Left::default());
+        let mut pairs = Vec::new();
+        for (mut part, tx) in rx.drain(..).zip(tx.drain(..)) {
+            if is_stopped {
+                part.drain(&mut cache);
+            }
+            if let Some(counters) = dpif.own_counters(self.port) {
+                part.carry_over(counters);
+            }
+            let RxPart { number, queue, left: frames, .. } = part;
+            if !frames.is_empty() {
+                left.0.push((number, frames));
+            }
+            pairs.push(QueuePair { rx: queue, tx });
+        }
         if let Err(error) = self.netdev.reset(pairs) {
             log::error!("{}: does not reset ({error:?})", self.netdev.info().name);
         }
@@ -293,6 +325,6 @@ impl Entry {
             (Why::Fault, up) if up < HEALTHY => now.saturating_add(RETRY),
             _ => now,
         };
-        self.state = State::Down { again };
+        self.state = State::Down { again, left };
     }
 }

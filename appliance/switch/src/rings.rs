@@ -19,10 +19,10 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::{Check, Command, PortCounters, PortNo, Upcall};
+use datapath::{Check, Command, DropReason, PortCounters, PortNo, Upcall};
 use netdev::{QueueFault, RxQueue, RxStats, TxQueue};
 use ofproto::InlineTranslator;
-use packet::{OffloadSet, Packet};
+use packet::{BATCH, Batch, OffloadSet, Packet, PoolCache};
 use sync::counter::Counter;
 use sync::spsc::Producer;
 
@@ -92,6 +92,60 @@ pub(crate) struct RxPart {
     pub(crate) cycles: Arc<Counter>,
     /// The queue's own counts when they were last carried over to the port's.
     pub(crate) seen: RxStats,
+    /// What stood in the device's rings when it was reset, and goes first.
+    pub(crate) left: VecDeque<Packet>,
+}
+
+impl RxPart {
+    /// As [`RxQueue::receive`].
+    #[inline]
+    pub(crate) fn receive(
+        &mut self,
+        into: &mut Batch,
+        cache: &mut PoolCache,
+    ) -> Result<usize, QueueFault> {
+        if self.left.is_empty() {
+            self.queue.receive(into, cache)
+        } else {
+            Ok(self.take_left(into))
+        }
+    }
+
+    #[cold]
+    fn take_left(&mut self, into: &mut Batch) -> usize {
+        let n = self.left.len().min(BATCH - into.len());
+        // There is room for so many.
+        self.left.drain(..n).for_each(|packet| drop(into.push(packet)));
+        if self.left.is_empty() {
+            self.left = VecDeque::new();
+        }
+        n
+    }
+
+    /// Takes what the device, which is stopped, had brought.
+    pub(crate) fn drain(&mut self, cache: &mut PoolCache) {
+        self.queue.drain(&mut self.left, cache);
+    }
+
+    /// Adds what the queue lost since the last time to the port's counts, so that no frame is lost
+    /// without a reason to its name.
+    pub(crate) fn carry_over(&mut self, counters: &PortCounters) {
+        let Self { queue, seen, .. } = self;
+        let stats = queue.stats();
+        let lost = [
+            (DropReason::RxNoBuffer, stats.no_buffer, seen.no_buffer),
+            (DropReason::RxOversize, stats.truncated, seen.truncated),
+            (DropReason::RxMalformed, stats.malformed, seen.malformed),
+            (DropReason::RxBadOffload, stats.bad_offload, seen.bad_offload),
+        ];
+        for (reason, counted, seen) in lost {
+            let n = counted.saturating_sub(seen);
+            if n > 0 {
+                counters.lost_at_rx(reason, n);
+            }
+        }
+        *seen = stats;
+    }
 }
 
 /// A queue that comes to a core from another one.

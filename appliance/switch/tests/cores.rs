@@ -84,6 +84,10 @@ impl Netdev for Slow {
         self.inner.link()
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        self.inner.stop()
+    }
+
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
         assert_eq!(core::mem::take(&mut self.n_open), returned.len(), "queues got lost");
         self.inner.reset(returned)

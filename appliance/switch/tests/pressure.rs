@@ -81,6 +81,10 @@ impl Netdev for Stubborn {
         self.inner.link()
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        self.inner.stop()
+    }
+
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
         self.inner.reset(returned)
     }

@@ -11,6 +11,7 @@ mod fault;
 mod stats;
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -34,6 +35,13 @@ pub trait RxQueue: Send + Debug {
     /// already or the device has no interrupts: whoever rests then does so at its own risk.
     fn arm(&mut self) -> bool {
         false
+    }
+
+    /// Takes all frames that had arrived when the device was stopped ([`Netdev::stop`]); it is given no more
+    /// buffers. A queue that is dead gives none: what its ring says is not believed. Nor is there anything
+    /// where frames wait outside until they are asked for.
+    fn drain(&mut self, into: &mut VecDeque<Packet>, cache: &mut PoolCache) {
+        let _ = (into, cache);
     }
 
     /// Counters since `open`.
@@ -115,8 +123,17 @@ pub trait Netdev: Send + Debug {
     /// The link as the device reports it at the moment.
     fn link(&mut self) -> LinkState;
 
-    /// Stops the device and takes its queues back, every one that `open` gave; their buffers go
-    /// back to the pool. `open` may follow.
+    /// Stops the device: it writes to no buffer any more. Its queues may be drained then
+    /// ([`RxQueue::drain`]), and go back by [`reset`](Self::reset).
+    ///
+    /// # Errors
+    ///
+    /// When the device does not stop.
+    fn stop(&mut self) -> Result<(), OpenError>;
+
+    /// Stops the device, if it is not stopped, and takes its queues back, every one that `open` gave; their
+    /// buffers go back to the pool, with all that is in them: frames that were not drained, and frames on
+    /// a transmit ring that the device has not sent. `open` may follow.
     ///
     /// # Errors
     ///

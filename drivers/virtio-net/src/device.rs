@@ -1,8 +1,8 @@
 //! The device: what it is, and its way up and down.
 //!
 //! ```text
-//! Closed --open--> Open --reset--> Closed
-//!            |              \--(does not stop)--> Stuck
+//! Closed --open--> Open --stop, reset--> Closed
+//!            |              \--(does not stop)----> Stuck
 //!            \--(fails)--> Closed, or Stuck when it does not even stop
 //! ```
 //! A stuck device may still write to the memory that it was given, so that memory is never used
@@ -177,8 +177,8 @@ where
         let mut queues = Queues { rx: Vec::new(), tx: Vec::new() };
         if let Err(error) = self.start::<R>(n_pairs, pool, &mut queues) {
             log::error!("{}: does not open: {error}", self.info.name);
-            // What failed to open counts; `stop` says itself when it fails too.
-            let _ = self.stop();
+            // What failed to open counts; `halt` says itself when it fails too.
+            let _ = self.halt();
             return Err(error);
         }
         self.state = State::Open;
@@ -307,7 +307,7 @@ where
     }
 
     /// Resets the device and takes the control queue back.
-    fn stop(&mut self) -> Result<(), OpenError> {
+    fn halt(&mut self) -> Result<(), OpenError> {
         let reset = init::reset(&mut *self.shared.transport.lock());
         if reset.is_err() {
             log::error!("{}: does not stop", self.info.name);
@@ -345,7 +345,7 @@ where
             return Err(OpenError::QueuePairs);
         }
         if self.state == State::Stuck {
-            self.stop()?;
+            self.halt()?;
         }
         if self.shared.live.load(Ordering::Acquire) != 0 {
             return Err(OpenError::WrongQueues);
@@ -363,9 +363,17 @@ where
         LinkState { up, speed_mbps }
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        if self.state == State::Closed { Ok(()) } else { self.halt() }
+    }
+
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
         // First the device lets go of the memory, then the queues do.
-        let stopped = self.stop();
+        let stopped = match self.state {
+            // It did not stop a moment ago. The next `open` tries again.
+            State::Stuck => Err(OpenError::NotStopping),
+            State::Open | State::Closed => self.stop(),
+        };
         drop(returned);
         stopped?;
         if self.shared.live.load(Ordering::Acquire) != 0 {

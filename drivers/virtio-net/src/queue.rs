@@ -76,6 +76,11 @@ impl<T: Transport, R: Ring> PacketQueue<T, R> {
         self.ring.as_ref().map_or(0, R::n_free)
     }
 
+    /// Whether all that the device had is ours again.
+    pub(crate) fn is_device_stopped(&self) -> bool {
+        self.shared.is_stopped.load(Ordering::Acquire)
+    }
+
     pub(crate) fn check(&self) -> Result<(), QueueFault> {
         self.fault.map_or(Ok(()), Err)
     }
@@ -158,7 +163,7 @@ impl<T: Transport, R: Ring> PacketQueue<T, R> {
 
 impl<T: Transport, R: Ring> Drop for PacketQueue<T, R> {
     fn drop(&mut self) {
-        if self.shared.is_stopped.load(Ordering::Acquire) {
+        if self.is_device_stopped() {
             if let Some(ring) = self.ring.take() {
                 self.shared.rings.lock().push((self.number, ring.into_region()));
             }

@@ -16,10 +16,15 @@
 //! Buffers are posted again when at least a quarter of the ring, or a batch, is empty: one index
 //! store and at most one notification for all of them. If the pool is dry, the ring stays short and
 //! is filled later (`starved` counts it); no frame is lost by it as long as some buffers are posted.
+//!
+//! # The end
+//! What the device has put into the ring is there when it has been stopped, and is received then like everything
+//! before ([`RxQueue::drain`]). Of what it had begun and not shown nobody knows: to us it never came.
 
 use crate::offload::{Header, Taken};
 use crate::queue::{PacketQueue, Returned};
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
+use alloc::collections::VecDeque;
 use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
 use packet::{BATCH, Batch, HEADROOM, JUMBO_BYTES, LARGE_BYTES, Packet, PoolCache, SMALL_BYTES};
 use virtio::{Ring, Transport};
@@ -57,6 +62,8 @@ pub(crate) struct Rx<T: Transport, R: Ring> {
     config: RxConfig,
     gather: Option<Gather>,
     stats: RxStats,
+    /// The device is stopped: it gets no more buffers.
+    is_stopped: bool,
 }
 
 /// A frame of which not all buffers have come yet.
@@ -72,7 +79,7 @@ struct Gather {
 
 impl<T: Transport, R: Ring> Rx<T, R> {
     pub(crate) fn new(queue: PacketQueue<T, R>, config: RxConfig) -> Self {
-        Self { queue, config, gather: None, stats: RxStats::default() }
+        Self { queue, config, gather: None, stats: RxStats::default(), is_stopped: false }
     }
 
     /// Posts buffers until the ring is full or the pool dry, and publishes them; how many, and
@@ -101,7 +108,7 @@ impl<T: Transport, R: Ring> Rx<T, R> {
 
     fn refill(&mut self, cache: &mut PoolCache) {
         let batch = u16::try_from(BATCH).unwrap_or(u16::MAX);
-        if self.queue.n_free() >= batch.min(self.queue.size() / 4).max(1) {
+        if self.queue.n_free() >= batch.min(self.queue.size() / 4).max(1) && !self.is_stopped {
             let (_, wants_notify) = self.fill(cache);
             if wants_notify {
                 self.queue.notify();
@@ -275,6 +282,28 @@ impl<T: Transport + Send + core::fmt::Debug, R: Ring> RxQueue for Rx<T, R> {
 
     fn arm(&mut self) -> bool {
         self.queue.arm()
+    }
+
+    fn drain(&mut self, into: &mut VecDeque<Packet>, cache: &mut PoolCache) {
+        if !self.queue.is_device_stopped() {
+            return;
+        }
+        self.is_stopped = true;
+        let mut batch = Batch::new();
+        // Each round takes what the device had and does not get back: it ends after a ring's length at the latest.
+        loop {
+            let n_free = self.queue.n_free();
+            let received = self.receive(&mut batch, cache);
+            into.extend(batch.drain(..));
+            if received.is_err() || self.queue.n_free() == n_free {
+                break;
+            }
+        }
+        // The rest of it does not come any more.
+        if let Some(part) = self.gather.take().and_then(|gather| gather.packet) {
+            self.stats.malformed += 1;
+            cache.free(part);
+        }
     }
 
     fn stats(&self) -> RxStats {

@@ -28,6 +28,8 @@ pub enum DropReason {
     RxPortDown,
     /// The ingress port is not (or no longer) a port of this datapath.
     RxNoSuchPort,
+    /// The frame was in the device's ring when the port was reset, and the device did not come up again.
+    RxPortReset,
     /// The port receives more than its ingress policing allows.
     RxPoliced,
 
@@ -121,13 +123,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their discriminants.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::RxMalformed,
         Self::RxBadOffload,
         Self::RxOversize,
         Self::RxNoBuffer,
         Self::RxPortDown,
         Self::RxNoSuchPort,
+        Self::RxPortReset,
         Self::RxPoliced,
         Self::NoRule,
         Self::ActionDrop,
@@ -179,6 +182,7 @@ impl DropReason {
             Self::RxNoBuffer => "rx-no-buffer",
             Self::RxPortDown => "rx-port-down",
             Self::RxNoSuchPort => "rx-no-such-port",
+            Self::RxPortReset => "rx-port-reset",
             Self::RxPoliced => "rx-policed",
             Self::NoRule => "no-rule",
             Self::ActionDrop => "action-drop",

@@ -107,6 +107,7 @@ impl PortStats {
     pub fn rx_dropped(&self) -> u64 {
         self.drops.get(DropReason::RxNoBuffer)
             + self.drops.get(DropReason::RxPortDown)
+            + self.drops.get(DropReason::RxPortReset)
             + self.drops.get(DropReason::RxPoliced)
             + self.drops.get(DropReason::UpcallQueueFull)
             + self.drops.get(DropReason::UpcallBudget)

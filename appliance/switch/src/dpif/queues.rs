@@ -10,10 +10,12 @@ use super::{Counts, RingDpif};
 use crate::outlet::exit::{Exit, SharedQueues};
 use crate::rings::{Order, PortQueues, RxPart, TakenQueue, TxRoute};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use datapath::PortNo;
+use datapath::{DropReason, PortCounters, PortNo};
 use netdev::{QueuePair, RxStats, TxQueue};
+use packet::Packet;
 use sync::counter::Counter;
 
 /// Which core polls a receive queue.
@@ -29,6 +31,27 @@ pub(crate) struct RxPlace {
     is_moving: bool,
 }
 
+/// Frames that stood in a device's rings when it was reset, by the number of their queue.
+#[derive(Debug, Default)]
+pub(crate) struct Left(pub(crate) Vec<(usize, VecDeque<Packet>)>);
+
+impl Left {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The part of the queue `number` of `n_queues`.
+    fn deal(&mut self, number: usize, n_queues: usize) -> VecDeque<Packet> {
+        let mut part = VecDeque::new();
+        for (queue, frames) in &mut self.0 {
+            if *queue % n_queues.max(1) == number {
+                part.append(frames);
+            }
+        }
+        part
+    }
+}
+
 /// Transmit queues of a device that no core has for itself.
 #[derive(Debug)]
 pub(super) enum TxKept {
@@ -41,7 +64,15 @@ pub(super) enum TxKept {
 impl RingDpif {
     /// Makes `port` known to every core. The first of its queue pairs is polled by the core `first`, the others
     /// by those behind it, round and round; what the control core sends goes by way of the first one's.
-    pub(crate) fn add_port(&mut self, port: PortNo, pairs: Vec<QueuePair>, first: usize) {
+    /// What is `left` of the time before goes first: each queue's frames by one queue, so that those of a flow stay
+    /// in their order.
+    pub(crate) fn add_port(
+        &mut self,
+        port: PortNo,
+        pairs: Vec<QueuePair>,
+        first: usize,
+        mut left: Left,
+    ) {
         let n_cores = self.links.len();
         let (n_queues, first) = (pairs.len(), first % n_cores.max(1));
         let mut rx: Vec<Vec<RxPart>> = (0..n_cores).map(|_| Vec::new()).collect();
@@ -52,7 +83,8 @@ impl RingDpif {
             let place = RxPlace { port, number, core, cycles: cycles.clone(), is_moving: false };
             self.rx_places.push(place);
             if let Some(of_core) = rx.get_mut(core) {
-                of_core.push(RxPart { number, queue, cycles, seen: RxStats::default() });
+                let left = left.deal(number, n_queues);
+                of_core.push(RxPart { number, queue, cycles, seen: RxStats::default(), left });
             }
             tx.push(other);
         }
@@ -94,6 +126,19 @@ impl RingDpif {
         if let Some(Counts { frames, upcalls }) = counts.last().cloned() {
             self.outlet.add_port(port, frames, upcalls, TxRoute::Core(first));
         }
+    }
+
+    /// Drops what is `left` of a port that does not come up.
+    pub(crate) fn drop_left(&mut self, port: PortNo, left: &mut Left) {
+        let n: usize = left.0.drain(..).map(|(_, frames)| frames.len()).sum();
+        if let Some(counters) = self.own_counters(port).filter(|_| n > 0) {
+            counters.lost_at_rx(DropReason::RxPortReset, n as u64);
+        }
+    }
+
+    /// What the control core counts for a port.
+    pub(crate) fn own_counters(&self, port: PortNo) -> Option<&PortCounters> {
+        self.ports.get(&port)?.last().map(|counts| &*counts.frames)
     }
 
     /// Receive queues of a port, and as many transmit queues.

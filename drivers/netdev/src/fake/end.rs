@@ -10,7 +10,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use packet::{Batch, Pool, PoolCache};
+use packet::{Batch, Packet, Pool, PoolCache};
 use spin::Mutex;
 
 /// Frames that a line holds before it is full.
@@ -75,6 +75,10 @@ impl Line {
     /// Everything on the line, queue by queue.
     pub(super) fn drain(&mut self) -> Vec<Vec<u8>> {
         self.queues.iter_mut().flat_map(core::mem::take).collect()
+    }
+
+    fn is_empty(&self, queue: usize) -> bool {
+        self.queues.get(queue).is_none_or(VecDeque::is_empty)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -161,6 +165,10 @@ impl Netdev for End {
         LinkState { up: self.inbound.lock().is_up(), speed_mbps: None }
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
         drop(returned);
         if self.live.load(Ordering::Acquire) != 0 {
@@ -218,6 +226,16 @@ impl RxQueue for EndRx {
             }
         }
         Ok(into.len() - before)
+    }
+
+    /// As if the device had put all that is on the line into its ring.
+    fn drain(&mut self, into: &mut VecDeque<Packet>, cache: &mut PoolCache) {
+        let mut batch = Batch::new();
+        while !self.line.lock().is_empty(self.queue) {
+            // It has no faults.
+            let _ = self.receive(&mut batch, cache);
+            into.extend(batch.drain(..));
+        }
     }
 
     fn stats(&self) -> RxStats {
@@ -283,6 +301,10 @@ macro_rules! netdev_by_end {
 
             fn link(&mut self) -> crate::LinkState {
                 self.end.link()
+            }
+
+            fn stop(&mut self) -> Result<(), crate::OpenError> {
+                self.end.stop()
             }
 
             fn reset(

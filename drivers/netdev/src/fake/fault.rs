@@ -5,9 +5,10 @@ use crate::{
     TxQueue, TxStats,
 };
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use packet::{Batch, Pool, PoolCache};
+use packet::{Batch, Packet, Pool, PoolCache};
 
 /// What to do wrong, and how often. The default does nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,10 @@ impl Netdev for Fault {
         self.inner.link()
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        self.inner.stop()
+    }
+
     fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
         // Dropping a wrapped queue drops the inner one, which is all that a reset asks for.
         self.inner.reset(returned)
@@ -103,9 +108,15 @@ struct FaultRx {
     dropped: u64,
 }
 
+impl FaultRx {
+    fn is_dead(&self) -> bool {
+        self.plan.rx_fault_after.is_some_and(|after| self.frames >= after)
+    }
+}
+
 impl RxQueue for FaultRx {
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
-        if self.plan.rx_fault_after.is_some_and(|after| self.frames >= after) {
+        if self.is_dead() {
             return Err(QueueFault { kind: FaultKind::Injected, queue: self.queue });
         }
         let mut fresh = Batch::new();
@@ -125,6 +136,12 @@ impl RxQueue for FaultRx {
             let _ = into.push(packet);
         }
         Ok(into.len() - before)
+    }
+
+    fn drain(&mut self, into: &mut VecDeque<Packet>, cache: &mut PoolCache) {
+        if !self.is_dead() {
+            self.inner.drain(into, cache);
+        }
     }
 
     /// As if the device had lost what was dropped: counted as frames without a buffer.

@@ -135,6 +135,10 @@ impl Netdev for Stream {
         LinkState { up: true, speed_mbps: Some(10_000) }
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
     fn reset(&mut self, _returned: Vec<QueuePair>) -> Result<(), OpenError> {
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::ALL;
 use crate::common::{Bench, MAC, OFFSET, ROOM};
 use netdev::{Netdev, OpenError};
 use packet::{Batch, PoolConfig};
+use std::collections::VecDeque;
 use virtio_net::{HEADER_LEN, VirtioNet, feature, optional_feature};
 
 fn frame(seed: u8, len: usize) -> Vec<u8> {
@@ -380,4 +381,36 @@ fn pairs_work_from_different_threads() {
     });
     net.reset(back).unwrap();
     assert_eq!(bench.pool.available(), (1024, 64));
+}
+
+#[test]
+fn what_came_before_the_device_stopped_is_there_afterwards() {
+    let mut bench = Bench::new(ALL, 9000, 1);
+    let (mut net, mut pair) = bench.open();
+    let mut left = VecDeque::new();
+    // More than a burst, the last over two buffers, and one that is none.
+    let mut frames: Vec<_> = (0..40).map(|k| frame(k, 60)).collect();
+    frames.push(frame(99, ROOM + 100));
+    for frame in &frames {
+        bench.deliver(0, frame);
+    }
+    bench.deliver(0, &[1; 13]);
+    pair.rx.drain(&mut left, &mut bench.cache);
+    assert!(left.is_empty(), "the device runs");
+    let _ = bench.device.take_notified(0);
+    net.stop().unwrap();
+    pair.rx.drain(&mut left, &mut bench.cache);
+    let got: Vec<_> = left.iter().map(|packet| packet.data().to_vec()).collect();
+    assert_eq!(got, frames);
+    assert_eq!((pair.rx.stats().frames, pair.rx.stats().malformed), (41, 1));
+    pair.rx.drain(&mut left, &mut bench.cache);
+    assert_eq!(left.len(), 41, "none twice");
+    assert_eq!((bench.device.take_notified(0), bench.device.waiting(0)), (0, 0), "no more buffers");
+    net.reset(vec![pair]).unwrap();
+    drop(left);
+    assert_eq!(bench.away(), (0, 0));
+    // And it comes up again.
+    let mut pair = net.open(1, &bench.pool).unwrap().remove(0);
+    bench.deliver(0, &frames[0]);
+    assert_eq!(bench.receive(&mut pair).unwrap(), frames[..1]);
 }

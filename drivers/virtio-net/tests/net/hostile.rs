@@ -4,6 +4,7 @@ use super::ALL;
 use crate::common::{Bench, ROOM};
 use netdev::{FaultKind, Netdev, OpenError, QueueFault};
 use proptest::prelude::*;
+use std::collections::VecDeque;
 use virtio::fake::Hostile;
 use virtio_net::feature;
 
@@ -114,6 +115,32 @@ fn an_endless_frame_takes_one_buffer_at_most() {
 }
 
 #[test]
+fn half_a_frame_and_a_dead_ring_leave_nothing_behind_a_stop() {
+    for is_dead in [false, true] {
+        let mut bench = Bench::new(ALL, 1500, 1);
+        let (mut net, mut pair) = bench.open();
+        if is_dead {
+            bench.device.misbehave(0, Hostile::BadId);
+            bench.deliver(0, &[1; 60]);
+            assert!(bench.receive(&mut pair).is_err());
+        } else {
+            let chain = bench.device.pop(0).unwrap();
+            let mut first = vec![1; ROOM];
+            first[10..12].copy_from_slice(&[2, 0]);
+            bench.device.write(&chain, &first);
+            bench.device.push(0, &chain, ROOM as u32);
+        }
+        net.stop().unwrap();
+        let mut left = VecDeque::new();
+        pair.rx.drain(&mut left, &mut bench.cache);
+        assert!(left.is_empty());
+        assert_eq!(pair.rx.stats().malformed, u64::from(!is_dead));
+        net.reset(vec![pair]).unwrap();
+        assert_eq!(bench.away(), (0, 0));
+    }
+}
+
+#[test]
 fn a_device_that_does_not_stop_keeps_its_buffers_for_good() {
     let mut bench = Bench::new(ALL, 1500, 1);
     let (mut net, pair) = bench.open();
@@ -178,7 +205,12 @@ proptest! {
                 prop_assert!(frames.iter().all(|frame| (14..=1522).contains(&frame.len())));
             }
         }
+        let mut left = VecDeque::new();
+        net.stop().unwrap();
+        pair.rx.drain(&mut left, &mut bench.cache);
+        prop_assert!(left.iter().all(|packet| (14..=1522).contains(&packet.len())));
         net.reset(vec![pair]).unwrap();
+        drop(left);
         prop_assert_eq!(bench.away(), (0, 0));
     }
 }

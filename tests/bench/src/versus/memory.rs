@@ -60,6 +60,10 @@ impl Netdev for Memory {
         LinkState { up: true, speed_mbps: Some(10_000) }
     }
 
+    fn stop(&mut self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
     fn reset(&mut self, _returned: Vec<QueuePair>) -> Result<(), OpenError> {
         Ok(())
     }
