@@ -22,13 +22,15 @@ pub(crate) fn rest(
     seconds: u64,
     report: &mut Report,
 ) -> Result<(), Box<dyn Error>> {
-    for (how, words) in [
-        ("resting", ""),
-        ("resting 4 ms at the most", " other_config:pmd-sleep-max=4000"),
-        ("never resting", " other_config:pmd-sleep-max=0"),
+    for (how, n_vcpus, words) in [
+        ("resting", 1, ""),
+        ("4 vCPUs, resting", 4, ""),
+        ("resting 4 ms at the most", 1, " other_config:pmd-sleep-max=4000"),
+        ("never resting", 1, " other_config:pmd-sleep-max=0"),
     ] {
         let dir = tempfile::tempdir()?;
         let mut vm = machine.vm(dir.path(), &format!("mgmt=none log=error{words}"));
+        vm.smp = n_vcpus;
         let ports = (1..=4).map(|k| Port::add(&mut vm, dir.path(), k));
         let ports = ports.collect::<Result<Vec<_>, _>>()?;
         let mut running = machine.start(&vm)?;

@@ -11,6 +11,7 @@ mod latency;
 mod machine;
 mod rate;
 mod report;
+mod scaling;
 mod testpmd;
 mod tiers;
 mod versus;
@@ -63,6 +64,7 @@ enum Case {
     Memory,
     Idle,
     Rate,
+    Scaling,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +105,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     if wants(Case::Rate) {
         rate::vhost_user(&machine, options.seconds, &mut report)?;
+    }
+    if wants(Case::Scaling) {
+        scaling::vcpus(&machine, options.seconds, &mut report)?;
     }
     print!("{report}");
     if let Some(path) = &options.json {

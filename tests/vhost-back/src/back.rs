@@ -1,6 +1,6 @@
 //! A port behind a socket.
 
-use crate::frame::HEADER;
+use crate::frame::{Frame, HEADER};
 use crate::port::{Offloads, Port, RECEIVE, TRANSMIT};
 use std::io;
 use std::net::Shutdown;
@@ -24,6 +24,18 @@ pub struct Back {
     shared: Arc<Shared>,
     path: PathBuf,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Frames of 1,024 flows, from the station behind one of two ports to that behind the other.
+#[derive(Debug)]
+pub struct Traffic(Frame);
+
+impl Traffic {
+    /// From station 0 or 1, frames of so many bytes; at least 54.
+    #[must_use]
+    pub fn new(from: u8, len: usize) -> Self {
+        Self(Frame::new(from.min(1), len))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +113,26 @@ impl Back {
         bytes.truncate(n?);
         let (header, frame) = bytes.split_first_chunk()?;
         Some((*header, frame.to_vec()))
+    }
+
+    /// Gives the driver up to `most` frames, as far as it has buffers; how many.
+    pub fn give_many(&self, traffic: &mut Traffic, most: u16) -> u64 {
+        let mut given = 0;
+        if let Some((ring, memory)) = self.port().ring(RECEIVE) {
+            ring.each(memory, most, |chain| {
+                let bytes = traffic.0.next(0);
+                let is_given = chain.write(bytes);
+                given += u64::from(is_given);
+                u32::try_from(bytes.len()).ok().filter(|_| is_given).unwrap_or(0)
+            });
+        }
+        given
+    }
+
+    /// Takes up to `most` frames of the driver and looks at none; how many.
+    pub fn swallow(&self, most: u16) -> u64 {
+        let mut port = self.port();
+        port.ring(TRANSMIT).map_or(0, |(ring, memory)| ring.each(memory, most, |_| 0).into())
     }
 
     pub(crate) fn port(&self) -> MutexGuard<'_, Port> {

@@ -9,7 +9,7 @@ mod memory;
 mod port;
 mod ring;
 
-pub use back::Back;
+pub use back::{Back, Traffic};
 pub use latencies::Latencies;
 pub use load::{Outcome, Plan, exchange};
 pub use port::Offloads;

@@ -2,12 +2,13 @@
 
 use netdev::{Netdev, QueuePair};
 use packet::{Batch, Pool, PoolCache, PoolConfig};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use vhost_back::{Back, Plan, exchange};
+use vhost_back::{Back, Plan, Traffic, exchange};
 use vhost_front::{Device, Front, Memory};
 use virtio_net::VirtioNet;
 
@@ -96,6 +97,43 @@ fn what_is_sent_comes_back_with_its_time() {
         assert_eq!(outcome.latencies.count(), outcome.received);
         assert!(outcome.latencies.at(0.5) <= outcome.latencies.at(0.999));
     }
+}
+
+#[test]
+fn what_is_given_at_one_port_is_there_to_be_swallowed_at_the_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let backs = [back(0), back(1)];
+    let pair = Pair::open(dir.path());
+    assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
+    let is_over = AtomicBool::new(false);
+    let (given, taken) = thread::scope(|scope| {
+        scope.spawn(|| pair.forward(&is_over));
+        let (given, mut taken) = (backs[0].give_many(&mut Traffic::new(0, 64), 100), 0);
+        let begun = Instant::now();
+        while taken < given && begun.elapsed() < PATIENCE {
+            taken += backs[1].swallow(32);
+            thread::yield_now();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        (given, taken)
+    });
+    assert!(given > 0 && taken == given, "{taken} of {given}");
+}
+
+#[test]
+fn what_was_given_before_a_stop_is_drained() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let backs = [back(0), back(1)];
+    let mut pair = Pair::open(dir.path());
+    assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
+    let given = backs[0].give_many(&mut Traffic::new(0, 64), 100);
+    pair.netdevs[0].stop().expect("it stops");
+    let mut left = VecDeque::new();
+    pair.queues[0].rx.drain(&mut left, &mut pair.cache);
+    assert_eq!((given, left.len()), (100, 100));
+    pair.netdevs[0].reset(vec![pair.queues.remove(0)]).expect("all queues are back");
 }
 
 #[test]
