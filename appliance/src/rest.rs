@@ -23,6 +23,12 @@
 //! they halt for long, and the first that has anything to do again wakes the others. As long as one is busy,
 //! the quiet ones look every [`NAP_NS`]; so do those whose devices cannot interrupt (virtio-mmio).
 //!
+//! # The host's turn
+//! What a device is told, some thread of the host does, and that thread may have been put on the very processor of the host
+//! that runs this one (it has just woken us from there): then it waits until its scheduler takes the processor from one that
+//! polls, a millisecond or two. So when the first frames behind a rest are with their devices, a processor halts once
+//! more, [`NAP_NS`] at the most, its queues armed.
+//!
 //! # No wake-up is lost
 //! A frame: the queue's own protocol (`virtio::Ring::arm`) tells whether one came before the wish.
 //! Another processor's work: it adds itself to [`BUSY`] and then looks who rests; who rests says so in
@@ -106,13 +112,17 @@ pub(crate) struct Rest {
     /// Since when there was nothing to do.
     since: Option<Nanos>,
     is_busy: bool,
+    /// There was no work since the last rest.
+    is_behind_rest: bool,
+    /// The first work behind a rest is done.
+    is_hosts_turn: bool,
 }
 
 impl Rest {
     /// A processor begins, busy.
     pub(crate) fn new(number: usize) -> Self {
         BUSY.fetch_add(1, Ordering::SeqCst);
-        Self { number, since: None, is_busy: true }
+        Self { number, since: None, is_busy: true, is_behind_rest: false, is_hosts_turn: false }
     }
 
     /// A round, and a rest if there was nothing to do for long enough.
@@ -121,15 +131,18 @@ impl Rest {
             Round::Nothing => {}
             did => return self.worked(did),
         }
+        let longest = LONGEST.load(Ordering::Relaxed);
+        if core::mem::take(&mut self.is_hosts_turn) && longest != 0 && work.arm() {
+            return self.nap(work, NAP_NS.min(longest));
+        }
         let now = now();
         let since = *self.since.get_or_insert(now);
-        let longest = LONGEST.load(Ordering::Relaxed);
         if now.saturating_sub(since) <= RESTLESS || longest == 0 {
             cpu::pause();
             return;
         }
         if self.is_busy {
-            self.is_busy = false;
+            (self.is_busy, self.is_behind_rest) = (false, true);
             BUSY.fetch_sub(1, Ordering::SeqCst);
         }
         if !self.halt(work, longest) {
@@ -140,6 +153,7 @@ impl Rest {
     fn worked(&mut self, did: Round) {
         if did == Round::Work {
             self.since = None;
+            self.is_hosts_turn |= core::mem::take(&mut self.is_behind_rest);
         }
         if !self.is_busy {
             self.is_busy = true;
