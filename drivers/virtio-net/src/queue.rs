@@ -92,27 +92,24 @@ impl<T: Transport, R: Ring> PacketQueue<T, R> {
         fault
     }
 
-    /// Hands a packet to the device: `len` bytes from the start of its frame. Gives the packet back
-    /// when the ring is full.
+    /// Hands packets to the device while there is room, each with all of `next`'s bytes from the start of its frame.
+    /// How many.
     #[inline(always)]
-    pub(crate) fn add(
+    pub(crate) fn add_each(
         &mut self,
-        packet: Packet,
-        len: u32,
         is_device_written: bool,
-    ) -> Result<(), Packet> {
-        let device_address = packet.buffer_device_address();
-        let buffer = Buffer { device_address, len, is_device_written };
-        let Some(id) = self.ring.as_mut().and_then(|ring| ring.add_one(buffer)) else {
-            return Err(packet);
-        };
-        match self.packets.get_mut(usize::from(id)) {
-            // Nothing was there: the id was free.
-            Some(slot) => core::mem::forget(slot.replace(packet)),
+        mut next: impl FnMut() -> Option<(Packet, u32)>,
+    ) -> u16 {
+        let Self { ring: Some(ring), packets, .. } = self else { return 0 };
+        ring.add_each(|id| {
             // Ids are below the ring's size, which is the number of slots.
-            None => core::mem::forget(packet),
-        }
-        Ok(())
+            let slot = packets.get_mut(usize::from(id))?;
+            let (packet, len) = next()?;
+            let device_address = packet.buffer_device_address();
+            // Nothing was there: the id was free.
+            core::mem::forget(slot.replace(packet));
+            Some(Buffer { device_address, len, is_device_written })
+        })
     }
 
     /// Publishes what was added; whether the device wants to be notified.
@@ -127,37 +124,44 @@ impl<T: Transport, R: Ring> PacketQueue<T, R> {
         }
     }
 
-    /// The next packet that the device gave back, and how much it wrote.
+    /// Gives up to `most` packets that the device gave back to `take`, and how much it wrote into each. What came before
+    /// a fault has been given then.
     #[inline(always)]
-    pub(crate) fn pop(&mut self) -> Result<Option<(Packet, u32)>, QueueFault> {
-        let Some(ring) = self.ring.as_mut() else {
-            return Ok(None);
-        };
-        match ring.pop() {
-            Ok(None) => Ok(None),
-            Ok(Some(Used { id, written })) => {
-                match self.packets.get_mut(usize::from(id)).and_then(Option::take) {
-                    Some(packet) => Ok(Some((packet, written))),
-                    None => Err(self.kill(FaultKind::NotInFlight)),
-                }
+    pub(crate) fn pop_each(
+        &mut self,
+        most: usize,
+        mut take: impl FnMut(Packet, u32),
+    ) -> Result<(), QueueFault> {
+        let Self { ring: Some(ring), packets, .. } = self else { return Ok(()) };
+        let most = u16::try_from(most).unwrap_or(u16::MAX);
+        let mut is_known = true;
+        let popped = ring.pop_each(most, |Used { id, written }| {
+            match packets.get_mut(usize::from(id)).and_then(Option::take) {
+                Some(packet) => take(packet, written),
+                None => is_known = false,
             }
+        });
+        match popped {
+            Ok(()) if is_known => Ok(()),
+            // The ring knows what is in flight, so this is its word against the packets'.
+            Ok(()) => Err(self.kill(FaultKind::NotInFlight)),
             Err(fault) => Err(self.kill(kind(fault))),
         }
     }
 
     /// Takes up to `most` packets that the device gave back, and asks for their frames: they come together, and not one
     /// after the other when each is looked at. What came before a fault is in `into` then.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop_burst(&mut self, most: usize, into: &mut Returned) -> Result<(), QueueFault> {
-        for _ in 0..most {
-            let Some((packet, written)) = self.pop()? else { break };
+        let Returned { packets, written } = into;
+        self.pop_each(most.min(BATCH - packets.len()), |packet, n_written| {
             packet.prefetch_frame();
-            let Some(place) = into.written.get_mut(into.packets.len()) else { break };
-            *place = written;
+            if let Some(place) = written.get_mut(packets.len()) {
+                *place = n_written;
+            }
             // There is a place for each.
-            drop(into.packets.push(packet));
-        }
-        Ok(())
+            drop(packets.push(packet));
+        })
     }
 }
 

@@ -46,14 +46,24 @@ impl RxConfig {
     fn max_frame(self) -> usize {
         usize::from(self.mtu) + FRAME_OVERHEAD
     }
+}
 
-    fn alloc(self, cache: &mut PoolCache) -> Option<Packet> {
-        if self.is_mergeable {
-            cache.alloc()
-        } else {
-            cache.alloc_for(HEADER_LEN + self.max_frame())
-        }
-    }
+/// Posts buffers while there are any, and room; how many.
+#[inline(always)]
+fn post<T: Transport, R: Ring>(
+    queue: &mut PacketQueue<T, R>,
+    stats: &mut RxStats,
+    mut alloc: impl FnMut() -> Option<Packet>,
+) -> u16 {
+    queue.add_each(true, || {
+        let Some(packet) = alloc() else {
+            stats.starved += 1;
+            return None;
+        };
+        // A buffer is at most some 64 KiB.
+        let len = u32::try_from(packet.buffer_capacity()).unwrap_or(0);
+        Some((packet, len))
+    })
 }
 
 #[derive(Debug)]
@@ -85,21 +95,12 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     /// Posts buffers until the ring is full or the pool dry, and publishes them; how many, and
     /// whether to notify.
     pub(crate) fn fill(&mut self, cache: &mut PoolCache) -> (u16, bool) {
-        let mut posted = 0;
-        while self.queue.n_free() > 0 {
-            let Some(packet) = self.config.alloc(cache) else {
-                self.stats.starved += 1;
-                break;
-            };
-            // A buffer is at most a few KiB.
-            let len = u32::try_from(packet.buffer_capacity()).unwrap_or(0);
-            if let Err(packet) = self.queue.add(packet, len, true) {
-                cache.free(packet);
-                break;
-            }
-            posted += 1;
-        }
-        (posted, self.queue.publish())
+        let Self { queue, config, stats, .. } = self;
+        let posted = match config.is_mergeable {
+            true => post(queue, stats, || cache.alloc()),
+            false => post(queue, stats, || cache.alloc_for(HEADER_LEN + config.max_frame())),
+        };
+        (posted, queue.publish())
     }
 
     pub(crate) fn notify(&self) {
@@ -117,6 +118,7 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     }
 
     /// One buffer that came back. Gives a packet when a frame is complete with it.
+    #[inline(always)]
     fn buffer(
         &mut self,
         mut packet: Packet,
@@ -125,26 +127,55 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     ) -> Result<Option<Packet>, QueueFault> {
         // The ring has checked that no more was written than was posted.
         let written = usize::try_from(written).unwrap_or(usize::MAX);
-        if !packet.set_received_len(written) {
-            cache.free(packet);
-            return Err(self.fault(FaultKind::BadLength));
+        if self.gather.is_some() || !packet.set_received_len(written) {
+            return self.part(packet, written, cache);
         }
-        if let Some(gather) = self.gather.take() {
-            return Ok(self.gather_more(gather, packet, cache));
-        }
-        let Some(header) = Header::of(&packet).filter(|_| packet.pull_front(HEADER_LEN)) else {
+        let Some(header) = packet.take_front().map(Header::of) else {
             self.stats.malformed += 1;
             cache.free(packet);
             return Ok(None);
         };
-        let is_finished = header.is_finished(self.config.taken);
-        match if self.config.is_mergeable { header.num_buffers() } else { 1 } {
-            1 if is_finished => Ok(self.finish(packet, cache)),
-            1 => Ok(self.take_unfinished(packet, &header, cache)),
+        let n_buffers = if self.config.is_mergeable { header.num_buffers() } else { 1 };
+        match n_buffers == 1 && header.is_finished(self.config.taken) {
+            true => Ok(self.finish(packet, cache)),
+            false => self.unusual(packet, header, n_buffers, cache),
+        }
+    }
+
+    /// A buffer that came back while others of its frame are still to come, or with more bytes than it has.
+    #[inline(never)]
+    fn part(
+        &mut self,
+        mut packet: Packet,
+        written: usize,
+        cache: &mut PoolCache,
+    ) -> Result<Option<Packet>, QueueFault> {
+        if !packet.set_received_len(written) {
+            cache.free(packet);
+            return Err(self.fault(FaultKind::BadLength));
+        }
+        Ok(match self.gather.take() {
+            Some(gather) => self.gather_more(gather, packet, cache),
+            None => None,
+        })
+    }
+
+    /// The first buffer of a frame that is not finished, or of several buffers.
+    #[inline(never)]
+    fn unusual(
+        &mut self,
+        packet: Packet,
+        header: Header,
+        n_buffers: u16,
+        cache: &mut PoolCache,
+    ) -> Result<Option<Packet>, QueueFault> {
+        match n_buffers {
+            1 => Ok(self.take_unfinished(packet, header, cache)),
             // §5.1.6.4: at least one; and the device cannot have more than the ring holds.
             n if n != 0 && n <= self.queue.size() => {
+                let is_finished = header.is_finished(self.config.taken);
                 let header = (!is_finished).then_some(header);
-                let is_large = header.is_some_and(|header| header.is_large());
+                let is_large = header.is_some_and(Header::is_large);
                 let whole = self.start_gather(packet, if is_large { n } else { 1 }, cache);
                 self.gather = Some(Gather { packet: whole, left: n - 1, header });
                 Ok(None)
@@ -197,7 +228,7 @@ impl<T: Transport, R: Ring> Rx<T, R> {
         let whole = gather.packet?;
         match gather.header {
             None => self.finish(whole, cache),
-            Some(header) => self.take_unfinished(whole, &header, cache),
+            Some(header) => self.take_unfinished(whole, header, cache),
         }
     }
 
@@ -206,7 +237,7 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     fn take_unfinished(
         &mut self,
         mut packet: Packet,
-        header: &Header,
+        header: Header,
         cache: &mut PoolCache,
     ) -> Option<Packet> {
         let wishes = header.unfinished(self.config.taken);
@@ -219,7 +250,7 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     }
 
     /// The last checks before the switch sees the frame.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
         let counter = if packet.len() < MIN_FRAME {
             &mut self.stats.malformed

@@ -29,70 +29,28 @@ impl<T: Transport, R: Ring> Tx<T, R> {
         Self { queue, max_frame, offloads, stats: TxStats::default() }
     }
 
+    #[inline(always)]
     fn collect(&mut self, most: usize, cache: &mut PoolCache) -> Result<(), QueueFault> {
-        for _ in 0..most {
-            match self.queue.pop() {
-                Ok(Some((packet, _))) => cache.free(packet),
-                Ok(None) => break,
-                Err(fault) => {
-                    self.stats.faults += 1;
-                    return Err(fault);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds one packet; there is room. A packet that cannot be sent is freed and counted.
-    fn send(&mut self, packet: Packet, cache: &mut PoolCache) {
-        let len = packet.len();
-        // Of a large frame, its segments are measured.
-        if packet.is_empty() || len > self.max_frame && packet.wire_len() > self.max_frame {
-            let count = if len == 0 { &mut self.stats.refused } else { &mut self.stats.too_long };
-            *count += 1;
-            cache.free(packet);
-            return;
-        }
-        let mut unfinished = None;
-        if !packet.offload().is_none() {
-            unfinished = offload::header(&packet, self.offloads);
-            if unfinished.is_none() {
-                self.stats.refused += 1;
-                return cache.free(packet);
-            }
-        }
-        let Some(mut packet) = with_header(packet, cache) else {
-            self.stats.refused += 1;
-            return;
-        };
-        if let Some(header) = unfinished
-            && let Some(place) = packet.data_mut().first_chunk_mut()
-        {
-            *place = header;
-        }
-        // A frame and its header are at most some 64 KiB.
-        let bytes = u32::try_from(packet.len()).unwrap_or(0);
-        match self.queue.add(packet, bytes, false) {
-            Ok(()) => {
-                self.stats.frames += 1;
-                self.stats.bytes += len as u64;
-            }
-            Err(packet) => {
-                self.stats.refused += 1;
-                cache.free(packet);
-            }
-        }
+        let collected = self.queue.pop_each(most, |packet, _| cache.free(packet));
+        collected.inspect_err(|_| self.stats.faults += 1)
     }
 }
 
 /// The packet with the device's header in front of the frame: all zeros, as nothing is asked of the device
-/// for a finished frame (§5.1.6.2). Without headroom, which only deep encapsulation uses up, a copy is made.
+/// for a finished frame (§5.1.6.2). Without headroom, which only deep encapsulation uses up, a copy is made. `None`
+/// when there is no memory for it.
 #[inline(always)]
 fn with_header(mut packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
     if let Some(header) = packet.push_front(HEADER_LEN) {
         header.fill(0);
         return Some(packet);
     }
+    with_copy(packet, cache)
+}
+
+/// As [`with_header`], in a buffer of its own.
+#[inline(never)]
+fn with_copy(packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
     let copy = cache.alloc_for(packet.len()).and_then(|mut copy| {
         if !copy.extend(packet.data()) {
             return None;
@@ -104,6 +62,49 @@ fn with_header(mut packet: Packet, cache: &mut PoolCache) -> Option<Packet> {
     copy
 }
 
+/// The packet as it goes to the device; `None` when it cannot be sent: it is freed and counted then.
+#[inline(always)]
+fn prepare(
+    packet: Packet,
+    max_frame: usize,
+    offloads: OffloadSet,
+    stats: &mut TxStats,
+    cache: &mut PoolCache,
+) -> Option<Packet> {
+    let len = packet.len();
+    // Of a large frame, its segments are measured.
+    if packet.is_empty() || len > max_frame && packet.wire_len() > max_frame {
+        let count = if len == 0 { &mut stats.refused } else { &mut stats.too_long };
+        *count += 1;
+        cache.free(packet);
+        return None;
+    }
+    let prepared = match packet.offload().is_none() {
+        true => with_header(packet, cache),
+        false => with_wishes(packet, offloads, cache),
+    };
+    match prepared {
+        Some(_) => {
+            stats.frames += 1;
+            stats.bytes += len as u64;
+        }
+        None => stats.refused += 1,
+    }
+    prepared
+}
+
+/// As [`with_header`], for a packet that is not finished; `None` also if the device does not do what is left.
+#[inline(never)]
+fn with_wishes(packet: Packet, offloads: OffloadSet, cache: &mut PoolCache) -> Option<Packet> {
+    let Some(header) = offload::header(&packet, offloads) else {
+        cache.free(packet);
+        return None;
+    };
+    let mut packet = with_header(packet, cache)?;
+    *packet.data_mut().first_chunk_mut()? = header;
+    Some(packet)
+}
+
 impl<T: Transport + Send + core::fmt::Debug, R: Ring> TxQueue for Tx<T, R> {
     fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         self.queue.check()?;
@@ -112,9 +113,17 @@ impl<T: Transport + Send + core::fmt::Debug, R: Ring> TxQueue for Tx<T, R> {
         if taken < from.len() {
             self.stats.full += 1;
         }
-        for packet in take_front(from, taken) {
-            self.send(packet, cache);
-        }
+        let Self { queue, max_frame, offloads, stats } = self;
+        let mut packets = take_front(from, taken);
+        queue.add_each(false, || {
+            let prepared =
+                packets.find_map(|packet| prepare(packet, *max_frame, *offloads, stats, cache))?;
+            // A frame and its header are at most some 64 KiB.
+            let bytes = u32::try_from(prepared.len()).unwrap_or(0);
+            Some((prepared, bytes))
+        });
+        // None is left: there was room for all.
+        drop(packets);
         if self.queue.publish() {
             self.stats.notifies += 1;
             self.queue.notify();

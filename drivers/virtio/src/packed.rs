@@ -43,6 +43,7 @@
 
 use crate::DmaRegion;
 use crate::ring::{Buffer, MAX_QUEUE_SIZE, Ring, RingFault, RingTerms, Used};
+use crate::shared::{Descriptor, Shared};
 use alloc::boxed::Box;
 use alloc::vec;
 use core::sync::atomic::{Ordering, fence};
@@ -71,14 +72,12 @@ struct Position {
 impl Position {
     const START: Self = Self { at: 0, wrap: true };
 
-    /// `by` is at most `size`.
-    #[inline]
+    /// `by` is at most `size`, a power of two.
+    #[inline(always)]
     fn advance(&mut self, by: u16, size: u16) {
-        self.at += by;
-        if self.at >= size {
-            self.at -= size;
-            self.wrap = !self.wrap;
-        }
+        let at = self.at + by;
+        self.wrap ^= at >= size;
+        self.at = at & (size - 1);
     }
 
     /// Flags of a descriptor that is the device's from here on.
@@ -128,10 +127,28 @@ impl Rest {
 struct Slot {
     /// Its descriptors while it is in flight; 0 otherwise.
     chain: u16,
-    /// The next free id; nothing in order.
+    /// The next free id; of no use in order.
     next: u16,
     /// Bytes that the device may write into it.
     writable: u32,
+}
+
+/// What has come back in a burst, and where the ring stands by it.
+#[derive(Clone, Copy, Debug)]
+struct Back {
+    next: Position,
+    free: u16,
+    n_chains: u16,
+    n_descriptors: u16,
+}
+
+/// Asks for a line of the ring when its last descriptor came back (§2.8.13: 16 bytes each): the device needs it no more,
+/// and we write there next.
+#[inline(always)]
+fn own_again(memory: &Shared, at: Position) {
+    if at.at & 3 == 3 {
+        memory.own_soon(16 * usize::from(at.at));
+    }
 }
 
 /// Byte offsets of the three areas; the descriptors are at 0.
@@ -268,15 +285,41 @@ impl Ring for PackedQueue {
     }
 
     #[inline(always)]
-    fn add_one(&mut self, buffer: Buffer) -> Option<u16> {
-        if self.n_free == 0 || self.fault.is_some() {
-            return None;
+    fn add_each(&mut self, mut next: impl FnMut(u16) -> Option<Buffer>) -> u16 {
+        if self.fault.is_some() {
+            return 0;
         }
-        let id = if self.terms.is_in_order { self.next_avail.at } else { self.free };
-        let writable = if buffer.is_device_written { buffer.len } else { 0 };
-        self.write_descriptor(id, &buffer, 0);
-        self.take_id(id, 1, writable);
-        Some(id)
+        let (size, n_free, is_in_order) = (self.size, self.n_free, self.terms.is_in_order);
+        let slots = &mut *self.slots;
+        let ring = self.region.shared().table::<Descriptor>(0, size);
+        let (mut place, mut free) = (self.next_avail, self.free);
+        let mut is_first = self.n_unpublished == 0;
+        let mut n_added = 0;
+        while n_added < n_free {
+            let id = if is_in_order { place.at } else { free };
+            let Some(buffer) = next(id) else { break };
+            let write = if buffer.is_device_written { DESC_WRITE } else { 0 };
+            let rest = Rest { len: buffer.len, id, flags: place.available() | write };
+            let descriptor = &ring[usize::from(place.at)];
+            descriptor.address.store(buffer.device_address.to_le(), Ordering::Relaxed);
+            if is_first {
+                is_first = false;
+                self.first = (place.at, rest.to_word());
+            } else {
+                descriptor.rest.store(rest.to_word(), Ordering::Relaxed);
+            }
+            let writable = if buffer.is_device_written { buffer.len } else { 0 };
+            let slot = &mut slots[usize::from(id)];
+            free = slot.next;
+            *slot = Slot { chain: 1, next: free, writable };
+            place.advance(1, size);
+            n_added += 1;
+        }
+        (self.next_avail, self.free) = (place, free);
+        self.n_free -= n_added;
+        self.in_flight += n_added;
+        self.n_unpublished += n_added;
+        n_added
     }
 
     fn publish(&mut self) -> bool {
@@ -286,7 +329,7 @@ impl Ring for PackedQueue {
         }
         let memory = self.region.shared();
         let (at, rest) = self.first;
-        let first = &memory.packed_descriptors(self.size)[usize::from(at)];
+        let first = &memory.table::<Descriptor>(0, self.size)[usize::from(at)];
         first.rest.store(rest, Ordering::Release);
         // Between our flags and the device's wish; see "Memory ordering".
         fence(Ordering::SeqCst);
@@ -307,39 +350,24 @@ impl Ring for PackedQueue {
     }
 
     #[inline(always)]
-    fn pop(&mut self) -> Result<Option<Used>, RingFault> {
+    fn pop_each(&mut self, most: u16, mut take: impl FnMut(Used)) -> Result<(), RingFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        if let Some(end) = self.batch_end {
-            return self.pop_batch(end).map(Some);
-        }
-        let ring = self.region.shared().packed_descriptors(self.size);
-        let descriptor = &ring[usize::from(self.next_used.at)];
-        let Rest { len, id, flags } = Rest::of_word(descriptor.rest.load(Ordering::Acquire));
-        if !self.next_used.is_used(flags) {
-            return Ok(None);
-        }
-        if self.is_armed {
+        let mut back =
+            Back { next: self.next_used, free: self.free, n_chains: 0, n_descriptors: 0 };
+        let outcome = match self.terms.is_in_order {
+            true => self.pop_in_order(most, &mut back, &mut take),
+            false => self.pop_by_id(most, &mut back, &mut take),
+        };
+        let Back { next, free, n_chains, n_descriptors } = back;
+        (self.next_used, self.free) = (next, free);
+        self.n_free += n_descriptors;
+        self.in_flight -= n_chains;
+        if n_chains > 0 && self.is_armed {
             self.suppress_interrupts();
         }
-        let Some(slot) = self.slots.get(usize::from(id)).copied() else {
-            return Err(self.kill(RingFault::BadId));
-        };
-        if slot.chain == 0 {
-            return Err(self.kill(RingFault::NotInFlight));
-        }
-        let written = if slot.writable == 0 { 0 } else { len };
-        if written > slot.writable {
-            return Err(self.kill(RingFault::BadLength));
-        }
-        let used = Used { id, written };
-        if self.terms.is_in_order && id != self.next_used.at {
-            self.batch_end = Some(used);
-            return self.pop_batch(used).map(Some);
-        }
-        self.release(id, slot.chain);
-        Ok(Some(used))
+        outcome.inspect_err(|fault| self.fault = Some(*fault))
     }
 
     fn arm(&mut self) -> bool {
@@ -355,7 +383,7 @@ impl Ring for PackedQueue {
         memory.u32(self.layout.driver).store(wish.to_le(), Ordering::Relaxed);
         // Between our wish and the device's flags; see the module's head.
         fence(Ordering::SeqCst);
-        let next = &memory.packed_descriptors(self.size)[usize::from(self.next_used.at)];
+        let next = &memory.table::<Descriptor>(0, self.size)[usize::from(self.next_used.at)];
         !self.next_used.is_used(Rest::of_word(next.rest.load(Ordering::Acquire)).flags)
     }
 }
@@ -370,12 +398,11 @@ impl PackedQueue {
     }
 
     /// Writes the next descriptor, of the chain `id`. The first of a burst stays ours until [`publish`](Ring::publish).
-    #[inline(always)]
     fn write_descriptor(&mut self, id: u16, buffer: &Buffer, next: u16) {
         let position = self.next_avail;
         let write = if buffer.is_device_written { DESC_WRITE } else { 0 };
         let rest = Rest { len: buffer.len, id, flags: position.available() | next | write };
-        let ring = self.region.shared().packed_descriptors(self.size);
+        let ring = self.region.shared().table::<Descriptor>(0, self.size);
         let descriptor = &ring[usize::from(position.at)];
         descriptor.address.store(buffer.device_address.to_le(), Ordering::Relaxed);
         if self.n_unpublished == 0 {
@@ -388,7 +415,6 @@ impl PackedQueue {
     }
 
     /// Remembers the chain of that free id, whose descriptors have been written.
-    #[inline(always)]
     fn take_id(&mut self, id: u16, chain: u16, writable: u32) {
         self.n_free -= chain;
         self.in_flight += 1;
@@ -398,46 +424,104 @@ impl PackedQueue {
         slot.writable = writable;
     }
 
-    /// In order: the oldest chain, as one of those that the device returned by naming `end`.
-    fn pop_batch(&mut self, end: Used) -> Result<Used, RingFault> {
-        let id = self.next_used.at;
-        let slot = self.slots[usize::from(id)];
+    /// What the device says of the next chain that came back, if it is one in flight.
+    #[inline(always)]
+    fn look(
+        ring: &[Descriptor],
+        slots: &[Slot],
+        next: Position,
+    ) -> Result<Option<Used>, RingFault> {
+        let word = ring[usize::from(next.at)].rest.load(Ordering::Acquire);
+        let Rest { len, id, flags } = Rest::of_word(word);
+        if !next.is_used(flags) {
+            return Ok(None);
+        }
+        let slot = slots.get(usize::from(id)).ok_or(RingFault::BadId)?;
         if slot.chain == 0 {
-            return Err(self.kill(RingFault::NotInFlight));
+            return Err(RingFault::NotInFlight);
         }
-        self.release(id, slot.chain);
-        if id == end.id {
-            self.batch_end = None;
-            return Ok(end);
+        let written = if slot.writable == 0 { 0 } else { len };
+        if written > slot.writable {
+            return Err(RingFault::BadLength);
         }
-        Ok(Used { id, written: slot.writable })
+        Ok(Some(Used { id, written }))
     }
 
-    /// As with the split ring, a chain that was added and not published, returned by a device that
-    /// guessed its id, is ours again.
+    /// [`pop_each`](Ring::pop_each) where the device names any chain.
+    ///
+    /// As with the split ring, a chain that was added and not published, returned by a device that guessed its id, is
+    /// ours again.
     #[inline(always)]
-    fn release(&mut self, id: u16, chain: u16) {
-        let slot = &mut self.slots[usize::from(id)];
-        slot.chain = 0;
-        slot.next = self.free;
-        self.free = id;
-        self.n_free += chain;
-        self.in_flight -= 1;
-        // The last of a line (§2.8.13: 16 bytes each): the device needs the line no more, and we write there next.
-        if self.next_used.at & 3 == 3 {
-            self.region.shared().own_soon(16 * usize::from(self.next_used.at));
+    fn pop_by_id(
+        &mut self,
+        most: u16,
+        back: &mut Back,
+        take: &mut impl FnMut(Used),
+    ) -> Result<(), RingFault> {
+        let (size, memory, slots) = (self.size, self.region.shared(), &mut *self.slots);
+        let ring = memory.table::<Descriptor>(0, size);
+        while back.n_chains < most {
+            let Some(used) = Self::look(ring, slots, back.next)? else { break };
+            let slot = &mut slots[usize::from(used.id)];
+            let chain = core::mem::take(&mut slot.chain);
+            slot.next = core::mem::replace(&mut back.free, used.id);
+            own_again(memory, back.next);
+            back.next.advance(chain, size);
+            back.n_chains += 1;
+            back.n_descriptors += chain;
+            take(used);
         }
-        self.next_used.advance(chain, self.size);
+        Ok(())
+    }
+
+    /// [`pop_each`](Ring::pop_each) where chains come back in order, and the one that the device names stands for all up
+    /// to it.
+    #[inline(always)]
+    fn pop_in_order(
+        &mut self,
+        most: u16,
+        back: &mut Back,
+        take: &mut impl FnMut(Used),
+    ) -> Result<(), RingFault> {
+        let (size, memory, slots) = (self.size, self.region.shared(), &mut *self.slots);
+        let ring = memory.table::<Descriptor>(0, size);
+        while back.n_chains < most {
+            let end = match self.batch_end.take() {
+                Some(end) => end,
+                None => match Self::look(ring, slots, back.next)? {
+                    Some(end) => end,
+                    None => break,
+                },
+            };
+            loop {
+                let id = back.next.at;
+                let slot = &mut slots[usize::from(id)];
+                let chain = core::mem::take(&mut slot.chain);
+                if chain == 0 {
+                    return Err(RingFault::NotInFlight);
+                }
+                let written = slot.writable;
+                own_again(memory, back.next);
+                back.next.advance(chain, size);
+                back.n_chains += 1;
+                back.n_descriptors += chain;
+                if id == end.id {
+                    take(end);
+                    break;
+                }
+                take(Used { id, written });
+                if back.n_chains == most {
+                    self.batch_end = Some(end);
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn suppress_interrupts(&mut self) {
         let driver = self.region.shared().u32(self.layout.driver);
         driver.store((EVENTS_NONE << 16).to_le(), Ordering::Relaxed);
         self.is_armed = false;
-    }
-
-    fn kill(&mut self, fault: RingFault) -> RingFault {
-        self.fault = Some(fault);
-        fault
     }
 }

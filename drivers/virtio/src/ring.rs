@@ -1,14 +1,15 @@
 //! What both virtqueues have in common: the way a driver uses them, in bursts.
 //!
-//! A burst is: [`add`](Ring::add) any number of chains, which only writes what the device does not look at
-//! yet; then one [`publish`](Ring::publish), which makes them visible with a single store and says whether
-//! one notification is needed. The other way, [`pop`](Ring::pop) gives one returned chain per call.
+//! A burst is: [`add_each`](Ring::add_each) for any number of chains, which only writes what the device does not
+//! look at yet; then one [`publish`](Ring::publish), which makes them visible with a single store and says whether
+//! one notification is needed. The other way, [`pop_each`](Ring::pop_each) gives the chains that came back. While a
+//! burst is under way, where the ring stands is kept in registers, and remembered once at its end.
 //!
 //! # In order
 //! A device may promise to use chains in the order in which they were made available
 //! (`VIRTIO_F_IN_ORDER`, virtio 1.2 §2.7.9 and §2.8.9). Then the place of a descriptor is all that has to
 //! be remembered, there is no list of free ones, and the device may return a whole batch by naming its
-//! last chain: [`pop`](Ring::pop) still gives one after the other. The chains before the last count as
+//! last chain: [`pop_each`](Ring::pop_each) still gives one after the other. The chains before the last count as
 //! used completely (§2.7.9), so as fully written.
 
 use crate::{Dma, DmaRegion};
@@ -105,22 +106,41 @@ pub trait Ring: Debug + Send + Sized {
     /// (§2.7.4.2). The memory belongs to the device until [`pop`](Self::pop) gives the id back.
     fn add(&mut self, chain: &[Buffer]) -> Option<u16>;
 
+    /// Adds chains of one buffer each, as [`add`](Self::add), while there is room: `next` is told the id that a
+    /// chain will have, and gives its buffer, or `None` when there is none left. How many it were.
+    fn add_each(&mut self, next: impl FnMut(u16) -> Option<Buffer>) -> u16;
+
     /// Adds a chain of one buffer; see [`add`](Self::add).
-    #[inline]
     fn add_one(&mut self, buffer: Buffer) -> Option<u16> {
-        self.add(&[buffer])
+        let (mut left, mut given) = (Some(buffer), None);
+        self.add_each(|id| {
+            given = given.or(Some(id).filter(|_| left.is_some()));
+            left.take()
+        });
+        given
     }
 
     /// Makes all added chains visible to the device; `true` when it wants to be notified of it.
     #[must_use = "the device may sleep until it is notified"]
     fn publish(&mut self) -> bool;
 
+    /// Gives up to `most` chains that came back to `take`, in the order in which they did.
+    ///
+    /// # Errors
+    ///
+    /// When the device broke the protocol, now or earlier. What came back before has been given then.
+    fn pop_each(&mut self, most: u16, take: impl FnMut(Used)) -> Result<(), RingFault>;
+
     /// The next chain that came back, or `None` when there is no more.
     ///
     /// # Errors
     ///
-    /// When the device broke the protocol, now or earlier.
-    fn pop(&mut self) -> Result<Option<Used>, RingFault>;
+    /// As [`pop_each`](Self::pop_each).
+    fn pop(&mut self) -> Result<Option<Used>, RingFault> {
+        let mut first = None;
+        self.pop_each(1, |used| first = Some(used))?;
+        Ok(first)
+    }
 
     /// Asks the device for an interrupt when the next chain comes back. `false` when one is back
     /// already, or the queue is dead: there may be no interrupt then, and it is no time to rest.

@@ -20,14 +20,36 @@ unsafe impl Send for Shared {}
 // SAFETY: all access is atomic.
 unsafe impl Sync for Shared {}
 
-/// A descriptor of a packed ring.
+/// What may stand in shared memory: atomics, without padding.
+///
+/// # Safety
+///
+/// Any bytes are one, and all of it may change under a shared reference.
+pub(crate) unsafe trait Plain {}
+
+/// A descriptor, of either ring: an address, and all the rest in one word, so that it is written and read at once.
 #[derive(Debug)]
 #[repr(C, align(16))]
-pub(crate) struct PackedDescriptor {
+pub(crate) struct Descriptor {
     pub(crate) address: AtomicU64,
-    /// From the lowest bit: length (32 bits), id (16), flags (16).
     pub(crate) rest: AtomicU64,
 }
+
+// SAFETY: two atomics of 8 bytes in 16.
+unsafe impl Plain for Descriptor {}
+
+/// What a split ring's device says of a chain that it returned (virtio 1.2 §2.7.8).
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct UsedElement {
+    pub(crate) id: AtomicU32,
+    pub(crate) len: AtomicU32,
+}
+
+// SAFETY: two atomics of 4 bytes in 8.
+unsafe impl Plain for UsedElement {}
+// SAFETY: an atomic.
+unsafe impl Plain for AtomicU16 {}
 
 macro_rules! field {
     ($name:ident, $atomic:ty) => {
@@ -84,25 +106,25 @@ impl Shared {
         self.len
     }
 
-    /// The descriptors of a packed ring of `size`, from the first byte on (virtio 1.2 §2.8.13).
+    /// `n` of something, one behind the other from byte `at` on.
     ///
     /// # Panics
     ///
     /// As the fields: when they are misaligned or out of range.
-    #[inline]
-    pub(crate) fn packed_descriptors(&self, size: u16) -> &[PackedDescriptor] {
-        let n = usize::from(size);
-        assert!(n * size_of::<PackedDescriptor>() <= self.len, "outside");
-        let start = self.start.cast::<PackedDescriptor>();
-        assert!(start.is_aligned(), "misaligned");
+    #[inline(always)]
+    pub(crate) fn table<T: Plain>(&self, at: usize, n: u16) -> &[T] {
+        let n = usize::from(n);
+        assert!(at <= self.len && n * size_of::<T>() <= self.len - at, "outside");
+        // SAFETY: `at` is within the allocation, or its end (just checked).
+        let first = unsafe { self.start.add(at) }.cast::<T>();
+        assert!(first.is_aligned(), "misaligned");
         // SAFETY: 1. In range and aligned, both just checked; initialised and there for ever (`new`).
-        // 2. A descriptor is two atomics without padding, so any bytes are one, and it may change
-        // under a shared reference; on this side all access is through these atomics (`new`).
-        unsafe { core::slice::from_raw_parts(start.as_ptr(), n) }
+        // 2. Any bytes are one, and it may change under a shared reference (`Plain`); on this side all access
+        // is through these atomics (`new`).
+        unsafe { core::slice::from_raw_parts(first.as_ptr(), n) }
     }
 
     field!(u8, AtomicU8);
     field!(u16, AtomicU16);
     field!(u32, AtomicU32);
-    field!(u64, AtomicU64);
 }

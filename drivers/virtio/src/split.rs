@@ -5,8 +5,7 @@
 //! the device reads), the available ring (we write) and the used ring (the device writes).
 //!
 //! To [`add`](Ring::add) writes descriptors and entries of the available ring; [`publish`](Ring::publish)
-//! is a single index store. [`pop`](Ring::pop) reads the device's index once per burst and then one used
-//! element per call.
+//! is a single index store. [`pop_each`](Ring::pop_each) reads the device's index once per burst.
 //!
 //! In order, descriptors are taken and come back round the table (§2.7.9). A used element that names a
 //! later chain than the oldest stands for all up to it: the device has moved its index on by as many.
@@ -41,9 +40,10 @@
 
 use crate::DmaRegion;
 use crate::ring::{Buffer, MAX_QUEUE_SIZE, Ring, RingFault, RingTerms, Used};
+use crate::shared::{Descriptor, UsedElement};
 use alloc::boxed::Box;
 use alloc::vec;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU16, Ordering, fence};
 
 /// Descriptor flag: the chain goes on at `next` (§2.7.5).
 const DESC_NEXT: u16 = 1;
@@ -63,6 +63,15 @@ struct Slot {
     next: u16,
     /// Bytes that the device may write into the chain.
     writable: u32,
+}
+
+/// What has come back in a burst, and where the ring stands by it.
+#[derive(Clone, Copy, Debug)]
+struct Back {
+    next_used: u16,
+    free: u16,
+    n_chains: u16,
+    n_descriptors: u16,
 }
 
 /// Byte offsets of the three areas.
@@ -198,7 +207,9 @@ impl Ring for SplitQueue {
                 flags |= DESC_WRITE;
                 writable = writable.saturating_add(buffer.len);
             }
-            self.write_descriptor(at, buffer, flags, if left > 0 { next } else { 0 });
+            let descriptors = self.region.shared().table::<Descriptor>(0, self.size);
+            let next_or_none = if left > 0 { next } else { 0 };
+            write_descriptor(&descriptors[usize::from(at)], buffer, flags, next_or_none);
             at = next;
         }
         self.free = at;
@@ -212,6 +223,36 @@ impl Ring for SplitQueue {
         self.next_avail = self.next_avail.wrapping_add(1);
         self.in_flight += 1;
         Some(head)
+    }
+
+    #[inline(always)]
+    fn add_each(&mut self, mut next: impl FnMut(u16) -> Option<Buffer>) -> u16 {
+        if self.fault.is_some() {
+            return 0;
+        }
+        let (size, n_free, slots) = (self.size, self.n_free, &mut *self.slots);
+        let memory = self.region.shared();
+        let descriptors = memory.table::<Descriptor>(0, size);
+        let entries = memory.table::<AtomicU16>(self.layout.avail + 4, size);
+        let (mut free, mut next_avail) = (self.free, self.next_avail);
+        let mut n_added = 0;
+        while n_added < n_free {
+            let Some(buffer) = next(free) else { break };
+            let flags = if buffer.is_device_written { DESC_WRITE } else { 0 };
+            write_descriptor(&descriptors[usize::from(free)], &buffer, flags, 0);
+            let entry = &entries[usize::from(next_avail & (size - 1))];
+            entry.store(free.to_le(), Ordering::Relaxed);
+            let slot = &mut slots[usize::from(free)];
+            slot.chain = 1;
+            slot.writable = if buffer.is_device_written { buffer.len } else { 0 };
+            free = slot.next;
+            next_avail = next_avail.wrapping_add(1);
+            n_added += 1;
+        }
+        (self.free, self.next_avail) = (free, next_avail);
+        self.n_free -= n_added;
+        self.in_flight += n_added;
+        n_added
     }
 
     fn publish(&mut self) -> bool {
@@ -236,39 +277,30 @@ impl Ring for SplitQueue {
     }
 
     /// The device's index is read only when all that the last read covered has been taken.
-    #[inline]
-    fn pop(&mut self) -> Result<Option<Used>, RingFault> {
+    #[inline(always)]
+    fn pop_each(&mut self, most: u16, mut take: impl FnMut(Used)) -> Result<(), RingFault> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        if let Some(end) = self.batch_end {
-            return self.pop_batch(end).map(Some);
+        let mut left = most;
+        while left > 0 {
+            if self.next_used == self.seen_used && self.batch_end.is_none() && !self.look()? {
+                break;
+            }
+            let mut back =
+                Back { next_used: self.next_used, free: self.free, n_chains: 0, n_descriptors: 0 };
+            let popped = match self.terms.is_in_order {
+                true => self.pop_in_order(left, &mut back, &mut take),
+                false => self.pop_by_id(left, &mut back, &mut take),
+            };
+            let Back { next_used, free, n_chains, n_descriptors } = back;
+            (self.next_used, self.free) = (next_used, free);
+            self.n_free += n_descriptors;
+            self.in_flight -= n_chains;
+            left -= n_chains;
+            popped.map_err(|fault| self.kill(fault))?;
         }
-        if self.next_used == self.seen_used && !self.look()? {
-            return Ok(None);
-        }
-        let memory = self.region.shared();
-        let at = self.layout.used + 4 + 8 * usize::from(self.next_used & (self.size - 1));
-        let id = u32::from_le(memory.u32(at).load(Ordering::Relaxed));
-        let written = u32::from_le(memory.u32(at + 4).load(Ordering::Relaxed));
-        let id = match u16::try_from(id) {
-            Ok(id) if id < self.size => id,
-            _ => return Err(self.kill(RingFault::BadId)),
-        };
-        let slot = self.slots[usize::from(id)];
-        if slot.chain == 0 {
-            return Err(self.kill(RingFault::NotInFlight));
-        }
-        if written > slot.writable {
-            return Err(self.kill(RingFault::BadLength));
-        }
-        let used = Used { id, written };
-        if self.terms.is_in_order && id != self.oldest {
-            self.batch_end = Some(used);
-            return self.pop_batch(used).map(Some);
-        }
-        self.release(id, slot.chain);
-        Ok(Some(used))
+        Ok(())
     }
 
     fn arm(&mut self) -> bool {
@@ -299,15 +331,6 @@ impl SplitQueue {
         self.suppress_interrupts();
     }
 
-    fn write_descriptor(&self, at: u16, buffer: &Buffer, flags: u16, next: u16) {
-        let memory = self.region.shared();
-        let base = 16 * usize::from(at);
-        memory.u64(base).store(buffer.device_address.to_le(), Ordering::Relaxed);
-        memory.u32(base + 8).store(buffer.len.to_le(), Ordering::Relaxed);
-        memory.u16(base + 12).store(flags.to_le(), Ordering::Relaxed);
-        memory.u16(base + 14).store(next.to_le(), Ordering::Relaxed);
-    }
-
     /// Reads the device's index; whether there is anything new.
     fn look(&mut self) -> Result<bool, RingFault> {
         let at = self.layout.used + 2;
@@ -323,46 +346,95 @@ impl SplitQueue {
         Ok(fresh != 0)
     }
 
-    /// In order: the oldest chain, as one of those that the device returned by naming `end`. Each is one
-    /// of those by which it moved its index on.
-    fn pop_batch(&mut self, end: Used) -> Result<Used, RingFault> {
-        if self.next_used == self.seen_used {
-            return Err(self.kill(RingFault::BadIndex));
-        }
-        let id = self.oldest;
-        let slot = self.slots[usize::from(id)];
+    /// What the device says of the next chain that came back, if it is one in flight.
+    #[inline(always)]
+    fn told(elements: &[UsedElement], slots: &[Slot], next_used: u16) -> Result<Used, RingFault> {
+        let element = &elements[usize::from(next_used) & (elements.len() - 1)];
+        let id = u32::from_le(element.id.load(Ordering::Relaxed));
+        let written = u32::from_le(element.len.load(Ordering::Relaxed));
+        let id = u16::try_from(id).map_err(|_| RingFault::BadId)?;
+        let slot = slots.get(usize::from(id)).ok_or(RingFault::BadId)?;
         if slot.chain == 0 {
-            return Err(self.kill(RingFault::NotInFlight));
+            return Err(RingFault::NotInFlight);
         }
-        self.release(id, slot.chain);
-        if id == end.id {
-            self.batch_end = None;
-            return Ok(end);
+        if written > slot.writable {
+            return Err(RingFault::BadLength);
         }
-        Ok(Used { id, written: slot.writable })
+        Ok(Used { id, written })
     }
 
-    /// Chains added but not published count as in flight for nobody but us; a device that returns
-    /// one of those guessed an id that it was never told, which `chain != 0` cannot tell apart and
-    /// which harms nobody: the buffer is ours again either way.
-    #[inline]
-    fn release(&mut self, head: u16, chain: u16) {
-        self.slots[usize::from(head)].chain = 0;
-        // It is used again next; the device, which only reads it, is done with it.
-        self.region.shared().own_soon(16 * usize::from(head));
-        self.next_used = self.next_used.wrapping_add(1);
-        self.n_free += chain;
-        self.in_flight -= 1;
-        if self.terms.is_in_order {
-            self.oldest = self.oldest.wrapping_add(chain) & (self.size - 1);
-            return;
+    /// [`pop_each`](Ring::pop_each) where the device names any chain, of those that its index covers.
+    ///
+    /// Chains added but not published count as in flight for nobody but us; a device that returns one of those guessed an
+    /// id that it was never told, which `chain != 0` cannot tell apart and which harms nobody: the buffer is ours again
+    /// either way.
+    #[inline(always)]
+    fn pop_by_id(
+        &mut self,
+        most: u16,
+        back: &mut Back,
+        take: &mut impl FnMut(Used),
+    ) -> Result<(), RingFault> {
+        let (seen_used, memory, slots) = (self.seen_used, self.region.shared(), &mut *self.slots);
+        let elements = memory.table::<UsedElement>(self.layout.used + 4, self.size);
+        while back.n_chains < most && back.next_used != seen_used {
+            let used = Self::told(elements, slots, back.next_used)?;
+            let slot = &mut slots[usize::from(used.id)];
+            let (chain, mut after) = (core::mem::take(&mut slot.chain), slot.next);
+            let mut last = used.id;
+            for _ in 1..chain {
+                (last, after) = (after, slots[usize::from(after)].next);
+            }
+            slots[usize::from(last)].next = core::mem::replace(&mut back.free, used.id);
+            // It is used again next; the device, which only reads it, is done with it.
+            memory.own_soon(16 * usize::from(used.id));
+            back.next_used = back.next_used.wrapping_add(1);
+            back.n_chains += 1;
+            back.n_descriptors += chain;
+            take(used);
         }
-        let mut last = head;
-        for _ in 1..chain {
-            last = self.slots[usize::from(last)].next;
+        Ok(())
+    }
+
+    /// [`pop_each`](Ring::pop_each) where chains come back in order, and the one that the device names stands for all up
+    /// to it. Each of them is one of those by which it moved its index on.
+    #[inline(always)]
+    fn pop_in_order(
+        &mut self,
+        most: u16,
+        back: &mut Back,
+        take: &mut impl FnMut(Used),
+    ) -> Result<(), RingFault> {
+        let (size, seen_used) = (self.size, self.seen_used);
+        let (memory, slots) = (self.region.shared(), &mut *self.slots);
+        let elements = memory.table::<UsedElement>(self.layout.used + 4, size);
+        while back.n_chains < most {
+            if back.next_used == seen_used {
+                return if self.batch_end.is_some() { Err(RingFault::BadIndex) } else { Ok(()) };
+            }
+            let end = match self.batch_end.take() {
+                Some(end) => end,
+                None => Self::told(elements, slots, back.next_used)?,
+            };
+            let id = self.oldest;
+            let slot = &mut slots[usize::from(id)];
+            let (chain, writable) = (core::mem::take(&mut slot.chain), slot.writable);
+            if chain == 0 {
+                return Err(RingFault::NotInFlight);
+            }
+            memory.own_soon(16 * usize::from(id));
+            self.oldest = id.wrapping_add(chain) & (size - 1);
+            back.next_used = back.next_used.wrapping_add(1);
+            back.n_chains += 1;
+            back.n_descriptors += chain;
+            if id == end.id {
+                take(end);
+            } else {
+                self.batch_end = Some(end);
+                take(Used { id, written: writable });
+            }
         }
-        self.slots[usize::from(last)].next = self.free;
-        self.free = head;
+        Ok(())
     }
 
     /// With the event index: keeps `used_event` on the last entry already seen: an interrupt is due
@@ -388,4 +460,12 @@ impl SplitQueue {
         self.fault = Some(fault);
         fault
     }
+}
+
+/// Writes a descriptor of the table.
+#[inline(always)]
+fn write_descriptor(descriptor: &Descriptor, buffer: &Buffer, flags: u16, next: u16) {
+    let rest = u64::from(buffer.len) | u64::from(flags) << 32 | u64::from(next) << 48;
+    descriptor.address.store(buffer.device_address.to_le(), Ordering::Relaxed);
+    descriptor.rest.store(rest.to_le(), Ordering::Relaxed);
 }

@@ -14,6 +14,8 @@ use virtio::{
 enum Step {
     /// Add a chain of so many buffers.
     Add(u16),
+    /// Add up to so many chains of one buffer, as a burst.
+    AddOnes(u16),
     Publish,
     /// The device takes up to so many chains.
     Take(u8),
@@ -21,17 +23,19 @@ enum Step {
     Return(prop::sample::Index),
     /// In order: the device returns so many at once.
     ReturnBatch(u8),
-    Pop,
+    /// Take up to so many that came back.
+    Pop(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (1..5_u16).prop_map(Step::Add),
+        3 => (1..5_u16).prop_map(Step::Add),
+        2 => (0..6_u16).prop_map(Step::AddOnes),
         2 => Just(Step::Publish),
         2 => any::<u8>().prop_map(|n| Step::Take(n % 6)),
         4 => any::<prop::sample::Index>().prop_map(Step::Return),
         1 => (1..5_u8).prop_map(Step::ReturnBatch),
-        5 => Just(Step::Pop),
+        5 => (0..6_u16).prop_map(Step::Pop),
     ]
 }
 
@@ -133,10 +137,30 @@ fn equals_a_model<R: Kind>(
                     returned.extend(batch.iter().map(used));
                 }
             }
-            Step::Pop => {
-                let popped = queue.pop();
-                prop_assert_eq!(popped, Ok(returned.pop_front()));
-                if let Ok(Some(used)) = popped {
+            Step::AddOnes(n) => {
+                let room = size - chains.values().sum::<u16>();
+                let mut given = Vec::new();
+                let n_added = queue.add_each(|id| {
+                    if given.len() == usize::from(n) {
+                        return None;
+                    }
+                    serial += 1;
+                    let buffer = if serial.is_multiple_of(2) { read } else { written };
+                    given.push((id, vec![buffer(serial << 12, 100)]));
+                    given.last().map(|(_, buffers)| buffers[0])
+                });
+                prop_assert_eq!((n_added, given.len()), (n.min(room), n.min(room).into()));
+                for (id, _) in &given {
+                    prop_assert!(chains.insert(*id, 1).is_none(), "id given twice");
+                }
+                added.extend(given);
+            }
+            Step::Pop(most) => {
+                let mut popped = Vec::new();
+                prop_assert_eq!(queue.pop_each(most, |used| popped.push(used)), Ok(()));
+                let n = returned.len().min(most.into());
+                prop_assert_eq!(&popped, &returned.drain(..n).collect::<Vec<_>>());
+                for used in popped {
                     chains.remove(&used.id);
                 }
             }
