@@ -15,13 +15,19 @@
 //! and both figures are its own. Where it had rounds without work, or short bursts, testpmd was: packets a second are then
 //! testpmd's, and cycles those of a switch that waits. A line below each case tells both shares.
 //!
+//! # How far apart
+//! Most of the work is that lines go from core to core, so only runs count in which these are near (`near.rs`). A run that
+//! was not, after some tries, is left out; where no run of a switch is left, all its runs count, and a line says so.
+//!
 //! # Latency
 //! At half of the slower switch's rate, for the cases that `latency.rs` can measure.
 
 mod latency;
+mod near;
 pub(super) mod ours;
 mod ovs;
 
+use self::near::Near;
 use super::measured::{Found, Outcome};
 use super::{HOPELESS, TRIALS, Terms};
 use crate::report::median;
@@ -86,6 +92,8 @@ pub(super) struct Run {
     /// Frames of a burst, on average.
     burst: f64,
     found: Found,
+    /// Whether the cores were near, as [`one`] found them.
+    is_near: bool,
 }
 
 impl Run {
@@ -132,7 +140,12 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
         );
         return Ok((Vec::new(), Vec::new()));
     }
-    println!("vhost-user to vhost-user, both ways, testpmd on core {}", super::CONTROL_CORE);
+    let near = Near::learn();
+    println!(
+        "vhost-user to vhost-user, both ways, testpmd on core {}, {} ns from core to core and back",
+        super::CONTROL_CORE,
+        near.shortest.as_nanos()
+    );
     println!(
         "{:<17} {:>8} {:>6} {:<7} {:<10} {:>8} {:>6} {:<7} {:<10} {:>5}",
         "cycles, Mpps", "OVS", "", "best", "found by", "ours", "", "best", "found by", "ratio"
@@ -148,7 +161,7 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
                 if is_skipped {
                     continue;
                 }
-                match one(terms, case, |dir| ovs::run(dir, case, ring, terms)) {
+                match one(terms, case, near, |dir| ovs::run(dir, case, ring, terms)) {
                     Ok(run) => runs.push(run),
                     Err(why) => failed = Some(format!("{}: {why}", ring.name())),
                 }
@@ -158,7 +171,8 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
                 if is_skipped {
                     continue;
                 }
-                runs.push(one(terms, case, |dir| ours::in_a_child(dir, case, ring, terms))?);
+                let run = |dir: &Path| ours::in_a_child(dir, case, ring, terms);
+                runs.push(one(terms, case, near, run)?);
             }
         }
         let [best, our_best] = [&theirs, &ours].map(|rings| Best::of(rings, terms));
@@ -183,9 +197,9 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
         let latency = is_measured.then(|| latency::compare(case, slower, terms)).transpose()?;
         let json = |runs: &[Run]| -> Vec<Value> {
             let one = |run: &Run| {
-                let Run { busy, burst, .. } = *run;
+                let Run { busy, burst, is_near, .. } = *run;
                 let (cycles, mpps) = (run.cycles(terms.hertz), run.megapackets());
-                json!({"cycles": cycles, "mpps": mpps, "busy": busy, "burst": burst})
+                json!({"cycles": cycles, "mpps": mpps, "busy": busy, "burst": burst, "near": is_near})
             };
             runs.iter().map(one).collect()
         };
@@ -199,7 +213,7 @@ pub(super) fn compare(cases: &[Case], terms: &Terms) -> Result<(Vec<Outcome>, Ve
 }
 
 fn middle(runs: &[Run], terms: &Terms) -> f64 {
-    median(runs.iter().map(|run| run.cycles(terms.hertz)).collect())
+    median(near_ones(runs).iter().map(|run| run.cycles(terms.hertz)).collect())
 }
 
 /// Which layouts need not be tried again.
@@ -216,29 +230,33 @@ struct Best {
     rate: f64,
     busy: f64,
     burst: f64,
+    is_near: bool,
     found: Found,
 }
 
 impl Best {
     /// Of the runs with each of [`RINGS`]; no cycles at all (NaN) where there are no runs.
     fn of(rings: &[Vec<Run>; 2], terms: &Terms) -> Self {
-        let of = |(ring, runs): (Ring, &Vec<Run>)| Self {
+        let of = |(ring, runs): (Ring, Vec<Run>)| Self {
             ring: ring.name(),
-            cycles: middle(runs, terms),
+            cycles: middle(&runs, terms),
             rate: median(runs.iter().map(|run| run.megapackets()).collect()),
             busy: median(runs.iter().map(|run| run.busy).collect()),
             burst: median(runs.iter().map(|run| run.burst).collect()),
+            is_near: runs.iter().all(|run| run.is_near),
             found: runs.last().map(|run| run.found).unwrap_or_default(),
         };
+        let rings = rings.each_ref().map(|runs| near_ones(runs));
         let with_runs = RINGS.into_iter().zip(rings).filter(|(_, runs)| !runs.is_empty()).map(of);
         let (found, [cycles, rate, busy, burst]) = (Found::default(), [f64::NAN; 4]);
-        let none = Self { ring: "-", cycles, rate, busy, burst, found };
+        let none = Self { ring: "-", cycles, rate, busy, burst, is_near: true, found };
         with_runs.min_by(|a, b| a.cycles.total_cmp(&b.cycles)).unwrap_or(none)
     }
 
     /// Whether it was the one that limits; see the head of this file.
     fn effort(&self) -> String {
-        format!("busy {:.0} %, bursts of {:.1}", self.busy * 100.0, self.burst)
+        let far = if self.is_near { "" } else { ", cores far apart" };
+        format!("busy {:.0} %, bursts of {:.1}{far}", self.busy * 100.0, self.burst)
     }
 }
 
@@ -249,12 +267,31 @@ impl fmt::Display for Best {
     }
 }
 
-/// A run between two ports of a testpmd of its own.
-fn one(terms: &Terms, case: &Case, run: impl FnOnce(&Path) -> Result<Run>) -> Result<Run> {
-    let dir = tempfile::tempdir()?;
-    let Case { frame_len, pairs, .. } = *case;
-    let traffic = Traffic { frame_len, pairs, has_huge_pages: terms.has_huge_pages };
-    let testpmd = Testpmd::circulating(dir.path(), traffic)?;
-    let done = run(dir.path());
-    done.map_err(|why| format!("{}: {why}\n{}", case.name, testpmd.last_words()).into())
+/// A run between two ports of a testpmd of its own, with the cores near if they ever are.
+fn one(terms: &Terms, case: &Case, near: Near, run: impl Fn(&Path) -> Result<Run>) -> Result<Run> {
+    let once = || {
+        let was_near = near.wait();
+        let dir = tempfile::tempdir()?;
+        let Case { frame_len, pairs, .. } = *case;
+        let traffic = Traffic { frame_len, pairs, has_huge_pages: terms.has_huge_pages };
+        let testpmd = Testpmd::circulating(dir.path(), traffic)?;
+        let done = run(dir.path())
+            .map_err(|why| format!("{}: {why}\n{}", case.name, testpmd.last_words()))?;
+        drop(testpmd);
+        Ok(Run { is_near: was_near && near.is_so(), ..done })
+    };
+    let mut done = once();
+    for _ in 1..near::TRIES {
+        if done.as_ref().map_or(true, |run: &Run| run.is_near) {
+            break;
+        }
+        done = once();
+    }
+    done
+}
+
+/// Those in which the cores were near; all, if there is none.
+fn near_ones(runs: &[Run]) -> Vec<Run> {
+    let near: Vec<_> = runs.iter().copied().filter(|run| run.is_near).collect();
+    if near.is_empty() { runs.to_vec() } else { near }
 }

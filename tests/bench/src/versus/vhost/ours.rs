@@ -50,6 +50,7 @@ pub(super) fn in_a_child(dir: &Path, case: &Case, ring: Ring, terms: &Terms) -> 
             simple: 0,
             upcalls: count("upcalls")?,
         },
+        is_near: true,
     })
 }
 
@@ -61,7 +62,7 @@ pub(in super::super) fn run_and_tell(
     seconds: f64,
 ) -> Result<()> {
     let refused = if is_packed { 0 } else { feature::RING_PACKED } | virtio_net::SEGMENTATION;
-    let Run { packets, elapsed, time, busy, burst, found } = run(dir, case, refused, seconds)?;
+    let Run { packets, elapsed, time, busy, burst, found, .. } = run(dir, case, refused, seconds)?;
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let Found { emc, smc, megaflow, upcalls, .. } = found;
     println!(
@@ -147,7 +148,7 @@ fn measure(control: &Mutex<Control>, mut pmds: Vec<Pmd>, seconds: f64) -> Result
             let packets = emc + smc + megaflow + simple + upcalls;
             let bursts = bursts(control) - bursts_before;
             let burst = packets as f64 / bursts.max(1) as f64;
-            Run { packets, elapsed, time, busy, burst, found }
+            Run { packets, elapsed, time, busy, burst, found, is_near: true }
         });
         let outcome = polled.join();
         done.store(true, Ordering::Relaxed);
