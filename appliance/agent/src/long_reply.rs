@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use datapath::Dpif;
 use ofproto::meter::Meter;
-use ofproto::{Bridge, Census, Rule, RuleWalk};
+use ofproto::{Bridge, Census, MAX_TOLD, Rule, RuleWalk};
 use openflow::{
     FlowEvent, GROUP_ALL, METER_ALL, MultipartItem, MultipartKind, MultipartWriter, OfErrorKind,
     Version,
@@ -48,10 +48,10 @@ pub(crate) struct LongReply {
 /// What a long reply lists.
 #[derive(Debug)]
 pub(crate) enum Entries {
-    /// Rules with their statistics, or with their counters alone.
-    Rules(Vec<Arc<Rule>>, Told),
+    /// Rules with their statistics, or with their counters alone, as the kind of the reply says.
+    Rules(Vec<Arc<Rule>>),
     /// Rules of a walk likewise.
-    Walk(RuleWalk, Told),
+    Walk(RuleWalk),
     /// Updates of flow monitors; then rules that changed.
     Updates(Vec<Update>, Option<Box<Changed>>),
     /// The rules that there are when monitors begin, and whether with their instructions.
@@ -66,25 +66,6 @@ pub(crate) enum Entries {
     MeterConfigs(Span),
     /// The features of every table, some 650 KiB when they are written.
     Tables(Version),
-}
-
-/// What is told of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// All statistics.
-    All,
-    /// The counters alone.
-    Counters,
-}
-
-impl Told {
-    fn write(self, rule: &Rule, as_of: Nanos, writer: &mut MultipartWriter) {
-        let stats = rule.flow_stats(as_of);
-        writer.push(match self {
-            Told::All => MultipartItem::Flow(&stats),
-            Told::Counters => MultipartItem::FlowCounters(&stats),
-        });
-    }
 }
 
 /// Numbers of groups or meters that are still to be told of.
@@ -167,10 +148,10 @@ impl LongReply {
         {
             let is_done = self.look(bridge, dpif, &mut writer, (&mut n_rules, &mut n_places));
             if is_done {
-                out.extend(writer.finish());
+                out.extend_from_slice(&writer.finish());
                 return true;
             }
-            out.extend(writer.take_ready());
+            writer.take_ready(out);
         }
         self.writer = Some(writer);
         false
@@ -205,19 +186,20 @@ impl LongReply {
                 }
                 is_done
             }
-            Entries::Rules(rules, told) => {
+            Entries::Rules(rules) => {
                 let some = next(rules.len(), RECORDS_PER_LOOK);
                 let is_done = some.end == rules.len();
                 let rules = rules.get(some).unwrap_or_default();
-                rules.iter().for_each(|rule| told.write(rule, as_of, writer));
+                for rule in rules {
+                    writer.push(MultipartItem::Record(&rule.record(as_of)));
+                }
                 is_done
             }
-            Entries::Walk(walk, told) => {
-                *n_places += RECORDS_PER_LOOK;
-                !bridge.walk_on(walk, RECORDS_PER_LOOK, |rule| {
-                    *n_rules += 1;
-                    told.write(rule, as_of, writer);
-                })
+            Entries::Walk(walk) => {
+                *n_places += MAX_TOLD;
+                let (goes_on, n) = bridge.tell_on(walk, as_of, writer);
+                *n_rules += n;
+                !goes_on
             }
             Entries::Watched(walks) => {
                 *n_places += RECORDS_PER_LOOK;

@@ -7,7 +7,7 @@
 
 use crate::agent::Shared;
 use crate::connection::{Connection, Waiting};
-use crate::long_reply::{Entries, LongReply, Span, Told};
+use crate::long_reply::{Entries, LongReply, Span};
 use crate::{monitor, table_features};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -45,15 +45,11 @@ impl Sum {
 }
 
 /// The rules that a request asks for.
-fn rules(
-    request: &FlowStatsRequest,
-    told: Told,
-    bridge: &mut Bridge,
-) -> Result<Entries, OfErrorKind> {
+fn rules(request: &FlowStatsRequest, bridge: &mut Bridge) -> Result<Entries, OfErrorKind> {
     if bridge.n_rules_asked_for(request) > FEW_RULES {
-        return Ok(Entries::Walk(bridge.begin_walk(request)?, told));
+        return Ok(Entries::Walk(bridge.begin_walk(request)?));
     }
-    Ok(Entries::Rules(bridge.known_flow_stats(request)?, told))
+    Ok(Entries::Rules(bridge.known_flow_stats(request)?))
 }
 
 /// Cached flows whose statistics one call reads.
@@ -107,14 +103,14 @@ pub(crate) fn answer(
     let body = match request {
         MultipartRequest::Desc => MultipartBody::Desc(shared.config.description.clone()),
         MultipartRequest::Flow(request) => {
-            let entries = rules(&request, Told::All, bridge)?;
+            let entries = rules(&request, bridge)?;
             let kind = MultipartKind::Flow(request.format);
             let reply = LongReply::new(version, xid, kind, entries, now);
             connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());
         }
         MultipartRequest::FlowCounters(request) => {
-            let entries = rules(&request, Told::Counters, bridge)?;
+            let entries = rules(&request, bridge)?;
             let reply = LongReply::new(version, xid, MultipartKind::FlowCounters, entries, now);
             connection.waiting = Waiting::Reply(Box::new(reply));
             return Ok(());

@@ -96,7 +96,7 @@ pub(crate) fn handle(
         }
         return Effect::None;
     }
-    if sweeps(&message) && bridge.state().tables.n_rules() > FEW_RULES {
+    if is_long(&message, bridge) {
         let outcome = sweep(bytes, &message, connection, bridge, dpif, now);
         outcome.unwrap_or_else(|kind| connection.refuse(kind, bytes));
         return Effect::None;
@@ -230,6 +230,14 @@ fn act(
 
 /// Rules that may be looked at in one go.
 const FEW_RULES: usize = 1024;
+
+/// Whether a message looks at so many rules that it is carried out in slices.
+fn is_long(message: &Message, bridge: &Bridge) -> bool {
+    match message {
+        Message::FlowMod(flow_mod) => bridge.is_long(flow_mod, FEW_RULES),
+        _ => sweeps(message) && bridge.state().tables.n_rules() > FEW_RULES,
+    }
+}
 
 /// Messages that may concern every rule.
 fn sweeps(message: &Message) -> bool {

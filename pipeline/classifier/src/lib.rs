@@ -21,7 +21,7 @@ mod version;
 pub use classifier::{Classifier, InsertError, Place, Spot};
 pub use conjunction::Clause;
 pub use entry::Entry;
-pub use query::Cursor;
+pub use query::{Cursor, Overlap};
 pub use version::Version;
 
 /// A rule's priority: the highest one wins. OpenFlow's are 0 to 65,535; a switch's own hidden

@@ -26,6 +26,7 @@ use core::cmp::Reverse;
 use flow::layout::TP;
 use flow::{Flow, Mask};
 use gradual::{Index, Slab};
+use sync::prefetch::prefetch_whole;
 
 use crate::hash::{Hash, short};
 use crate::prefix::{FieldLens, StageTries, TrieWalk};
@@ -405,6 +406,14 @@ impl<R> Subtable<R> {
 
     // ---- All rules ----
 
+    /// Asks for the rule in `slot`, if there is one.
+    #[inline]
+    pub(crate) fn prefetch_rule(&self, slot: u32) {
+        if let Some(Slot { rule: Some(rule), .. }) = self.slots.get(slot) {
+            prefetch_whole(&**rule);
+        }
+    }
+
     /// The rule in `slot`.
     pub(crate) fn entry(&self, slot: u32) -> Option<Entry<'_, R>> {
         let place = self.slots.get(slot)?;
@@ -435,6 +444,19 @@ impl<R> Subtable<R> {
     pub(crate) fn is_at_least_as_specific_as(&self, mask: &Mask) -> bool {
         (mask.words().iter().enumerate())
             .all(|(index, &bits)| bits & !self.shape.mask_word(index) == 0)
+    }
+
+    /// Whether every rule here examines at most the bits of `mask`.
+    pub(crate) fn is_at_most_as_specific_as(&self, mask: &Mask) -> bool {
+        self.shape.words().iter().all(|word| word.bits & !mask.word(word.index) == 0)
+    }
+
+    /// Whether a rule of this priority with the key of `flow` is visible.
+    pub(crate) fn has_rule_of(&self, flow: &Flow, priority: Priority, version: Version) -> bool {
+        let hash = Shape::hash_key(self.shape.key_of(flow), self.seed);
+        let head = self.head(hash, flow);
+        let is_visible = |lifetime: Lifetime| lifetime.includes(version);
+        head.is_some_and(|head| self.find_from(head, priority, is_visible).is_some())
     }
 
     // ---- Rules with one key ----

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use classifier::{Classifier, Clause, Cursor, InsertError, Priority, Version};
+use classifier::{Classifier, Clause, Cursor, InsertError, Overlap, Priority, Version};
 use flow::{FLOW_WORDS, Field, Flow, Mask, Match, PackedMatch};
 use proptest::prelude::*;
 
@@ -397,10 +397,19 @@ impl Pair {
         assert_eq!(found.map(|entry| entry.rule()), exact.map(|listed| &listed.rule));
         let overlaps =
             |listed: &Listed| listed.priority == priority && listed.match_.overlaps(criteria);
-        let overlap = self.classifier.check_overlap(criteria, priority, version);
-        assert_eq!(overlap.is_some(), self.list.visible(version).any(overlaps));
-        if let Some(overlap) = overlap {
-            assert!(overlap.priority() == priority && overlap.to_match().overlaps(criteria));
+        let has_overlap = self.list.visible(version).any(overlaps);
+        for at_once in [1, 3, usize::MAX] {
+            let mut cursor = Cursor::default();
+            let found = loop {
+                let mut max = at_once;
+                let found =
+                    self.classifier.overlap_on(&mut cursor, criteria, priority, version, &mut max);
+                if found != Overlap::Unknown {
+                    break found;
+                }
+                assert_eq!(max, 0, "it stops where it may not go on");
+            };
+            assert_eq!(found == Overlap::Found, has_overlap);
         }
     }
 }

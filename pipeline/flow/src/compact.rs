@@ -92,6 +92,7 @@ impl Values {
         }
     }
 
+    #[inline]
     fn words(&self) -> &[u64] {
         match self {
             Self::Few(n, words) => words.get(..usize::from(*n)).unwrap_or_default(),
@@ -155,8 +156,16 @@ impl CompactMatch {
         MatchWords { map, bits, values: self.values.words() }
     }
 
+    /// The value of each word.
+    #[must_use]
+    #[inline]
+    pub fn values(&self) -> &[u64] {
+        self.values.words()
+    }
+
     /// Its mask, if it has one.
     #[must_use]
+    #[inline]
     pub fn mask(&self) -> Option<&Arc<CompactMask>> {
         self.mask.as_ref()
     }

@@ -376,7 +376,7 @@ impl Bridge {
                         Staged::Rule(rule) => self.prepare_rule(underway, rule, now),
                         Staged::Message(message) => match self.prepare(underway, &message, now) {
                             Ok(sweep) => {
-                                underway.sweep = sweep.map(|sweep| (Box::new(sweep), message));
+                                underway.sweep = sweep.map(|sweep| (sweep, message));
                                 Ok(())
                             }
                             Err(error) => Err((error, message)),
@@ -422,7 +422,9 @@ impl Bridge {
             let instructions = Arc::clone(&shared.instructions.1);
             self.add_rule(change, addition, match_, instructions, version, now)
         });
-        result.map_err(|error| (error, quoted.into()))
+        let sweep = result.map_err(|error| (error, Box::from(quoted)))?;
+        underway.sweep = sweep.map(|sweep| (sweep, Box::from(quoted)));
+        Ok(())
     }
 
     /// What a rule of a bundle can have in common with all others.
@@ -439,7 +441,7 @@ impl Bridge {
         underway: &mut Underway,
         message: &[u8],
         now: Nanos,
-    ) -> Result<Option<Sweep>, OfErrorKind> {
+    ) -> Result<Option<Box<Sweep>>, OfErrorKind> {
         let dialect = underway.bundle.dialect;
         let (_, message) = dialect.decode(message).map_err(|error| error.error.kind)?;
         match message {
@@ -450,7 +452,7 @@ impl Bridge {
                 let change = &mut underway.change;
                 let sweep = self.stage_group_mod(change, &group_mod, dialect.version, now)?;
                 underway.forwards.push(Message::GroupMod(group_mod));
-                Ok(sweep)
+                Ok(sweep.map(Box::new))
             }
             Message::MeterMod(meter_mod) => {
                 let is_set = meter_mod.command != MeterModCommand::Delete;
@@ -458,7 +460,7 @@ impl Bridge {
                 let change = &mut underway.change;
                 let sweep = self.stage_meter_mod(change, &meter_mod, reserved, now)?;
                 underway.forwards.push(Message::MeterMod(meter_mod));
-                Ok(sweep)
+                Ok(sweep.map(Box::new))
             }
             Message::PortMod(change) => {
                 self.state.ports.check_modify(&change)?;

@@ -15,6 +15,7 @@ use crate::change::{Change, Use};
 use crate::check::{Known, check_instructions};
 use crate::rule::{Rule, RuleTimeouts, compact};
 use crate::sweep::Sweep;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use classifier::Priority;
@@ -35,6 +36,14 @@ pub(crate) struct Addition {
     pub(crate) flags: FlowModFlags,
     pub(crate) idle_timeout: u16,
     pub(crate) hard_timeout: u16,
+}
+
+/// A rule to be added.
+#[derive(Debug)]
+pub(crate) struct Addend {
+    pub(crate) addition: Addition,
+    pub(crate) match_: CompactMatch,
+    pub(crate) instructions: Arc<Instructions>,
 }
 
 impl Addition {
@@ -93,10 +102,14 @@ impl Bridge {
         now: Nanos,
     ) -> Option<Result<(), OfErrorKind>> {
         let mut patterns = self.patterns.take()?;
-        let result = patterns.read(message, version).map(|rule| {
+        let read = patterns.read(message, version);
+        // What has to be looked for first may take long: the caller asks how long.
+        let read = read.filter(|rule| !rule.flags.contains(FlowModFlags::CHECK_OVERLAP));
+        let result = read.map(|rule| {
             self.finish_bundles(now);
             let mut change = self.begin_change();
-            let result = self.add_read(&mut change, &rule, version, now);
+            let staged = self.add_read(&mut change, &rule, version, now);
+            let result = self.sweep_at_once(&mut change, staged, now);
             let result = self.end_change(change, result, now);
             self.forget_orphans(now);
             result
@@ -111,7 +124,7 @@ impl Bridge {
         rule: &PatternRule<'_>,
         version: openflow::Version,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Box<Sweep>>, OfErrorKind> {
         let PatternRule { table_id, mask, values, instructions, .. } = *rule;
         self.check_table(table_id, version)?;
         let (match_, instructions) = (CompactMatch::new(mask, values), Arc::clone(instructions));
@@ -141,21 +154,38 @@ impl Bridge {
         flow_mod: &FlowMod,
         version: openflow::Version,
         now: Nanos,
-    ) -> Result<Option<Sweep>, OfErrorKind> {
+    ) -> Result<Option<Box<Sweep>>, OfErrorKind> {
         if flow_mod.buffer_id.is_some() {
             // No frames are kept, so no number names one (FeaturesReply says n_buffers = 0).
             return Err(OfErrorKind::RequestBufferUnknown);
         }
         self.check_table(flow_mod.table_id, version)?;
         match flow_mod.command {
-            FlowModCommand::Add => self.add(change, flow_mod, version, now)?,
-            FlowModCommand::ModifyStrict => self.modify_strict(change, flow_mod, version, now)?,
-            FlowModCommand::DeleteStrict => self.delete_strict(change, flow_mod),
+            FlowModCommand::Add => self.add(change, flow_mod, version, now),
+            FlowModCommand::ModifyStrict => self.modify_strict(change, flow_mod, version, now),
+            FlowModCommand::DeleteStrict => {
+                self.delete_strict(change, flow_mod);
+                Ok(None)
+            }
             FlowModCommand::Modify | FlowModCommand::Delete => {
-                return Ok(Some(self.sweep_of(flow_mod, version)));
+                Ok(Some(Box::new(self.sweep_of(flow_mod, version))))
             }
         }
-        Ok(None)
+    }
+
+    /// Whether a flow-mod that is carried out in one go may look at more than `n` places of rules.
+    #[must_use]
+    pub fn is_long(&self, flow_mod: &FlowMod, n: usize) -> bool {
+        let tables = &self.state.tables;
+        if flow_mod.command.is_strict() || flow_mod.command == FlowModCommand::Add {
+            let table_id = if flow_mod.table_id == TABLE_ALL { 0 } else { flow_mod.table_id };
+            return flow_mod.flags.contains(FlowModFlags::CHECK_OVERLAP)
+                && tables.get(table_id).is_some_and(|table| {
+                    let priority = Priority::from(flow_mod.priority);
+                    table.rules.is_long_to_overlap(&flow_mod.match_, priority, n)
+                });
+        }
+        tables.n_rules() > n
     }
 
     /// Whether a flow-mod may name this table.
@@ -177,11 +207,11 @@ impl Bridge {
     pub(crate) fn sweep_at_once(
         &mut self,
         change: &mut Change,
-        staged: Result<Option<Sweep>, OfErrorKind>,
+        staged: Result<Option<Box<Sweep>>, OfErrorKind>,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
         if let Some(mut sweep) = staged? {
-            self.go_on_sweeping(&mut sweep, change, &mut usize::MAX.clone(), now)?;
+            while !self.go_on_sweeping(&mut sweep, change, &mut usize::MAX.clone(), now)? {}
         }
         Ok(())
     }
@@ -192,13 +222,14 @@ impl Bridge {
         flow_mod: &FlowMod,
         version: openflow::Version,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Box<Sweep>>, OfErrorKind> {
         let match_ = compact(&flow_mod.match_, &mut self.masks);
         let instructions = self.instructions.keep(&flow_mod.instructions);
         self.add_rule(change, Addition::of(flow_mod), match_, instructions, version, now)
     }
 
-    /// Adds a rule.
+    /// Adds a rule. One that asks to be refused where it overlaps another comes to a sweep that looks for
+    /// that one.
     pub(crate) fn add_rule(
         &mut self,
         change: &mut Change,
@@ -207,10 +238,37 @@ impl Bridge {
         instructions: Arc<Instructions>,
         version: openflow::Version,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Box<Sweep>>, OfErrorKind> {
         let table_id = if addition.table_id == TABLE_ALL { 0 } else { addition.table_id };
         let known = Known::after(change, &self.state);
         check_instructions(match_.words(), &instructions, table_id, version, known)?;
+        let addition = Addition { table_id, ..addition };
+        let addend = Addend { addition, match_, instructions };
+        if addition.flags.contains(FlowModFlags::CHECK_OVERLAP) {
+            return Ok(Some(Box::new(Sweep::of_addition(addend))));
+        }
+        self.place_rule(change, addend, now)?;
+        Ok(None)
+    }
+
+    /// Whether there is the very rule that is to be added, of this match and priority.
+    pub(crate) fn has_rule_of(&self, addend: &Addend) -> bool {
+        let Addition { table_id, priority, .. } = addend.addition;
+        let table = self.state.tables.get(table_id);
+        let spot =
+            table.map(|table| table.rules.spot_of(addend.match_.words(), Priority::from(priority)));
+        spot.is_some_and(|spot| spot.place().is_some())
+    }
+
+    /// Puts a rule in its table that was found right.
+    pub(crate) fn place_rule(
+        &mut self,
+        change: &mut Change,
+        addend: Addend,
+        now: Nanos,
+    ) -> Result<(), OfErrorKind> {
+        let Addend { addition, match_, instructions } = addend;
+        let table_id = addition.table_id;
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;
         let priority = Priority::from(addition.priority);
@@ -219,16 +277,8 @@ impl Bridge {
             spot.place().and_then(|place| table.rules.entry_at(place)).map(|entry| entry.rule());
         let keeps_counts = !addition.flags.contains(FlowModFlags::RESET_COUNTS);
         let stats = old.filter(|_| keeps_counts).map(|old| old.stats.clone());
-        if spot.place().is_none() {
-            if addition.flags.contains(FlowModFlags::CHECK_OVERLAP) {
-                let (match_, version) = (match_.expand(), change.version());
-                if table.rules.check_overlap(&match_, priority, version).is_some() {
-                    return Err(OfErrorKind::FlowModOverlap);
-                }
-            }
-            if table.n_rules() >= table.max_rules {
-                self.make_room(change, table_id)?;
-            }
+        if spot.place().is_none() && table.n_rules() >= table.max_rules {
+            self.make_room(change, table_id)?;
         }
         let rule = Rule {
             table_id,
@@ -252,14 +302,14 @@ impl Bridge {
         flow_mod: &FlowMod,
         version: openflow::Version,
         now: Nanos,
-    ) -> Result<(), OfErrorKind> {
+    ) -> Result<Option<Box<Sweep>>, OfErrorKind> {
         // The port and group filters are for deletes only (1.3.5 §6.4).
         let named = self.named(change, flow_mod, OfPort::ANY, GROUP_ANY);
         if named.is_empty() {
             // Before OpenFlow 1.2 a modify that finds nothing adds (1.0.1 §4.6); the decoder gives
             // those a cookie.
             let may_add = flow_mod.new_cookie.is_some() && flow_mod.cookie_mask == 0;
-            return if may_add { self.add(change, flow_mod, version, now) } else { Ok(()) };
+            return if may_add { self.add(change, flow_mod, version, now) } else { Ok(None) };
         }
         for old in named {
             let known = Known::after(change, &self.state);
@@ -267,7 +317,7 @@ impl Bridge {
             check_instructions(old.match_.words(), instructions, old.table_id, version, known)?;
             self.put_modified(change, &old, flow_mod, version, now)?;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn delete_strict(&mut self, change: &mut Change, flow_mod: &FlowMod) {

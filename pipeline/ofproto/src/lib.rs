@@ -94,6 +94,6 @@ pub use tlv::Tlvs;
 pub use tunables::{Tunable, TunableError};
 pub use ukey::{Credit, Ukey, UkeyState};
 pub use umap::Ukeys;
-pub use walk::RuleWalk;
+pub use walk::{MAX_TOLD, RuleWalk};
 pub use watch::RuleEvent;
 pub use wrong_flow::{FoundBy, MAX_KEPT as MAX_WRONG_FLOWS, WrongFlow};

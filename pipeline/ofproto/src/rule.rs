@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use classifier::{Clause, Priority};
 use flow::{CompactMask, CompactMatch, Match};
 use openflow::{
-    DEFAULT_PRIORITY, FlowModFlags, FlowRemoved, FlowRemovedReason, FlowStats, FlowStatsReason,
+    DEFAULT_PRIORITY, FlowModFlags, FlowRecord, FlowRemoved, FlowRemovedReason, FlowStats,
     Instructions, OfPort,
 };
 use sync::counter::{Counter, Gauge};
@@ -206,6 +206,11 @@ impl Rule {
         prefetch(&self.timeouts);
     }
 
+    /// Asks for its counters. It is looked at itself.
+    pub(crate) fn prefetch_stats(&self) {
+        prefetch(&*self.stats);
+    }
+
     /// The clauses of conjunctive matches that it is part of.
     pub(crate) fn clauses(&self) -> impl Iterator<Item = Clause> {
         self.instructions.conjunctions().map(|(id, index, n_clauses)| Clause {
@@ -257,10 +262,17 @@ impl Rule {
     /// What a flow statistics reply says of it.
     #[must_use]
     pub fn flow_stats(&self, now: Nanos) -> FlowStats {
+        self.record(now).to_stats()
+    }
+
+    /// The same where it stands.
+    #[must_use]
+    #[inline]
+    pub fn record(&self, now: Nanos) -> FlowRecord<'_> {
         let age = now - self.created;
         let seconds =
             |interval: Nanos| u16::try_from(interval.as_secs()).unwrap_or(u16::MAX).min(65534);
-        FlowStats {
+        FlowRecord {
             table_id: self.table_id,
             duration_sec: u32::try_from(age.as_secs()).unwrap_or(u32::MAX),
             duration_nsec: age.subsec_nanos(),
@@ -274,9 +286,8 @@ impl Rule {
             cookie: self.cookie,
             packet_count: self.stats.packets(),
             byte_count: self.stats.bytes(),
-            match_: self.match_.expand(),
-            instructions: Instructions::clone(&self.instructions),
-            reason: FlowStatsReason::Request,
+            match_: &self.match_,
+            instructions: &self.instructions,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sweeps: requests that concern every rule of a kind, done in slices.
 //!
 //! # What
-//! A loose modify or delete, the rules that go with a group or a meter, those that nobody teaches any more, those
+//! A loose modify or delete, an add that is to be refused where it overlaps another rule, the rules that go with a group or a meter, those that nobody teaches any more, those
 //! beyond a limit that was lowered, and all of them where controllers come or go. A [`Sweep`] first walks over
 //! the rules and notes where those stand that are meant, then changes one after another. Both are
 //! part of a change of the tables ([`crate::change`]) that is not visible yet, so the sweep can pause
@@ -18,12 +18,13 @@
 use crate::bridge::Bridge;
 use crate::change::{Change, Use};
 use crate::check::{Known, check_instructions};
+use crate::flow_mod::{Addend, Addition};
 use crate::group::groups_of;
 use crate::meter::meters_of;
 use crate::rule::{Rule, RuleTimeouts};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use classifier::{Cursor, Place};
+use classifier::{Cursor, Overlap, Place, Priority};
 use core::ops::Range;
 use flow::{Match, PackedMatch};
 use gradual::Queue;
@@ -52,6 +53,8 @@ enum What {
     Orphaned(u64),
     /// A table evicts until it has no more than it may.
     Evict(u8),
+    /// A rule comes, if it overlaps none.
+    Add(Box<(Addend, Match)>),
     /// All go, hidden ones too, and what a bridge of its own begins with comes.
     Empty,
 }
@@ -80,7 +83,7 @@ impl What {
                     meters_of(rule).any(|meter| *id == METER_ALL || meter == *id)
                 }
                 What::Orphaned(cookie) => rule.cookie == *cookie,
-                What::Evict(_) => false,
+                What::Evict(_) | What::Add(_) => false,
                 What::Empty => true,
             }
     }
@@ -105,6 +108,12 @@ impl Sweep {
     fn new(what: What, tables: Range<u8>) -> Self {
         let (cursor, chosen) = (Cursor::default(), Queue::new());
         Self { what, tables, cursor, chosen, has_chosen: false, checked: None }
+    }
+
+    /// The sweep that looks for an overlap before it adds.
+    pub(crate) fn of_addition(addend: Addend) -> Self {
+        let match_ = addend.match_.expand();
+        Self::new(What::Add(Box::new((addend, match_))), 0..0)
     }
 }
 
@@ -182,6 +191,21 @@ impl Bridge {
         if let What::Evict(table_id) = sweep.what {
             return Ok(self.evict_beyond_limit(change, table_id, budget));
         }
+        if let What::Add(added) = &sweep.what {
+            let (addend, match_) = &**added;
+            let cursor = &mut sweep.cursor;
+            if !self.has_rule_of(addend)
+                && !self.is_without_overlap(cursor, &addend.addition, match_, change, budget)?
+            {
+                return Ok(false);
+            }
+            // From here on there is nothing to be looked for.
+            if let What::Add(added) = core::mem::replace(&mut sweep.what, What::Evict(0)) {
+                self.place_rule(change, added.0, now)?;
+            }
+            *budget = budget.saturating_sub(1);
+            return Ok(true);
+        }
         while !self.choose(sweep, change, budget) {
             if *budget == 0 || matches!(sweep.what, What::Modify(..)) {
                 return Ok(false);
@@ -196,8 +220,11 @@ impl Bridge {
             && flow_mod.cookie_mask == 0
         {
             *budget = budget.saturating_sub(1);
-            self.add(change, flow_mod, *version, now)?;
-            return Ok(true);
+            let Some(addition) = self.add(change, flow_mod, *version, now)? else {
+                return Ok(true);
+            };
+            *sweep = *addition;
+            return Ok(false);
         }
         self.change_chosen(sweep, change, budget, now)?;
         if !sweep.chosen.is_empty() {
@@ -207,6 +234,28 @@ impl Bridge {
             self.stage_default_rule(change, now);
         }
         Ok(true)
+    }
+
+    /// Goes on to look for rules that overlap one that is to be added; whether there is none.
+    fn is_without_overlap(
+        &self,
+        cursor: &mut Cursor,
+        addition: &Addition,
+        match_: &Match,
+        change: &Change,
+        budget: &mut usize,
+    ) -> Result<bool, OfErrorKind> {
+        let Some(table) = self.state.tables.get(addition.table_id) else { return Ok(true) };
+        let priority = Priority::from(addition.priority);
+        let most = budget.saturating_mul(PLACES_A_STEP);
+        let mut left = most;
+        let found = table.rules.overlap_on(cursor, match_, priority, change.version(), &mut left);
+        *budget = budget.saturating_sub((most - left).div_ceil(PLACES_A_STEP));
+        match found {
+            Overlap::Found => Err(OfErrorKind::FlowModOverlap),
+            Overlap::Absent => Ok(true),
+            Overlap::Unknown => Ok(false),
+        }
     }
 
     /// Changes the rules that were found, as far as the budget goes.
@@ -236,7 +285,7 @@ impl Bridge {
                     continue;
                 }
                 What::Delete(_) | What::Orphaned(_) | What::Empty => FlowRemovedReason::Delete,
-                What::Evict(_) => FlowRemovedReason::Eviction,
+                What::Evict(_) | What::Add(_) => FlowRemovedReason::Eviction,
                 What::GroupGoes(_) => FlowRemovedReason::GroupDelete,
                 What::MeterGoes(_) => FlowRemovedReason::MeterDelete,
             };

@@ -17,7 +17,16 @@ use alloc::sync::Arc;
 use classifier::{Cursor, Version};
 use core::ops::Range;
 use flow::Match;
-use openflow::{FlowFormat, FlowStatsRequest, GROUP_ANY, OfErrorKind, OfPort, TABLE_ALL};
+use openflow::{
+    FlowFormat, FlowStatsRequest, GROUP_ANY, MultipartItem, MultipartWriter, OfErrorKind, OfPort,
+    TABLE_ALL,
+};
+use sync::time::Nanos;
+
+/// Places that [`Bridge::tell_on`] looks at in a call.
+pub const MAX_TOLD: usize = 64;
+/// Rules between the one that is written and the one whose counters are asked for.
+const AHEAD: usize = 4;
 
 /// A walk under way. It can be left at any time.
 #[derive(Debug)]
@@ -62,11 +71,11 @@ impl Bridge {
 
     /// Goes on with a walk: looks at `max` places at most and hands over the rules that it finds there.
     /// Returns whether there may be more.
-    pub fn walk_on(
-        &self,
+    pub fn walk_on<'a>(
+        &'a self,
         walk: &mut RuleWalk,
         max: usize,
-        mut found: impl FnMut(&Arc<Rule>),
+        mut found: impl FnMut(&'a Arc<Rule>),
     ) -> bool {
         let mut left = max;
         while walk.tables.start < walk.tables.end {
@@ -89,6 +98,36 @@ impl Bridge {
             }
         }
         false
+    }
+
+    /// The same of [`MAX_TOLD`] places at most, and writes what it finds as of `now`. Returns whether there may
+    /// be more, and how many it found.
+    pub fn tell_on(
+        &self,
+        walk: &mut RuleWalk,
+        now: Nanos,
+        writer: &mut MultipartWriter,
+    ) -> (bool, usize) {
+        // Counters stand apart from their rule, which is here after the walk: they are asked for ahead.
+        let mut rules = [None; MAX_TOLD];
+        let mut n = 0;
+        let goes_on = self.walk_on(walk, MAX_TOLD, |rule| {
+            if let Some(place) = rules.get_mut(n) {
+                *place = Some(rule);
+                n += 1;
+            }
+        });
+        let rules = rules.get(..n).unwrap_or_default();
+        let ahead = |n: usize| rules.get(n).copied().flatten();
+        for (n, rule) in rules.iter().enumerate() {
+            if let Some(rule) = ahead(n + AHEAD) {
+                rule.prefetch_stats();
+            }
+            if let Some(rule) = rule {
+                writer.push(MultipartItem::Record(&rule.record(now)));
+            }
+        }
+        (goes_on, n)
     }
 
     /// How many rules a request may come to: those of its tables.

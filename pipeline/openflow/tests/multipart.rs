@@ -42,7 +42,7 @@ fn large_replies_are_cut() {
         for cookie in 0..2000 {
             writer.push(MultipartItem::Flow(&rule(cookie)));
             // Full messages can be sent before the last entry is known.
-            bytes.extend(writer.take_ready());
+            writer.take_ready(&mut bytes);
         }
         assert!(!bytes.is_empty());
         bytes.extend(writer.finish());

@@ -126,12 +126,16 @@ proptest! {
 }
 
 /// Rules that have the mask of the first, and most often its instructions, with other values.
-fn told() -> impl Strategy<Value = (Version, Vec<FlowStats>)> {
+fn told() -> impl Strategy<Value = (Version, FlowFormat, Vec<FlowStats>)> {
     let change = (any::<Index>(), any::<u64>(), any::<u64>(), 0u8..8);
     let changes = proptest::collection::vec(proptest::collection::vec(change, 1..3), 2..12);
-    let of = move |version| (Just(version), common::flow_stats(version), changes.clone());
-    let any = proptest::sample::select(Version::ALL.to_vec()).prop_flat_map(of);
-    any.prop_map(|(version, first, changes)| {
+    let forms = Version::ALL.map(|version| (version, FlowFormat::Standard));
+    let forms = [&forms[..], &[(Version::V10, FlowFormat::Nxm); 3]].concat();
+    let of = move |(version, format)| {
+        (Just((version, format)), common::flow_stats(version, format), changes.clone())
+    };
+    let any = proptest::sample::select(forms).prop_flat_map(of);
+    any.prop_map(|((version, format), first, changes)| {
         let mut all = vec![first.clone(), first.clone()];
         for changes in changes {
             let mut next = first.clone();
@@ -148,26 +152,74 @@ fn told() -> impl Strategy<Value = (Version, Vec<FlowStats>)> {
                     next.instructions = Instructions::default();
                 }
                 next.cookie = bits;
+                next.packet_count = others;
             }
             next.match_ = Match::new(&flow, first.match_.mask());
             all.push(next);
         }
-        (version, all)
+        (version, format, all)
     })
 }
 
+/// Rules as a switch keeps them: with masks and instructions in common.
+struct Kept {
+    mask: Arc<CompactMask>,
+    instructions: [Arc<Instructions>; 2],
+    matches: Vec<CompactMatch>,
+}
+
+impl Kept {
+    fn of(rules: &[FlowStats]) -> Self {
+        let first = &rules[0];
+        let mask = Arc::new(CompactMask::of(first.match_.mask()));
+        let instructions = [first.instructions.clone(), Instructions::default()].map(Arc::new);
+        let keep = |rule: &FlowStats| CompactMatch::sharing(&rule.match_, |_| Arc::clone(&mask));
+        let matches = rules.iter().map(keep).collect();
+        Self { mask, instructions, matches }
+    }
+
+    fn record<'a>(&'a self, n: usize, rule: &FlowStats) -> FlowRecord<'a> {
+        let same = self.instructions.iter().find(|kept| ***kept == rule.instructions);
+        FlowRecord {
+            table_id: rule.table_id,
+            duration_sec: rule.duration_sec,
+            duration_nsec: rule.duration_nsec,
+            priority: rule.priority,
+            idle_timeout: rule.idle_timeout,
+            hard_timeout: rule.hard_timeout,
+            idle_age: rule.idle_age,
+            hard_age: rule.hard_age,
+            flags: rule.flags,
+            importance: rule.importance,
+            cookie: rule.cookie,
+            packet_count: rule.packet_count,
+            byte_count: rule.byte_count,
+            match_: &self.matches[n],
+            instructions: same.expect("one of two"),
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_rule_is_told_as_if_it_were_alone((version, rules) in told()) {
+    fn a_rule_is_told_as_if_it_were_alone((version, format, rules) in told()) {
+        let kind = MultipartKind::Flow(format);
+        let kept = Kept::of(&rules);
+        prop_assert_eq!(kept.mask.map(), rules[0].match_.mask().map());
+        let mut writer = MultipartWriter::new(version, 7, kind);
+        for (n, rule) in rules.iter().enumerate() {
+            let record = kept.record(n, rule);
+            prop_assert_eq!(&record.to_stats(), rule);
+            writer.push(MultipartItem::Record(&record));
+        }
+        let together = writer.finish();
         let write = |rules: &[FlowStats]| {
-            let kind = MultipartKind::Flow(FlowFormat::Standard);
             let mut writer = MultipartWriter::new(version, 7, kind);
             rules.iter().for_each(|rule| writer.push(MultipartItem::Flow(rule)));
             writer.finish()
         };
-        let together = write(&rules);
         let head = write(&[]).len();
         let alone = rules.iter().flat_map(|rule| write(core::slice::from_ref(rule)).split_off(head));
         let alone: Vec<u8> = alone.collect();

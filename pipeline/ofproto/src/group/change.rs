@@ -13,6 +13,7 @@ use crate::change::Change;
 use crate::check::{Known, check_bucket};
 use crate::rule::Rule;
 use crate::sweep::Sweep;
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -56,7 +57,7 @@ impl Bridge {
                 if !ids.is_empty() {
                     let mut change = self.begin_change();
                     let sweep = self.sweep_of_group(group_mod.group_id);
-                    self.sweep_at_once(&mut change, Ok(Some(sweep)), now)?;
+                    self.sweep_at_once(&mut change, Ok(Some(Box::new(sweep))), now)?;
                     self.commit(change, now);
                 }
                 for id in ids {

@@ -3,7 +3,8 @@
 use crate::lab::*;
 use ofproto::{Bundle, BundleOutcome, FailMode, RuleWalk, TableSettings};
 use openflow::{
-    AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message, Version,
+    AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message, OfErrorKind,
+    Version,
 };
 use std::collections::BTreeMap;
 use sync::time::Nanos;
@@ -23,7 +24,18 @@ fn lab_with_many() -> Lab {
 }
 
 /// Carries out one request as the agent does a large one; what is seen of the rules after each slice.
-fn in_slices<T>(lab: &mut Lab, flow_mod: FlowMod, mut see: impl FnMut(&mut Lab) -> T) -> Vec<T> {
+fn in_slices<T>(lab: &mut Lab, flow_mod: FlowMod, see: impl FnMut(&mut Lab) -> T) -> Vec<T> {
+    let (seen, outcome) = outcome_in_slices(lab, flow_mod, see);
+    assert!(matches!(outcome, BundleOutcome::Done { .. }));
+    seen
+}
+
+/// The same, and what became of it.
+fn outcome_in_slices<T>(
+    lab: &mut Lab,
+    flow_mod: FlowMod,
+    mut see: impl FnMut(&mut Lab) -> T,
+) -> (Vec<T>, BundleOutcome) {
     let mut bytes = Vec::new();
     Message::FlowMod(Box::new(flow_mod)).encode(Version::V13, 1, &mut bytes).unwrap();
     let mut bundle = Bundle::new(Dialect::plain(Version::V13));
@@ -34,8 +46,7 @@ fn in_slices<T>(lab: &mut Lab, flow_mod: FlowMod, mut see: impl FnMut(&mut Lab) 
         lab.bridge.run(&mut lab.dpif, lab.now);
         seen.push(see(lab));
         if let Some((_, outcome)) = lab.bridge.take_bundle_outcome() {
-            assert!(matches!(outcome, BundleOutcome::Done { .. }));
-            return seen;
+            return (seen, outcome);
         }
     }
     panic!("it does not end");
@@ -222,6 +233,46 @@ fn rules_without_a_teacher_go_in_slices() {
     lab.flow_mod(&strict).unwrap();
     let seen = counts_until_done(&mut lab);
     assert_sliced(&seen, MANY.into(), 0);
+}
+
+#[test]
+fn an_overlap_is_looked_for_in_slices() {
+    let mut lab = Lab::secure(2);
+    for k in 0..20_000 {
+        lab.rule(10, &format!("tcp,tp_dst={k}"), vec![output(1)]);
+    }
+    let n_slices = |lab: &mut Lab, match_: &str| {
+        let flags = FlowModFlags::CHECK_OVERLAP;
+        let flow_mod = FlowMod { flags, ..add(10, match_) };
+        let is_long = lab.bridge.is_long(&flow_mod, 1024);
+        let before = lab.rules().len();
+        let (seen, outcome) = outcome_in_slices(lab, flow_mod, |lab| lab.rules().len());
+        assert!(n_changes(&seen) <= 1 && seen[0] >= before, "{seen:?}");
+        let is_added = seen[seen.len() - 1] == before + 1;
+        match outcome {
+            BundleOutcome::Done { .. } => {}
+            BundleOutcome::Refused { error, .. } => {
+                assert_eq!((error, is_added), (OfErrorKind::FlowModOverlap, false));
+            }
+        }
+        (is_long, seen.len(), is_added)
+    };
+    // All of them are looked at, and none of them has the packets of this.
+    let (is_long, n, is_added) = n_slices(&mut lab, "udp");
+    assert!(is_long && n > 8 && is_added, "{n} slices");
+    // The last of them has some.
+    let last = "tcp,tp_dst=0x4e1f/0x7fff";
+    let (is_long, n, is_added) = n_slices(&mut lab, last);
+    assert!(is_long && n > 8 && !is_added, "{n} slices");
+    // Of masks that are no narrower than its own one look tells.
+    for (match_, comes) in [("tcp,tp_dst=5,nw_src=10.0.0.1", false), ("sctp,tp_dst=5,in_port=1", true)] {
+        let (is_long, n, is_added) = n_slices(&mut lab, match_);
+        assert_eq!((is_long, is_added), (false, comes), "{match_}");
+        assert!(n <= 3, "{n} slices");
+    }
+    // Where the very rule is there, nothing is looked for: it is replaced.
+    let (_, n, is_added) = n_slices(&mut lab, "udp");
+    assert!(n <= 3 && !is_added, "{n} slices");
 }
 
 #[test]

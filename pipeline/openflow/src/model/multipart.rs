@@ -2,9 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use flow::Match;
+use flow::{CompactMatch, Match};
 
 use super::{
     FlowFormat, FlowModFlags, FlowMonitorRequest, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
@@ -206,6 +207,52 @@ pub struct FlowStats {
     pub instructions: Instructions,
     /// Why this is told, where counters alone are (1.5).
     pub reason: FlowStatsReason,
+}
+
+/// The same of a rule where it is kept, to be written without making a [`FlowStats`] of it.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "as in FlowStats")]
+pub struct FlowRecord<'a> {
+    pub table_id: u8,
+    pub duration_sec: u32,
+    pub duration_nsec: u32,
+    pub priority: u16,
+    pub idle_timeout: u16,
+    pub hard_timeout: u16,
+    pub idle_age: Option<u16>,
+    pub hard_age: Option<u16>,
+    pub flags: FlowModFlags,
+    pub importance: u16,
+    pub cookie: u64,
+    pub packet_count: u64,
+    pub byte_count: u64,
+    pub match_: &'a CompactMatch,
+    pub instructions: &'a Arc<Instructions>,
+}
+
+impl FlowRecord<'_> {
+    /// What it says, by itself.
+    #[must_use]
+    pub fn to_stats(&self) -> FlowStats {
+        FlowStats {
+            table_id: self.table_id,
+            duration_sec: self.duration_sec,
+            duration_nsec: self.duration_nsec,
+            priority: self.priority,
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            idle_age: self.idle_age,
+            hard_age: self.hard_age,
+            flags: self.flags,
+            importance: self.importance,
+            cookie: self.cookie,
+            packet_count: self.packet_count,
+            byte_count: self.byte_count,
+            match_: self.match_.expand(),
+            instructions: Instructions::clone(self.instructions),
+            reason: FlowStatsReason::Request,
+        }
+    }
 }
 
 impl Default for FlowStats {

@@ -24,8 +24,8 @@ pub(crate) fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
 }
 
-pub(crate) fn flow_stats(version: Version) -> BoxedStrategy<FlowStats> {
-    flows::flow_stats(version, FlowFormat::Standard).boxed()
+pub(crate) fn flow_stats(version: Version, format: FlowFormat) -> BoxedStrategy<FlowStats> {
+    flows::flow_stats(version, format).boxed()
 }
 
 pub(crate) fn flow_mod(version: Version) -> BoxedStrategy<FlowMod> {

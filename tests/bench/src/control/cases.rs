@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// The type of a multipart reply in the version that is spoken.
+const MULTIPART_REPLY: u8 = 19;
 /// Until frames come in.
 const FORWARDS_BY: Duration = Duration::from_secs(30);
 
@@ -298,8 +300,9 @@ fn dump(client: &mut Client) -> Result<()> {
         format: FlowFormat::Standard,
     };
     client.send(&Message::MultipartRequest(MultipartRequest::Flow(Box::new(request))))?;
-    client.wait(|message| {
-        matches!(message, Message::MultipartReply(MultipartReply { more: false, .. }))
+    // Behind header and kind the flags, of which the lowest says that more follows.
+    client.wait_undecoded(|message| {
+        message.get(1) == Some(&MULTIPART_REPLY) && message.get(11).is_some_and(|low| low & 1 == 0)
     })
 }
 

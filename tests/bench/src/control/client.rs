@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: UnixStream,
+    /// Room for what is read.
+    chunk: Vec<u8>,
     input: Vec<u8>,
     consumed: usize,
     xid: u32,
@@ -27,7 +29,8 @@ impl Client {
     pub(crate) fn connect(path: &Path) -> Result<Client> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut client = Client { stream, input: Vec::new(), consumed: 0, xid: 0 };
+        let chunk = vec![0; 1 << 18];
+        let mut client = Client { stream, chunk, input: Vec::new(), consumed: 0, xid: 0 };
         client.send(&Message::Hello(Hello { bitmap: Some(VERSION.bit()) }))?;
         client.wait(|message| matches!(message, Message::Hello(_)))?;
         // To Open vSwitch this is a service connection, which gets packet-ins when it has said so.
@@ -57,7 +60,7 @@ impl Client {
     /// Reads until a message comes that is `wanted`. An error ends it.
     pub(crate) fn wait(&mut self, mut wanted: impl FnMut(&Message) -> bool) -> Result<()> {
         loop {
-            let message = self.next()?;
+            let message = self.next_decoded()?;
             if wanted(&message) {
                 return Ok(());
             }
@@ -69,21 +72,31 @@ impl Client {
         }
     }
 
-    fn next(&mut self) -> Result<Message> {
+    /// Reads until a whole message comes that is `wanted`, undecoded: for whoever gets so many that
+    /// decoding them would be what is measured.
+    pub(crate) fn wait_undecoded(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Result<()> {
+        while !self.next(|whole| Ok(wanted(whole)))? {}
+        Ok(())
+    }
+
+    fn next_decoded(&mut self) -> Result<Message> {
+        // A hello has the version of its sender.
+        self.next(|whole| Ok(openflow::decode(whole).map_err(|error| error.to_string())?.1))
+    }
+
+    /// What `read` makes of the next whole message.
+    fn next<T>(&mut self, mut read: impl FnMut(&[u8]) -> Result<T>) -> Result<T> {
         loop {
             let pending = self.input.get(self.consumed..).unwrap_or_default();
             if let Some(whole) = openflow::frame_len(pending).and_then(|len| pending.get(..len)) {
-                // A hello has the version of its sender.
-                let message = openflow::decode(whole).map_err(|error| error.to_string())?.1;
                 self.consumed += whole.len();
-                return Ok(message);
+                return read(whole);
             }
             self.input.drain(..self.consumed);
             self.consumed = 0;
-            let mut chunk = [0; 65536];
-            match self.stream.read(&mut chunk)? {
+            match self.stream.read(&mut self.chunk)? {
                 0 => return Err("the switch hung up".into()),
-                n => self.input.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+                n => self.input.extend_from_slice(self.chunk.get(..n).unwrap_or_default()),
             }
         }
     }

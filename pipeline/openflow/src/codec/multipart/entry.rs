@@ -7,10 +7,10 @@ use super::super::oxm::Unknown;
 use super::super::oxs::{self, Oxs};
 use super::super::wire::{Put, Reader, Result};
 use super::super::{instruction, match10};
-use super::alike::{self, Alike};
+use super::alike::{Alike, Written};
 use crate::{
-    AggregateStats, FlowFormat, FlowModFlags, FlowStats, FlowStatsReason, OfErrorKind, SwitchDesc,
-    TableStats, Version,
+    AggregateStats, FlowFormat, FlowModFlags, FlowRecord, FlowStats, FlowStatsReason, OfErrorKind,
+    SwitchDesc, TableStats, Version,
 };
 
 /// Bytes of the long and the short texts of a description (`DESC_STR_LEN`, `SERIAL_NUM_LEN`).
@@ -213,21 +213,74 @@ pub(super) fn put_flow(out: &mut Vec<u8>, flow: &FlowStats, format: FlowFormat, 
     out.patch_len(start, start);
 }
 
-/// The same, faster where it looks like the last that was written with this `version`.
-pub(super) fn put_flow_alike(
+/// The same of a rule where it is kept, faster where it looks like others that were written to this `format`
+/// and `version`.
+pub(super) fn put_record(
     out: &mut Vec<u8>,
-    flow: &FlowStats,
+    flow: &FlowRecord<'_>,
     format: FlowFormat,
     version: Version,
     last: &mut Alike,
 ) {
-    if !matches!(version, Version::V12 | Version::V13 | Version::V14) {
-        put_flow(out, flow, format, version);
+    let Some(written) = last.find(flow) else {
+        put_flow(out, &flow.to_stats(), format, version);
+        last.learn(flow, format, version);
+        return;
+    };
+    if version == Version::V15 {
+        put_record15(out, flow, written);
         return;
     }
+    let len = u16::try_from(HEAD_BYTES + written.len()).unwrap_or(u16::MAX);
+    let in_order =
+        |words: [u16; 4]| words.into_iter().fold(0, |word, half| word << 16 | u64::from(half));
+    let last_of_head = match version {
+        Version::V10 => {
+            let (idle_age, hard_age) = (age(flow.idle_age), age(flow.hard_age));
+            [flow.hard_timeout, written.n_entry_bytes(), idle_age, hard_age]
+        }
+        Version::V11 | Version::V12 => [flow.hard_timeout, 0, 0, 0],
+        Version::V13 => [flow.hard_timeout, flow.flags.bits(), 0, 0],
+        _ => [flow.hard_timeout, flow.flags.bits(), flow.importance, 0],
+    };
+    let head = [
+        u64::from(len) << 48 | u64::from(flow.table_id) << 40 | u64::from(flow.duration_sec),
+        u64::from(flow.duration_nsec) << 32
+            | u64::from(flow.priority) << 16
+            | u64::from(flow.idle_timeout),
+        in_order(last_of_head),
+        flow.cookie,
+        flow.packet_count,
+        flow.byte_count,
+    ];
+    out.extend_from_slice(head.map(u64::to_be_bytes).as_flattened());
+    written.put(out, flow.match_);
+}
+
+/// Bytes before the match in versions from 1.2 to 1.4, and in Nicira's format.
+const HEAD_BYTES: usize = 48;
+
+fn put_record15(out: &mut Vec<u8>, flow: &FlowRecord<'_>, written: Written<'_>) {
     let start = out.len();
-    put_flow_head(out, flow, format, version);
-    alike::put(out, flow, version, last);
+    let head = [
+        u64::from(flow.table_id) << 24 | u64::from(flow.priority),
+        u64::from(flow.idle_timeout) << 48
+            | u64::from(flow.hard_timeout) << 32
+            | u64::from(flow.flags.bits()) << 16
+            | u64::from(flow.importance),
+        flow.cookie,
+    ];
+    out.extend_from_slice(head.map(u64::to_be_bytes).as_flattened());
+    written.put_around(out, flow.match_, |out| {
+        let stats = Oxs {
+            duration: Some((flow.duration_sec, flow.duration_nsec)),
+            idle_time: flow.idle_age.map(|age| (age.into(), 0)),
+            packet_count: oxs::known(flow.packet_count),
+            byte_count: oxs::known(flow.byte_count),
+            flow_count: None,
+        };
+        oxs::put(out, &stats);
+    });
     out.patch_len(start, start);
 }
 

@@ -10,9 +10,9 @@ use super::super::{
 use super::alike::Alike;
 use super::{FLAG_MORE, counters, entry, put_header};
 use crate::{
-    AggregateStats, FlowFormat, FlowStats, FlowUpdate, GroupDesc, GroupFeatures, GroupStats,
-    MeterConfig, MeterFeatures, MeterStats, MultipartBody, PortDesc, PortStats, QueueDesc,
-    QueueStats, SwitchDesc, TableFeatures, TableMod, TableStats, Version,
+    AggregateStats, FlowFormat, FlowRecord, FlowStats, FlowUpdate, GroupDesc, GroupFeatures,
+    GroupStats, MeterConfig, MeterFeatures, MeterStats, MultipartBody, PortDesc, PortStats,
+    QueueDesc, QueueStats, SwitchDesc, TableFeatures, TableMod, TableStats, Version,
 };
 
 /// What a reply is about.
@@ -63,6 +63,8 @@ pub enum MultipartItem<'a> {
     FlowMonitor(&'a FlowUpdate),
     FlowCounters(&'a FlowStats),
     BundleFeatures(u16),
+    /// As `Flow`, or as `FlowCounters`.
+    Record(&'a FlowRecord<'a>),
 }
 
 /// Cuts a reply into messages of at most 64 KiB, all but the last with the flag that more follow.
@@ -105,7 +107,6 @@ impl MultipartWriter {
         self.bytes.u32(self.xid);
         self.flags_at = self.bytes.len() + 2;
         put_header(&mut self.bytes, self.kind, false, self.version);
-        self.bytes.patch_len(self.start + 2, self.start);
     }
 
     /// Adds an entry, which is of the writer's kind. One that is too long even for a message of its
@@ -113,14 +114,15 @@ impl MultipartWriter {
     pub fn push(&mut self, item: MultipartItem<'_>) {
         let end = self.bytes.len();
         match (item, self.kind) {
-            (MultipartItem::Flow(flow), MultipartKind::Flow(format)) => {
-                entry::put_flow_alike(&mut self.bytes, flow, format, self.version, &mut self.last);
+            (MultipartItem::Record(flow), MultipartKind::Flow(format)) => {
+                entry::put_record(&mut self.bytes, flow, format, self.version, &mut self.last);
             }
             _ => put_item(&mut self.bytes, self.kind, item, self.version),
         }
         if self.bytes.len() - self.start > MAX_MESSAGE_BYTES {
             let entry = self.bytes.split_off(end);
             self.bytes.patch_u16(self.flags_at, FLAG_MORE);
+            self.bytes.patch_len(self.start + 2, self.start);
             self.begin();
             if self.bytes.len() - self.start + entry.len() > MAX_MESSAGE_BYTES {
                 self.left_out += 1;
@@ -128,7 +130,6 @@ impl MultipartWriter {
                 self.bytes.bytes(&entry);
             }
         }
-        self.bytes.patch_len(self.start + 2, self.start);
     }
 
     /// How many entries were too long.
@@ -137,20 +138,21 @@ impl MultipartWriter {
         self.left_out
     }
 
-    /// Takes the messages that are complete so far; none of them is the last.
-    #[must_use]
-    pub fn take_ready(&mut self) -> Vec<u8> {
-        let under_way = self.bytes.split_off(self.start);
-        let ready = core::mem::replace(&mut self.bytes, under_way);
-        self.flags_at -= self.start;
-        self.start = 0;
-        ready
+    /// Adds the messages that are complete so far to `out`; none of them is the last.
+    pub fn take_ready(&mut self, out: &mut Vec<u8>) {
+        if self.start > 0 {
+            out.extend_from_slice(self.bytes.get(..self.start).unwrap_or_default());
+            self.bytes.drain(..self.start);
+            self.flags_at -= self.start;
+            self.start = 0;
+        }
     }
 
     /// Ends the reply and returns what was not taken, the last message included.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         debug_assert!(self.bytes.len() >= self.start + HEADER_BYTES);
+        self.bytes.patch_len(self.start + 2, self.start);
         self.bytes
     }
 }
@@ -186,6 +188,14 @@ pub(super) fn put_item(
         MultipartItem::QueueDesc(desc) => queue::put_desc(out, desc),
         MultipartItem::FlowMonitor(update) => monitor::put_update(out, update, version),
         MultipartItem::FlowCounters(flow) => entry::put_counters(out, flow),
+        MultipartItem::Record(flow) => {
+            let stats = flow.to_stats();
+            let item = match kind {
+                MultipartKind::FlowCounters => MultipartItem::FlowCounters(&stats),
+                _ => MultipartItem::Flow(&stats),
+            };
+            put_item(out, kind, item, version);
+        }
         MultipartItem::BundleFeatures(capabilities) => {
             out.u16(capabilities);
             out.zeros(6);
