@@ -468,14 +468,18 @@ impl Agent {
 
     /// Tells the bridge what depends on who is connected and what they want to hear.
     fn tell_bridge(&mut self, bridge: &mut Bridge, now: Nanos) {
-        let up = |c: &Connection| c.remote.is_some() && c.dialect.is_some() && c.ending.is_none();
+        let config = &self.shared.config;
+        let up = |c: &Connection| {
+            config.is_primary(c.way) && c.dialect.is_some() && c.ending.is_none()
+        };
         if self.connections.iter().any(up) || self.controlled.is_none() {
             self.controlled = Some(now);
         }
-        bridge.set_controllers(!self.remotes.is_empty(), now);
+        let ways = self.remotes.values().map(|remote| Way::Connect(remote.target));
+        let ways = ways.chain(config.own.iter().map(|(way, _)| *way));
+        bridge.set_controllers({ ways }.any(|way| config.is_primary(way)), now);
         bridge.watch_rules(self.connections.iter().any(|c| c.watch.is_active()));
         // As Open vSwitch: without contact for three probes, the fail mode decides.
-        let config = &self.shared.config;
         let settings = |remote: &Remote| config.settings_for(Way::Connect(remote.target));
         let probes = self.remotes.values().map(settings);
         let probe = probes.map(|settings| settings.inactivity_probe).max();

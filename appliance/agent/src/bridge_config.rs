@@ -95,6 +95,8 @@ pub struct ControllerWanted {
     pub controller_burst_limit: Option<u32>,
     /// Whether it gets nothing unasked until it says what it wants (`enable_async_messages=false`).
     pub is_quiet: bool,
+    /// Whether it controls nothing (`type`: `service`, or not said of one that connects to us).
+    pub is_service: bool,
 }
 
 /// How a controller is reached.

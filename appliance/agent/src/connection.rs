@@ -148,7 +148,10 @@ impl Connection {
             role: ControllerRole::Equal,
             asynchrony: unasked(settings),
             has_chosen: false,
-            miss_send_len: openflow::DEFAULT_MISS_SEND_LEN,
+            miss_send_len: match settings.is_service {
+                true => 0,
+                false => openflow::DEFAULT_MISS_SEND_LEN,
+            },
             controller_id: 0,
             waiting: Waiting::No,
             bundles: Bundles::default(),
@@ -312,7 +315,11 @@ impl Connection {
 
     /// What this connection wants to hear of, in its role.
     pub(crate) fn async_masks(&self) -> &AsyncMasks {
-        role::masks(&self.asynchrony, self.role)
+        const NOTHING: AsyncMasks = AsyncMasks::NONE;
+        match self.settings.is_service && self.miss_send_len == 0 {
+            true => &NOTHING,
+            false => role::masks(&self.asynchrony, self.role),
+        }
     }
 
     /// Queues a message; before the handshake is over there is nothing that could be said.

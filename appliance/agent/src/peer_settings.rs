@@ -15,6 +15,9 @@ pub struct PeerSettings {
     pub packet_in_limit: Option<PacketInLimit>,
     /// It gets nothing unasked until it says what it wants (`enable_async_messages=false`).
     pub is_quiet: bool,
+    /// It is there for occasional service and controls nothing (`type=service`): its absence leaves packets to no
+    /// fail mode, and it hears of nothing unasked before it sets how much of packets it wants (`miss_send_len`).
+    pub is_service: bool,
 }
 
 /// How a peer and the agent came together.
@@ -34,8 +37,17 @@ impl AgentConfig {
             max_backoff: self.max_backoff,
             packet_in_limit: self.packet_in_limit,
             is_quiet: self.is_quiet,
+            is_service: false,
         };
         self.own_settings(way).unwrap_or(usual)
+    }
+
+    /// Whether peers of this way control the bridge: those of a row that says so, and those that we connect to.
+    pub(crate) fn is_primary(&self, way: Way) -> bool {
+        match self.own_settings(way) {
+            Some(settings) => !settings.is_service,
+            None => matches!(way, Way::Connect(_)),
+        }
     }
 
     /// What a row of its own says for peers of this way.

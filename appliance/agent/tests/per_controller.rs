@@ -6,7 +6,7 @@ use datapath::LocalDpif;
 use ofproto::{Bridge, BridgeConfig};
 use openflow::{
     AsyncConfig, AsyncMasks, ControllerRole, Dialect, FlowMod, Hello, Message, Origin, PortConfig,
-    PortFeatures, PortMod, Role, Version,
+    PortFeatures, PortMod, Role, SwitchConfig, Version,
 };
 use sync::time::Nanos;
 
@@ -17,6 +17,7 @@ const USUAL: PeerSettings = PeerSettings {
     max_backoff: Nanos::from_secs(8),
     packet_in_limit: None,
     is_quiet: false,
+    is_service: false,
 };
 
 fn address(n: usize) -> SocketAddr {
@@ -223,6 +224,43 @@ fn one_that_wants_no_messages_unasked_gets_none_until_it_asks() {
     stage.pass(20);
     let heard = stage.hear(ConnId(1));
     assert_eq!((heard.len(), n_packet_ins(&heard)), (1, 1), "{heard:?}");
+}
+
+/// Rows with `type=service`.
+#[test]
+fn one_for_service_hears_nothing_before_it_says_how_much_of_packets_it_wants() {
+    let service = PeerSettings { is_service: true, ..USUAL };
+    for is_door in [false, true] {
+        let mut stage = match is_door {
+            true => Stage::entered(&[(6653, service), (6654, USUAL)]),
+            false => Stage::connected(&[service, USUAL]),
+        };
+        stage.send_all_to_controllers();
+        stage.frame();
+        let got = [1, 2].map(|conn| n_packet_ins(&stage.hear(ConnId(conn))));
+        assert_eq!(got, [0, 1]);
+        stage.say(ConnId(1), &Message::SetConfig(SwitchConfig { flags: 0, miss_send_len: 64 }));
+        stage.frame();
+        let got = [1, 2].map(|conn| n_packet_ins(&stage.hear(ConnId(conn))));
+        assert_eq!(got, [1, 1]);
+    }
+}
+
+/// Only one that controls the bridge takes it from the fail mode.
+#[test]
+fn one_for_service_does_not_control_the_bridge() {
+    let service = PeerSettings { is_service: true, ..USUAL };
+    for (settings, is_door, controls) in
+        [(USUAL, false, true), (service, false, false), (USUAL, true, true), (service, true, false)]
+    {
+        let mut stage = match is_door {
+            true => Stage::of(behind(&[(6653, settings)])),
+            false => Stage::new(&[settings]),
+        };
+        stage.pass(0);
+        // Of a bridge that nobody controls the first rule makes it a learning switch.
+        assert_eq!(stage.bridge.state().tables.n_rules() == 0, controls, "{settings:?} {is_door}");
+    }
 }
 
 #[test]

@@ -190,6 +190,7 @@ fn a_stream_loses_nothing_while_vlans_bridges_and_controllers_change() {
         controller_rate_limit: None,
         controller_burst_limit: None,
         is_quiet: false,
+        is_service: false,
     };
     let bridges = |tag: Option<u16>, has_other: bool, n_controllers: usize| {
         let mut ports = nics(&["p1", "p2"]);

@@ -200,7 +200,7 @@ Controller role status
 Controller status status
 Controller target acts "tcp:10.0.0.3:1"
 Controller target said "ssl:10.0.0.3:1"
-Controller type said "service"
+Controller type acts "service"
 Manager connection_mode said "in-band"
 Manager external_ids free
 Manager inactivity_probe manager

@@ -308,9 +308,6 @@ impl Reading {
         self.remark_set(row, &columns);
         self.remark_keys(row, "other_config", &[]);
         self.remark_in_band(row);
-        if row.string("type") == Some("service") {
-            self.remark(row, "type: all connections are primary");
-        }
         let target = row.string("target").unwrap_or_default();
         let way = match remote(target, OPENFLOW_PORT) {
             Some(Remote::Connect(address)) => ControllerWay::Connect(address),
@@ -328,6 +325,10 @@ impl Reading {
             controller_rate_limit: row.number("controller_rate_limit", u32::MAX),
             controller_burst_limit: row.number("controller_burst_limit", u32::MAX),
             is_quiet: row.is_set("enable_async_messages") && !row.boolean("enable_async_messages"),
+            is_service: match row.string("type") {
+                Some(kind) => kind != "primary",
+                None => matches!(way, ControllerWay::Listen(_)),
+            },
         }
     }
 

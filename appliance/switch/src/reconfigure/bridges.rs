@@ -242,5 +242,6 @@ fn peer_settings(template: &AgentConfig, wanted: &ControllerWanted) -> PeerSetti
             burst: burst.unwrap_or(per_second / 4).max(1),
         }),
         is_quiet: wanted.is_quiet,
+        is_service: wanted.is_service,
     }
 }
