@@ -143,6 +143,8 @@ pub struct Classifier<R> {
     pub(crate) recent: u32,
     /// Rules that were removed and not yet purged, in the order of removal.
     removed: Queue<Place>,
+    /// How many were purged.
+    n_purged: u64,
     n_rules: usize,
     pub(crate) seed: u64,
 }
@@ -160,6 +162,7 @@ impl<R> Classifier<R> {
             by_mask: Index::default(),
             recent: 0,
             removed: Queue::new(),
+            n_purged: 0,
             n_rules: 0,
             seed,
         }
@@ -395,7 +398,7 @@ impl<R> Classifier<R> {
         rule: Arc<R>,
     ) -> Result<Option<Arc<R>>, InsertError> {
         self.add_in(spot, match_, priority, clauses, version, rule)?;
-        Ok(spot.place.and_then(|place| self.close(place, version)))
+        Ok(spot.place.and_then(|place| self.close(place, version)).cloned())
     }
 
     /// Removes the rule with exactly this match and priority: from `version` on it is not visible.
@@ -406,7 +409,7 @@ impl<R> Classifier<R> {
         version: Version,
     ) -> Option<Arc<R>> {
         let place = self.place_of_open(PackedMatch::of(match_).words(), priority)?;
-        self.close(place, version)
+        self.close(place, version).cloned()
     }
 
     /// Where the rule with exactly this match and priority is that is not removed.
@@ -416,9 +419,9 @@ impl<R> Classifier<R> {
     }
 
     /// Removes the rule at `place`, unless it is removed already.
-    pub fn remove_at(&mut self, place: Place, version: Version) -> Option<Arc<R>> {
+    pub fn remove_at(&mut self, place: Place, version: Version) -> Option<&Arc<R>> {
         let is_open = self.subtable(place.subtable).is_some_and(|s| s.is_open(place.slot));
-        if is_open { self.close(place, version) } else { None }
+        is_open.then(|| self.close(place, version)).flatten()
     }
 
     /// Forgets the removed rules that no lookup can see any more: those removed in `oldest` or
@@ -437,6 +440,7 @@ impl<R> Classifier<R> {
                 break;
             }
             self.removed.pop_front();
+            self.n_purged += 1;
             self.forget(place);
             n_purged += 1;
         }
@@ -466,6 +470,20 @@ impl<R> Classifier<R> {
             subtable.reopen(place.slot);
             self.n_rules += 1;
         }
+    }
+
+    /// The number of the next removal, counted from the first of all; those that were taken back do not
+    /// count.
+    #[must_use]
+    pub fn n_removals(&self) -> u64 {
+        self.n_purged + self.removed.len() as u64
+    }
+
+    /// The rule whose removal has this number, unless it is purged.
+    #[must_use]
+    pub fn removal(&self, number: u64) -> Option<&Arc<R>> {
+        let at = usize::try_from(number.checked_sub(self.n_purged)?).ok()?;
+        self.removed.get(at).and_then(|place| self.entry_at(*place)).map(|entry| entry.rule())
     }
 
     /// The number of removed rules that wait for [`purge`](Self::purge).
@@ -538,10 +556,9 @@ impl<R> Classifier<R> {
     }
 
     /// Marks the rule as removed in `version`.
-    pub(crate) fn close(&mut self, place: Place, version: Version) -> Option<Arc<R>> {
+    pub(crate) fn close(&mut self, place: Place, version: Version) -> Option<&Arc<R>> {
         let subtable = self.subtables.get_mut(place.subtable as usize)?.as_mut()?;
-        subtable.close(place.slot, version);
-        let rule = Arc::clone(subtable.entry(place.slot)?.rule());
+        let rule = subtable.close(place.slot, version)?;
         self.removed.push_back(place);
         self.n_rules -= 1;
         Some(rule)

@@ -346,8 +346,10 @@ impl<R> Subtable<R> {
     }
 
     /// Marks the rule as gone from `version` on.
-    pub(crate) fn close(&mut self, slot: u32, version: Version) {
-        self.slots[slot].lifetime.removed = version;
+    pub(crate) fn close(&mut self, slot: u32, version: Version) -> Option<&Arc<R>> {
+        let slot = &mut self.slots[slot];
+        slot.lifetime.removed = version;
+        slot.rule.as_ref()
     }
 
     /// Takes back [`close`](Self::close).

@@ -323,7 +323,9 @@ impl Pair {
             }
         }) {}
         let removed = places.into_iter();
-        removed.filter_map(|place| self.classifier.remove_at(place, self.version)).collect()
+        removed
+            .filter_map(|place| self.classifier.remove_at(place, self.version).cloned())
+            .collect()
     }
 
     fn versions(&self) -> impl Iterator<Item = Version> + use<> {

@@ -53,6 +53,11 @@ impl<T> Queue<T> {
         self.chunks.back()?.back()
     }
 
+    /// The last element, to be changed.
+    pub fn back_mut(&mut self) -> Option<&mut T> {
+        self.chunks.back_mut()?.back_mut()
+    }
+
     /// The element at `index` behind the first.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&T> {

@@ -492,7 +492,7 @@ impl Bridge {
             }
         }
         drop(state);
-        self.note_change(&underway.change);
+        self.note_change(&mut underway.change);
         self.note_objects(&mut underway.change);
         for (number, desc) in changed {
             self.changes.port_changed(number);

@@ -15,14 +15,15 @@
 //! wants to, has the bundle under way finished first ([`Bridge::finish_bundles`]).
 //!
 //! # Cost
-//! A step is 24 bytes. A flip is O(1) but for what the log of changes wants to know of each rule; a
+//! A step is 24 bytes, and removals that nobody hears of are one step together ([`crate::steps`]). A flip is O(1) but for what the log of changes wants to know of each rule; a
 //! change of more than [`MAX_NOTED`] rules concerns every cached conclusion instead.
 
 use crate::bridge::{Bridge, BridgeState};
 use crate::group::{Group, Groups};
 use crate::meter::{Meter, Meters};
 use crate::rule::Rule;
-use crate::steps::{Step, Steps};
+use crate::steps::{Run, Step, Steps};
+use crate::table::Table;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -95,6 +96,8 @@ pub(crate) struct Change {
     has_parts: bool,
     /// Whether rules go.
     removes: bool,
+    /// Whether nobody wants to hear of rules that end quietly. Known from the flip on.
+    is_quiet: bool,
     objects: Option<Box<Objects>>,
 }
 
@@ -125,14 +128,40 @@ impl Change {
 
     /// How many rules it touches, before it settles.
     pub(crate) fn len(&self) -> usize {
-        self.steps.len()
+        self.steps.n_rules()
     }
 
-    fn note(&mut self, step: Step) {
-        self.tables.insert(step.rule().table_id);
-        self.has_parts |= step.rule().is_part();
+    fn note(&mut self, table_id: u8, is_part: bool, step: Step) {
+        self.tables.insert(table_id);
+        self.has_parts |= is_part;
         self.removes |= !matches!(step, Step::Put { old: None, .. });
         self.steps.push_back(step);
+    }
+}
+
+impl Change {
+    /// Takes the rule out that stands at `place` of a table, if one does.
+    pub(crate) fn take_out_of(
+        &mut self,
+        table: &mut Table,
+        table_id: u8,
+        place: Place,
+        reason: FlowRemovedReason,
+    ) {
+        let number = table.rules.n_removals();
+        let Some(rule) = table.rules.remove_at(place, self.version) else { return };
+        if table.evictable.is_none() && rule.ends_quietly() {
+            self.tables.insert(table_id);
+            self.removes = true;
+            self.steps.push_removal(table_id, reason, number);
+            return;
+        }
+        table.n_hidden -= usize::from(rule.is_hidden());
+        if let Some(evictable) = &mut table.evictable {
+            evictable.remove(rule);
+        }
+        let (is_part, rule) = (rule.is_part(), Arc::clone(rule));
+        self.note(table_id, is_part, Step::TakeOut { rule, reason });
     }
 }
 
@@ -146,6 +175,7 @@ impl Bridge {
             tables: TableSet::default(),
             has_parts: false,
             removes: false,
+            is_quiet: false,
             objects: None,
         }
     }
@@ -256,7 +286,7 @@ impl Bridge {
         }
         drop(state);
         change.has_parts |= old.as_ref().is_some_and(|old| old.is_part());
-        change.note(Step::Put { rule, old, used });
+        change.note(rule.table_id, rule.is_part(), Step::Put { rule, old, used });
         Ok(())
     }
 
@@ -284,25 +314,24 @@ impl Bridge {
         reason: FlowRemovedReason,
     ) {
         let mut state = self.state.write();
-        let Some(table) = state.tables.get_mut(table_id) else { return };
-        let Some(rule) = table.rules.remove_at(place, change.version) else { return };
-        table.n_hidden -= usize::from(rule.is_hidden());
-        if let Some(evictable) = &mut table.evictable {
-            evictable.remove(&rule);
+        if let Some(table) = state.tables.get_mut(table_id) {
+            change.take_out_of(table, table_id, place, reason);
         }
-        drop(state);
-        change.note(Step::TakeOut { rule, reason });
     }
 
     /// Makes the change visible.
-    pub(crate) fn flip(&mut self, change: &Change) {
+    pub(crate) fn flip(&mut self, change: &mut Change) {
         self.state.write().tables.version = change.version;
         self.note_change(change);
     }
 
     /// Tells the log of changes, once the change is visible.
-    pub(crate) fn note_change(&mut self, change: &Change) {
-        if change.has_parts || change.steps.len() > MAX_NOTED {
+    pub(crate) fn note_change(&mut self, change: &mut Change) {
+        change.is_quiet =
+            !self.watched.is_on() && self.triggers.is_empty() && self.state.tables.has_no_cookies();
+        // Who hears of rules that are gone is told what they were.
+        self.purging.hold(!change.is_quiet);
+        if change.has_parts || change.steps.n_rules() > MAX_NOTED {
             self.changes.everything_changed();
             return;
         }
@@ -313,6 +342,14 @@ impl Bridge {
                 Step::Put { old: Some(old), .. } => self.changes.stage_changed(&old.stats),
                 Step::Put { rule, old: None, .. } => self.changes.stage_added(rule),
                 Step::TakeOut { rule, .. } => self.changes.stage_changed(&rule.stats),
+                Step::Run(run) => {
+                    let table = self.state.tables.get(run.table_id);
+                    for number in run.first..run.first + u64::from(run.n) {
+                        if let Some(rule) = table.and_then(|table| table.rules.removal(number)) {
+                            self.changes.stage_changed(&rule.stats);
+                        }
+                    }
+                }
             }
         }
         self.changes.commit();
@@ -327,8 +364,8 @@ impl Bridge {
             }
             *budget -= 1;
             let Some(step) = change.steps.pop_front() else { break };
-            if let Some(ahead) = change.steps.ahead(AHEAD) {
-                ahead.rule().prefetch();
+            if let Some(ahead) = change.steps.ahead(AHEAD).and_then(Step::rule) {
+                ahead.prefetch();
             }
             match &step {
                 Step::Put { rule, old, used } => {
@@ -344,6 +381,20 @@ impl Bridge {
                     self.triggers.insert(rule, now);
                     let event = if old.is_some() { FlowEvent::Modified } else { FlowEvent::Added };
                     self.watched.push(event, rule, old.as_ref());
+                }
+                Step::Run(_) if change.is_quiet => {}
+                Step::Run(run) => {
+                    let table = self.state.tables.get(run.table_id);
+                    let rule = table.and_then(|table| table.rules.removal(run.first));
+                    if let Some(rule) = rule.cloned() {
+                        self.note_cookies(change.version, None, Some(&rule));
+                        self.triggers.remove(&rule);
+                        self.watched.push(FlowEvent::Removed(run.reason), &rule, None);
+                    }
+                    if run.n > 1 {
+                        let rest = Run { first: run.first + 1, n: run.n - 1, ..*run };
+                        change.steps.put_back_front(Step::Run(rest));
+                    }
                 }
                 Step::TakeOut { rule, reason } => {
                     self.note_cookies(change.version, None, Some(rule));
@@ -361,6 +412,7 @@ impl Bridge {
         for id in change.tables.iter() {
             self.check_vacancy(id);
         }
+        self.purging.hold(false);
         if change.removes {
             self.purging.add(change.tables);
         }
@@ -375,11 +427,21 @@ impl Bridge {
                 self.forget_change(change);
                 return true;
             };
-            *budget -= 1;
-            let rule = step.rule();
+            let table_id = match &step {
+                Step::Put { rule, .. } | Step::TakeOut { rule, .. } => rule.table_id,
+                Step::Run(run) => run.table_id,
+            };
             let mut state = self.state.write();
-            let Some(table) = state.tables.get_mut(rule.table_id) else { continue };
+            let Some(table) = state.tables.get_mut(table_id) else { continue };
+            *budget -= 1;
             match &step {
+                Step::Run(run) => {
+                    table.rules.take_back_removal();
+                    let n = run.n.saturating_sub(1);
+                    if n > 0 {
+                        change.steps.push_back(Step::Run(Run { n, ..*run }));
+                    }
+                }
                 Step::Put { rule, old, .. } => {
                     let match_ = rule.match_.words();
                     table.rules.take_back_add(match_, rule.priority, old.is_some());
@@ -418,7 +480,7 @@ impl Bridge {
         if change.len() == 0 {
             return;
         }
-        self.flip(&change);
+        self.flip(&mut change);
         let n_rules = change.len();
         self.settle(&mut change, &mut usize::MAX.clone(), now);
         if n_rules <= MAX_PURGED_AT_ONCE {

@@ -33,6 +33,8 @@ const MAX_HELD: usize = 65_536;
 pub(crate) struct Purging {
     /// Tables that may have removed rules.
     tables: TableSet,
+    /// Whether a change is settling that needs the rules which it removed.
+    is_held: bool,
     /// Whether the last call did something and left something.
     is_busy: bool,
     /// The versions that walks look at. A walk holds a reference to its own.
@@ -44,6 +46,11 @@ impl Purging {
     pub(crate) fn add(&mut self, tables: TableSet) {
         self.is_busy |= !tables.is_empty();
         self.tables = self.tables.or(tables);
+    }
+
+    /// Keeps what is removed until it is let go.
+    pub(crate) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// Keeps what is visible in `version` until the result is dropped.
@@ -85,7 +92,7 @@ impl Bridge {
     /// Purges up to `max` rules.
     pub(crate) fn purge(&mut self, max: usize) {
         let pinned = self.purging.oldest_pin();
-        if !self.purging.is_busy {
+        if !self.purging.is_busy || self.purging.is_held {
             return;
         }
         let mut left = max;

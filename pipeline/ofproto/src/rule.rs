@@ -147,6 +147,15 @@ impl RuleTimeouts {
 }
 
 impl Rule {
+    /// Whether nothing outside of its table hears of its end: it has no timeouts, is not reported, no part of a
+    /// conjunctive match, and not the switch's own.
+    pub(crate) fn ends_quietly(&self) -> bool {
+        self.timeouts.limits.get() == 0
+            && !self.flags.contains(FlowModFlags::SEND_FLOW_REM)
+            && !self.is_hidden()
+            && !self.is_part()
+    }
+
     /// Seconds without packets after which it goes, or 0.
     #[must_use]
     pub fn idle_timeout(&self) -> u16 {

@@ -266,11 +266,11 @@ impl Bridge {
         budget: &mut usize,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        while *budget > 0 {
-            let Some((table_id, place)) = sweep.chosen.pop_front() else { break };
-            *budget -= 1;
-            let reason = match &sweep.what {
-                What::Modify(flow_mod, version) => {
+        let reason = match &sweep.what {
+            What::Modify(flow_mod, version) => {
+                while *budget > 0 {
+                    let Some((table_id, place)) = sweep.chosen.pop_front() else { break };
+                    *budget -= 1;
                     if sweep.checked.replace(table_id) != Some(table_id) {
                         let known = Known::after(change, &self.state);
                         let FlowMod { match_, instructions, .. } = &**flow_mod;
@@ -282,14 +282,21 @@ impl Bridge {
                     if let Some(old) = old.map(|entry| Arc::clone(entry.rule())) {
                         self.put_modified(change, &old, flow_mod, *version, now)?;
                     }
-                    continue;
                 }
-                What::Delete(_) | What::Orphaned(_) | What::Empty => FlowRemovedReason::Delete,
-                What::Evict(_) | What::Add(_) => FlowRemovedReason::Eviction,
-                What::GroupGoes(_) => FlowRemovedReason::GroupDelete,
-                What::MeterGoes(_) => FlowRemovedReason::MeterDelete,
-            };
-            self.take_out_at(change, table_id, place, reason);
+                return Ok(());
+            }
+            What::Delete(_) | What::Orphaned(_) | What::Empty => FlowRemovedReason::Delete,
+            What::Evict(_) | What::Add(_) => FlowRemovedReason::Eviction,
+            What::GroupGoes(_) => FlowRemovedReason::GroupDelete,
+            What::MeterGoes(_) => FlowRemovedReason::MeterDelete,
+        };
+        let mut state = self.state.write();
+        while *budget > 0 {
+            let Some((table_id, place)) = sweep.chosen.pop_front() else { break };
+            *budget -= 1;
+            if let Some(table) = state.tables.get_mut(table_id) {
+                change.take_out_of(table, table_id, place, reason);
+            }
         }
         Ok(())
     }

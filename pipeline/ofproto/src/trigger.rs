@@ -143,6 +143,11 @@ impl Triggers {
         }
     }
 
+    /// Whether no rule has any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.armed.is_empty()
+    }
+
     pub(crate) fn remove(&mut self, rule: &Rule) {
         if !self.armed.is_empty() {
             self.armed.remove(&rule.seq);

@@ -34,6 +34,11 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// Whether anybody wants to hear.
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     pub(crate) fn push(&mut self, event: FlowEvent, rule: &Arc<Rule>, old: Option<&Arc<Rule>>) {
         if !self.is_on || rule.is_hidden() {
             return;

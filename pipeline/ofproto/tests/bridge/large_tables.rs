@@ -3,8 +3,8 @@
 use crate::lab::*;
 use ofproto::{Bundle, BundleOutcome, FailMode, RuleWalk, TableSettings};
 use openflow::{
-    AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message, OfErrorKind,
-    Version,
+    AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message,
+    OfErrorKind, Version,
 };
 use std::collections::BTreeMap;
 use sync::time::Nanos;
@@ -265,7 +265,9 @@ fn an_overlap_is_looked_for_in_slices() {
     let (is_long, n, is_added) = n_slices(&mut lab, last);
     assert!(is_long && n > 8 && !is_added, "{n} slices");
     // Of masks that are no narrower than its own one look tells.
-    for (match_, comes) in [("tcp,tp_dst=5,nw_src=10.0.0.1", false), ("sctp,tp_dst=5,in_port=1", true)] {
+    for (match_, comes) in
+        [("tcp,tp_dst=5,nw_src=10.0.0.1", false), ("sctp,tp_dst=5,in_port=1", true)]
+    {
         let (is_long, n, is_added) = n_slices(&mut lab, match_);
         assert_eq!((is_long, is_added), (false, comes), "{match_}");
         assert!(n <= 3, "{n} slices");
