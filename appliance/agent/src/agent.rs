@@ -469,9 +469,8 @@ impl Agent {
     /// Tells the bridge what depends on who is connected and what they want to hear.
     fn tell_bridge(&mut self, bridge: &mut Bridge, now: Nanos) {
         let config = &self.shared.config;
-        let up = |c: &Connection| {
-            config.is_primary(c.way) && c.dialect.is_some() && c.ending.is_none()
-        };
+        let up =
+            |c: &Connection| config.is_primary(c.way) && c.dialect.is_some() && c.ending.is_none();
         if self.connections.iter().any(up) || self.controlled.is_none() {
             self.controlled = Some(now);
         }

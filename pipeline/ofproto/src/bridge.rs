@@ -20,6 +20,7 @@
 
 use crate::bundle::Bundles;
 use crate::changes::Changes;
+use crate::cookies::CookieCount;
 use crate::events::{BridgeEvent, Events};
 use crate::expiry::{Farewells, Timeouts};
 use crate::group::Groups;
@@ -40,7 +41,7 @@ use crate::rule::SharedMasks;
 use crate::shared::Shared;
 use crate::table::Tables;
 use crate::tally::Tallies;
-use crate::tlv::Tlvs;
+use crate::tlv::{OPTIONS, Tlvs};
 use crate::translate::{Frozen, Translator};
 use crate::trigger::Triggers;
 use crate::umap::Ukeys;
@@ -48,6 +49,7 @@ use crate::vlan::{PortVlan, VlanSet};
 use crate::watch::Watched;
 use crate::wrong_flow::WrongFlows;
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -237,7 +239,11 @@ pub struct Bridge {
     /// Cookies by table whose rules are to go, because nobody teaches them any more.
     pub(crate) orphaned_cookies: Vec<(u8, u64)>,
     pub(crate) rule_seq: u64,
+    /// Rules that are being counted for learn actions with a limit.
+    pub(crate) cookie_counts: VecDeque<CookieCount>,
     pub(crate) tallies: Tallies,
+    /// How many rules use each option of tunnels.
+    pub(crate) option_users: [usize; OPTIONS.len()],
     pub(crate) instructions: Shared<Instructions>,
     pub(crate) masks: SharedMasks,
     /// How the last rules looked that came.
@@ -291,7 +297,9 @@ impl Bridge {
             continuations: Continuations::default(),
             orphaned_cookies: Vec::new(),
             rule_seq: 0,
+            cookie_counts: VecDeque::new(),
             tallies: Tallies::default(),
+            option_users: [0; OPTIONS.len()],
             instructions: Shared::default(),
             masks: SharedMasks::default(),
             patterns: None,

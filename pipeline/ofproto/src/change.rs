@@ -327,8 +327,10 @@ impl Bridge {
 
     /// Tells the log of changes, once the change is visible.
     pub(crate) fn note_change(&mut self, change: &mut Change) {
-        change.is_quiet =
-            !self.watched.is_on() && self.triggers.is_empty() && self.state.tables.has_no_cookies();
+        change.is_quiet = !self.watched.is_on()
+            && self.triggers.is_empty()
+            && self.state.tables.has_no_cookies()
+            && self.state.tlvs.is_empty();
         // Who hears of rules that are gone is told what they were.
         self.purging.hold(!change.is_quiet);
         if change.has_parts || change.steps.n_rules() > MAX_NOTED {
@@ -370,6 +372,8 @@ impl Bridge {
             match &step {
                 Step::Put { rule, old, used } => {
                     self.note_cookies(change.version, Some(rule), old.as_deref());
+                    self.count_option_users(rule, 1);
+                    old.iter().for_each(|old| self.count_option_users(old, -1));
                     if let Some(old) = old {
                         if *used == Use::Touch {
                             rule.stats.touch(now);
@@ -388,6 +392,7 @@ impl Bridge {
                     let rule = table.and_then(|table| table.rules.removal(run.first));
                     if let Some(rule) = rule.cloned() {
                         self.note_cookies(change.version, None, Some(&rule));
+                        self.count_option_users(&rule, -1);
                         self.triggers.remove(&rule);
                         self.watched.push(FlowEvent::Removed(run.reason), &rule, None);
                     }
@@ -398,6 +403,7 @@ impl Bridge {
                 }
                 Step::TakeOut { rule, reason } => {
                     self.note_cookies(change.version, None, Some(rule));
+                    self.count_option_users(rule, -1);
                     self.timeouts.remove(rule);
                     self.triggers.remove(rule);
                     self.watched.push(FlowEvent::Removed(*reason), rule, None);

@@ -27,8 +27,9 @@
 //! the next packet. While a bundle is on its way into the tables, learning waits.
 
 use crate::bridge::Bridge;
+use crate::cookies::UserOfCookie;
 use crate::rule::Rule;
-use crate::table::{Tables, UserOfCookie};
+use crate::table::Tables;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -157,7 +158,9 @@ impl Learned {
     pub(crate) fn fits(&self, tables: &Tables) -> bool {
         self.limit == 0
             || self.existing(tables).is_some()
-            || tables.n_with_cookie(self.table_id, self.cookie) < u64::from(self.limit)
+            || tables
+                .n_with_cookie(self.table_id, self.cookie)
+                .is_some_and(|n| n < u64::from(self.limit))
     }
 }
 
@@ -249,6 +252,7 @@ impl Lessons {
 impl Bridge {
     /// Does what packets asked for, unless a bundle holds the tables.
     pub(crate) fn apply_lessons(&mut self, now: Nanos) {
+        self.go_on_counting();
         while !self.bundles.holds_tables()
             && let Some(lesson) = self.lessons.waiting.pop_front()
         {
@@ -324,11 +328,14 @@ impl Bridge {
         if is_idle && !new.is_some_and(uses) {
             return;
         }
+        let mut wanted = Vec::new();
         let mut state = self.state.write();
         if let Some(rule) = new {
             state.tables.count_cookie(rule, 1, version);
             for user in users_of_cookies(&rule.instructions) {
-                state.tables.use_cookie(user);
+                if state.tables.use_cookie(user) {
+                    wanted.push((user.table_id, user.cookie));
+                }
             }
         }
         if let Some(rule) = old {
@@ -339,6 +346,8 @@ impl Bridge {
                 }
             }
         }
+        drop(state);
+        self.begin_counts(wanted);
     }
 }
 
@@ -348,6 +357,7 @@ fn users_of_cookies(instructions: &Instructions) -> impl Iterator<Item = UserOfC
         Action::Learn(learn) if learn.limit != 0 || learn.delete_learned => Some(UserOfCookie {
             table_id: learn.table_id,
             cookie: learn.cookie,
+            limits: learn.limit != 0,
             deletes: learn.delete_learned,
         }),
         _ => None,

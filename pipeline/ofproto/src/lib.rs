@@ -13,6 +13,7 @@ mod census;
 mod change;
 mod changes;
 mod check;
+mod cookies;
 mod crew;
 mod deps;
 mod events;

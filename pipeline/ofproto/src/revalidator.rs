@@ -382,6 +382,7 @@ impl Bridge {
             || self.bundles.is_busy()
             || self.purging.is_busy()
             || !self.lessons.is_empty()
+            || !self.cookie_counts.is_empty()
             || self.looks_at_triggers();
         if is_waiting || is_busy {
             return now;

@@ -5,6 +5,7 @@
 //! wants, so it sees all of a change or nothing. All lookups of a bridge ask for the version that
 //! the last finished change made; therefore rules removed in it can be forgotten at once.
 
+use crate::cookies::CookieUse;
 use crate::eviction::Evictable;
 use crate::rule::Rule;
 use crate::table_mod::{TableMiss, TableSettings, VacancyWatch};
@@ -77,26 +78,7 @@ pub struct Tables {
     tables: Vec<Table>,
     pub(crate) version: Version,
     /// By table and cookie: those that learn actions limit or delete.
-    cookies: BTreeMap<(u8, u64), CookieUse>,
-}
-
-/// A learn action that limits or deletes what it teaches.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UserOfCookie {
-    pub(crate) table_id: u8,
-    pub(crate) cookie: u64,
-    /// Whether the learned rules go with the last such action.
-    pub(crate) deletes: bool,
-}
-
-/// What is known of a cookie that learn actions name.
-#[derive(Debug, Default)]
-struct CookieUse {
-    n_rules: u64,
-    n_users: u64,
-    n_deleters: u64,
-    /// The version as of which the rules were counted first.
-    since: Version,
+    pub(crate) cookies: BTreeMap<(u8, u64), CookieUse>,
 }
 
 impl Tables {
@@ -141,62 +123,6 @@ impl Tables {
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
-    }
-
-    // ---- Cookies that learn actions name ----
-
-    pub(crate) fn has_no_cookies(&self) -> bool {
-        self.cookies.is_empty()
-    }
-
-    /// How many rules of a table have a cookie that a learn action limits.
-    pub(crate) fn n_with_cookie(&self, table_id: u8, cookie: u64) -> u64 {
-        match self.cookies.get(&(table_id, cookie)) {
-            Some(known) => known.n_rules,
-            None => self.count_with_cookie(table_id, cookie),
-        }
-    }
-
-    fn count_with_cookie(&self, table_id: u8, cookie: u64) -> u64 {
-        let Some(table) = self.get(table_id) else { return 0 };
-        let rules = table.rules.iter(self.version).filter(|entry| entry.rule().cookie == cookie);
-        rules.count() as u64
-    }
-
-    /// A rule came (+1) or went (-1) in `version`.
-    pub(crate) fn count_cookie(&mut self, rule: &Rule, delta: i64, version: Version) {
-        if let Some(known) = self.cookies.get_mut(&(rule.table_id, rule.cookie))
-            && known.since != version
-        {
-            known.n_rules = known.n_rules.saturating_add_signed(delta);
-        }
-    }
-
-    /// A rule with such an action came.
-    pub(crate) fn use_cookie(&mut self, user: UserOfCookie) {
-        let key = (user.table_id, user.cookie);
-        if !self.cookies.contains_key(&key) {
-            let n_rules = self.count_with_cookie(user.table_id, user.cookie);
-            let known = CookieUse { n_rules, since: self.version, ..CookieUse::default() };
-            self.cookies.insert(key, known);
-        }
-        if let Some(known) = self.cookies.get_mut(&key) {
-            known.n_users += 1;
-            known.n_deleters += u64::from(user.deletes);
-        }
-    }
-
-    /// A rule with such an action went. Returns whether the learned rules must go too.
-    pub(crate) fn disuse_cookie(&mut self, user: UserOfCookie) -> bool {
-        let key = (user.table_id, user.cookie);
-        let Some(known) = self.cookies.get_mut(&key) else { return false };
-        known.n_users = known.n_users.saturating_sub(1);
-        known.n_deleters = known.n_deleters.saturating_sub(u64::from(user.deletes));
-        let is_orphaned = user.deletes && known.n_deleters == 0;
-        if known.n_users == 0 {
-            self.cookies.remove(&key);
-        }
-        is_orphaned
     }
 
     /// How many there are: 1 to 255.

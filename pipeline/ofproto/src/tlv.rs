@@ -4,14 +4,14 @@
 //! A packet's key has room for two options of four bytes, so there are two fields, and an option that
 //! is longer finds the table full. As long as no port is a tunnel, the fields are metadata: a packet
 //! begins with zeros in them, and actions write them. A field is there for rules while it is mapped,
-//! and a mapping stays while a rule, or a group, uses its field.
+//! and a mapping stays while a rule, or a group, uses its field. How many rules do is counted as they come and
+//! go, while there is a mapping: without one no rule can.
 
 use crate::bridge::Bridge;
+use crate::rule::Rule;
 use alloc::vec::Vec;
 use flow::Field;
-use openflow::{
-    Action, OfErrorKind, TABLE_ALL, TlvMapping, TlvTableCommand, TlvTableMod, TlvTableReply,
-};
+use openflow::{Action, OfErrorKind, TlvMapping, TlvTableCommand, TlvTableMod, TlvTableReply};
 
 /// The fields, by index.
 pub(crate) const OPTIONS: [Field; N_OPTIONS as usize] = [Field::TunMetadata0, Field::TunMetadata1];
@@ -28,6 +28,11 @@ pub struct Tlvs {
 }
 
 impl Tlvs {
+    /// Whether no option is a field.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.mappings.iter().all(Option::is_none)
+    }
+
     /// Whether some option is this field.
     #[must_use]
     pub(crate) fn maps(&self, field: Field) -> bool {
@@ -85,9 +90,9 @@ impl Bridge {
             }
             TlvTableCommand::Clear => tlvs = Tlvs::default(),
         }
-        for field in OPTIONS {
+        for (field, n_users) in OPTIONS.into_iter().zip(self.option_users) {
             let goes = self.state.tlvs.maps(field) && !tlvs.maps(field);
-            if goes && self.uses_option(field) {
+            if goes && (n_users > 0 || self.has_group_with_option(field)) {
                 return Err(OfErrorKind::NxTlvInvalidTlvDel);
             }
         }
@@ -96,19 +101,28 @@ impl Bridge {
         Ok(())
     }
 
-    /// Whether a rule or a group looks at this field or writes it.
-    fn uses_option(&self, field: Field) -> bool {
-        let is_user = |actions: &[Action]| actions.iter().any(|action| action.uses_field(field));
-        let in_groups = self
-            .state
-            .groups
-            .iter()
-            .any(|group| group.buckets.iter().any(|bucket| is_user(&bucket.desc.actions)));
-        let rules = self.state.tables.collect(TABLE_ALL, |rule| {
-            rule.match_.examines(field)
-                || is_user(&rule.instructions.apply)
-                || is_user(&rule.instructions.write)
-        });
-        in_groups || !rules.is_empty()
+    /// Notes that rules came (+1) or went (-1).
+    pub(crate) fn count_option_users(&mut self, rule: &Rule, delta: isize) {
+        if self.state.tlvs.is_empty() {
+            return;
+        }
+        for (field, n_users) in OPTIONS.into_iter().zip(&mut self.option_users) {
+            if rule.match_.examines(field)
+                || uses_option(&rule.instructions.apply, field)
+                || uses_option(&rule.instructions.write, field)
+            {
+                *n_users = n_users.saturating_add_signed(delta);
+            }
+        }
     }
+
+    fn has_group_with_option(&self, field: Field) -> bool {
+        let mut buckets = self.state.groups.iter().flat_map(|group| group.buckets.iter());
+        buckets.any(|bucket| uses_option(&bucket.desc.actions, field))
+    }
+}
+
+/// Whether actions look at this field or write it.
+fn uses_option(actions: &[Action], field: Field) -> bool {
+    actions.iter().any(|action| action.uses_field(field))
 }

@@ -28,6 +28,17 @@ pub const MAX_TOLD: usize = 64;
 /// Rules between the one that is written and the one whose counters are asked for.
 const AHEAD: usize = 4;
 
+/// What asks for all rules.
+const ALL: FlowStatsRequest = FlowStatsRequest {
+    table_id: TABLE_ALL,
+    out_port: OfPort::ANY,
+    out_group: GROUP_ANY,
+    cookie: 0,
+    cookie_mask: 0,
+    match_: Match::CATCHALL,
+    format: FlowFormat::Standard,
+};
+
 /// A walk under way. It can be left at any time.
 #[derive(Debug)]
 pub struct RuleWalk {
@@ -52,16 +63,13 @@ impl Bridge {
     /// Begins a walk over all rules.
     #[must_use]
     pub fn walk_all(&mut self) -> RuleWalk {
-        let all = FlowStatsRequest {
-            table_id: TABLE_ALL,
-            out_port: OfPort::ANY,
-            out_group: GROUP_ANY,
-            cookie: 0,
-            cookie_mask: 0,
-            match_: Match::default(),
-            format: FlowFormat::Standard,
-        };
-        self.walk_over(self.state.tables.named(TABLE_ALL), all)
+        self.walk_over(self.state.tables.named(TABLE_ALL), ALL)
+    }
+
+    /// Begins a walk over the rules of a table that have a cookie.
+    pub(crate) fn walk_cookie(&mut self, table_id: u8, cookie: u64) -> RuleWalk {
+        let wanted = FlowStatsRequest { table_id, cookie, cookie_mask: u64::MAX, ..ALL };
+        self.walk_over(self.state.tables.named(table_id), wanted)
     }
 
     fn walk_over(&mut self, tables: Range<u8>, wanted: FlowStatsRequest) -> RuleWalk {

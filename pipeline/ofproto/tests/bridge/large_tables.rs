@@ -4,7 +4,7 @@ use crate::lab::*;
 use ofproto::{Bundle, BundleOutcome, FailMode, RuleWalk, TableSettings};
 use openflow::{
     AggregateStats, Dialect, FlowMod, FlowModCommand, FlowModFlags, Instructions, Message,
-    OfErrorKind, Version,
+    OfErrorKind, TlvMapping, TlvTableCommand, TlvTableMod, Version,
 };
 use std::collections::BTreeMap;
 use sync::time::Nanos;
@@ -288,4 +288,102 @@ fn many_priorities_under_one_match_cost_no_more_than_many_matches() {
     assert_eq!(lab.rules().len(), 0);
     lab.settle();
     assert_eq!(lab.ports(1, &ether(1, 2)), []);
+}
+
+/// A mapping of an option goes when no rule uses its field: known without a look at the rules.
+#[test]
+fn who_uses_an_option_of_tunnels_is_counted() {
+    let mut lab = Lab::secure(2);
+    let mapping = TlvMapping { class: 0xffff, kind: 1, len: 4, index: 1 };
+    let map = |lab: &mut Lab, command| {
+        let change = TlvTableMod { command, mappings: [mapping].into() };
+        lab.bridge.tlv_table_mod(&change)
+    };
+    let goes = |lab: &mut Lab| {
+        let gone = map(lab, TlvTableCommand::Delete);
+        if gone.is_ok() {
+            map(lab, TlvTableCommand::Add).unwrap();
+        } else {
+            assert_eq!(gone, Err(OfErrorKind::NxTlvInvalidTlvDel));
+        }
+        gone.is_ok()
+    };
+    let user = add(10, "tun_metadata1=5,tcp");
+    assert_eq!(lab.flow_mod(&user), Err(OfErrorKind::NxFlowModInvalidTlvField));
+    map(&mut lab, TlvTableCommand::Add).unwrap();
+    assert!(goes(&mut lab));
+    let parse = |text| openflow::text::parse_actions(text, &flow::text::NoNames).unwrap();
+    lab.flow_mod(&user).unwrap();
+    // In its own place once more.
+    lab.flow_mod(&user).unwrap();
+    lab.rule(5, "udp", parse("load:7->tun_metadata1[],2"));
+    assert!(!goes(&mut lab));
+    // A request that is refused leaves none.
+    let mut bundle = Bundle::new(Dialect::plain(Version::V13));
+    let unknown = Instructions::apply(vec![openflow::Action::Group(99)]);
+    for flow_mod in [
+        add(11, "tun_metadata1=6"),
+        change(FlowModCommand::Delete, ""),
+        FlowMod { instructions: unknown, ..add(12, "") },
+    ] {
+        let mut bytes = Vec::new();
+        Message::FlowMod(Box::new(flow_mod)).encode(Version::V13, 1, &mut bytes).unwrap();
+        bundle.add(&bytes).unwrap();
+    }
+    lab.commit(bundle);
+    lab.settle();
+    assert!(matches!(lab.bridge.take_bundle_outcome(), Some((_, BundleOutcome::Refused { .. }))));
+    assert!(!goes(&mut lab));
+    let strict = change(FlowModCommand::DeleteStrict, "tun_metadata1=5,tcp");
+    lab.flow_mod(&FlowMod { priority: 10, ..strict }).unwrap();
+    assert!(!goes(&mut lab));
+    let instructions = Instructions::apply(vec![output(2)]);
+    lab.flow_mod(&FlowMod { instructions, ..change(FlowModCommand::Modify, "udp") }).unwrap();
+    assert!(goes(&mut lab));
+    lab.flow_mod(&user).unwrap();
+    assert!(!goes(&mut lab));
+    lab.flow_mod(&change(FlowModCommand::Delete, "")).unwrap();
+    assert!(goes(&mut lab));
+}
+
+/// A limit of what may be learned asks how many rules there are: counted a few at a time, while others come and go.
+#[test]
+fn rules_are_counted_for_a_limit_in_slices() {
+    let mut lab = Lab::secure(2);
+    let taught = |k: u32| {
+        let rule = add(10, &format!("dl_dst=02:00:00:01:{:02x}:{:02x}", k / 256, k % 256));
+        FlowMod { table_id: 1, new_cookie: Some(5), ..rule }
+    };
+    let many = 10_000;
+    (0..many).for_each(|k| lab.flow_mod(&taught(k)).unwrap());
+    lab.settle();
+    // One more than there are when the count is over.
+    let limit = many - 1;
+    let teacher =
+        format!("learn(table=1,cookie=5,limit={limit},NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])");
+    let teacher = openflow::text::parse_actions(&teacher, &flow::text::NoNames).unwrap();
+    let n_taught = |lab: &mut Lab| lab.rules().iter().filter(|rule| rule.table_id == 1).count();
+    lab.flow_mod(&FlowMod { instructions: Instructions::apply(teacher), ..add(1, "") }).unwrap();
+    let strict = FlowModCommand::DeleteStrict;
+    for k in 0..2 {
+        lab.flow_mod(&FlowMod { command: strict, new_cookie: None, ..taught(k) }).unwrap();
+    }
+    // While they are counted, nothing is learned.
+    lab.ports(1, &ether(0x77, 2));
+    assert_eq!(n_taught(&mut lab), 9_998);
+    let mut n_slices = 0;
+    while lab.bridge.next_deadline(lab.now) <= lab.now {
+        lab.bridge.run(&mut lab.dpif, lab.now);
+        n_slices += 1;
+        assert!(n_slices < 10_000, "it does not end");
+    }
+    assert!(n_slices >= 5, "{n_slices} slices");
+    assert_eq!(n_taught(&mut lab), 9_998);
+    lab.settle();
+    lab.ports(1, &ether(0x78, 2));
+    lab.settle();
+    assert_eq!(n_taught(&mut lab), 9_999);
+    lab.ports(1, &ether(0x79, 2));
+    lab.settle();
+    assert_eq!(n_taught(&mut lab), 9_999, "that is the limit");
 }
