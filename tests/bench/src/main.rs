@@ -15,6 +15,7 @@ mod scaling;
 mod testpmd;
 mod tiers;
 mod versus;
+mod vswitchd;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use machine::Machine;

@@ -6,11 +6,12 @@ use super::measured::{Found, Measured};
 use super::ours::FLOW_LIMIT;
 use super::pass::Passage;
 use super::{CONTROL_CORE, POLLING_CORE, WARM_UP, cpu_time};
-use crate::daemon::{Killed, SCHEMA, install, run, wait_for};
+use crate::daemon::{Killed, SCHEMA, install, run};
+use crate::vswitchd::Database;
 use std::error::Error;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -24,10 +25,9 @@ const PACKAGES: [&str; 3] = ["openvswitch-switch-dpdk", "librte-net-pcap23", "li
 /// A running Open vSwitch. Its processes end with it.
 #[derive(Debug)]
 pub(crate) struct Ovs {
-    dir: PathBuf,
     // In this order: the daemon goes before its database.
     daemon: Killed,
-    _database: Killed,
+    database: Database,
 }
 
 /// The ports of the bridge.
@@ -69,28 +69,10 @@ impl Ovs {
         cache: Cache,
         has_huge_pages: bool,
     ) -> Result<Self> {
-        let file = |name: &str| dir.join(name);
-        let log = || File::create(dir.join("ovs.out"));
-        run(Command::new("ovsdb-tool").arg("create").args([&file("conf.db"), Path::new(SCHEMA)]))?;
-        let database = Command::new("ovsdb-server")
-            .arg(file("conf.db"))
-            .arg(format!("--remote=punix:{}", file("db.sock").display()))
-            .arg(format!("--unixctl={}", file("db.ctl").display()))
-            .stdin(Stdio::null())
-            .stdout(log()?)
-            .stderr(log()?)
-            .spawn()?;
-        let _database = Killed(database);
-        wait_for(&file("db.sock"))?;
+        let database = Database::start(dir)?;
         let memory = if has_huge_pages { "" } else { "--no-huge --legacy-mem " };
-        let vsctl = |words: &[&str]| {
-            run(Command::new("ovs-vsctl")
-                .arg(format!("--db=unix:{}", file("db.sock").display()))
-                .arg("--timeout=30")
-                .args(words))
-        };
-        vsctl(&["--no-wait", "init"])?;
-        vsctl(&[
+        database.vsctl(["--no-wait", "init"])?;
+        database.vsctl([
             "--no-wait",
             "set",
             "Open_vSwitch",
@@ -108,45 +90,36 @@ impl Ovs {
                 if matches!(cache, Cache::Default | Cache::Exact) { 100 } else { 0 }
             ),
         ])?;
-        let daemon = Command::new(DAEMON)
-            .arg(format!("unix:{}", file("db.sock").display()))
-            .arg(format!("--unixctl={}", file("ovs.ctl").display()))
-            .arg(format!("--log-file={}", file("ovs.log").display()))
-            .env("OVS_RUNDIR", dir)
-            .stdin(Stdio::null())
-            .stdout(log()?)
-            .stderr(log()?)
-            .spawn()?;
-        let daemon = Killed(daemon);
-        wait_for(&file("ovs.ctl"))?;
-        let added = vsctl(&[
-            "add-br",
-            "br0",
-            "--",
-            "set",
-            "bridge",
-            "br0",
-            "datapath_type=netdev",
-            "fail_mode=secure",
-        ])
-        .and_then(|_| {
-            for (k, device) in ports.devices.iter().enumerate() {
-                let port = format!("p{}", k + 1);
-                let devargs = format!("options:dpdk-devargs=\"{device}\"");
-                let number = format!("ofport_request={}", k + 1);
-                let words = ["add-port", "br0", &port, "--", "set", "Interface", &port];
-                let set = ["type=dpdk", &devargs, &number];
-                let settings = ports.settings.iter().map(String::as_str);
-                vsctl(&words.into_iter().chain(set).chain(settings).collect::<Vec<_>>())?;
-            }
-            Ok(())
-        });
+        let daemon = database.daemon(Command::new(DAEMON))?;
+        let added = database
+            .vsctl([
+                "add-br",
+                "br0",
+                "--",
+                "set",
+                "bridge",
+                "br0",
+                "datapath_type=netdev",
+                "fail_mode=secure",
+            ])
+            .and_then(|_| {
+                for (k, device) in ports.devices.iter().enumerate() {
+                    let port = format!("p{}", k + 1);
+                    let devargs = format!("options:dpdk-devargs=\"{device}\"");
+                    let number = format!("ofport_request={}", k + 1);
+                    let words = ["add-port", "br0", &port, "--", "set", "Interface", &port];
+                    let set = ["type=dpdk", &devargs, &number];
+                    let settings = ports.settings.iter().map(String::as_str);
+                    database.vsctl(words.into_iter().chain(set).chain(settings))?;
+                }
+                Ok(())
+            });
         if let Err(why) = added {
-            let said = fs::read_to_string(file("ovs.log")).unwrap_or_default();
+            let said = fs::read_to_string(database.file("ovs.log")).unwrap_or_default();
             let last: Vec<_> = said.lines().rev().take(5).collect();
             return Err(format!("{why}\n{}", last.join("\n")).into());
         }
-        Ok(Self { dir: dir.into(), daemon, _database })
+        Ok(Self { daemon, database })
     }
 
     /// Installs the flows of `case` and measures for `seconds`, after [`WARM_UP`]; or until new
@@ -180,7 +153,7 @@ impl Ovs {
 
     /// Installs meters and flows of `case`.
     pub(crate) fn add_rules(&self, case: &Case) -> Result<()> {
-        let flows = self.dir.join("flows.txt");
+        let flows = self.database.file("flows.txt");
         fs::write(&flows, case.flows.join("\n") + "\n")?;
         for meter in &case.meters {
             run(self.ofctl().args(["add-meter", "br0", meter]))?;
@@ -192,7 +165,7 @@ impl Ovs {
 
     pub(super) fn ofctl(&self) -> Command {
         let mut command = Command::new("ovs-ofctl");
-        command.env("OVS_RUNDIR", &self.dir).args(["-O", "OpenFlow13"]);
+        command.env("OVS_RUNDIR", self.database.dir()).args(["-O", "OpenFlow13"]);
         command
     }
 
@@ -209,7 +182,7 @@ impl Ovs {
     }
 
     pub(super) fn appctl(&self, words: &[&str]) -> Result<String> {
-        run(Command::new("ovs-appctl").arg("-t").arg(self.dir.join("ovs.ctl")).args(words))
+        run(Command::new("ovs-appctl").arg("-t").arg(self.database.file("ovs.ctl")).args(words))
     }
 }
 
