@@ -1,79 +1,49 @@
 //! The generator against our own driver: what goes in on one side comes out on the other.
 
-use netdev::{Netdev, QueuePair};
-use packet::{Batch, Pool, PoolCache, PoolConfig};
+mod fronts;
+
+use fronts::{Fronts, socket};
+use netdev::Netdev;
+use packet::Batch;
 use std::collections::VecDeque;
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use vhost_back::{Back, Plan, Traffic, exchange};
-use vhost_front::{Device, Front, Memory};
-use virtio_net::VirtioNet;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const BUFFERS: PoolConfig = PoolConfig { small: 4_096, jumbo: 16 };
 
-/// Two ports of our driver, in front of the back ends that listen in `dir`, and what they need.
-struct Pair {
-    netdevs: Vec<VirtioNet<Front, Memory>>,
-    queues: Vec<QueuePair>,
-    cache: PoolCache,
-}
-
-impl Pair {
-    fn open(dir: &Path) -> Self {
-        let bytes = Pool::required_bytes(&BUFFERS);
-        let memory = Memory::new(bytes + (4 << 20)).expect("memory");
-        let region = memory.region(bytes).expect("room");
-        let pool: Arc<Pool> = Pool::new(BUFFERS, region).expect("a pool");
-        let (mut netdevs, mut queues) = (Vec::new(), Vec::new());
-        for k in 0..2_u8 {
-            let device =
-                Device { mac: [2, 0, 0, 0, 2, k], mtu: 1500, pairs: 1, is_mergeable: true };
-            let front = Front::connect(&dir.join(format!("v{k}")), memory.clone(), device);
-            let front = front.expect("a back end");
-            let mut netdev =
-                VirtioNet::new(format!("v{k}"), front, memory.clone(), 0).expect("a device");
-            queues.extend(netdev.open(1, &pool).expect("queues"));
-            netdevs.push(netdev);
-        }
-        Self { netdevs, queues, cache: PoolCache::new(pool) }
-    }
-
-    /// What comes in on one leaves by the other, until told otherwise.
-    fn forward(mut self, is_over: &AtomicBool) {
-        let mut batch = Batch::new();
-        while !is_over.load(Ordering::Relaxed) {
-            for (from, to) in [(0, 1), (1, 0)] {
-                self.queues[from].rx.receive(&mut batch, &mut self.cache).expect("a sound ring");
-                while !batch.is_empty() && !is_over.load(Ordering::Relaxed) {
-                    let to = &mut self.queues[to].tx;
-                    to.transmit(&mut batch, &mut self.cache).expect("a sound ring");
-                }
+/// What comes in on one port leaves by the other, until told otherwise.
+fn forward(mut fronts: Fronts, is_over: &AtomicBool) {
+    let mut batch = Batch::new();
+    while !is_over.load(Ordering::Relaxed) {
+        for (from, to) in [(0, 1), (1, 0)] {
+            fronts.queues[from].rx.receive(&mut batch, &mut fronts.cache).expect("a sound ring");
+            while !batch.is_empty() && !is_over.load(Ordering::Relaxed) {
+                let to = &mut fronts.queues[to].tx;
+                to.transmit(&mut batch, &mut fronts.cache).expect("a sound ring");
             }
-            thread::yield_now();
         }
-        for (netdev, queues) in self.netdevs.iter_mut().zip(self.queues) {
-            netdev.reset(vec![queues]).expect("it stops");
-        }
+        thread::yield_now();
+    }
+    for (netdev, queues) in fronts.netdevs.iter_mut().zip(fronts.queues) {
+        netdev.reset(vec![queues]).expect("it stops");
     }
 }
 
 #[test]
 fn what_is_sent_comes_back_with_its_time() {
     let dir = tempfile::tempdir().expect("a folder");
-    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let back = |k: u8| Back::listen(&socket(dir.path(), k)).expect("a socket");
     let backs = [back(0), back(1)];
     let is_over = AtomicBool::new(false);
     // Twice: a front end may go and another one come.
     for frame_len in [64, 1514] {
         is_over.store(false, Ordering::Relaxed);
-        let pair = Pair::open(dir.path());
+        let fronts = Fronts::open(dir.path());
         assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
         let outcome = thread::scope(|scope| {
-            scope.spawn(|| pair.forward(&is_over));
+            scope.spawn(|| forward(fronts, &is_over));
             let plan = Plan {
                 frame_len,
                 pace: 20_000.0,
@@ -102,13 +72,13 @@ fn what_is_sent_comes_back_with_its_time() {
 #[test]
 fn what_is_given_at_one_port_is_there_to_be_swallowed_at_the_other() {
     let dir = tempfile::tempdir().expect("a folder");
-    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let back = |k: u8| Back::listen(&socket(dir.path(), k)).expect("a socket");
     let backs = [back(0), back(1)];
-    let pair = Pair::open(dir.path());
+    let fronts = Fronts::open(dir.path());
     assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
     let is_over = AtomicBool::new(false);
     let (given, taken) = thread::scope(|scope| {
-        scope.spawn(|| pair.forward(&is_over));
+        scope.spawn(|| forward(fronts, &is_over));
         let (given, mut taken) = (backs[0].give_many(&mut Traffic::new(0, 64), 100), 0);
         let begun = Instant::now();
         while taken < given && begun.elapsed() < PATIENCE {
@@ -124,22 +94,22 @@ fn what_is_given_at_one_port_is_there_to_be_swallowed_at_the_other() {
 #[test]
 fn what_was_given_before_a_stop_is_drained() {
     let dir = tempfile::tempdir().expect("a folder");
-    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let back = |k: u8| Back::listen(&socket(dir.path(), k)).expect("a socket");
     let backs = [back(0), back(1)];
-    let mut pair = Pair::open(dir.path());
+    let mut fronts = Fronts::open(dir.path());
     assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
     let given = backs[0].give_many(&mut Traffic::new(0, 64), 100);
-    pair.netdevs[0].stop().expect("it stops");
+    fronts.netdevs[0].stop().expect("it stops");
     let mut left = VecDeque::new();
-    pair.queues[0].rx.drain(&mut left, &mut pair.cache);
+    fronts.queues[0].rx.drain(&mut left, &mut fronts.cache);
     assert_eq!((given, left.len()), (100, 100));
-    pair.netdevs[0].reset(vec![pair.queues.remove(0)]).expect("all queues are back");
+    fronts.netdevs[0].reset(vec![fronts.queues.remove(0)]).expect("all queues are back");
 }
 
 #[test]
 fn nobody_in_front() {
     let dir = tempfile::tempdir().expect("a folder");
-    let back = |k: u8| Back::listen(&dir.path().join(format!("v{k}"))).expect("a socket");
+    let back = |k: u8| Back::listen(&socket(dir.path(), k)).expect("a socket");
     let backs = [back(0), back(1)];
     assert!(!backs[0].wait_up(Duration::ZERO));
     let plan = Plan {

@@ -1,18 +1,17 @@
 //! Checksums that are left to the device, both ways: our driver between two back ends of which each may offer it or not.
 
-use netdev::{Netdev, QueuePair};
+mod fronts;
+
+use fronts::{Fronts, socket};
+use netdev::Netdev;
 use packet::checksum::{finish, is_valid, pseudo_ipv4, sum};
-use packet::{Batch, OffloadSet, Pool, PoolCache, PoolConfig};
+use packet::{Batch, OffloadSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use vhost_back::{Back, Offloads};
-use vhost_front::{Device, Front, Memory};
-use virtio_net::VirtioNet;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const BUFFERS: PoolConfig = PoolConfig { small: 4_096, jumbo: 16 };
 const BOTH: Offloads = Offloads::TAKES_CHECKSUMS.and(Offloads::LEAVES_CHECKSUMS);
 /// Where UDP begins, and its checksum, counted from there.
 const UDP: usize = 34;
@@ -50,59 +49,43 @@ fn is_right(frame: &[u8]) -> bool {
 /// Our driver in front of two back ends.
 struct Pair {
     backs: [Back; 2],
-    netdevs: Vec<VirtioNet<Front, Memory>>,
-    queues: Vec<QueuePair>,
-    cache: PoolCache,
+    fronts: Fronts,
 }
 
 impl Pair {
     fn open(dir: &Path, offered: [Offloads; 2]) -> Self {
-        let socket = |k: usize| dir.join(format!("v{k}"));
-        let back = |k: usize| Back::listen_with(&socket(k), offered[k]).expect("a socket");
-        let backs = [back(0), back(1)];
-        let bytes = Pool::required_bytes(&BUFFERS);
-        let memory = Memory::new(bytes + (4 << 20)).expect("memory");
-        let region = memory.region(bytes).expect("room");
-        let pool: Arc<Pool> = Pool::new(BUFFERS, region).expect("a pool");
-        let (mut netdevs, mut queues) = (Vec::new(), Vec::new());
-        for k in 0..2_u8 {
-            let device =
-                Device { mac: [2, 0, 0, 0, 2, k], mtu: 1500, pairs: 1, is_mergeable: true };
-            let front = Front::connect(&socket(k.into()), memory.clone(), device);
-            let front = front.expect("a back end");
-            let mut netdev =
-                VirtioNet::new(format!("v{k}"), front, memory.clone(), 0).expect("a device");
-            queues.extend(netdev.open(1, &pool).expect("queues"));
-            netdevs.push(netdev);
-        }
+        let back = |k: u8| Back::listen_with(&socket(dir, k), offered[usize::from(k)]);
+        let backs = [0, 1].map(|k| back(k).expect("a socket"));
+        let fronts = Fronts::open(dir);
         assert!(backs.iter().all(|back| back.wait_up(PATIENCE)), "the rings are not set up");
-        Self { backs, netdevs, queues, cache: PoolCache::new(pool) }
+        Self { backs, fronts }
     }
 
     /// What comes out behind the second port of a frame that the first one's back end gives; none if the driver drops it.
     /// As in the switch, what the second one does not finish is finished before.
     fn forward(&mut self, header: [u8; 12], frame: &[u8]) -> Option<([u8; 12], Vec<u8>)> {
+        let Fronts { netdevs, queues, cache } = &mut self.fronts;
         let begun = Instant::now();
         while !self.backs[0].give(header, frame) {
             assert!(begun.elapsed() < PATIENCE, "there are no buffers");
             thread::yield_now();
         }
-        let before = self.queues[0].rx.stats();
+        let before = queues[0].rx.stats();
         let mut batch = Batch::new();
         while batch.is_empty() {
             assert!(begun.elapsed() < PATIENCE, "nothing is received");
-            self.queues[0].rx.receive(&mut batch, &mut self.cache).expect("a sound ring");
-            if self.queues[0].rx.stats().dropped() > before.dropped() {
+            queues[0].rx.receive(&mut batch, cache).expect("a sound ring");
+            if queues[0].rx.stats().dropped() > before.dropped() {
                 return None;
             }
         }
-        let offloads = self.netdevs[1].info().offloads;
+        let offloads = netdevs[1].info().offloads;
         let finished = batch.into_iter().map(|mut packet| {
             assert!(packet.passes(offloads) || packet.finish_checksum());
             packet
         });
         let mut batch: Batch = finished.collect();
-        let sent = self.queues[1].tx.transmit(&mut batch, &mut self.cache);
+        let sent = queues[1].tx.transmit(&mut batch, cache);
         assert_eq!(sent, Ok(1));
         let mut got = None;
         while got.is_none() {
@@ -117,7 +100,7 @@ impl Pair {
 fn checksums_are_left_where_both_ends_agree() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut pair = Pair::open(dir.path(), [BOTH, BOTH]);
-    for (back, netdev) in pair.backs.iter().zip(&pair.netdevs) {
+    for (back, netdev) in pair.backs.iter().zip(&pair.fronts.netdevs) {
         assert_eq!(back.agreed(), BOTH);
         assert_eq!(netdev.info().offloads, OffloadSet::CHECKSUM);
     }
@@ -137,7 +120,7 @@ fn checksums_are_finished_for_who_does_not() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut pair = Pair::open(dir.path(), [BOTH, Offloads::default()]);
     assert_eq!(pair.backs[1].agreed(), Offloads::default());
-    assert_eq!(pair.netdevs[1].info().offloads, OffloadSet::NONE);
+    assert_eq!(pair.fronts.netdevs[1].info().offloads, OffloadSet::NONE);
     for len in [0, 1, 22, 700, 1472] {
         let (header, frame) = pair.forward(PARTIAL, &partial(len)).expect("a frame");
         assert_eq!(header[..10], [0; 10], "{len}");
