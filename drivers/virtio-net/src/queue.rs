@@ -85,11 +85,9 @@ impl<T: Transport, R: Ring> PacketQueue<T, R> {
         self.fault.map_or(Ok(()), Err)
     }
 
-    /// Kills the queue.
+    /// Kills the queue; of one that is dead the first fault is told.
     pub(crate) fn kill(&mut self, kind: FaultKind) -> QueueFault {
-        let fault = QueueFault { kind, queue: self.number };
-        self.fault = Some(fault);
-        fault
+        *self.fault.get_or_insert(QueueFault { kind, queue: self.number })
     }
 
     /// Hands packets to the device while there is room, each with all of `next`'s bytes from the start of its frame.

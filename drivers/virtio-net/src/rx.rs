@@ -269,7 +269,7 @@ impl<T: Transport, R: Ring> Rx<T, R> {
     }
 
     fn fault(&mut self, kind: FaultKind) -> QueueFault {
-        self.stats.faults += 1;
+        self.stats.faults += u64::from(self.queue.check().is_ok());
         self.queue.kill(kind)
     }
 }

@@ -4,6 +4,7 @@
 pub mod bytes;
 pub mod corpus;
 pub mod mutate;
+mod rig;
 pub mod run;
 pub mod sums;
 pub mod targets;

@@ -10,17 +10,17 @@
 //! - what an honest sender left comes out with right checksums, and all of its stream in order, whoever did it.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use netdev::{Netdev, QueuePair};
 use packet::build::{Ip, Ipv4, Ipv6, ethernet, tcp, udp, vlan};
 use packet::checksum::{finish, pseudo_ipv4, pseudo_ipv6};
 use packet::wire::tcp::Repr;
-use packet::{Batch, OffloadSet, Packet, Pool, PoolCache, PoolConfig, Region, Segments};
-use virtio::fake::{FakeConfig, FakeDevice, FakeDma, FakeTransport};
-use virtio_net::{FRAME_OVERHEAD, HEADER_LEN, VirtioNet, feature};
+use packet::{Batch, OffloadSet, Packet, PoolCache, PoolConfig, Segments};
+use virtio::fake::FakeDevice;
+use virtio_net::{FRAME_OVERHEAD, HEADER_LEN, feature};
 
 use crate::bytes::Bytes;
+use crate::rig::{Rig, Sizes};
 use crate::sums::{Sum, of_frame};
 use crate::{Behaviour, behaviour};
 
@@ -37,14 +37,6 @@ const TCP_V4: u8 = 1;
 const TCP_V6: u8 = 4;
 const ECN: u8 = 0x80;
 
-/// A device with its driver. Its memory is never given back, so there is one of each kind.
-struct Rig {
-    device: FakeDevice,
-    netdev: VirtioNet<FakeTransport, FakeDma>,
-    pool: Arc<Pool>,
-    at_start: ((usize, usize), (usize, usize)),
-}
-
 thread_local! {
     /// Empty until needed, and after a law was broken.
     static RIGS: RefCell<[Option<Rig>; KINDS]> = const { RefCell::new([const { None }; KINDS]) };
@@ -54,12 +46,12 @@ thread_local! {
 pub fn offload(data: &[u8]) -> Behaviour {
     let mut script = Bytes::new(data);
     let kind = usize::from(script.u8()) % KINDS;
-    let mut rig = RIGS.with_borrow_mut(|rigs| rigs[kind].take()).unwrap_or_else(|| Rig::new(kind));
-    let pairs = rig.netdev.open(1, &rig.pool).expect("opens");
+    let mut rig = RIGS.with_borrow_mut(|rigs| rigs[kind].take()).unwrap_or_else(|| rig(kind));
+    let (pair, cache) = rig.open();
     let mut run = Run {
         device: rig.device.clone(),
-        pair: pairs,
-        cache: PoolCache::new(rig.pool.clone()),
+        pair,
+        cache,
         features: rig.device.driver_features(),
         offered: rig.netdev.info().offloads,
         seen: 0,
@@ -71,56 +63,32 @@ pub fn offload(data: &[u8]) -> Behaviour {
         run.step(&mut script);
     }
     let Run { pair, cache, seen, .. } = run;
-    drop(cache);
-    assert_eq!(rig.netdev.reset(pair), Ok(()));
-    assert_eq!(rig.available(), rig.at_start, "buffers were lost");
+    rig.close(pair, cache);
     RIGS.with_borrow_mut(|rigs| rigs[kind] = Some(rig));
     behaviour(&[kind as u64, seen])
 }
 
-impl Rig {
-    fn new(kind: usize) -> Self {
-        let mut features = feature::VERSION_1 | feature::MTU | feature::MAC | feature::STATUS;
-        let large_in = feature::GUEST_TSO4 | feature::GUEST_TSO6 | feature::GUEST_ECN;
-        let large_out = feature::HOST_TSO4 | feature::HOST_TSO6 | feature::HOST_ECN;
-        for (bit, adds) in [
-            (1, feature::GUEST_CSUM | large_in),
-            (2, feature::CSUM),
-            (4, large_out),
-            (8, feature::MRG_RXBUF),
-        ] {
-            features |= if kind & bit != 0 { adds } else { 0 };
-        }
-        if kind & 16 != 0 {
-            // The newer halves are missing.
-            let missing = feature::GUEST_TSO6 | feature::GUEST_ECN | feature::HOST_TSO6;
-            features &= !(missing | feature::HOST_ECN);
-            features |= feature::RING_PACKED;
-        }
-        let mut config_space = vec![2, 0, 0, 0, 0, 1, 1, 0, 1, 0];
-        config_space.extend(MTU.to_le_bytes());
-        config_space.extend([0; 8]);
-        let dma = FakeDma::new(0x7000_0000_0000);
-        let device = FakeDevice::new(
-            FakeConfig { features, config_space, ..FakeConfig::default() },
-            dma.clone(),
-        );
-        let (config, n_large) = (PoolConfig { small: 512, jumbo: 80 }, 6);
-        let region = Region::leak_heap(Pool::required_bytes_with_large(&config, n_large));
-        dma.allow(region.start(), region.len());
-        let region = region.with_device_offset(dma.device_offset());
-        let pool = Pool::with_large(config, n_large, region).expect("the region is large enough");
-        let netdev = VirtioNet::new(format!("fuzz{kind}"), device.transport(), dma, 0)
-            .expect("a modern device")
-            .with_queue_size(QUEUE_SIZE);
-        let mut rig = Self { device, netdev, pool, at_start: ((0, 0), (0, 0)) };
-        rig.at_start = rig.available();
-        rig
+/// The device of this kind.
+fn rig(kind: usize) -> Rig {
+    let mut features = 0;
+    let large_in = feature::GUEST_TSO4 | feature::GUEST_TSO6 | feature::GUEST_ECN;
+    let large_out = feature::HOST_TSO4 | feature::HOST_TSO6 | feature::HOST_ECN;
+    for (bit, adds) in [
+        (1, feature::GUEST_CSUM | large_in),
+        (2, feature::CSUM),
+        (4, large_out),
+        (8, feature::MRG_RXBUF),
+    ] {
+        features |= if kind & bit != 0 { adds } else { 0 };
     }
-
-    fn available(&self) -> ((usize, usize), (usize, usize)) {
-        (self.pool.available(), self.pool.available_large())
+    if kind & 16 != 0 {
+        // The newer halves are missing.
+        let missing = feature::GUEST_TSO6 | feature::GUEST_ECN | feature::HOST_TSO6;
+        features &= !(missing | feature::HOST_ECN);
+        features |= feature::RING_PACKED;
     }
+    let buffers = PoolConfig { small: 512, jumbo: 80 };
+    Rig::new(kind, features, &Sizes { mtu: MTU, queue_size: QUEUE_SIZE, buffers, n_large: 6 })
 }
 
 /// What an honest sender meant.

@@ -129,8 +129,9 @@ fn is_widely_read(message: &Message, version: Version) -> bool {
     let other: &[&str] = match version {
         Version::V10 => &["field: Tcp", "field: Udp", "field: Sctp"],
         Version::V11 => &["field: Tcp", "field: Udp", "field: Sctp", "field: IpDscpShifted"],
-        Version::V15 => &["Load {"],
-        _ => &[],
+        // 1.1's setters, which Open vSwitch takes later as well.
+        Version::V12 | Version::V13 | Version::V14 => &["field: IpDscp,", "SetTp"],
+        Version::V15 => &["field: IpDscp,", "SetTp", "Load {"],
     };
     if other.iter().any(|name| format!("{message:?}").contains(name)) {
         return true;

@@ -1,23 +1,24 @@
 //! What a virtio device does to its rings, scripted: honest deliveries, and every kind of lie.
 //!
-//! The first byte picks the device (mergeable buffers, event index, packed ring, in order), the rest is a script of what
+//! The first byte picks the device (mergeable buffers, event index, packed ring, in order, offloads), the rest is a script of what
 //! device and driver do in turn. Asserted:
 //! - nothing panics; a fault, once reported, is reported by every later call;
-//! - a frame that reaches the switch has a legal length;
+//! - a frame that reaches the switch has a legal length, and what is left to do of it is within it; it can be sent
+//!   on, as it is or finished;
 //! - as long as the device was honest there is no fault, and every frame arrives, or leaves, as it
 //!   was, in order, or is counted;
 //! - after a reset all buffers are back in the pool, and the device opens again.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use netdev::{Netdev, QueueFault, QueuePair};
-use packet::{Batch, Pool, PoolCache, PoolConfig, Region};
-use virtio::fake::{Chain, FakeConfig, FakeDevice, FakeDma, FakeTransport, Hostile};
-use virtio_net::{FRAME_OVERHEAD, HEADER_LEN, VirtioNet, feature};
+use packet::{Batch, OffloadSet, Packet, PoolCache, PoolConfig, Segments};
+use virtio::fake::{Chain, FakeDevice, Hostile};
+use virtio_net::{FRAME_OVERHEAD, HEADER_LEN, feature};
 
 use crate::bytes::Bytes;
+use crate::rig::{Rig, Sizes};
 use crate::{Behaviour, behaviour};
 
 const RX: u16 = 0;
@@ -26,81 +27,56 @@ const MTU: u16 = 3000;
 /// Small, so that scripts wrap around it.
 const QUEUE_SIZE: u16 = 8;
 const MAX_STEPS: usize = 300;
-
-/// A device with its driver. Its memory is never given back, so there is one of each kind.
-struct Rig {
-    device: FakeDevice,
-    netdev: VirtioNet<FakeTransport, FakeDma>,
-    pool: Arc<Pool>,
-    at_start: (usize, usize),
-}
+const KINDS: usize = 32;
 
 thread_local! {
     /// Empty until needed, and after a law was broken.
-    static RIGS: RefCell<[Option<Rig>; 16]> = const { RefCell::new([const { None }; 16]) };
+    static RIGS: RefCell<[Option<Rig>; KINDS]> = const { RefCell::new([const { None }; KINDS]) };
 }
 
 /// Runs the target.
 pub fn ring(data: &[u8]) -> Behaviour {
     let mut script = Bytes::new(data);
-    let kind = script.u8() % 16;
-    let slot = usize::from(kind);
-    let mut rig = RIGS.with_borrow_mut(|rigs| rigs[slot].take()).unwrap_or_else(|| Rig::new(kind));
-    let pairs = rig.netdev.open(1, &rig.pool).expect("opens");
-    let mut run = Run::new(&rig, pairs);
+    let kind = usize::from(script.u8()) % KINDS;
+    let mut rig = RIGS.with_borrow_mut(|rigs| rigs[kind].take()).unwrap_or_else(|| rig(kind));
+    let (pairs, cache) = rig.open();
+    let mut run = Run::new(&rig, pairs, cache);
     for _ in 0..MAX_STEPS {
         if script.is_empty() {
             break;
         }
         run.step(&mut script);
     }
-    let (pairs, seen) = run.finish();
-    assert_eq!(rig.netdev.reset(pairs), Ok(()));
-    assert_eq!(rig.pool.available(), rig.at_start, "buffers were lost");
-    RIGS.with_borrow_mut(|rigs| rigs[slot] = Some(rig));
-    behaviour(&[kind.into(), seen])
+    let Run { pairs, cache, seen, .. } = run.finish();
+    rig.close(pairs, cache);
+    RIGS.with_borrow_mut(|rigs| rigs[kind] = Some(rig));
+    behaviour(&[kind as u64, seen])
 }
 
-impl Rig {
-    fn new(kind: u8) -> Self {
-        let mut features = feature::VERSION_1 | feature::MTU | feature::MAC | feature::STATUS;
-        if kind & 1 != 0 {
-            features |= feature::MRG_RXBUF;
-        }
-        if kind & 2 != 0 {
-            features |= feature::EVENT_IDX;
-        }
-        if kind & 4 != 0 {
-            features |= feature::RING_PACKED;
-        }
-        if kind & 8 != 0 {
-            features |= feature::IN_ORDER;
-        }
-        let mut config_space = vec![2, 0, 0, 0, 0, 1, 1, 0, 1, 0];
-        config_space.extend(MTU.to_le_bytes());
-        config_space.extend([0; 8]);
-        let dma = FakeDma::new(0x7000_0000_0000);
-        let device = FakeDevice::new(
-            FakeConfig { features, config_space, ..FakeConfig::default() },
-            dma.clone(),
-        );
-        let config = PoolConfig { small: 48, jumbo: 32 };
-        let region = Region::leak_heap(Pool::required_bytes(&config));
-        dma.allow(region.start(), region.len());
-        let region = region.with_device_offset(dma.device_offset());
-        let pool = Pool::new(config, region).expect("the region is large enough");
-        let netdev = VirtioNet::new(format!("fuzz{kind}"), device.transport(), dma, 0)
-            .expect("a modern device")
-            .with_queue_size(QUEUE_SIZE);
-        let at_start = pool.available();
-        Self { device, netdev, pool, at_start }
+/// The device of this kind.
+fn rig(kind: usize) -> Rig {
+    let large_in = feature::GUEST_TSO4 | feature::GUEST_TSO6 | feature::GUEST_ECN;
+    let large_out = feature::HOST_TSO4 | feature::HOST_TSO6 | feature::HOST_ECN;
+    let mut features = 0;
+    for (bit, adds) in [
+        (1, feature::MRG_RXBUF),
+        (2, feature::EVENT_IDX),
+        (4, feature::RING_PACKED),
+        (8, feature::IN_ORDER),
+        (16, feature::GUEST_CSUM | feature::CSUM | large_in | large_out),
+    ] {
+        features |= if kind & bit != 0 { adds } else { 0 };
     }
+    let buffers = PoolConfig { small: 48, jumbo: 32 };
+    let n_large = if kind & 16 != 0 { 16 } else { 0 };
+    Rig::new(kind, features, &Sizes { mtu: MTU, queue_size: QUEUE_SIZE, buffers, n_large })
 }
 
 struct Run {
     device: FakeDevice,
     pairs: Vec<QueuePair>,
     cache: PoolCache,
+    offered: OffloadSet,
     is_mergeable: bool,
     is_in_order: bool,
     /// The device has not lied so far.
@@ -117,12 +93,13 @@ struct Run {
 }
 
 impl Run {
-    fn new(rig: &Rig, pairs: Vec<QueuePair>) -> Self {
+    fn new(rig: &Rig, pairs: Vec<QueuePair>, cache: PoolCache) -> Self {
         let features = rig.device.driver_features();
         Self {
             device: rig.device.clone(),
             pairs,
-            cache: PoolCache::new(rig.pool.clone()),
+            cache,
+            offered: rig.netdev.info().offloads,
             is_mergeable: features & feature::MRG_RXBUF != 0,
             is_in_order: features & feature::IN_ORDER != 0,
             is_honest: true,
@@ -304,11 +281,44 @@ impl Run {
         self.note(0, result.map(|n| assert_eq!(n, batch.len())));
         let max = usize::from(MTU) + FRAME_OVERHEAD;
         for packet in batch {
-            assert!((14..=max).contains(&packet.len()), "a frame of {} bytes", packet.len());
+            let len = packet.wire_len();
+            assert!((14..=max).contains(&len), "a frame of {len} bytes");
             if self.is_honest {
                 let expected = self.arriving.pop_front();
                 assert_eq!(Some(packet.data()), expected.as_deref());
             }
+            if packet.offload().is_none() {
+                self.cache.free(packet);
+            } else {
+                assert!(!self.is_honest && packet.unfinished().is_some());
+                self.send_on(packet);
+            }
+        }
+    }
+
+    /// Sends a packet on that a device has left unfinished, which none here does that is honest.
+    fn send_on(&mut self, mut packet: Packet) {
+        let mut batch = Batch::new();
+        self.seen |= 1 << (34 + u64::from(packet.is_large()));
+        if packet.passes(self.offered) {
+            // It is the first.
+            drop(batch.push(packet));
+        } else {
+            if let Some(mut segments) = Segments::of(&packet) {
+                while let Ok(Some(segment)) = segments.next(&mut self.cache) {
+                    assert!(segment.passes(OffloadSet::CHECKSUM));
+                    if let Err(segment) = batch.push(segment) {
+                        self.cache.free(segment);
+                    }
+                }
+            } else if !packet.is_large() {
+                assert!(packet.finish_checksum(), "nothing took its header away");
+            }
+            self.cache.free(packet);
+        }
+        let result = self.pairs[0].tx.transmit(&mut batch, &mut self.cache);
+        self.note(1, result.map(drop));
+        for packet in batch {
             self.cache.free(packet);
         }
     }
@@ -375,14 +385,14 @@ impl Run {
         }
     }
 
-    /// Gives the queues and what was seen.
-    fn finish(mut self) -> (Vec<QueuePair>, u64) {
+    /// The end of the script.
+    fn finish(mut self) -> Self {
         if self.is_honest {
             for _ in 0..4 {
                 self.receive();
             }
             assert_eq!(self.arriving, [] as [Vec<u8>; 0], "frames were lost");
         }
-        (self.pairs, self.seen)
+        self
     }
 }

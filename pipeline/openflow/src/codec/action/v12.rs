@@ -185,12 +185,12 @@ fn put_field(out: &mut Vec<u8>, field: Field, value: u128, version: Version) {
     put_masked(out, field, value, field.ones(), version);
 }
 
-/// The DSCP is named without its shift in the standard.
 /// Whether 16 bits can name a port.
 fn is_short_port(port: u128) -> bool {
     u32::try_from(port).is_ok_and(|port| OfPort(port).to_u16().is_some())
 }
 
+/// A set-field of some bits. The DSCP is named without its shift in the standard.
 fn put_masked(out: &mut Vec<u8>, field: Field, value: u128, mask: u128, version: Version) {
     let (field, value, mask) = match field {
         Field::IpDscp => (Field::IpDscpShifted, value >> 2, mask >> 2),
