@@ -9,7 +9,7 @@
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 use flow::{Flow, Mask};
-use packet::{Batch, OffloadSet, Packet, Pool, PoolCache, PoolConfig};
+use packet::{Batch, OffloadSet, Packet, Pool, PoolCache, PoolConfig, Unfinished};
 use sync::time::Nanos;
 
 use crate::{
@@ -124,7 +124,12 @@ impl LocalDpif {
         let counters = Arc::new(PortCounters::default());
         self.ports.push((port, counters.clone()));
         self.surroundings.ports.retain(|open| open.port != port);
-        self.surroundings.ports.push(OpenPort { port, counters: counters.clone(), is_full: false });
+        self.surroundings.ports.push(OpenPort {
+            port,
+            counters: counters.clone(),
+            is_full: false,
+            offloads: OffloadSet::NONE,
+        });
         self.apply(Command::AddPort(port, counters));
     }
 
@@ -136,7 +141,19 @@ impl LocalDpif {
 
     /// From now on the port has a link, or has none.
     pub fn set_link(&mut self, port: PortNo, has_link: bool) {
-        self.apply(Command::SetLink { port, has_link, offloads: OffloadSet::NONE });
+        let open = self.surroundings.ports.iter().find(|open| open.port == port);
+        let offloads = open.map_or(OffloadSet::NONE, |open| open.offloads);
+        self.apply(Command::SetLink { port, has_link, offloads });
+    }
+
+    /// From now on the device of the port, which has a link, does this for packets that are sent by it:
+    /// what is transmitted is as it leaves the device.
+    pub fn set_offloads(&mut self, port: PortNo, offloads: OffloadSet) {
+        let open = self.surroundings.ports.iter_mut().find(|open| open.port == port);
+        if let Some(open) = open {
+            open.offloads = offloads;
+        }
+        self.set_link(port, true);
     }
 
     /// Puts a cable between two ports.
@@ -162,14 +179,26 @@ impl LocalDpif {
 
     /// Frames come in together, in batches of 32.
     pub fn receive_batch<'a>(&mut self, port: PortNo, frames: impl IntoIterator<Item = &'a [u8]>) {
+        self.receive_unfinished(port, frames.into_iter().map(|frame| (frame, None)));
+    }
+
+    /// As [`Self::receive_batch`], with what the sender has left to do of each.
+    pub fn receive_unfinished<'a>(
+        &mut self,
+        port: PortNo,
+        frames: impl IntoIterator<Item = (&'a [u8], Option<Unfinished>)>,
+    ) {
         let mut batch = Batch::new();
-        for frame in frames {
-            let Some(packet) = self.surroundings.cache.from_bytes(frame) else {
-                let counters = self.counters(port);
-                let counters = counters.map_or(&self.pmd.counters().stray, |counters| counters);
-                counters.lost_at_rx(DropReason::RxNoBuffer, 1);
+        for (frame, unfinished) in frames {
+            let Some(mut packet) = self.surroundings.cache.from_bytes(frame) else {
+                self.lost_at_rx(port, DropReason::RxNoBuffer);
                 continue;
             };
+            if unfinished.is_some_and(|what| packet.leave_unfinished(&what).is_err()) {
+                self.lost_at_rx(port, DropReason::RxBadOffload);
+                self.surroundings.cache.free(packet);
+                continue;
+            }
             // Never full here: it is passed on as soon as it is.
             let _ = batch.push(packet);
             if batch.is_full() {
@@ -227,6 +256,12 @@ impl LocalDpif {
         sums.add_core(self.pmd.counters());
         self.ports.iter().for_each(|(_, counters)| sums.add_port(&counters.read()));
         sums
+    }
+
+    fn lost_at_rx(&self, port: PortNo, reason: DropReason) {
+        let counters = self.counters(port);
+        let counters = counters.map_or(&self.pmd.counters().stray, |counters| counters);
+        counters.lost_at_rx(reason, 1);
     }
 
     fn counters(&self, port: PortNo) -> Option<&PortCounters> {
@@ -331,15 +366,20 @@ struct OpenPort {
     port: PortNo,
     counters: Arc<PortCounters>,
     is_full: bool,
+    offloads: OffloadSet,
 }
 
 impl Output for Surroundings {
-    fn transmit(&mut self, port: PortNo, packet: Packet) {
+    fn transmit(&mut self, port: PortNo, mut packet: Packet) {
         if let Some(open) = self.ports.iter().find(|open| open.port == port) {
             if open.is_full {
                 open.counters.dropped(DropReason::TxRingFull, 1);
             } else {
                 open.counters.transmitted(1, packet.len() as u64);
+                if packet.passes(open.offloads) {
+                    // What passes has the bytes that it is about.
+                    let _ = packet.finish_whole();
+                }
                 self.transmitted.push_back((port, packet.data().to_vec()));
             }
         }

@@ -4,6 +4,15 @@
 //! switch must not make a wrong one right. So what is kept is the *total* over the bytes with the
 //! checksum in them, which edits must not change: for a right checksum that means a right one.
 
+/// How a TCP checksum of zero is written. An edit of a finished one makes zero of it; who computes it
+/// for a sender that left it to do writes all ones, as for UDP (`packet`'s `offload.rs`; so does Linux).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum TcpZero {
+    #[default]
+    Zero,
+    Ones,
+}
+
 /// The one's complement sum of big-endian words; an odd last byte is padded with zero (RFC 1071).
 pub(crate) fn ones_sum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0u64;

@@ -6,6 +6,7 @@ use flow::Flow;
 use flow::proto::VLAN_PRESENT;
 use flow::proto::eth_type as ethertype;
 
+use crate::checksum::TcpZero;
 use ip::{Ipv4, Ipv6};
 
 /// 802.2 SNAP with the organisation code of Ethernet (RFC 1042), behind a length.
@@ -44,6 +45,7 @@ pub struct Frame {
     ethertype: u16,
     labels: Vec<u32>,
     body: Body,
+    zero: TcpZero,
 }
 
 impl Frame {
@@ -80,7 +82,13 @@ impl Frame {
             }
         }
         let body = Body::parse(ethertype, rest);
-        Some(Self { dst, src, tags, snap, ethertype, labels, body })
+        let zero = TcpZero::default();
+        Some(Self { dst, src, tags, snap, ethertype, labels, body, zero })
+    }
+
+    /// The same, of which the checksum is (or was) left to do.
+    pub(crate) fn spelling(self, zero: TcpZero) -> Self {
+        Self { zero, ..self }
     }
 
     /// Puts the frame together again.
@@ -99,8 +107,8 @@ impl Frame {
             bytes.extend_from_slice(&label.to_be_bytes());
         }
         match &self.body {
-            Body::Ipv4(packet) => packet.emit(&mut bytes),
-            Body::Ipv6(packet) => packet.emit(&mut bytes),
+            Body::Ipv4(packet) => packet.emit(self.zero, &mut bytes),
+            Body::Ipv6(packet) => packet.emit(self.zero, &mut bytes),
             Body::Arp(packet) | Body::Other(packet) => bytes.extend_from_slice(packet),
         }
         bytes
@@ -183,7 +191,7 @@ impl Frame {
     fn reinterpret(&mut self, ethertype: u16) {
         self.ethertype = ethertype;
         if let Some(parsed) = Self::parse(&self.to_bytes()) {
-            *self = parsed;
+            *self = parsed.spelling(self.zero);
         }
     }
 
@@ -202,6 +210,7 @@ impl Frame {
             ethertype: ethertype::PBB,
             labels: Vec::new(),
             body: Body::Other(customer),
+            zero: self.zero,
         };
     }
 
@@ -218,7 +227,7 @@ impl Frame {
         }
         whole.extend(&bytes[16..]);
         if let Some(customer) = Self::parse(&whole) {
-            *self = customer;
+            *self = customer.spelling(self.zero);
         }
     }
 
@@ -272,11 +281,11 @@ impl Frame {
         match Body::parse(ethertype, bytes) {
             Body::Ipv4(mut ipv4) => {
                 change(&mut ipv4.header_mut()[at]);
-                ipv4.emit(&mut packet);
+                ipv4.emit(self.zero, &mut packet);
             }
             Body::Ipv6(mut ipv6) => {
                 change(&mut ipv6.header_mut()[at]);
-                ipv6.emit(&mut packet);
+                ipv6.emit(self.zero, &mut packet);
             }
             _ => return,
         }

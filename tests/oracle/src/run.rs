@@ -6,6 +6,7 @@ use openflow::{Action, Bucket, GroupType, OfPort, PacketInReason, Subfield};
 
 use crate::Frame;
 use crate::action_set::ActionSet;
+use crate::checksum::TcpZero;
 use crate::meter::{Metered, remarked};
 use crate::switch::{Oracle, Output, PacketIn, TableMiss, Verdict};
 use crate::vlan::{self, PortVlan};
@@ -282,6 +283,8 @@ impl<'a> Run<'a> {
 
     fn edit(&mut self, change: impl FnOnce(&mut Frame)) {
         if let Some(mut frame) = Frame::parse(&self.frame) {
+            let zero = if self.switch.is_unfinished { TcpZero::Ones } else { TcpZero::Zero };
+            frame = frame.spelling(zero);
             change(&mut frame);
             self.frame = frame.to_bytes();
         }

@@ -189,6 +189,9 @@ pub struct Oracle {
     pub(crate) meters: BTreeMap<u32, Meter>,
     /// The time, which only meters ask for.
     pub now: Nanos,
+    /// The senders of the frames that come in leave checksums to the switch. The oracle sees them finished; who
+    /// finishes one of TCP writes ones for zero.
+    pub is_unfinished: bool,
 }
 
 /// A group.

@@ -94,9 +94,11 @@ impl Act<'_> {
         if self.pair.is_dark(*port) {
             return Ok(());
         }
-        let expected = self.pair.expect(index, arrival);
-        let effect = self.pair.receive(*port, [&frame[..]]);
+        let arriving = self.life.arriving(index);
+        let expected = self.pair.expect(index, arrival, arriving.1.is_some());
+        let effect = self.pair.receive(*port, [arriving]);
         self.tally.packets += 1;
+        self.tally.unfinished += u64::from(arriving.1.is_some());
         self.pair.count(&expected, frame.len());
         if !expected.accepts(&effect) && !self.excuses(expected.is_ambiguous) {
             return Err(differ(&format!("frame {index}"), &effect, expected.effect().0));
@@ -133,7 +135,8 @@ impl Act<'_> {
             .iter()
             .map(|&index| {
                 if is_static {
-                    return Some(self.pair.expect(index, &self.life.frames[index]));
+                    let is_unfinished = self.life.arriving(index).1.is_some();
+                    return Some(self.pair.expect(index, &self.life.frames[index], is_unfinished));
                 }
                 self.pair.remembered(index)
             })
@@ -142,11 +145,13 @@ impl Act<'_> {
         let Some(known) = known.filter(is_certain) else {
             return frames.iter().try_for_each(|&index| self.frame(index));
         };
-        let bytes = frames.iter().map(|&index| &self.life.frames[index].1[..]);
-        let mut effect = self.pair.receive(port, bytes.clone());
+        let arriving = frames.iter().map(|&index| self.life.arriving(index));
+        let mut effect = self.pair.receive(port, arriving.clone());
         self.tally.packets += frames.len() as u64;
+        let n_unfinished = arriving.clone().filter(|(_, what)| what.is_some()).count();
+        self.tally.unfinished += n_unfinished as u64;
         let mut expected = Effect::default();
-        for (one, frame) in known.iter().zip(bytes) {
+        for (one, (frame, _)) in known.iter().zip(arriving) {
             self.pair.count(one, frame.len());
             let (effect, _) = one.effect();
             expected.sent.extend_from_slice(&effect.sent);
@@ -173,12 +178,16 @@ impl Act<'_> {
             if self.pair.is_dark(*port) {
                 continue;
             }
+            let arriving = self.life.arriving(index);
+            (old.is_unfinished, self.pair.oracle.is_unfinished) =
+                (arriving.1.is_some(), arriving.1.is_some());
             let verdict = old.receive(*port, frame);
             let before = self.pair.expected_of(&old, &[verdict], false);
             let verdict = self.pair.oracle.receive(*port, frame);
             let after = self.pair.expected_of(&self.pair.oracle, &[verdict], false);
-            let effect = self.pair.receive(*port, [&frame[..]]);
+            let effect = self.pair.receive(*port, [arriving]);
             self.tally.packets += 1;
+            self.tally.unfinished += u64::from(arriving.1.is_some());
             match (before.accepts(&effect), after.accepts(&effect)) {
                 (false, false) if self.excuses(before.is_ambiguous || after.is_ambiguous) => {}
                 (false, false) => {
@@ -211,6 +220,7 @@ impl Act<'_> {
 
     fn packet_out(&mut self, index: usize, actions: &[openflow::Action]) -> Result<(), String> {
         let data = self.life.frames[index].1.clone();
+        self.pair.oracle.is_unfinished = false;
         let verdict = self.pair.oracle.packet_out(OfPort::CONTROLLER, actions, &data);
         let expected = self.pair.expected_of(&self.pair.oracle, &[verdict], false);
         let (in_port, actions) = (OfPort::CONTROLLER, actions.to_vec());

@@ -9,8 +9,10 @@ use flow::FlowMeta;
 use openflow::{
     Action, GroupMod, GroupModCommand, Instructions, MeterMod, MeterModCommand, OfPort, PortConfig,
 };
+use packet::Unfinished;
 use sync::time::Nanos;
 
+use super::left::Left;
 use crate::random::{Rng, RuleOptions, World};
 use crate::{PortVlan, Rule};
 use ofproto::vlan::{PriorityTags, VlanMode};
@@ -39,6 +41,8 @@ pub(super) struct Setup {
     pub(super) sample_one_in: u32,
     /// Whether ports carry VLANs in all ways.
     pub(super) vlans: bool,
+    /// Whether senders leave checksums to do: then those ports of which the bit of the number is set finish them.
+    pub(super) offloads: Option<u64>,
 }
 
 /// A change that controllers, or whoever owns the ports, makes.
@@ -90,6 +94,8 @@ pub(super) struct Life {
     pub(super) rules: Vec<Rule>,
     /// Frames and where they come in.
     pub(super) frames: Vec<(OfPort, Vec<u8>)>,
+    /// Of each, how the switch is given it, if not as it is.
+    left: Vec<Option<Left>>,
     pub(super) ops: Vec<Op>,
 }
 
@@ -97,7 +103,9 @@ impl Life {
     /// The life of a seed.
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let setup = Setup::random(&mut rng);
+        let mut setup = Setup::random(&mut rng);
+        let mut more = Rng::new(seed ^ 1);
+        setup.offloads = more.one_in(2).then(|| more.next_u64());
         let mut world = World::new(setup.n_ports);
         // The key shows two tags, so no rule may push a third.
         world.has_double_tags = setup.vlans && !setup.options.resizes;
@@ -111,7 +119,15 @@ impl Life {
         let next_cookie = rules.len() as u64;
         let mut author = Author {
             alive: rules.iter().map(|rule| (rule.cookie, rule.table_id, rule.priority)).collect(),
-            life: Self { setup, groups, meters, rules, frames: Vec::new(), ops: Vec::new() },
+            life: Self {
+                setup,
+                groups,
+                meters,
+                rules,
+                frames: Vec::new(),
+                left: Vec::new(),
+                ops: Vec::new(),
+            },
             n_frames: rng.pick(&[4, 30, 200, 1500]),
             tempo: rng.pick(&[4, 30, 200, 2000]),
             world,
@@ -131,7 +147,29 @@ impl Life {
             author.event();
         }
         author.traffic();
+        author.life.leave_unfinished(seed);
         author.life
+    }
+
+    /// Leaves half of the checksums that can be left, where the life has such senders.
+    fn leave_unfinished(&mut self, seed: u64) {
+        if self.setup.offloads.is_none() {
+            return;
+        }
+        // Numbers of its own: the life is as it would be without.
+        let mut rng = Rng::new(!seed);
+        let leave = |(_, frame): &mut (OfPort, Vec<u8>)| {
+            if rng.one_in(2) { Left::of(frame) } else { None }
+        };
+        self.left = self.frames.iter_mut().map(leave).collect();
+    }
+
+    /// A frame as it comes in.
+    pub(super) fn arriving(&self, index: usize) -> (&[u8], Option<Unfinished>) {
+        match self.left.get(index) {
+            Some(Some(left)) => (&left.bytes, Some(left.what)),
+            _ => (&self.frames[index].1, None),
+        }
     }
 }
 
@@ -184,6 +222,7 @@ impl Setup {
             flow_limit: if rng.one_in(4) { rng.pick(&[1, 3, 20]) } else { 200_000 },
             sample_one_in: rng.pick(&[0, 1, 7, 50]),
             vlans,
+            offloads: None,
         }
     }
 }

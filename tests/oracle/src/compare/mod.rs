@@ -5,7 +5,8 @@
 //! without a barrier, ports that come, go and change, hours that pass, cached flows that are lost,
 //! packet-outs. Every frame that leaves is compared byte by byte, and so is every packet-in; in the
 //! end every rule's counters, and at every step the law of accounting. On the way cached flows
-//! are checked by flipping bits outside their masks, and by the switch's own self check.
+//! are checked by flipping bits outside their masks, and by the switch's own self check. In half of
+//! the lives senders leave checksums to their devices, and some ports' devices finish them.
 //!
 //! The oracle has no caches, so this is the proof that caches change speed and never forwarding
 //! (DESIGN §2). Where the switch may do one of two things the comparison says which two: a frame
@@ -16,6 +17,7 @@
 //! changes; the switch handles each frame anew.
 
 mod act;
+mod left;
 mod life;
 mod masks;
 mod pair;
@@ -73,6 +75,8 @@ pub struct Tally {
     pub inline: u64,
     /// Megaflows installed.
     pub megaflows: u64,
+    /// Frames that came in with their checksum left to do.
+    pub unfinished: u64,
     /// Packets of which the oracle could not say for certain what should become of them.
     pub excused: u64,
 }
@@ -93,6 +97,7 @@ impl Tally {
         self.misses += other.misses;
         self.inline += other.inline;
         self.megaflows += other.megaflows;
+        self.unfinished += other.unfinished;
         self.excused += other.excused;
     }
 }
@@ -100,13 +105,13 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lives, changes, races, waits, losses, flips, self_checks, .. } = self;
-        let Self { hits, emc_hits, misses, inline, megaflows, excused, .. } = self;
+        let Self { hits, emc_hits, misses, inline, megaflows, unfinished, .. } = self;
         writeln!(f, "{lives} lives, {changes} changes, {races} more without barrier")?;
         writeln!(f, "{waits} jumps of time, {losses} losses of cached flows")?;
         writeln!(f, "{hits} cache hits ({emc_hits} exact), {misses} misses ({inline} inline)")?;
-        writeln!(f, "{megaflows} megaflows")?;
+        writeln!(f, "{megaflows} megaflows, {unfinished} unfinished frames")?;
         writeln!(f, "{self_checks} self checks")?;
-        write!(f, "{flips} bits flipped outside masks, {excused} packets excused")
+        write!(f, "{flips} bits flipped outside masks, {} packets excused", self.excused)
     }
 }
 

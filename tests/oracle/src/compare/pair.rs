@@ -12,6 +12,7 @@ use ofproto::{
     Bridge, BridgeConfig, BridgeEvent, FailMode, InlineTranslator, Link, MissKind, PortSpec,
 };
 use openflow::{FlowMod, GroupMod, MeterMod, OfPort, PacketInReason, PacketOut, Version};
+use packet::{OffloadSet, Unfinished};
 use sync::time::Nanos;
 
 use super::life::{Mode, Setup};
@@ -109,6 +110,8 @@ pub(super) struct Pair {
     /// Ports without link, from which no frame comes, with the frames that have died there so far.
     dark: Vec<(OfPort, u64)>,
     memos: Vec<Option<Memo>>,
+    /// The ports whose devices finish checksums, a bit each.
+    offloads: u64,
     /// Counts what makes older answers of the oracle void.
     epoch: u64,
     /// No station was seen before.
@@ -150,6 +153,7 @@ impl Pair {
             counts: Vec::new(),
             dark: Vec::new(),
             memos: Vec::new(),
+            offloads: setup.offloads.unwrap_or(0),
             epoch: 0,
             stations_since: now,
         };
@@ -167,6 +171,9 @@ impl Pair {
         }
         let dp = PortNo(port.0 + DP_OFFSET);
         self.dpif.add_port(dp);
+        if self.offloads >> (port.0 % 64) & 1 != 0 {
+            self.dpif.set_offloads(dp, OffloadSet::CHECKSUM);
+        }
         let spec = PortSpec {
             dp: Some(dp),
             of: port,
@@ -340,11 +347,12 @@ impl Pair {
 
     // ---- Frames ----
 
-    /// What the oracle says of a frame that has the number `index`.
+    /// What the oracle says of a frame that has the number `index`, and whether its sender left something to do.
     pub(super) fn expect(
         &mut self,
         index: usize,
         (port, frame): &(OfPort, Vec<u8>),
+        is_unfinished: bool,
     ) -> Rc<Expected> {
         if let Some(expected) = self.remembered(index) {
             return expected;
@@ -352,6 +360,7 @@ impl Pair {
         let n_lessons = self.oracle.n_lessons();
         // When the switch will see it.
         self.oracle.now = self.now + BETWEEN_PACKETS;
+        self.oracle.is_unfinished = is_unfinished;
         let verdicts = self.oracle.receive_all(*port, frame);
         let teaches = self.oracle.n_lessons() != n_lessons;
         let is_metered = verdicts.iter().any(|verdict| verdict.is_metered);
@@ -377,12 +386,12 @@ impl Pair {
     pub(super) fn receive<'a>(
         &mut self,
         port: OfPort,
-        frames: impl IntoIterator<Item = &'a [u8]>,
+        frames: impl IntoIterator<Item = (&'a [u8], Option<Unfinished>)>,
     ) -> Effect {
         // Of two packets one is later, even for who only reads the clock.
         self.now += BETWEEN_PACKETS;
         self.dpif.set_now(self.now);
-        self.dpif.receive_batch(PortNo(port.0 + DP_OFFSET), frames);
+        self.dpif.receive_unfinished(PortNo(port.0 + DP_OFFSET), frames);
         self.effect()
     }
 

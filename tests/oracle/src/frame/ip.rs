@@ -4,7 +4,7 @@ use flow::proto::{FRAG_LATER, ip_proto};
 use flow::{Field, Flow};
 
 use super::put;
-use crate::checksum::{crc32c, ones_sum, restore};
+use crate::checksum::{TcpZero, crc32c, ones_sum, restore};
 
 /// The fixed header.
 const IPV6_HEADER: usize = 40;
@@ -43,14 +43,14 @@ impl Ipv4 {
         &mut self.header
     }
 
-    pub(super) fn emit(&self, into: &mut Vec<u8>) {
+    pub(super) fn emit(&self, zero: TcpZero, into: &mut Vec<u8>) {
         let mut header = self.header.clone();
         let old = u16::from_be_bytes([header[10], header[11]]);
         header[10..12].fill(0);
         let checksum = restore(self.total, ones_sum(&[&header]), old);
         header[10..12].copy_from_slice(&checksum.to_be_bytes());
         into.extend_from_slice(&header);
-        self.transport.emit(&header[12..20], into);
+        self.transport.emit(&header[12..20], zero, into);
         into.extend_from_slice(&self.padding);
     }
 
@@ -130,10 +130,11 @@ impl Ipv6 {
         &mut self.header
     }
 
-    pub(super) fn emit(&self, into: &mut Vec<u8>) {
+    pub(super) fn emit(&self, zero: TcpZero, into: &mut Vec<u8>) {
         into.extend_from_slice(&self.header);
         into.extend_from_slice(&self.extensions);
-        self.transport.emit(pseudo_addresses(&self.header, self.is_source_routed), into);
+        let pseudo = pseudo_addresses(&self.header, self.is_source_routed);
+        self.transport.emit(pseudo, zero, into);
         into.extend_from_slice(&self.padding);
     }
 
@@ -224,17 +225,18 @@ impl Transport {
         }
     }
 
-    fn emit(&self, pseudo: &[u8], into: &mut Vec<u8>) {
+    fn emit(&self, pseudo: &[u8], zero: TcpZero, into: &mut Vec<u8>) {
         let mut bytes = self.bytes.clone();
         if let Some(at) = self.checksum_at() {
             let old = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
             let is_udp = self.proto == ip_proto::UDP;
+            let is_ones = is_udp || self.proto == ip_proto::TCP && zero == TcpZero::Ones;
             // RFC 768: zero means that there is none, so a computed zero is sent as its twin.
             if !(is_udp && old == 0) {
                 bytes[at..at + 2].fill(0);
                 let rest = self.current_total(pseudo, &bytes) as u16;
                 let mut checksum = restore(self.total as u16, rest, old);
-                if is_udp && checksum == 0 {
+                if is_ones && checksum == 0 {
                     checksum = 0xffff;
                 }
                 bytes[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
@@ -262,12 +264,12 @@ impl Transport {
             (4, Some(4)) => {
                 let Some(mut inner) = Ipv4::parse(&self.bytes) else { return };
                 copy(&mut inner.header[8]);
-                inner.emit(&mut bytes);
+                inner.emit(TcpZero::Zero, &mut bytes);
             }
             (41, Some(6)) => {
                 let Some(mut inner) = Ipv6::parse(&self.bytes) else { return };
                 copy(&mut inner.header[7]);
-                inner.emit(&mut bytes);
+                inner.emit(TcpZero::Zero, &mut bytes);
             }
             _ => return,
         }
