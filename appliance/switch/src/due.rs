@@ -46,6 +46,7 @@ impl Control {
     fn is_under_way(&self) -> bool {
         !self.waiting.is_empty()
             || self.intent.is_settling()
+            || self.ports.is_changing()
             || self.dpif.is_unheard()
             || self.network.as_ref().is_some_and(|network| network.stack.has_unsent())
     }

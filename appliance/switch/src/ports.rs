@@ -1,7 +1,7 @@
 //! The netdevs behind the ports: their queues, their links, their resets.
 //!
 //! ```text
-//!      fault, n_rxq          all cores answered        opened
+//!      fault, n_rxq        all cores answered, sent     opened
 //!   Up ─────────────► Draining ───────────────► Down ─────────► Up
 //!                                                 ▲     │ failed
 //!                                                 └─────┘ again after RETRY
@@ -13,8 +13,9 @@
 //! # Frames meanwhile
 //! What a device has put into its receive rings is taken from there when it has been stopped, and is forwarded
 //! first when it is open again; if it does not open, it is dropped as `rx-port-reset`. What comes later waits
-//! behind the device or is lost there. Frames that were given to the device to be sent count as sent from then on: those
-//! that stand in its transmit rings when it stops may have left or not, which it alone knows, so they are not sent again. What
+//! behind the device or is lost there. Frames that were given to the device to be sent count as sent from then on. One that
+//! gets another number of queue pairs is waited for until it has sent them, [`SENT_WITHIN`] at the most; those that stand in the
+//! transmit rings of a device when it stops may have left or not, which it alone knows, so they are not sent again. What
 //! a ring says that broke the protocol is not believed, and what stands in it was never received.
 
 use crate::bridges::{Bridges, Member};
@@ -36,6 +37,9 @@ const LINK_INTERVAL: Nanos = Nanos::from_millis(250);
 const RETRY: Nanos = Nanos::from_secs(1);
 /// A device that broke its protocol so soon after it was opened waits for [`RETRY`] before it is again.
 const HEALTHY: Nanos = Nanos::from_secs(1);
+
+/// A device that is to have another number of queue pairs is given so long to send what it was given.
+const SENT_WITHIN: Nanos = Nanos::from_millis(10);
 
 /// The most queue pairs of a device that may be asked for, if there are not more cores: each takes memory that
 /// drivers never give back.
@@ -69,8 +73,18 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     Up,
-    Draining { why: Why, answers: usize, rx: Vec<RxPart>, tx: Vec<Box<dyn TxQueue>> },
-    Down { again: Nanos, left: Left },
+    Draining {
+        why: Why,
+        answers: usize,
+        rx: Vec<RxPart>,
+        tx: Vec<Box<dyn TxQueue>>,
+        /// All queues are back since then.
+        since: Option<Nanos>,
+    },
+    Down {
+        again: Nanos,
+        left: Left,
+    },
 }
 
 /// Why a device is taken from the cores.
@@ -171,6 +185,7 @@ impl Ports {
             self.next_link_check = now.saturating_add(LINK_INTERVAL);
         }
         for entry in &mut self.entries {
+            entry.close(&self.pool, dpif, now);
             if matches!(entry.state, State::Down { again, .. } if now >= again) {
                 entry.open(&self.pool, dpif, now);
             }
@@ -277,7 +292,8 @@ impl Entry {
     /// Takes the device from all cores, if they have it.
     fn drain(&mut self, why: Why, dpif: &mut RingDpif) {
         if matches!(self.state, State::Up) {
-            self.state = State::Draining { why, answers: 0, rx: Vec::new(), tx: Vec::new() };
+            self.state =
+                State::Draining { why, answers: 0, rx: Vec::new(), tx: Vec::new(), since: None };
             dpif.release_port(self.port);
         }
     }
@@ -290,7 +306,7 @@ impl Entry {
         dpif: &mut RingDpif,
         now: Nanos,
     ) {
-        let State::Draining { why, answers, rx, tx } = &mut self.state else {
+        let State::Draining { answers, rx, tx, since, .. } = &mut self.state else {
             return;
         };
         *answers += 1;
@@ -300,9 +316,26 @@ impl Entry {
             return;
         }
         tx.extend(dpif.take_kept(self.port));
+        *since = Some(now);
+        self.close(pool, dpif, now);
+    }
+
+    /// Resets a device that is to be, when all its queues are back and it has sent what it was given.
+    fn close(&mut self, pool: &Arc<Pool>, dpif: &mut RingDpif, now: Nanos) {
+        let State::Draining { why, rx, tx, since: Some(since), .. } = &mut self.state else {
+            return;
+        };
         let why = *why;
+        let mut cache = PoolCache::new(pool.clone());
+        let mut is_sending = |queue: &mut Box<dyn TxQueue>| {
+            queue.reclaim(&mut cache).is_ok() && queue.n_in_flight() > 0
+        };
+        let may_wait = why == Why::Pairs && now.saturating_sub(*since) < SENT_WITHIN;
+        if may_wait && tx.iter_mut().any(&mut is_sending) {
+            return;
+        }
         let is_stopped = self.netdev.stop().is_ok();
-        let (mut cache, mut left) = (PoolCache::new(pool.clone()), Left::default());
+        let mut left = Left::default();
         let mut pairs = Vec::new();
         for (mut part, tx) in rx.drain(..).zip(tx.drain(..)) {
             if is_stopped {

@@ -4,9 +4,9 @@
 use agent::bridge_config::{BridgeWanted, FailMode, InterfaceWanted, PortWanted, Wanted};
 use datapath::{DropReason, PortNo};
 use netdev::fake::{Replay, ReplayHandle};
-use netdev::{LinkState, Netdev, NetdevInfo, OpenError, QueuePair};
+use netdev::{LinkState, Netdev, NetdevInfo, OpenError, QueueFault, QueuePair, TxQueue, TxStats};
 use openflow::{FlowModCommand, OfPort, Version};
-use packet::{Pool, PoolConfig};
+use packet::{Batch, Pool, PoolCache, PoolConfig};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use switch::{PortParts, Switch, SwitchParts};
@@ -20,6 +20,33 @@ const LEFT: u32 = 200;
 struct Shy {
     inner: Replay,
     n_refusals: Arc<AtomicU32>,
+    /// Frames that it says it has not sent.
+    n_in_flight: Arc<AtomicU32>,
+    n_stops: Arc<AtomicU32>,
+}
+
+#[derive(Debug)]
+struct ShyTx {
+    inner: Box<dyn TxQueue>,
+    n_in_flight: Arc<AtomicU32>,
+}
+
+impl TxQueue for ShyTx {
+    fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
+        self.inner.transmit(from, cache)
+    }
+
+    fn reclaim(&mut self, cache: &mut PoolCache) -> Result<(), QueueFault> {
+        self.inner.reclaim(cache)
+    }
+
+    fn n_in_flight(&self) -> usize {
+        self.n_in_flight.load(Ordering::Relaxed) as usize
+    }
+
+    fn stats(&self) -> TxStats {
+        self.inner.stats()
+    }
 }
 
 impl Netdev for Shy {
@@ -32,7 +59,11 @@ impl Netdev for Shy {
         if self.n_refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuse).is_ok() {
             return Err(OpenError::NoBuffers);
         }
-        self.inner.open(n_pairs, pool)
+        let wrap = |QueuePair { rx, tx }| {
+            let tx = ShyTx { inner: tx, n_in_flight: self.n_in_flight.clone() };
+            QueuePair { rx, tx: Box::new(tx) }
+        };
+        Ok(self.inner.open(n_pairs, pool)?.into_iter().map(wrap).collect())
     }
 
     fn link(&mut self) -> LinkState {
@@ -40,6 +71,7 @@ impl Netdev for Shy {
     }
 
     fn stop(&mut self) -> Result<(), OpenError> {
+        self.n_stops.fetch_add(1, Ordering::Relaxed);
         self.inner.stop()
     }
 
@@ -52,18 +84,26 @@ struct Bench {
     switch: Switch,
     ports: Vec<ReplayHandle>,
     n_refusals: Arc<AtomicU32>,
+    n_in_flight: Arc<AtomicU32>,
+    n_stops: Arc<AtomicU32>,
     now: Nanos,
 }
 
 impl Bench {
     /// Two ports on two cores; what comes in on one leaves by the other.
     fn new() -> Self {
-        let (mut handles, n_refusals) = (Vec::new(), Arc::<AtomicU32>::default());
+        let mut handles = Vec::new();
+        let [n_refusals, n_in_flight, n_stops] = [const { AtomicU32::new(0) }; 3].map(Arc::new);
         let ports = (1..=2_u8).map(|k| {
             let (name, of) = (format!("p{k}"), OfPort(k.into()));
             let (inner, handle) = Replay::new(&name, [2, 0, 0, 0, 0, k], Vec::new());
             handles.push(handle);
-            let netdev = Box::new(Shy { inner, n_refusals: n_refusals.clone() });
+            let netdev = Box::new(Shy {
+                inner,
+                n_refusals: n_refusals.clone(),
+                n_in_flight: n_in_flight.clone(),
+                n_stops: n_stops.clone(),
+            });
             PortParts { name, of, netdev }
         });
         let ports = ports.collect();
@@ -84,7 +124,8 @@ impl Bench {
                 .configure(|bridge, _| bridge.flow_mod(&flow_mod, Version::V13, Nanos::ZERO));
             assert_eq!(done, Ok(()), "{text}");
         }
-        let mut bench = Self { switch, ports: handles, n_refusals, now: Nanos::ZERO };
+        let ports = handles;
+        let mut bench = Self { switch, ports, n_refusals, n_in_flight, n_stops, now: Nanos::ZERO };
         bench.rounds(100);
         bench
     }
@@ -184,6 +225,27 @@ fn what_was_received_before_a_reset_is_counted_where_the_device_stays_down() {
         assert!(bench.ports[0].inject(&frame(0)));
         bench.rounds(20);
         assert_eq!(bench.ports[1].captured(), [frame(0)]);
+        bench.assert_accounted();
+    }
+}
+
+#[test]
+fn a_device_may_send_what_it_was_given_before_it_is_reset_but_not_for_ever() {
+    for sends in [true, false] {
+        let mut bench = Bench::new();
+        bench.n_in_flight.store(3, Ordering::Relaxed);
+        bench.ask_queues(1);
+        bench.rounds(200);
+        assert_eq!(bench.n_stops.load(Ordering::Relaxed), 0, "2 ms");
+        match sends {
+            true => bench.n_in_flight.store(0, Ordering::Relaxed),
+            false => bench.now = bench.now.saturating_add(Nanos::from_millis(10)),
+        }
+        bench.rounds(20);
+        assert_eq!(bench.n_stops.load(Ordering::Relaxed), 1);
+        assert!(bench.ports[0].inject(&frame(7)));
+        bench.rounds(20);
+        assert_eq!(bench.ports[1].captured(), [frame(7)]);
         bench.assert_accounted();
     }
 }

@@ -65,6 +65,12 @@ pub trait TxQueue: Send + Debug {
     /// When the device broke its protocol; the queue is dead then.
     fn reclaim(&mut self, cache: &mut PoolCache) -> Result<(), QueueFault>;
 
+    /// Frames that were given to the device and of which it has not said that it is done with them, or not been
+    /// asked ([`reclaim`](Self::reclaim)).
+    fn n_in_flight(&self) -> usize {
+        0
+    }
+
     /// Counters since `open`.
     fn stats(&self) -> TxStats;
 }

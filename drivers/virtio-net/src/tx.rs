@@ -136,6 +136,10 @@ impl<T: Transport + Send + core::fmt::Debug, R: Ring> TxQueue for Tx<T, R> {
         self.collect(self.queue.size().into(), cache)
     }
 
+    fn n_in_flight(&self) -> usize {
+        self.queue.size().saturating_sub(self.queue.n_free()).into()
+    }
+
     fn stats(&self) -> TxStats {
         self.stats
     }

@@ -177,6 +177,10 @@ impl TxQueue for FaultTx {
         self.inner.reclaim(cache)
     }
 
+    fn n_in_flight(&self) -> usize {
+        self.inner.n_in_flight()
+    }
+
     fn stats(&self) -> TxStats {
         self.inner.stats()
     }

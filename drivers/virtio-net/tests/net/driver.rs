@@ -223,7 +223,9 @@ fn frames_go_out_with_an_empty_header_in_one_buffer() {
         assert_eq!((&bytes[..12], &bytes[12..]), (&[0; HEADER_LEN][..], &expected[..]));
         bench.device.push(1, &chain, 0);
     }
+    assert_eq!(pair.tx.n_in_flight(), 2);
     pair.tx.reclaim(&mut bench.cache).unwrap();
+    assert_eq!(pair.tx.n_in_flight(), 0);
     assert_eq!(bench.away().0, 64, "only the receive ring's buffers are away");
     let stats = pair.tx.stats();
     assert_eq!((stats.frames, stats.bytes, stats.notifies, stats.refused), (2, 1582, 1, 0));
