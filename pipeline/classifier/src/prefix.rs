@@ -125,10 +125,10 @@ impl Tries {
     }
 
     fn lookup(&self, n: usize, flow: &Flow) -> Found {
-        let value = PLACES[n].get(|word| flow.words()[word]);
         match n {
-            0 | 1 => self.ipv4[n].lookup((value >> 96) as u32),
-            _ => self.ipv6[n - 2].lookup(value),
+            0 => self.ipv4[0].lookup(flow.nw_src()),
+            1 => self.ipv4[1].lookup(flow.nw_dst()),
+            _ => self.ipv6[n - 2].lookup(PLACES[n].get(|word| flow.words()[word])),
         }
     }
 }
@@ -167,19 +167,20 @@ impl<'a> TrieWalk<'a> {
         flow: &Flow,
         wildcards: &mut Mask,
     ) -> bool {
-        for (n, (place, len)) in PLACES.into_iter().zip(lens.0).enumerate() {
-            if stage.0 >> n & 1 == 0 {
-                continue;
-            }
+        let mut left = stage.0;
+        while left != 0 {
+            let n = left.trailing_zeros() as usize % N_TRIES;
+            left &= left - 1;
+            let len = lens.0[n];
             let tries = self.tries;
-            let found = *self.found[n].get_or_insert_with(|| tries.lookup(n, flow));
+            let found = self.found[n].get_or_insert_with(|| tries.lookup(n, flow));
             if found.lens.contains(len) {
                 continue;
             }
             // The trie is shared by all subtables: it may have looked at bits for the sake of
             // rules with longer prefixes. Those bits must not be charged to this subtable, unless
             // they are examined anyhow.
-            let proof = place.prefix_words(found.examined);
+            let proof = PLACES[n].prefix_words(found.examined);
             let examined_anyhow =
                 proof.iter().all(|&(word, bits)| wildcards.word(word) & bits == bits);
             if found.examined <= len || examined_anyhow {

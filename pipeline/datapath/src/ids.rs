@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use flow::{Flow, Mask, WordMap};
+use flow::{Flow, Mask, WordMap, hash};
 
 /// Number of a port in a datapath. Not an OpenFlow port number: `ofproto` maps between the two.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,30 +52,45 @@ impl Ufid {
     /// which only costs upcalls.
     #[must_use]
     pub fn of(key: &Flow, mask: &Mask) -> Self {
-        Self::in_words(key, mask, mask.map())
-    }
-
-    /// As [`of`](Self::of), where `mask` has bits in these words.
-    pub(crate) fn in_words(key: &Flow, mask: &Mask, words: WordMap) -> Self {
-        let mut high = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut low = 0xc2b2_ae3d_27d4_eb4f_u64;
-        for word in words {
-            let (bits, index) = (mask.word(word), word as u64);
-            let value = key.word(word) & bits;
-            high = mix(high ^ value, bits ^ index);
-            low = mix(low ^ bits, value.rotate_left(32) ^ index);
-        }
-        Self(u128::from(high) << 64 | u128::from(low))
+        Naming::of(mask).name(key, mask)
     }
 }
 
-/// Folded multiplication: every input bit reaches every output bit.
-fn mix(state: u64, word: u64) -> u64 {
-    let product = u128::from(state ^ 0xa076_1d64_78bd_642f)
-        * u128::from(word.wrapping_mul(0xe703_7ed1_a0b4_28db) ^ 0x8ebc_6af0_9c88_c6e3);
-    let folded = (product >> 64) ^ (product & u128::from(u64::MAX));
-    // The upper half was folded in: what is left fits.
-    u64::try_from(folded).unwrap_or_default().wrapping_add(state)
+/// The part that a mask has in the names of all megaflows that have it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Naming {
+    words: WordMap,
+    high: u64,
+    low: u64,
+}
+
+impl Naming {
+    pub(crate) fn of(mask: &Mask) -> Self {
+        let words = mask.map();
+        let (high, low) = (0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f);
+        words.into_iter().fold(Self { words, high, low }, |naming, word| {
+            let (bits, index) = (mask.word(word), word as u64);
+            let high = hash::mix(hash::mix(naming.high, index), bits);
+            let low = hash::mix(naming.low ^ index, bits.rotate_left(32));
+            Self { high, low, ..naming }
+        })
+    }
+
+    /// The words in which the mask has bits.
+    pub(crate) fn words(&self) -> WordMap {
+        self.words
+    }
+
+    /// See [`Ufid::of`]; `mask` is the one that this is of.
+    pub(crate) fn name(&self, key: &Flow, mask: &Mask) -> Ufid {
+        let (mut high, mut low) = (self.high, self.low);
+        for word in self.words {
+            let value = key.word(word) & mask.word(word);
+            high = hash::mix(high, value);
+            low = hash::mix(low, value.rotate_left(32));
+        }
+        Ufid(u128::from(high) << 64 | u128::from(low))
+    }
 }
 
 /// As OVS prints it: `ufid:01234567-89ab-cdef-0123-456789abcdef` without the prefix.

@@ -254,7 +254,7 @@ impl PmdDatapath {
                 }
                 (None, [(slot, _)]) => {
                     if let Some(installed) = self.flows.get(*slot) {
-                        executor.run(batch, &installed.actions);
+                        executor.run(batch, installed.actions());
                     }
                     return waiting;
                 }
@@ -268,7 +268,7 @@ impl PmdDatapath {
             take_group(members, &mut waiting, &mut part);
             match installed.forwards_to {
                 Some(port) => executor.output(&mut part, true, port, usize::MAX),
-                None => executor.run(&mut part, &installed.actions),
+                None => executor.run(&mut part, installed.actions()),
             }
         }
         waiting

@@ -7,9 +7,12 @@
 use alloc::sync::Arc;
 use core::{fmt, ops::Deref};
 
-use flow::{Field, Mask, WordMap};
+use flow::{Field, Flow, Mask, WordMap};
 
-use crate::census::Fingerprint;
+use crate::{
+    census::Fingerprint,
+    ids::{Naming, Ufid},
+};
 
 /// A mask that megaflows share. Ingress port and recirculation id are always among its bits.
 #[derive(Clone)]
@@ -17,20 +20,24 @@ pub struct SharedMask(Arc<Known>);
 
 struct Known {
     mask: Mask,
-    /// The words in which it has bits.
-    words: WordMap,
+    naming: Naming,
     print: Fingerprint,
 }
 
 impl SharedMask {
     pub(crate) fn new(mask: &Mask, print: Fingerprint) -> Self {
-        Self(Arc::new(Known { mask: *mask, words: mask.map(), print }))
+        Self(Arc::new(Known { mask: *mask, naming: Naming::of(mask), print }))
     }
 
     /// The words in which it has bits.
     #[must_use]
     pub fn words(&self) -> WordMap {
-        self.0.words
+        self.0.naming.words()
+    }
+
+    /// The name of the megaflow that matches `key` under it.
+    pub(crate) fn name(&self, key: &Flow) -> Ufid {
+        self.0.naming.name(key, &self.0.mask)
     }
 
     pub(crate) fn print(&self) -> Fingerprint {

@@ -36,7 +36,7 @@ impl Megaflow {
     #[must_use]
     pub fn new(key: &Flow, mask: impl Into<SharedMask>, actions: Arc<[DpAction]>) -> Self {
         let mask = mask.into();
-        let ufid = Ufid::in_words(key, &mask, mask.words());
+        let ufid = mask.name(key);
         Self { ufid, key: key.masked(&mask), mask, actions, stats: FlowStats::default() }
     }
 

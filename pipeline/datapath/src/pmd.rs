@@ -9,7 +9,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use flow::{Field, Keys, Mask, extract};
+use flow::{Field, Flow, Keys, Mask, extract};
 use packet::{BATCH, Batch, OffloadSet, Packet, PacketMeta};
 use sync::time::Nanos;
 
@@ -31,7 +31,7 @@ use crate::{
     port::PortCounters,
     smc::{Smc, SmcEnable},
     stage::Stage,
-    table::{Flows, PortTable, Scope, Slot, TableLimits},
+    table::{Flows, Missed, PortTable, Scope, Slot, TableLimits},
 };
 
 /// How often subtables are put in the order of their hits.
@@ -56,6 +56,17 @@ pub struct PmdConfig {
     pub sample_one_in: u32,
 }
 
+/// What is done with one packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Program<'a> {
+    /// To send it by a port, which is the commonest of programs.
+    Forward(PortNo),
+    /// These actions.
+    Run(&'a [DpAction]),
+    /// The actions are not ones that the datapath runs.
+    Refused,
+}
+
 /// One core's datapath.
 #[derive(Debug)]
 pub struct PmdDatapath {
@@ -75,6 +86,8 @@ pub struct PmdDatapath {
     /// Whether cycles are counted by stage.
     pub(crate) is_measured: bool,
     limits: TableLimits,
+    /// The actions of an answer that were looked at last.
+    validated: Option<Arc<[DpAction]>>,
     /// When the ports' subtables are put in order again, and with which port to go on.
     next_sort: Nanos,
     sort_from: usize,
@@ -99,6 +112,7 @@ impl PmdDatapath {
             hash_basis: config.hash_basis,
             sampler: Sampler { one_in: config.sample_one_in, n_left: config.sample_one_in },
             limits: config.limits,
+            validated: None,
             is_measured: false,
             next_sort: Nanos::ZERO,
             sort_from: 0,
@@ -219,24 +233,62 @@ impl PmdDatapath {
     /// # Errors
     /// Why not; the megaflow's [`Fate`] says so too.
     pub fn put(&mut self, megaflow: Arc<Megaflow>) -> Result<(), PutError> {
-        let result = megaflow.check().and_then(|()| self.put_checked(&megaflow));
-        match result {
+        match megaflow.check() {
+            Ok(()) => self.put_checked(megaflow, None),
+            Err(why) => self.refuse((why, megaflow)),
+        }
+    }
+
+    /// As [`put`](Self::put), of what a translation on this core has made for a flow that has just `missed`.
+    /// Translations that follow one another share their actions: those that were looked at last are not
+    /// looked at again.
+    pub(crate) fn put_answer(
+        &mut self,
+        megaflow: Arc<Megaflow>,
+        missed: Option<(&Flow, Missed)>,
+    ) -> Result<(), PutError> {
+        let known = self.validated.as_ref();
+        if !known.is_some_and(|known| Arc::ptr_eq(known, &megaflow.actions)) {
+            if let Err(why) = megaflow.check() {
+                return self.refuse((why, megaflow));
+            }
+            self.validated = Some(Arc::clone(&megaflow.actions));
+        }
+        debug_assert!(megaflow.key.is_within(&megaflow.mask), "it was made here");
+        self.put_checked(megaflow, missed)
+    }
+
+    fn put_checked(
+        &mut self,
+        megaflow: Arc<Megaflow>,
+        missed: Option<(&Flow, Missed)>,
+    ) -> Result<(), PutError> {
+        match self.place(megaflow, missed) {
             Ok(()) => {
                 self.emc.make_ready();
                 self.smc.make_ready();
+                Ok(())
             }
-            Err(_) => {
-                megaflow.stats.set_fate(Fate::Refused);
-                self.counters.puts_refused.add(1);
-            }
+            Err(refused) => self.refuse(refused),
         }
-        result
     }
 
-    fn put_checked(&mut self, megaflow: &Arc<Megaflow>) -> Result<(), PutError> {
+    /// Says that a megaflow is not installed, and why.
+    #[cold]
+    fn refuse(&self, (why, megaflow): (PutError, Arc<Megaflow>)) -> Result<(), PutError> {
+        megaflow.stats.set_fate(Fate::Refused);
+        self.counters.puts_refused.add(1);
+        Err(why)
+    }
+
+    fn place(
+        &mut self,
+        megaflow: Arc<Megaflow>,
+        missed: Option<(&Flow, Missed)>,
+    ) -> Result<(), (PutError, Arc<Megaflow>)> {
         let number = megaflow.in_port();
         if !self.ports.contains(number) {
-            return Err(PutError::NoSuchPort);
+            return Err((PutError::NoSuchPort, megaflow));
         }
         // A name that was given to keys of two ports is the later one's.
         let mut named = self.flows.find(megaflow.ufid);
@@ -247,9 +299,9 @@ impl PmdDatapath {
             named = None;
         }
         let Some((table, scope)) = self.ports.table(number, self.hash_basis) else {
-            return Err(PutError::NoSuchPort);
+            return Err((PutError::NoSuchPort, megaflow));
         };
-        table.put(&mut self.flows, megaflow, named, self.limits, &scope)
+        table.put(&mut self.flows, megaflow, named, missed, self.limits, &scope)
     }
 
     fn configure(&mut self, config: &DatapathConfig) {
@@ -281,7 +333,11 @@ impl PmdDatapath {
         let port = PortNo(flow.in_port());
         let offsets = extract(packet.data(), &meta_of(&packet)).offsets;
         packet.set_offsets(offsets);
-        self.run_alone(packet, port, &actions, validate(&actions).is_ok(), now, out);
+        let program = match validate(&actions) {
+            Ok(()) => Program::Run(&actions),
+            Err(_) => Program::Refused,
+        };
+        self.run_alone(packet, port, program, now, out);
     }
 
     /// Runs a program on a packet that has its metadata and offsets, for the account of `port`.
@@ -289,8 +345,7 @@ impl PmdDatapath {
         &mut self,
         packet: Packet,
         port: PortNo,
-        actions: &[DpAction],
-        is_valid: bool,
+        program: Program<'_>,
         now: Nanos,
         out: &mut impl Output,
     ) {
@@ -311,16 +366,17 @@ impl PmdDatapath {
             stage: &mut self.stage,
             out,
         };
-        match is_valid {
-            true => executor.run(&mut group, actions),
-            false => executor.drop_all(&mut group, DropReason::TranslationError),
+        match program {
+            Program::Forward(to) => executor.output(&mut group, true, to, usize::MAX),
+            Program::Run(actions) => executor.run(&mut group, actions),
+            Program::Refused => executor.drop_all(&mut group, DropReason::TranslationError),
         }
         self.recirculate(now, out);
     }
 
     /// The megaflows in force, in no particular order.
     pub fn megaflows(&self) -> impl Iterator<Item = (&Megaflow, &[DpAction])> {
-        self.flows.iter().map(|installed| (&*installed.megaflow, &*installed.actions))
+        self.flows.iter().map(|installed| (&*installed.megaflow, &**installed.actions()))
     }
 
     /// How many megaflows are in force.

@@ -40,7 +40,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use flow::{Flow, Keys, Mask};
 
 pub(crate) use self::{
-    flows::{At, Flows, Generation, Slot},
+    flows::{At, Flows, Generation, Slot, forwards_to},
     hits::{Hit, Hits, Packets, steps},
 };
 use self::{signpost::Signpost, subtable::Subtable};
@@ -136,6 +136,14 @@ fn follow(
     n_found
 }
 
+/// What is known of a flow that was not found: what it hashes to in the subtable in which a megaflow was
+/// installed last, where its own is likely to go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Missed {
+    place: u32,
+    hash: u32,
+}
+
 /// A port's table with what it shares: its number and its census.
 pub(crate) struct Scope<'a> {
     pub(crate) port: PortNo,
@@ -200,12 +208,23 @@ impl PortTable {
         probed
     }
 
-    /// The megaflow of one flow, and how many subtables were probed for it.
-    pub(crate) fn find(&self, flow: &Flow, basis: u32) -> (Option<Slot>, u64) {
+    /// The megaflow of one flow; and how many subtables were probed for it.
+    pub(crate) fn find(&self, flow: &Flow, basis: u32) -> (Result<Slot, Missed>, u64) {
+        let mut missed = Missed { place: u32::MAX, hash: 0 };
         let mut n_probes = 0;
-        let subtables = self.order.iter().filter_map(|place| self.at(*place));
-        let found = subtables.inspect(|_| n_probes += 1).find_map(|of| of.find(flow, basis));
-        (found, n_probes)
+        for place in &self.order {
+            let Some(subtable) = self.at(*place) else { continue };
+            n_probes += 1;
+            let value_of = |word| flow.word(word);
+            let hash = subtable.hash(value_of, basis);
+            if let Some(slot) = subtable.find_hashed(value_of, hash) {
+                return (Ok(slot), n_probes);
+            }
+            if *place == self.newest {
+                missed = Missed { place: *place, hash };
+            }
+        }
+        (Err(missed), n_probes)
     }
 
     /// Whether the megaflow at this place, which is of this port, is the packet's.
@@ -249,26 +268,45 @@ impl PortTable {
     }
 
     /// Installs `megaflow`, in place of one with the same masked key and mask, and of the one that is
-    /// `named` as it is.
+    /// `named` as it is. The flow that it was made for may be known to have `missed` just before.
+    ///
+    /// # Errors
+    /// The megaflow, and why not.
     pub(crate) fn put(
         &mut self,
         flows: &mut Flows,
-        megaflow: &Arc<Megaflow>,
+        megaflow: Arc<Megaflow>,
         named: Option<Slot>,
+        missed: Option<(&Flow, Missed)>,
         limits: TableLimits,
         scope: &Scope<'_>,
-    ) -> Result<(), PutError> {
+    ) -> Result<(), (PutError, Arc<Megaflow>)> {
         let known = self.place_of(&megaflow.mask);
         let word_of = |word| megaflow.key.word(word);
         // The same for all of this mask.
-        let hash = known.and_then(|place| Some(self.at(place)?.hash(word_of, scope.basis)));
-        let old = known.zip(hash);
-        let old = old.and_then(|(place, hash)| self.at(place)?.find_hashed(word_of, hash));
+        let mut hash = None;
+        let mut old = None;
+        if let Some(place) = known
+            && let Some(subtable) = self.at(place)
+        {
+            match missed {
+                Some((flow, missed))
+                    if missed.place == place && subtable.are_alike(flow, &megaflow.key) =>
+                {
+                    hash = Some(missed.hash);
+                }
+                _ => {
+                    let own = subtable.hash(word_of, scope.basis);
+                    old = subtable.find_hashed(word_of, own);
+                    hash = Some(own);
+                }
+            }
+        }
         if old.is_none() && flows.len() >= limits.flows {
-            return Err(PutError::TableFull);
+            return Err((PutError::TableFull, megaflow));
         }
         if known.is_none() && self.order.len() >= limits.masks_per_port + N_ROUNDED {
-            return Err(PutError::TooManyMasks);
+            return Err((PutError::TooManyMasks, megaflow));
         }
         if let Some(old) = old {
             self.remove(flows, old, scope);
@@ -283,24 +321,25 @@ impl PortTable {
             None => known,
         };
         let place = known.unwrap_or_else(|| self.make(&megaflow.mask, scope.census));
-        let subtable = self.at_mut(place).ok_or(PutError::TableFull)?;
-        let row = subtable.reserve().ok_or(PutError::TableFull)?;
-        let at = At { port: scope.port, subtable: place, row };
-        match flows.add(Arc::clone(megaflow), at) {
-            Some(slot) => {
-                let hash = hash.unwrap_or_else(|| subtable.hash(word_of, scope.basis));
-                subtable.fill(row, &megaflow.key, slot, hash);
+        let reserved = self.at_mut(place).and_then(|of| Some((of.reserve()?, of)));
+        let Some((row, subtable)) = reserved else { return Err((PutError::TableFull, megaflow)) };
+        // Nobody finds it before it has a slot.
+        let hash = hash.unwrap_or_else(|| subtable.hash(word_of, scope.basis));
+        subtable.write(row, &megaflow.key);
+        megaflow.stats.set_fate(Fate::Installed);
+        match flows.add(megaflow, At { port: scope.port, subtable: place, row }) {
+            Ok(slot) => {
+                subtable.publish(row, slot, hash);
                 if subtable.len() <= 2 {
                     self.signpost.make_stale();
                 }
             }
-            None => {
+            Err(megaflow) => {
                 subtable.give_back(row);
                 self.drop_if_empty(place, scope.census);
-                return Err(PutError::TableFull);
+                return Err((PutError::TableFull, megaflow));
             }
         }
-        megaflow.stats.set_fate(Fate::Installed);
         self.newest = place;
         Ok(())
     }

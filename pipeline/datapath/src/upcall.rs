@@ -25,7 +25,8 @@ use crate::{
     mask::SharedMask,
     megaflow::Megaflow,
     output::Output,
-    pmd::PmdDatapath,
+    pmd::{PmdDatapath, Program},
+    table::{Missed, forwards_to},
 };
 
 /// A packet on its way up.
@@ -108,11 +109,34 @@ pub const CHECK_FRAME_BYTES: usize = 1536;
 
 /// What a translation says to do with a packet.
 #[derive(Debug)]
-pub struct Answer {
-    /// To be installed before the actions run; none if nothing may be.
-    pub megaflow: Option<Arc<Megaflow>>,
-    /// What to do with the packet.
-    pub actions: Arc<[DpAction]>,
+pub enum Answer {
+    /// To install this, made of the packet's flow, and to do what it does.
+    Install(Arc<Megaflow>),
+    /// To do this, and to install nothing.
+    Only(Arc<[DpAction]>),
+}
+
+/// What is done with an upcall's packet.
+enum Way {
+    Forward(PortNo),
+    Run(Arc<[DpAction]>),
+}
+
+impl Way {
+    fn of(actions: &Arc<[DpAction]>) -> Self {
+        match forwards_to(actions) {
+            Some(port) => Self::Forward(port),
+            None => Self::Run(Arc::clone(actions)),
+        }
+    }
+
+    fn is_valid(&self) -> bool {
+        match self {
+            // Whether there is such a port is seen when it is sent.
+            Self::Forward(_) => true,
+            Self::Run(actions) => validate(actions).is_ok(),
+        }
+    }
 }
 
 /// How a packet that missed was answered on its own core.
@@ -143,32 +167,44 @@ impl PmdDatapath {
         translate: impl FnOnce(&Upcall, Admit<'_>) -> Result<Answer, E>,
     ) -> Result<Answered, (Upcall, E)> {
         debug_assert_eq!(upcall.reason, UpcallReason::Miss, "others have a megaflow");
-        let (actions, is_valid, answered) = match self.hit(&upcall, now) {
-            Some(actions) => (actions, true, Answered::Cached),
-            None => match translate(&upcall, &|mask| self.admit_mask(upcall.port, mask)) {
+        let (way, is_valid, answered) = match self.hit(&upcall, now) {
+            Ok(way) => (way, true, Answered::Cached),
+            Err(missed) => match translate(&upcall, &|mask| self.admit_mask(upcall.port, mask)) {
                 Err(why) => return Err((upcall, why)),
-                Ok(Answer { megaflow, actions }) => {
+                Ok(Answer::Install(megaflow)) => {
+                    let way = Way::of(&megaflow.actions);
                     // What is refused says so by its fate. What is installed was looked at.
-                    let is_valid = megaflow.is_some_and(|megaflow| self.put(megaflow).is_ok())
-                        || validate(&actions).is_ok();
-                    (actions, is_valid, Answered::Translated)
+                    let missed = missed.map(|missed| (&upcall.flow, missed));
+                    let is_valid = self.put_answer(megaflow, missed).is_ok() || way.is_valid();
+                    (way, is_valid, Answered::Translated)
+                }
+                Ok(Answer::Only(actions)) => {
+                    let way = Way::of(&actions);
+                    let is_valid = way.is_valid();
+                    (way, is_valid, Answered::Translated)
                 }
             },
         };
+        let program = match &way {
+            _ if !is_valid => Program::Refused,
+            Way::Forward(port) => Program::Forward(*port),
+            Way::Run(actions) => Program::Run(actions),
+        };
         // The packet is as it was when it missed here, with its metadata and offsets.
         let Upcall { packet, port, .. } = upcall;
-        self.run_alone(packet, port, &actions, is_valid, now, out);
+        self.run_alone(packet, port, program, now, out);
         Ok(answered)
     }
 
-    /// The actions of the megaflow for an upcall's packet, which is credited to it.
-    fn hit(&mut self, upcall: &Upcall, now: Nanos) -> Option<Arc<[DpAction]>> {
-        let port = self.ports.get(upcall.port)?;
-        let (slot, n_probes) = port.table.find(&upcall.flow, self.hash_basis);
+    /// What the megaflow for an upcall's packet does, which is credited to it; what is known of its key, if
+    /// there is none.
+    fn hit(&mut self, upcall: &Upcall, now: Nanos) -> Result<Way, Option<Missed>> {
+        let port = self.ports.get(upcall.port).ok_or(None)?;
+        let (found, n_probes) = port.table.find(&upcall.flow, self.hash_basis);
         self.counters.subtable_probes.add(n_probes);
-        let installed = self.flows.get(slot?)?;
+        let installed = self.flows.get(found.map_err(Some)?).ok_or(None)?;
         let n_bytes = upcall.packet.len() as u64;
         installed.megaflow.stats.credit(1, n_bytes, now, upcall.flow.tcp_flags());
-        Some(Arc::clone(&installed.actions))
+        Ok(Way::of(installed.actions()))
     }
 }

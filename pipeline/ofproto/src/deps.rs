@@ -31,8 +31,9 @@ use crate::mac_learning::Station;
 use crate::rule::RuleStats;
 use alloc::vec::Vec;
 use classifier::Priority;
-use core::mem;
-use flow::layout::{FLOW_WORDS, PACKET_TYPE, PRIORITY, is_of_pipeline};
+use flow::layout::{
+    ETH_DST, PACKET_TYPE, PORT, PRIORITY, TUN_METADATA, is_of_pipeline, pipeline_words,
+};
 use flow::{CompactMatch, Flow, Mask, WordMap};
 
 /// Lookups that a conclusion remembers.
@@ -119,20 +120,7 @@ impl Deps {
             return;
         }
         let n_before = self.words.len();
-        // Metadata and registers of a packet start from zero: there the key is all that differs.
-        // Mostly all are the same, so four at once are looked at.
-        let of_pipeline = |word: usize| u64::from(is_of_pipeline(word)).wrapping_neg();
-        let differs = |word: usize| key.word(word) ^ flow.word(word) & !of_pipeline(word);
-        let differing = (0..FLOW_WORDS).step_by(4).fold(0_u64, |map, first| {
-            let four = [0, 1, 2, 3].map(|k| differs(first + k));
-            match four.iter().fold(0, |all, bits| all | bits) {
-                0 => map,
-                _ => (first..)
-                    .zip(four)
-                    .fold(map, |map, (word, bits)| map | u64::from(bits != 0) << word),
-            }
-        });
-        for word in WordMap(differing) {
+        for word in differing(key, flow) {
             // Where the action set sends to is in no mask, so every rule that asks for it counts as found.
             let seen = match word {
                 PRIORITY => key.word(word) & !u64::from(u32::MAX),
@@ -249,12 +237,36 @@ impl Deps {
 
     /// Forgets all, and keeps the room.
     pub(crate) fn clear(&mut self) {
-        let Self { lookups, words, stations, .. } = self;
+        let Self { lookups, words, stations, tables, rules, ports, groups, meters, is_unbounded } =
+            self;
         lookups.clear();
         words.clear();
         stations.clear();
-        let (lookups, words, stations) =
-            (mem::take(lookups), mem::take(words), mem::take(stations));
-        *self = Self { lookups, words, stations, ..Self::default() };
+        for buckets in [tables, rules, ports, groups, meters] {
+            *buckets = Buckets::default();
+        }
+        *is_unbounded = false;
     }
+}
+
+/// The words in which a lookup's key is not the packet's flow. Metadata and registers of a packet start from
+/// zero: there the key is all that differs.
+fn differing(key: &Flow, flow: &Flow) -> WordMap {
+    let (key, flow) = (key.words(), flow.words());
+    let one = |word: usize, bits: u64| u64::from(bits != 0) << word;
+    // Mostly whole ranges are the same: each is looked at as a whole first.
+    let of_pipeline = key[..PORT].iter().fold(key[TUN_METADATA], |any, bits| any | bits);
+    let mut map = match of_pipeline {
+        0 => 0,
+        _ => pipeline_words().fold(0, |map, word| map | one(word, key[word])),
+    };
+    for word in PORT..ETH_DST {
+        map |= one(word, key[word] ^ flow[word]);
+    }
+    let headers = ETH_DST..TUN_METADATA;
+    let pairs = key[headers.clone()].iter().zip(&flow[headers.clone()]);
+    if pairs.fold(0, |any, (a, b)| any | (a ^ b)) != 0 {
+        map |= headers.fold(0, |map, word| map | one(word, key[word] ^ flow[word]));
+    }
+    WordMap(map)
 }

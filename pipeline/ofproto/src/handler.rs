@@ -106,9 +106,15 @@ pub(crate) fn translate_flow(
     state: &BridgeState,
     flow: &Flow,
 ) -> Option<TranslateOut> {
-    let frozen = match flow.recirc_id() {
-        0 => None,
-        id => Some(Arc::clone(state.frozen.get(id)?)),
+    Some(translator.translate(&input_of(state, flow)?))
+}
+
+/// What the translation of a packet starts from that came from the datapath; `None` if it belongs to a
+/// recirculation that is forgotten.
+pub(crate) fn input_of<'a>(state: &'a BridgeState, flow: &'a Flow) -> Option<TranslateIn<'a>> {
+    let start = match flow.recirc_id() {
+        0 => Start::Tables,
+        id => Start::Resume(state.frozen.get(id)?),
     };
     let in_port = match state.ports.by_dp(PortNo(flow.in_port())) {
         Some(port) => port.number(),
@@ -116,8 +122,7 @@ pub(crate) fn translate_flow(
         None if flow.in_port() == state.origin.0 => OfPort::CONTROLLER,
         None => OfPort::ANY,
     };
-    let start = frozen.as_deref().map_or(Start::Tables, Start::Resume);
-    Some(translator.translate(&TranslateIn { state, flow, in_port, start, is_traced: false }))
+    Some(TranslateIn { state, flow, in_port, start, is_traced: false })
 }
 
 /// When packets that are credited were seen.
@@ -157,9 +162,9 @@ impl Ledger<'_> {
                 Credit::Counts(counts) => counts.credit(n_packets, n_bytes),
                 Credit::Table { id, matched } => {
                     if let Some(table) = self.state.tables.get(*id) {
-                        table.n_lookups.add(n_packets);
+                        table.looked.n_lookups.add(n_packets);
                         if *matched {
-                            table.n_matched.add(n_packets);
+                            table.looked.n_matched.add(n_packets);
                         }
                     }
                 }

@@ -61,7 +61,8 @@
 //! meantime does not know of it yet, as if it had come first.
 
 use crate::bridge::{Bridge, BridgeState};
-use crate::handler::{Seen, translate_flow};
+use crate::handler::{Seen, input_of};
+use crate::quota::Allowance;
 use crate::translate::{Path, Translator};
 use crate::ukey::{Names, Ukey, UkeyState};
 use alloc::sync::Arc;
@@ -111,6 +112,7 @@ pub struct InlineTranslator {
     state: Reader<BridgeState>,
     changes: Arc<Milestone>,
     conclusions: Producer<Conclusion>,
+    allowance: Allowance,
     translator: Translator,
 }
 
@@ -128,35 +130,40 @@ impl InlineTranslator {
         admit: Admit<'_>,
         now: Nanos,
     ) -> Result<Answer, Declined> {
-        if self.conclusions.room() == 0 {
+        if !self.conclusions.has_room() {
             return Err(Declined::NoRoom);
         }
-        let Self { core, state, changes, conclusions, translator } = self;
+        let Self { core, state, changes, conclusions, allowance, translator } = self;
         let state = state.try_read().ok_or(Declined::Busy)?;
         let seq = changes.reached();
-        let out = translate_flow(translator, &state, flow).ok_or(Declined::Unnamed)?;
+        let input = input_of(&state, flow).ok_or(Declined::Unnamed)?;
+        let out = translator.conclude(&input);
         if !state.holds_names(&out.path) {
             return Err(Declined::Unnamed);
         }
-        let n_coming = conclusions.len() as u64;
-        let may_install = state.quota.may_install(PortNo(flow.in_port()), n_coming);
-        let megaflow = may_install.then(|| {
-            Arc::new(Megaflow::new(flow, admit(&out.mask), Arc::clone(&out.path.actions)))
-        });
+        let port = PortNo(flow.in_port());
+        let may_install = allowance.take(&state.quota, port, || conclusions.len() as u64);
         let actions = Arc::clone(&out.path.actions);
+        let (megaflow, answer) = match may_install {
+            true => {
+                let megaflow = Arc::new(Megaflow::new(flow, admit(translator.mask()), actions));
+                (Some(Arc::clone(&megaflow)), Answer::Install(megaflow))
+            }
+            false => (None, Answer::Only(actions)),
+        };
         let conclusion = Conclusion {
             core: *core,
             recirc_id: flow.recirc_id(),
             path: out.path,
             has_failed: out.error.is_some(),
-            megaflow: megaflow.clone(),
+            megaflow,
             seq,
             n_bytes,
             seen: now,
         };
         conclusions.push(conclusion).map_err(|_| Declined::NoRoom)?;
         drop(state);
-        Ok(Answer { megaflow, actions })
+        Ok(answer)
     }
 }
 
@@ -198,6 +205,7 @@ impl Bridge {
             state: self.state.reader(),
             changes: self.changes.published(),
             conclusions: producer,
+            allowance: Allowance::NONE,
             translator: Translator::default(),
         }
     }

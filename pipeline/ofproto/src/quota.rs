@@ -15,7 +15,8 @@
 //! # Concurrency
 //! Written by the control core alone, whenever a ukey comes or goes; read by the cores that
 //! translate. They may see a count of a moment ago, and so exceed a share by the conclusions that are
-//! under way to the control core.
+//! under way to the control core. Where there is much room a core asks for some flows at once
+//! ([`Allowance`]): a line that another core writes all the time is a hundred cycles away.
 
 use datapath::PortNo;
 use sync::counter::Gauge;
@@ -63,8 +64,15 @@ impl FlowQuota {
     /// Whether another flow of `port` may be cached, while `n_coming` conclusions are under way.
     #[must_use]
     pub fn may_install(&self, port: PortNo, n_coming: u64) -> bool {
+        self.room_of(port, n_coming) > 0
+    }
+
+    /// How many more flows of `port` may be cached, one after the other, if nobody else adds any.
+    pub(crate) fn room_of(&self, port: PortNo, n_coming: u64) -> u64 {
         let room = self.limit().saturating_sub(self.total().saturating_add(n_coming));
-        room > 0 && self.of(port) < room.saturating_mul(EAGERNESS)
+        // Each one takes room, and adds to the port's.
+        let share = room.saturating_mul(EAGERNESS).saturating_sub(self.of(port));
+        share.div_ceil(EAGERNESS + 1).min(room)
     }
 
     /// Whether `port` has no more cached flows than an even share of the limit.
@@ -94,6 +102,39 @@ impl FlowQuota {
     fn bucket(&self, port: PortNo) -> &Gauge {
         #[expect(clippy::indexing_slicing, reason = "a remainder is below its divisor")]
         &self.by_port[port.0 as usize % BUCKETS]
+    }
+}
+
+/// Flows that a core may install before it looks at the counts again.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    port: PortNo,
+    n: u64,
+}
+
+/// The most of them.
+const MAX_ALLOWANCE: u64 = 32;
+/// A core asks for no more than one of so many flows that there is room for: what all cores have been allowed
+/// is little beside that.
+const ALLOW_ONE_IN: u64 = 128;
+
+impl Allowance {
+    pub(crate) const NONE: Self = Self { port: PortNo::NONE, n: 0 };
+
+    /// Whether a flow of `port` may be installed, while `n_coming` conclusions are under way.
+    pub(crate) fn take(
+        &mut self,
+        quota: &FlowQuota,
+        port: PortNo,
+        n_coming: impl FnOnce() -> u64,
+    ) -> bool {
+        if self.n > 0 && self.port == port {
+            self.n -= 1;
+            return true;
+        }
+        let room = quota.room_of(port, n_coming());
+        *self = Self { port, n: (room / ALLOW_ONE_IN).min(MAX_ALLOWANCE) };
+        room > 0
     }
 }
 
@@ -155,6 +196,49 @@ mod tests {
         quota.sub(PortNo(1));
         assert_eq!((quota.total(), quota.of(PortNo(1)), quota.limit()), (8, 0, 9));
         assert!(quota.may_install(PortNo(20), 0));
+    }
+
+    #[test]
+    fn an_allowance_is_small_beside_the_room_and_one_port_s() {
+        let quota = FlowQuota::new(9 * 1_280);
+        let mut allowance = Allowance::NONE;
+        let mut asked = 0;
+        let mut take = |port: u32| {
+            let before = asked;
+            let may = allowance.take(&quota, PortNo(port), || {
+                asked += 1;
+                0
+            });
+            (may, asked > before)
+        };
+        // One that asks, and as many as it may then: less than a hundredth of the room.
+        assert_eq!(take(1), (true, true));
+        (0..32).for_each(|_| assert_eq!(take(1), (true, false)));
+        assert_eq!(take(1), (true, true));
+        assert_eq!(take(2), (true, true), "another port asks for itself");
+        assert_eq!(take(1), (true, true));
+        // Where room is scarce each one asks.
+        quota.set_limit(120);
+        (0..32).for_each(|_| assert_eq!(take(1), (true, false), "by what it asked for before"));
+        (0..3).for_each(|_| assert_eq!(take(1), (true, true)));
+        quota.set_limit(0);
+        assert_eq!(take(1), (false, true));
+    }
+
+    #[test]
+    fn the_room_of_a_port_is_what_it_may_install_one_by_one() {
+        for (limit, own, others) in [(100, 0, 0), (100, 7, 20), (9, 8, 0), (10, 0, 10), (1, 0, 0)] {
+            let quota = FlowQuota::new(limit);
+            (0..own).for_each(|_| quota.add(PortNo(1)));
+            (0..others).for_each(|_| quota.add(PortNo(2)));
+            let room = quota.room_of(PortNo(1), 0);
+            let mut n = 0;
+            while quota.may_install(PortNo(1), 0) {
+                quota.add(PortNo(1));
+                n += 1;
+            }
+            assert_eq!(n, room, "{limit} {own} {others}");
+        }
     }
 
     extern crate std;

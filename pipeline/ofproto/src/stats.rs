@@ -93,8 +93,8 @@ impl Bridge {
             abilities: TableAbilities::default(),
             max_entries: u32::try_from(table.max_rules).unwrap_or(u32::MAX),
             active_count: u32::try_from(table.n_rules()).unwrap_or(u32::MAX),
-            lookup_count: table.n_lookups.get(),
-            matched_count: table.n_matched.get(),
+            lookup_count: table.looked.n_lookups.get(),
+            matched_count: table.looked.n_matched.get(),
         });
         stats.collect()
     }

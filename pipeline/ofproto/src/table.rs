@@ -40,6 +40,14 @@ pub struct Table {
     pub(crate) thresholds: (u8, u8),
     /// What of them is told, if it is.
     pub(crate) watch: Option<VacancyWatch>,
+    pub(crate) looked: Looked,
+}
+
+/// What the control core counts of a table, for which it waits for no polling core that looks into it: so it is
+/// on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Looked {
     /// Packets looked up here.
     pub(crate) n_lookups: Counter,
     /// Those that found a rule.
@@ -68,7 +76,7 @@ impl Table {
     /// Packets looked up, and those of them that matched.
     #[must_use]
     pub fn lookups(&self) -> (u64, u64) {
-        (self.n_lookups.get(), self.n_matched.get())
+        (self.looked.n_lookups.get(), self.looked.n_matched.get())
     }
 }
 
@@ -94,8 +102,7 @@ impl Tables {
             evictable: None,
             thresholds: (0, 0),
             watch: None,
-            n_lookups: Counter::new(),
-            n_matched: Counter::new(),
+            looked: Looked::default(),
         };
         Self {
             tables: (0..n_tables).map(table).collect(),

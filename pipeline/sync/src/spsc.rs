@@ -81,6 +81,16 @@ impl<T> Producer<T> {
         Ok(())
     }
 
+    /// Whether there is room for one more value. Looks at what the consumer writes only if it is not known
+    /// already that there is.
+    #[inline]
+    pub fn has_room(&mut self) -> bool {
+        if self.tail.wrapping_sub(self.head_seen) >= self.ring.capacity {
+            self.head_seen = self.ring.head.load(Ordering::Acquire);
+        }
+        self.tail.wrapping_sub(self.head_seen) < self.ring.capacity
+    }
+
     /// Values in the ring: an upper bound, because the consumer may be taking some.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -116,14 +116,19 @@ impl Lane {
     /// Takes an upcall from the datapath.
     #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
     pub(crate) fn take(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
-        let upcall = if self.goes_first(upcall.port, &upcall.flow) {
-            match self.send_first(upcall) {
-                Ok(()) => return Ok(()),
-                Err(upcall) => upcall,
-            }
-        } else {
-            upcall
-        };
+        if self.goes_first(upcall.port, &upcall.flow) {
+            return match self.send_first(upcall) {
+                Ok(()) => Ok(()),
+                Err(upcall) => self.take_usual(upcall),
+            };
+        }
+        self.take_usual(upcall)
+    }
+
+    /// Takes an upcall that goes before no other.
+    #[expect(clippy::result_large_err, reason = "the refused value goes back to its owner")]
+    #[inline]
+    fn take_usual(&mut self, upcall: Upcall) -> Result<(), (Upcall, DropReason)> {
         let is_miss = upcall.reason == UpcallReason::Miss;
         if is_miss && self.is_spent {
             self.counters(upcall.port).over_budget.add(1);

@@ -62,8 +62,8 @@ impl Bench {
         let limits = TableLimits::default();
         let scope = Self::scope(&self.census);
         let named = self.flows.find(megaflow.ufid);
-        let put = self.table.put(&mut self.flows, &megaflow, named, limits, &scope);
-        assert_eq!(put, Ok(()));
+        let put = self.table.put(&mut self.flows, megaflow.clone(), named, None, limits, &scope);
+        assert!(put.is_ok());
         megaflow
     }
 

@@ -29,8 +29,8 @@ pub(crate) struct Generation(u64);
 #[derive(Debug)]
 pub(crate) struct Installed {
     pub(crate) megaflow: Arc<Megaflow>,
-    /// What it does: at first as the megaflow says, later as modified.
-    pub(crate) actions: Arc<[DpAction]>,
+    /// What it does where that is no longer what the megaflow says.
+    modified: Option<Arc<[DpAction]>>,
     /// If all that it does is to send packets by a port: by which. The commonest of programs needs no
     /// interpreter.
     pub(crate) forwards_to: Option<PortNo>,
@@ -69,6 +69,12 @@ pub(crate) struct Flows {
 }
 
 impl Installed {
+    /// What it does: at first as the megaflow says, later as modified.
+    #[inline]
+    pub(crate) fn actions(&self) -> &Arc<[DpAction]> {
+        self.modified.as_ref().unwrap_or(&self.megaflow.actions)
+    }
+
     /// Where its key is.
     #[inline]
     pub(crate) fn at(&self) -> At {
@@ -138,19 +144,20 @@ impl Flows {
         match slot.and_then(|slot| self.slots.get_mut(slot.0 as usize)) {
             Some(Place::Used(installed)) => {
                 installed.forwards_to = forwards_to(&actions);
-                installed.actions = actions;
+                installed.modified = Some(actions);
                 true
             }
             _ => false,
         }
     }
 
-    pub(super) fn add(&mut self, megaflow: Arc<Megaflow>, at: At) -> Option<Slot> {
+    /// Adds a megaflow; gives it back if there is no number left for it.
+    pub(super) fn add(&mut self, megaflow: Arc<Megaflow>, at: At) -> Result<Slot, Arc<Megaflow>> {
         self.generation.0 += 1;
         let hash = ufid_hash(megaflow.ufid);
         let installed = Installed {
             forwards_to: forwards_to(&megaflow.actions),
-            actions: megaflow.actions.clone(),
+            modified: None,
             megaflow,
             at,
             generation: self.generation,
@@ -166,13 +173,16 @@ impl Flows {
             }
             None => {
                 // The last number is kept for `NONE`.
-                let slot = u32::try_from(self.slots.len()).ok().filter(|slot| *slot != u32::MAX)?;
+                let number = u32::try_from(self.slots.len()).ok();
+                let Some(slot) = number.filter(|slot| *slot != u32::MAX) else {
+                    return Err(installed.megaflow);
+                };
                 self.slots.push(Place::Used(installed));
                 Slot(slot)
             }
         };
         self.by_ufid.insert(hash, slot.0);
-        Some(slot)
+        Ok(slot)
     }
 
     pub(super) fn take(&mut self, slot: Slot) -> Option<Installed> {
@@ -193,7 +203,7 @@ impl Flows {
 }
 
 /// The port, if a program is one output.
-fn forwards_to(actions: &[DpAction]) -> Option<PortNo> {
+pub(crate) fn forwards_to(actions: &[DpAction]) -> Option<PortNo> {
     match actions {
         [DpAction::Output(port)] => Some(*port),
         _ => None,

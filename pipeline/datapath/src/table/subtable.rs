@@ -129,12 +129,6 @@ impl Subtable {
         is_equal(key, self.masked(|word| keys.word(packet, word))).then_some(slot)
     }
 
-    /// The megaflow of a flow.
-    pub(super) fn find(&self, flow: &Flow, basis: u32) -> Option<Slot> {
-        let value_of = |word| flow.word(word);
-        self.find_hashed(value_of, self.hash(value_of, basis))
-    }
-
     pub(super) fn print(&self) -> Fingerprint {
         self.mask.print()
     }
@@ -161,10 +155,15 @@ impl Subtable {
         self.rows.release(row);
     }
 
-    /// Lets a reserved row be found.
-    pub(super) fn fill(&mut self, row: u32, key: &Flow, slot: Slot, hash: u32) {
+    /// Writes the key of a reserved row.
+    pub(super) fn write(&mut self, row: u32, key: &Flow) {
         let Self { words, rows, .. } = self;
-        rows.fill(row, words.iter().map(|at| key.word(at.word) & at.bits), slot);
+        rows.write(row, words.iter().map(|at| key.word(at.word) & at.bits));
+    }
+
+    /// Lets a row be found that was written.
+    pub(super) fn publish(&mut self, row: u32, slot: Slot, hash: u32) {
+        self.rows.name(row, slot);
         self.index.insert(hash, row);
         self.newest = row;
     }
@@ -178,6 +177,12 @@ impl Subtable {
     /// The slots of all its megaflows.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
         self.rows.slots()
+    }
+
+    /// Whether the examined bits of two flows are the same.
+    pub(super) fn are_alike(&self, one: &Flow, other: &Flow) -> bool {
+        let differ = |at: &Examined| (one.word(at.word) ^ other.word(at.word)) & at.bits;
+        self.words.iter().fold(0, |any, at| any | differ(at)) == 0
     }
 
     /// The megaflow of a key with this hash.
@@ -266,9 +271,14 @@ impl Rows {
         Some(row)
     }
 
-    fn fill(&mut self, row: u32, words: impl Iterator<Item = u64>, slot: Slot) {
-        if let Some((last, key)) = self.get_mut(row).and_then(<[u64]>::split_last_mut) {
+    fn write(&mut self, row: u32, words: impl Iterator<Item = u64>) {
+        if let Some((_, key)) = self.get_mut(row).and_then(<[u64]>::split_last_mut) {
             key.iter_mut().zip(words).for_each(|(place, word)| *place = word);
+        }
+    }
+
+    fn name(&mut self, row: u32, slot: Slot) {
+        if let Some(last) = self.get_mut(row).and_then(<[u64]>::last_mut) {
             *last = slot.0.into();
         }
     }

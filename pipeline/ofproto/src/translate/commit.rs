@@ -14,6 +14,7 @@
 
 use super::headers::pbb_tci;
 use alloc::vec::Vec;
+use core::ops::Range;
 use datapath::{
     DpAction, Masked, PushMpls, PushVlan, SetArp, SetEth, SetIcmp, SetIpv4, SetIpv6, SetMeta,
     SetNd, SetNdExt, SetPorts,
@@ -28,13 +29,13 @@ pub(crate) const MPLS_BOS: u32 = 0x100;
 pub(crate) const MAX_MPLS: usize = 3;
 
 /// The words that an action may have to write: marks and headers.
-const OF_PACKET: u64 = !((1 << MARKS) - 1) & !(1 << TUN_METADATA);
+const OF_PACKET: Range<usize> = MARKS..TUN_METADATA;
 
-/// Emits what takes the packet from `base` to `flow`; afterwards they are equal.
+/// Emits what takes the packet from `base` to `flow`; afterwards they are equal in what is the packet's.
 pub(crate) fn commit(base: &mut Flow, flow: &Flow, mask: &mut Mask, actions: &mut Vec<DpAction>) {
     // What is the pipeline's own is in no packet: most often there is nothing else.
-    if base.differing(flow).0 & OF_PACKET == 0 {
-        *base = *flow;
+    let pairs = base.words()[OF_PACKET].iter().zip(&flow.words()[OF_PACKET]);
+    if pairs.fold(0, |any, (a, b)| any | (a ^ b)) == 0 {
         return;
     }
     set_ethernet(base, flow, mask, actions);

@@ -45,8 +45,8 @@ impl Machine<'_> {
     /// Whether the packet has a field; the answer's reasons are un-wildcarded.
     pub(crate) fn has_field(&mut self, field: Field) -> bool {
         let prereq = field.spec().prereq;
-        prereq.unwildcard(&mut self.mask);
-        if !prereq.holds(&self.flow) {
+        prereq.unwildcard(self.mask);
+        if !prereq.holds(self.flow) {
             return false;
         }
         // A set-field of the VLAN id changes a tag and does not add one (1.3.5 §7.2.3.8).
@@ -94,7 +94,7 @@ impl Machine<'_> {
 
     /// Decrements the TTL of the outer label.
     pub(crate) fn dec_mpls_ttl(&mut self) -> Verdict {
-        if !Prereq::Mpls.holds(&self.flow) {
+        if !Prereq::Mpls.holds(self.flow) {
             return Verdict::Next;
         }
         self.mask.set_exact(Field::MplsTtl);

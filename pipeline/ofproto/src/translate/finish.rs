@@ -1,38 +1,35 @@
 //! The last step of a translation: what the datapath gets.
 
-use super::TranslateOut;
-use super::machine::{Machine, Room};
-use super::path::{Paths, Trail};
-use alloc::boxed::Box;
+use super::machine::Machine;
 use alloc::vec::Vec;
-use core::mem;
 use datapath::{CheckPktLen, DpAction, DropReason};
-use flow::layout::{MPLS, TP, pipeline_words};
+use flow::layout::{MPLS, PORT, TP, TUN_METADATA};
 use flow::proto::{FRAG_LATER, VLAN_PRESENT};
 use flow::{Field, Flow, Mask, Prereq};
 
-/// The bits that every translation examines.
-pub(crate) fn initial_mask(flow: &Flow) -> Mask {
-    let mut mask = Mask::ZERO;
-    for field in [Field::RecircId, Field::InPort, Field::PacketType, Field::EthType] {
-        mask.set_exact(field);
-    }
+/// Makes it the bits that every translation examines.
+pub(crate) fn begin_mask(mask: &mut Mask, flow: &Flow) {
+    *mask = Mask::ZERO;
+    // Ingress port and recirculation id.
+    mask.set_word(PORT, u64::MAX);
+    mask.set_packet_type(u32::MAX);
+    mask.set_eth_type(u16::MAX);
     if flow.is_ip() {
         mask.set_exact(Field::IpFrag);
     }
-    mask
 }
 
 /// Takes out what no packet of the megaflow can differ in, or the datapath does not know.
 pub(crate) fn tidy_mask(mask: &mut Mask, flow: &Flow) {
     // Metadata, tunnel and registers belong to the translation: they begin with zero, or with what
     // the recirculation id says. `Deps` builds on it.
-    for word in pipeline_words() {
+    for word in 0..PORT {
         mask.set_word(word, 0);
     }
-    mask.set(Field::ActsetOutput, 0);
-    mask.set(Field::ConjId, 0);
-    mask.set_exact(Field::InPort);
+    mask.set_word(TUN_METADATA, 0);
+    mask.set_actset_output(0);
+    mask.set_conj_id(0);
+    mask.set_in_port(u32::MAX);
     // Ethernet type and fragment bits are exact in each mask, so where they say that a packet has
     // no labels or ports, those are zero in all packets.
     if !flow.is_mpls() {
@@ -79,8 +76,8 @@ fn meters(actions: &[DpAction]) -> Vec<DpAction> {
 }
 
 impl Machine<'_> {
-    /// The conclusion.
-    pub(crate) fn finish(&mut self, room: &mut Room, paths: &mut Paths) -> TranslateOut {
+    /// Puts an end to the actions and the mask. Why nothing is output, if nothing is.
+    pub(crate) fn conclude(&mut self) -> Option<DropReason> {
         let mut drop = None;
         if self.error.is_some() {
             drop = Some(DropReason::TranslationError);
@@ -92,38 +89,12 @@ impl Machine<'_> {
         if let Some(reason) = drop {
             // What a meter counts it counts also of packets that go nowhere.
             match self.error.is_none() && self.has_meter {
-                true => self.actions = meters(&self.actions),
+                true => *self.actions = meters(self.actions),
                 false => self.actions.clear(),
             }
             self.actions.push(DpAction::Drop(reason));
         }
-        tidy_mask(&mut self.mask, self.input.flow);
-        let final_flow = self.input.is_traced.then(|| {
-            // Of the translation, not of the packet.
-            self.flow.set_actset_output(self.input.flow.actset_output());
-            Box::new(self.flow)
-        });
-        let Room { trail, steps, learns } = room;
-        *trail = Trail {
-            actions: mem::take(&mut self.actions),
-            credits: mem::take(&mut self.credits),
-            deps: mem::take(&mut self.deps),
-            frozen: mem::take(&mut self.frozen),
-            packet_ins: mem::take(&mut self.packet_ins),
-        };
-        let path = paths.keep(trail);
-        trail.clear();
-        *steps = mem::take(&mut self.steps);
-        steps.clear();
-        *learns = mem::take(&mut self.learns);
-        learns.clear();
-        TranslateOut {
-            path,
-            mask: self.mask,
-            error: self.error,
-            drop,
-            final_flow,
-            trace: self.report.finish(),
-        }
+        tidy_mask(self.mask, self.input.flow);
+        drop
     }
 }

@@ -73,8 +73,9 @@ impl Machine<'_> {
         let choice = match group.group_type {
             GroupType::All | GroupType::Indirect => {
                 self.credits.push(Credit::Counts(Arc::clone(&group.counts)));
-                let buckets = group.buckets.iter();
-                self.credits.extend(buckets.map(|bucket| Credit::Counts(bucket.counts.clone())));
+                for bucket in &group.buckets {
+                    self.credits.push(Credit::Counts(Arc::clone(&bucket.counts)));
+                }
                 let end = group.buckets.len();
                 return Verdict::Call(Step::Buckets { group, next: 0, end });
             }
@@ -115,10 +116,8 @@ impl Machine<'_> {
                 self.mask.add(Field::DpHash, chooser.hash_mask().into());
                 self.flow.dp_hash()
             }
-            Method::Fields { fields, basis } => {
-                hash_fields(&self.flow, &mut self.mask, fields, *basis)
-            }
-            Method::Symmetric => hash_symmetric(&self.flow, &mut self.mask),
+            Method::Fields { fields, basis } => hash_fields(self.flow, self.mask, fields, *basis),
+            Method::Symmetric => hash_symmetric(self.flow, self.mask),
         };
         let picked = chooser.pick(hash, |place| {
             group.buckets.get(place).is_some_and(|bucket| self.is_live(bucket))
@@ -189,8 +188,8 @@ impl Machine<'_> {
     /// Everything as it is.
     pub(super) fn saved(&self, kept: Option<(ActionSet, Vec<u128>)>) -> Saved {
         Saved {
-            flow: self.flow,
-            base: self.base,
+            flow: *self.flow,
+            base: *self.base,
             stale: self.stale,
             origin: self.origin,
             depth: self.depth,
@@ -206,7 +205,7 @@ impl Machine<'_> {
     pub(crate) fn restore(&mut self, saved: &Saved) {
         if self.n_lost != saved.n_lost {
             self.enclose(saved.n_actions);
-            self.base = saved.base;
+            *self.base = saved.base;
             self.packet_hash = saved.packet_hash;
             self.n_lost = saved.n_lost;
         }
@@ -215,14 +214,14 @@ impl Machine<'_> {
 
     /// Makes everything what it was, the packet included.
     pub(super) fn bring_back(&mut self, saved: &Saved) {
-        self.base = saved.base;
+        *self.base = saved.base;
         self.packet_hash = saved.packet_hash;
         self.n_lost = saved.n_lost;
         self.bring_back_flow(saved);
     }
 
     fn bring_back_flow(&mut self, saved: &Saved) {
-        self.flow = saved.flow;
+        *self.flow = saved.flow;
         self.stale = saved.stale;
         self.origin = saved.origin;
         self.depth = saved.depth;

@@ -28,7 +28,7 @@ impl Machine<'_> {
         let pcp = u32::from(self.flow.vlan_tci() >> 13);
         let isid = if self.flow.eth_type() == eth_type::PBB { self.flow.pbb_isid() } else { 0 };
         self.emit(DpAction::PushPbb(pcp << PBB_PCP_SHIFT | isid));
-        for flow in [&mut self.flow, &mut self.base] {
+        for flow in [&mut *self.flow, &mut *self.base] {
             forget_tags(flow);
             forget_behind(flow);
             flow.set_eth_type(eth_type::PBB);
@@ -48,7 +48,7 @@ impl Machine<'_> {
         }
         self.commit();
         self.emit(DpAction::PopPbb);
-        for flow in [&mut self.flow, &mut self.base] {
+        for flow in [&mut *self.flow, &mut *self.base] {
             forget_behind(flow);
             flow.set_eth_type(eth_type::NONE);
         }
@@ -65,7 +65,7 @@ impl Machine<'_> {
         }
         self.commit();
         self.emit(DpAction::SetEthType(value));
-        for flow in [&mut self.flow, &mut self.base] {
+        for flow in [&mut *self.flow, &mut *self.base] {
             forget_behind(flow);
             flow.set_eth_type(value);
         }
@@ -83,7 +83,7 @@ impl Machine<'_> {
         }
         self.commit();
         self.emit(DpAction::SetIpProto(value));
-        for flow in [&mut self.flow, &mut self.base] {
+        for flow in [&mut *self.flow, &mut *self.base] {
             for word in [ND_TARGET, ND_TARGET + 1, ARP_SHA, ARP_THA, TP] {
                 flow.set_word(word, 0);
             }
@@ -105,7 +105,7 @@ impl Machine<'_> {
         }
         self.commit();
         self.emit(DpAction::SetMpls(Masked { value: new & MPLS_BOS, mask: MPLS_BOS }));
-        for flow in [&mut self.flow, &mut self.base] {
+        for flow in [&mut *self.flow, &mut *self.base] {
             forget_behind(flow);
             flow.set_mpls_lse(0, new);
         }

@@ -17,7 +17,7 @@ impl Machine<'_> {
         for src in learn.sources() {
             self.read(src);
         }
-        let learned = Learned::from(learn, &self.flow, self.rule.clone());
+        let learned = Learned::from(learn, self.flow, self.rule.rule());
         self.report.say(NodeKind::Detail, format_args!("{learned}"));
         let fits = learned.fits(&self.input.state.tables);
         if learn.limit != 0 {
@@ -37,12 +37,12 @@ impl Machine<'_> {
     /// credited.
     pub(crate) fn fin_timeout(&mut self, idle_timeout: u16, hard_timeout: u16) {
         self.mask.set_exact(Field::IpProto);
-        if !Prereq::Tcp.holds(&self.flow) || self.input.flow.nw_proto() != ip_proto::TCP {
+        if !Prereq::Tcp.holds(self.flow) || self.input.flow.nw_proto() != ip_proto::TCP {
             return;
         }
         self.mask.add(Field::TcpFlags, ENDS.into());
         if self.flow.tcp_flags() & ENDS != 0
-            && let Some(rule) = self.rule.clone()
+            && let Some(rule) = self.rule.rule()
         {
             self.credits.push(Credit::Fin { rule, idle_timeout, hard_timeout });
         }

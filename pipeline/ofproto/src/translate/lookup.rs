@@ -1,9 +1,9 @@
 //! Lookups: which rule speaks, and what happens when none does.
 
 use super::TranslateError;
-use super::machine::{Machine, Stale};
+use super::machine::{Machine, Speaker, Stale};
 use super::report::NodeKind;
-use super::step::{List, LookupKind, Origin, Step};
+use super::step::{LookupKind, Origin, Run, Step};
 use crate::bridge::Fragments;
 use crate::events::MissKind;
 use crate::rule::Rule;
@@ -13,6 +13,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use datapath::DropReason;
 use flow::Field;
+use flow::layout::PACKET_TYPE;
 use flow::proto::FRAG_ANY;
 use openflow::{ControllerAction, OfPort, PacketInReason, PortConfig};
 
@@ -21,7 +22,7 @@ const MAX_DEPTH: u32 = 64;
 /// Lookups in one translation.
 const MAX_RESUBMITS: u32 = 4096;
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
     /// A lookup in the course of the pipeline.
     pub(crate) fn pipeline(&self, table_id: u8) -> Step {
         let in_port = OfPort(self.flow.in_port());
@@ -47,11 +48,11 @@ impl Machine<'_> {
         let is_fragment = self.flow.nw_frag() & FRAG_ANY != 0;
         let mut changed;
         let key = if is_fragment || in_port.0 != self.flow.in_port() {
-            changed = self.flow;
+            changed = *self.flow;
             changed.set_in_port(in_port.0);
             &mut changed
         } else {
-            &mut self.flow
+            &mut *self.flow
         };
         if is_fragment {
             match state.options.fragments {
@@ -73,16 +74,21 @@ impl Machine<'_> {
             }
         }
         let version = state.tables.version();
-        let found = table.rules.lookup_entry(version, key, Some(&mut self.mask));
+        let found = table.rules.lookup_entry(version, key, Some(&mut *self.mask));
         // What a conjunctive match found, a rule of a lower priority than its own may displace.
-        let is_conjoined = |rule: &Rule| rule.match_.examines(Field::ConjId);
+        let is_conjoined = |rule: &Rule| {
+            let mask = rule.match_.mask();
+            // Few look at that word at all.
+            mask.is_some_and(|mask| mask.map().contains(PACKET_TYPE))
+                && rule.match_.examines(Field::ConjId)
+        };
         let priority =
             found.filter(|entry| !is_conjoined(entry.rule())).map(|entry| entry.priority());
         self.deps.note_lookup(table_id, key, self.input.flow, priority);
         let found = found.map(|entry| entry.rule());
         self.credits.push(Credit::Table { id: table_id, matched: found.is_some() });
         match found {
-            Some(rule) => self.enter(Arc::clone(rule), table_id),
+            Some(rule) => self.enter(rule, table_id),
             None => self.miss(table_id, kind, in_port),
         }
     }
@@ -98,9 +104,9 @@ impl Machine<'_> {
     }
 
     /// Begins the execution of a rule.
-    fn enter(&mut self, rule: Arc<Rule>, table_id: u8) {
-        self.report_rule(&rule, table_id);
-        self.credits.push(Credit::Rule(rule.stats.clone()));
+    fn enter(&mut self, rule: &'a Arc<Rule>, table_id: u8) {
+        self.report_rule(rule, table_id);
+        self.credits.push_rule(&rule.stats);
         self.deps.note_rule(rule.stats());
         self.steps.push(Step::Return { origin: self.origin, depth: self.depth });
         if table_id <= self.origin.table_id && self.n_resubmits > 1 {
@@ -122,10 +128,11 @@ impl Machine<'_> {
             self.meter(meter);
         }
         if rule.instructions.has_more() {
-            self.steps.push(Step::Instructions(Arc::clone(&rule)));
+            self.steps.push(Step::Instructions(Arc::clone(rule)));
         }
-        if !rule.instructions.apply.is_empty() {
-            self.steps.push(Step::Actions { list: List::Rule(rule), next: 0 });
+        if !rule.instructions.apply.is_empty() && self.error.is_none() {
+            self.rule = Speaker::Found(rule);
+            self.run_list(Run::Rule(rule), 0);
         }
     }
 

@@ -14,10 +14,10 @@
 
 use super::action_set::ActionSet;
 use super::commit::commit;
-use super::finish::initial_mask;
-use super::path::Trail;
+use super::finish::begin_mask;
+use super::path::{Credits, Trail};
 use super::report::{NodeKind, Reporter};
-use super::step::{Frozen, List, Origin, Step, Verdict};
+use super::step::{Frozen, List, LookupKind, Origin, Run, Step, Verdict};
 use super::{Start, TranslateError, TranslateIn};
 use crate::deps::Deps;
 use crate::group::Liveness;
@@ -26,7 +26,6 @@ use crate::mac_learning::Station;
 use crate::mirror::MirrorSet;
 use crate::packet_in::PacketInSpec;
 use crate::rule::Rule;
-use crate::ukey::Credit;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -57,29 +56,53 @@ pub(crate) enum Stale {
     All,
 }
 
-/// Room that a translation leaves to the next one, empty.
+/// Room that a translation leaves to the next one: keys are written in their place, and lists keep what they
+/// have grown to.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     pub(super) trail: Trail,
-    pub(super) steps: Vec<Step>,
-    pub(super) learns: Vec<(Station, OfPort)>,
+    steps: Vec<Step>,
+    learns: Vec<(Station, OfPort)>,
+    flow: Flow,
+    base: Flow,
+    /// The bits that the last conclusion depends on.
+    pub(super) mask: Mask,
+}
+
+/// The rule that speaks, unless a packet-out does.
+#[derive(Clone, Debug)]
+pub(crate) enum Speaker<'a> {
+    Nobody,
+    /// One that was found in these tables.
+    Found(&'a Arc<Rule>),
+    /// One whose actions were put off.
+    Kept(Arc<Rule>),
+}
+
+impl Speaker<'_> {
+    pub(crate) fn rule(&self) -> Option<Arc<Rule>> {
+        match self {
+            Self::Nobody => None,
+            Self::Found(rule) => Some(Arc::clone(rule)),
+            Self::Kept(rule) => Some(Arc::clone(rule)),
+        }
+    }
 }
 
 /// The state of a translation.
 pub(crate) struct Machine<'a> {
     pub(crate) input: &'a TranslateIn<'a>,
     /// The flow as the actions so far leave it, with an OpenFlow ingress port.
-    pub(crate) flow: Flow,
+    pub(crate) flow: &'a mut Flow,
     /// The flow as the emitted datapath actions leave it.
-    pub(crate) base: Flow,
-    pub(crate) mask: Mask,
-    pub(crate) actions: Vec<DpAction>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) base: &'a mut Flow,
+    pub(crate) mask: &'a mut Mask,
+    pub(crate) actions: &'a mut Vec<DpAction>,
+    pub(crate) steps: &'a mut Vec<Step>,
     pub(crate) action_set: ActionSet,
     pub(crate) stack: Vec<u128>,
     pub(crate) origin: Origin,
-    /// The rule that speaks, unless a packet-out does.
-    pub(crate) rule: Option<Arc<Rule>>,
+    pub(crate) rule: Speaker<'a>,
     pub(crate) depth: u32,
     pub(crate) n_resubmits: u32,
     n_recirculations: u8,
@@ -103,20 +126,27 @@ pub(crate) struct Machine<'a> {
     pub(crate) has_meter: bool,
     pub(crate) drop: Option<DropReason>,
     pub(crate) error: Option<TranslateError>,
-    pub(crate) credits: Vec<Credit>,
-    pub(crate) learns: Vec<(Station, OfPort)>,
-    pub(crate) deps: Deps,
-    pub(crate) frozen: Vec<Named<Frozen>>,
-    pub(crate) packet_ins: Vec<Named<PacketInSpec>>,
+    pub(crate) credits: &'a mut Credits,
+    pub(crate) learns: &'a mut Vec<(Station, OfPort)>,
+    pub(crate) deps: &'a mut Deps,
+    pub(crate) frozen: &'a mut Vec<Named<Frozen>>,
+    pub(crate) packet_ins: &'a mut Vec<Named<PacketInSpec>>,
     pub(crate) report: Reporter,
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(input: &'a TranslateIn<'a>, room: &mut Room) -> Self {
-        let Trail { actions, credits, deps, frozen, packet_ins } = mem::take(&mut room.trail);
-        let mut flow = *input.flow;
-        flow.set_in_port(input.in_port.0);
-        flow.set_actset_output(OfPort::UNSET.0);
+    pub(crate) fn new(input: &'a TranslateIn<'a>, room: &'a mut Room) -> Self {
+        let Room { trail, steps, learns, flow, base, mask } = room;
+        trail.clear();
+        steps.clear();
+        learns.clear();
+        let Trail { actions, credits, deps, frozen, packet_ins } = trail;
+        for flow in [&mut *flow, &mut *base] {
+            *flow = *input.flow;
+            flow.set_in_port(input.in_port.0);
+            flow.set_actset_output(OfPort::UNSET.0);
+        }
+        begin_mask(mask, input.flow);
         let origin = Origin {
             table_id: 0,
             cookie: u64::MAX,
@@ -127,14 +157,14 @@ impl<'a> Machine<'a> {
         Self {
             input,
             flow,
-            base: flow,
-            mask: initial_mask(input.flow),
+            base,
+            mask,
             actions,
-            steps: mem::take(&mut room.steps),
+            steps,
             action_set: ActionSet::default(),
             stack: Vec::new(),
             origin,
-            rule: None,
+            rule: Speaker::Nobody,
             depth: 0,
             n_resubmits: 0,
             n_recirculations: 0,
@@ -152,7 +182,7 @@ impl<'a> Machine<'a> {
             drop: None,
             error: None,
             credits,
-            learns: mem::take(&mut room.learns),
+            learns,
             deps,
             frozen,
             packet_ins,
@@ -221,7 +251,7 @@ impl<'a> Machine<'a> {
         match self.input.start {
             Start::Tables => {
                 self.steps.push(Step::ActionSet);
-                self.steps.push(self.pipeline(0));
+                self.lookup(0, LookupKind::Pipeline, OfPort(self.flow.in_port()));
             }
             Start::Actions(actions) => {
                 self.steps.push(Step::ActionSet);
@@ -233,7 +263,7 @@ impl<'a> Machine<'a> {
                 }
                 self.flow.set_in_port(frozen.metadata.in_port());
                 self.flow.set_actset_output(frozen.action_set.output().0);
-                self.base = self.flow;
+                *self.base = *self.flow;
                 self.steps.clone_from(&frozen.steps);
                 self.action_set = frozen.action_set.clone();
                 self.stack.clone_from(&frozen.stack);
@@ -251,7 +281,12 @@ impl<'a> Machine<'a> {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Actions { list, next } => self.run_list(list, next),
+            Step::Actions { list, next } => {
+                if let List::Rule(rule) = &list {
+                    self.rule = Speaker::Kept(Arc::clone(rule));
+                }
+                self.run_list(list.run(), next);
+            }
             Step::Instructions(rule) => self.instructions(&rule),
             Step::Lookup { table_id, kind, in_port } => self.lookup(table_id, kind, in_port),
             Step::Return { origin, depth } => {
@@ -278,10 +313,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn run_list(&mut self, list: List, first: usize) {
-        if let List::Rule(rule) = &list {
-            self.rule = Some(Arc::clone(rule));
-        }
+    /// Runs the actions of a list from the `first` on.
+    pub(crate) fn run_list(&mut self, list: Run<'_>, first: usize) {
         for (index, action) in list.actions().iter().enumerate().skip(first) {
             self.report.say(NodeKind::Action, format_args!("{action}"));
             if self.is_too_much() {
@@ -292,7 +325,7 @@ impl<'a> Machine<'a> {
                 Verdict::Next => return,
                 Verdict::Call(step) => {
                     if index + 1 < list.actions().len() {
-                        self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
+                        self.steps.push(Step::Actions { list: list.to_list(), next: index + 1 });
                     }
                     self.steps.push(step);
                     return;
@@ -310,20 +343,20 @@ impl<'a> Machine<'a> {
                 }
                 Verdict::Pause(controller) => {
                     if index + 1 < list.actions().len() {
-                        self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
+                        self.steps.push(Step::Actions { list: list.to_list(), next: index + 1 });
                     }
                     self.pause(&controller);
                     return;
                 }
                 Verdict::Fork(len, dst) => {
                     if index + 1 < list.actions().len() {
-                        self.steps.push(Step::Actions { list: list.clone(), next: index + 1 });
+                        self.steps.push(Step::Actions { list: list.to_list(), next: index + 1 });
                     }
                     self.fork(len, dst);
                     return;
                 }
                 Verdict::Freeze(hash) => {
-                    self.steps.push(Step::Actions { list: list.clone(), next: index });
+                    self.steps.push(Step::Actions { list: list.to_list(), next: index });
                     self.freeze(hash);
                     return;
                 }
@@ -408,7 +441,7 @@ impl<'a> Machine<'a> {
         }
         self.packet_hash = hash.or(self.packet_hash);
         let frozen = self.take_frozen();
-        let Some(id) = self.input.state.frozen.propose(&frozen, &self.frozen) else {
+        let Some(id) = self.input.state.frozen.propose(&frozen, self.frozen) else {
             self.error = Some(TranslateError::NoNumber);
             return;
         };
@@ -454,7 +487,7 @@ impl<'a> Machine<'a> {
 
     /// Brings the packet to what the flow says.
     pub(crate) fn commit(&mut self) {
-        commit(&mut self.base, &self.flow, &mut self.mask, &mut self.actions);
+        commit(self.base, self.flow, self.mask, self.actions);
         self.check_length();
     }
 

@@ -131,6 +131,13 @@ pub struct TranslateOut {
     pub trace: Vec<Node>,
 }
 
+/// The same where nobody asks for more; the mask is [`Translator::mask`].
+#[derive(Debug)]
+pub(crate) struct Concluded {
+    pub(crate) path: Arc<Path>,
+    pub(crate) error: Option<TranslateError>,
+}
+
 /// Translates one flow after another: what it needs for that, and what it remembers, is its own. What
 /// comes of a translation does not depend on the ones before.
 #[derive(Debug, Default)]
@@ -145,7 +152,29 @@ impl Translator {
     pub fn translate(&mut self, input: &TranslateIn<'_>) -> TranslateOut {
         let mut machine = machine::Machine::new(input, &mut self.room);
         machine.run();
-        machine.finish(&mut self.room, &mut self.paths)
+        let (drop, error) = (machine.conclude(), machine.error);
+        let final_flow = input.is_traced.then(|| {
+            // Of the translation, not of the packet.
+            machine.flow.set_actset_output(input.flow.actset_output());
+            Box::new(*machine.flow)
+        });
+        let trace = machine.report.finish();
+        let path = self.paths.keep(&mut self.room.trail);
+        TranslateOut { path, mask: self.room.mask, error, drop, final_flow, trace }
+    }
+
+    /// As [`translate`](Self::translate), without steps, and without a copy of the mask.
+    pub(crate) fn conclude(&mut self, input: &TranslateIn<'_>) -> Concluded {
+        let mut machine = machine::Machine::new(input, &mut self.room);
+        machine.run();
+        machine.conclude();
+        let error = machine.error;
+        Concluded { path: self.paths.keep(&mut self.room.trail), error }
+    }
+
+    /// The bits that the last conclusion depends on.
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.room.mask
     }
 }
 

@@ -91,7 +91,7 @@ impl Machine<'_> {
     /// The packet's tags inside the bridge, if they may come in by this port.
     pub(crate) fn take_in(&mut self, in_port: OfPort) -> Option<Tags> {
         self.mask.add(Field::VlanTci, u128::from(VLAN_PRESENT | VLAN_VID_MASK));
-        let tags = tags_of(&self.flow);
+        let tags = tags_of(self.flow);
         if self.flow.has_vlan() && tags[0].vid == 0 {
             // Whether the tag says anything then depends on its priority.
             self.mask.add(Field::VlanTci, u128::from(VLAN_PCP_MASK));
@@ -123,7 +123,7 @@ impl Machine<'_> {
         }
         let saved = self.flow.word(VLAN);
         let tags = vlan.give_out(tags, self.flow.vlan_tci() & VLAN_PCP_MASK);
-        put(&mut self.flow, &tags, vlan.priority_tags);
+        put(self.flow, &tags, vlan.priority_tags);
         self.send(port.number());
         self.flow.set_word(VLAN, saved);
     }

@@ -147,10 +147,10 @@ impl Machine<'_> {
             table_id: self.origin.table_id,
             cookie: self.origin.cookie,
             miss,
-            metadata: PacketInSpec::metadata_of(&self.flow),
+            metadata: PacketInSpec::metadata_of(self.flow),
             userdata: action.userdata.clone(),
         };
-        let Some(id) = self.input.state.packet_ins.propose(&spec, &self.packet_ins) else {
+        let Some(id) = self.input.state.packet_ins.propose(&spec, self.packet_ins) else {
             self.error = Some(TranslateError::NoNumber);
             return;
         };

@@ -12,13 +12,14 @@
 //! keys and masks, is not in it.
 //!
 //! # Bounded
-//! [`N_KEPT`] paths a translator, one for each value of a hash. What a path refers to (rules that are
+//! [`N_KEPT`] paths a translator, one for each value of a hash, and the last one, which is tried first. What a path refers to (rules that are
 //! gone, frozen translations) lives as long as it is kept: until another takes its place.
 
 use super::step::Frozen;
 use crate::deps::Deps;
 use crate::intern::Named;
 use crate::packet_in::PacketInSpec;
+use crate::tally::Tally;
 use crate::ukey::Credit;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -30,7 +31,11 @@ use flow::hash;
 const N_KEPT: usize = 64;
 
 /// What a conclusion is apart from the packets that it holds for; see the module.
+///
+/// A polling core counts a holder with each flow, in the cache line before; the control core reads this one for
+/// each flow. On one line together each would wait for the other.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Path {
     /// What the datapath shall do.
     pub actions: Arc<[DpAction]>,
@@ -52,11 +57,74 @@ impl Path {
     }
 }
 
+/// Whom a translation credits. As long as that is whom the last one did, it is the last one's list that is
+/// meant, up to some place: nothing is copied, and no count of holders is touched, on which the control core
+/// writes too.
+#[derive(Debug, Default)]
+pub(crate) struct Credits {
+    /// The path of the last translation.
+    last: Option<Arc<Path>>,
+    /// How many of its credits these begin with, or are if it is still followed.
+    n_same: usize,
+    is_followed: bool,
+    /// All, if it is not followed.
+    own: Vec<Credit>,
+}
+
+impl Credits {
+    pub(crate) fn push(&mut self, credit: Credit) {
+        if !self.follows(|next| *next == credit) {
+            self.own.push(credit);
+        }
+    }
+
+    pub(crate) fn push_rule(&mut self, stats: &Tally) {
+        if !self.follows(|next| matches!(next, Credit::Rule(next) if next == stats)) {
+            self.own.push(Credit::Rule(stats.clone()));
+        }
+    }
+
+    /// Whether the next credit is the last path's; if not, these part from it.
+    fn follows(&mut self, is_next: impl FnOnce(&Credit) -> bool) -> bool {
+        if !self.is_followed {
+            return false;
+        }
+        let known = self.last.as_ref().map_or(&[][..], |last| &last.credits[..]);
+        if known.get(self.n_same).is_some_and(is_next) {
+            self.n_same += 1;
+            return true;
+        }
+        self.part();
+        false
+    }
+
+    /// Makes them a list of their own.
+    fn part(&mut self) {
+        if self.is_followed {
+            let known = self.last.as_ref().and_then(|last| last.credits.get(..self.n_same));
+            self.own.extend_from_slice(known.unwrap_or_default());
+            self.is_followed = false;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.own.clear();
+        self.n_same = 0;
+        self.is_followed = self.last.is_some();
+    }
+
+    /// The last path, if these are all its credits.
+    fn path(&self) -> Option<&Arc<Path>> {
+        let last = self.last.as_ref().filter(|_| self.is_followed);
+        last.filter(|last| last.credits.len() == self.n_same)
+    }
+}
+
 /// A path as a translation collects it, in room that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     pub(crate) actions: Vec<DpAction>,
-    pub(crate) credits: Vec<Credit>,
+    pub(crate) credits: Credits,
     pub(crate) deps: Deps,
     pub(crate) frozen: Vec<Named<Frozen>>,
     pub(crate) packet_ins: Vec<Named<PacketInSpec>>,
@@ -73,8 +141,11 @@ impl Trail {
     }
 
     fn is(&self, path: &Path) -> bool {
-        self.credits[..] == path.credits[..]
-            && self.actions[..] == path.actions[..]
+        self.credits.own[..] == path.credits[..] && self.is_without_credits(path)
+    }
+
+    fn is_without_credits(&self, path: &Path) -> bool {
+        self.actions[..] == path.actions[..]
             && self.deps == path.deps
             // Packet-ins are made anew each time; who sends them is rarely cached.
             && self.packet_ins.is_empty()
@@ -86,7 +157,7 @@ impl Trail {
     fn take(&mut self, actions: Arc<[DpAction]>) -> Path {
         Path {
             actions,
-            credits: self.credits.drain(..).collect(),
+            credits: self.credits.own.drain(..).collect(),
             // A copy has no more room than it needs.
             deps: self.deps.clone(),
             frozen: self.frozen.drain(..).collect(),
@@ -97,7 +168,7 @@ impl Trail {
     /// A number that is the same for trails that are the same.
     fn hash(&self) -> u64 {
         let address = |pointer: usize| pointer as u64;
-        let credits = self.credits.iter().fold(hash::start(0), |state, credit| {
+        let credits = self.credits.own.iter().fold(hash::start(0), |state, credit| {
             let word = match credit {
                 Credit::Rule(stats) => address(core::ptr::from_ref(&**stats).addr()),
                 Credit::Counts(counts) => address(Arc::as_ptr(counts).addr()),
@@ -120,6 +191,19 @@ pub(crate) struct Paths(Vec<Option<Arc<Path>>>);
 impl Paths {
     /// The path that a trail is. Takes what it needs out of the trail.
     pub(crate) fn keep(&mut self, trail: &mut Trail) -> Arc<Path> {
+        if let Some(last) = trail.credits.path()
+            && trail.is_without_credits(last)
+        {
+            return Arc::clone(last);
+        }
+        trail.credits.part();
+        let path = self.find(trail);
+        trail.credits.last = Some(Arc::clone(&path));
+        path
+    }
+
+    /// The path that a trail is among all that are kept, or a new one.
+    fn find(&mut self, trail: &mut Trail) -> Arc<Path> {
         if self.0.is_empty() {
             self.0.resize_with(N_KEPT, || None);
         }
@@ -144,7 +228,7 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::{Tallies, Tally};
+    use crate::tally::Tallies;
     use datapath::PortNo;
     use openflow::OfPort;
     use sync::time::Nanos;

@@ -119,8 +119,8 @@ impl Machine<'_> {
     /// The value of whichever field the packet has, or 0.
     fn address(&mut self, v4: Field, v6: Field) -> u128 {
         match () {
-            () if Prereq::Ipv4.holds(&self.flow) => self.exact(v4),
-            () if Prereq::Ipv6.holds(&self.flow) => self.exact(v6),
+            () if Prereq::Ipv4.holds(self.flow) => self.exact(v4),
+            () if Prereq::Ipv6.holds(self.flow) => self.exact(v6),
             () => 0,
         }
     }

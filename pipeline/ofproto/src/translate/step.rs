@@ -31,6 +31,37 @@ impl List {
             List::Own(actions) => actions,
         }
     }
+
+    /// The same, borrowed.
+    pub(crate) fn run(&self) -> Run<'_> {
+        match self {
+            List::Rule(rule) => Run::Rule(rule),
+            List::Own(actions) => Run::Own(actions),
+        }
+    }
+}
+
+/// A list of actions that is run: nobody shares it before some of it has to be put off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Run<'a> {
+    Rule(&'a Arc<Rule>),
+    Own(&'a Arc<[Action]>),
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn actions(self) -> &'a [Action] {
+        match self {
+            Run::Rule(rule) => &rule.instructions.apply,
+            Run::Own(actions) => actions,
+        }
+    }
+
+    pub(crate) fn to_list(self) -> List {
+        match self {
+            Run::Rule(rule) => List::Rule(Arc::clone(rule)),
+            Run::Own(actions) => List::Own(Arc::clone(actions)),
+        }
+    }
 }
 
 impl PartialEq for List {

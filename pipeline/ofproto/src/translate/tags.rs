@@ -70,7 +70,7 @@ impl Machine<'_> {
     /// Adds a label with the values of the outer one, or of the IP header (1.3.5 §5.12.1).
     pub(crate) fn push_mpls(&mut self, ethertype: u16) {
         self.examine_labels();
-        let n = n_labels(&self.flow);
+        let n = n_labels(self.flow);
         if n >= MAX_MPLS {
             self.error = Some(TranslateError::TooManyLabels);
             return;
@@ -81,8 +81,8 @@ impl Machine<'_> {
             // The network header goes out of sight: what was set in it happens first.
             self.commit();
             let lse = self.first_label();
-            clear_above_labels(&mut self.flow);
-            clear_above_labels(&mut self.base);
+            clear_above_labels(self.flow);
+            clear_above_labels(self.base);
             lse
         } else {
             self.flow.mpls_lse(0) & !MPLS_BOS
@@ -122,7 +122,7 @@ impl Machine<'_> {
         self.n_lost += 1;
         self.hash = None;
         self.examine_labels();
-        let n = n_labels(&self.flow);
+        let n = n_labels(self.flow);
         let is_mpls = matches!(ethertype, eth_type::MPLS | eth_type::MPLS_MULTICAST);
         let bottom_is_known = self.flow.mpls_lse(n - 1) & MPLS_BOS != 0;
         if is_mpls && n > 1 && bottom_is_known {
@@ -136,7 +136,7 @@ impl Machine<'_> {
         // What follows is not in the key.
         self.commit();
         self.emit(DpAction::PopMpls(ethertype));
-        for flow in [&mut self.flow, &mut self.base] {
+        for flow in [&mut *self.flow, &mut *self.base] {
             clear_above_labels(flow);
             flow.set_word(MPLS, 0);
             flow.set_mpls_lse(2, 0);
