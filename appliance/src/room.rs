@@ -72,6 +72,8 @@ pub(crate) struct Demand {
     pub(crate) n_nics: usize,
     /// Queue pairs that they will have together.
     pub(crate) n_pairs: usize,
+    /// Those of them whose frames may be longer than small buffers.
+    pub(crate) n_jumbo_pairs: usize,
     /// Cores that poll.
     pub(crate) n_cores: usize,
     /// Frames are taken that their sender has not cut.
@@ -93,13 +95,23 @@ pub(crate) struct Rings {
 impl Rings {
     /// Shares the heap out.
     pub(crate) fn plan(demand: &Demand) -> Result<Self, RoomError> {
-        let Demand { n_nics, n_pairs, n_cores, takes_large, free_bytes, taken_bytes } = *demand;
+        let Demand {
+            n_nics,
+            n_pairs,
+            n_jumbo_pairs,
+            n_cores,
+            takes_large,
+            free_bytes,
+            taken_bytes,
+        } = *demand;
         let bytes = |small, jumbo| Pool::required_bytes(&PoolConfig { small, jumbo });
         let bytes_of_large = |n| Pool::required_bytes_with_large(&PoolConfig::default(), n);
         let rest = TO_WORK + (n_cores + 1) * PER_CORE + n_pairs * PER_PAIR;
         let half = free_bytes / 2;
         let budget = half.min(free_bytes.saturating_sub(rest));
-        let jumbo = (budget / 4 / bytes(0, 1)).clamp(*JUMBO.start(), *JUMBO.end());
+        // Their rings are filled with such buffers as far as there is memory.
+        let most_jumbo = *JUMBO.end() + 4 * MAX_RING * n_jumbo_pairs;
+        let jumbo = (budget / 4 / bytes(0, 1)).clamp(*JUMBO.start(), most_jumbo);
         let n_large = (budget / 4 / bytes_of_large(1)).clamp(*LARGE.start(), *LARGE.end());
         let n_large = if takes_large { n_large } else { 0 };
         let rings =

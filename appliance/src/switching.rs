@@ -87,6 +87,9 @@ pub(crate) fn build(
     let demand = Demand {
         n_nics: nics.len(),
         n_pairs: nics.iter().map(pairs_of).sum(),
+        n_jumbo_pairs: (nics.iter().filter(|nic| virtio_net::has_long_frames(nic.info().mtu)))
+            .map(pairs_of)
+            .sum(),
         n_cores,
         takes_large,
         free_bytes,

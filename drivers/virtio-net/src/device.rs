@@ -208,6 +208,7 @@ where
         let rx_config = RxConfig {
             is_mergeable: self.has(feature::MRG_RXBUF),
             mtu: self.info.mtu,
+            n_jumbo: 0,
             taken: Taken::of(self.features),
         };
         let mut cache = PoolCache::new(pool.clone());
@@ -217,7 +218,8 @@ where
             let mut queue = self.packet_queue(2 * pair, sizes, &mut transport)?;
             let doorbells = self.doorbells.as_mut();
             queue.set_interrupt(doorbells.is_some_and(|bells| bells.interrupt(2 * pair, pair)));
-            let mut receiver = Rx::new(queue, rx_config);
+            let n_jumbo = RxConfig::jumbo_share(self.info.mtu, pool.available().1);
+            let mut receiver = Rx::new(queue, RxConfig { n_jumbo, ..rx_config });
             let (posted, _) = receiver.fill(&mut cache);
             queues.rx.push(receiver);
             if posted == 0 {

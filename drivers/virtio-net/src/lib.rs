@@ -16,6 +16,7 @@ mod tx;
 
 pub use config::{SEGMENTATION, feature, optional_feature};
 pub use device::VirtioNet;
+pub use rx::has_long_frames;
 
 /// Length of the header in front of each frame: with `VERSION_1`, `num_buffers` is always there
 /// (virtio 1.2 §5.1.6.1).

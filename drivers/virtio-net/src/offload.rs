@@ -55,10 +55,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// That of the frame in a buffer as it came.
     #[inline(always)]
-    pub(crate) fn of(bytes: &[u8; HEADER_LEN]) -> Self {
+    pub(crate) fn of(packet: &Packet) -> Option<Self> {
+        let bytes: &[u8; HEADER_LEN] = packet.data().first_chunk()?;
         let [a, b, c, d, e, f, g, h, high @ ..] = *bytes;
-        Self { low: u64::from_le_bytes([a, b, c, d, e, f, g, h]), high: u32::from_le_bytes(high) }
+        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        Some(Self { low, high: u32::from_le_bytes(high) })
     }
 
     /// Two bytes of the first eight.

@@ -38,13 +38,6 @@ pub(crate) struct PacketQueue<T: Transport, R: Ring> {
     fault: Option<QueueFault>,
 }
 
-/// A burst that came back: packets, and how many bytes the device wrote into each.
-#[derive(Debug)]
-pub(crate) struct Returned {
-    pub(crate) packets: Batch,
-    pub(crate) written: [u32; BATCH],
-}
-
 impl<T: Transport, R: Ring> PacketQueue<T, R> {
     pub(crate) fn new(
         ring: R,
@@ -147,18 +140,22 @@ impl<T: Transport, R: Ring> PacketQueue<T, R> {
         }
     }
 
-    /// Takes up to `most` packets that the device gave back, and asks for their frames: they come together, and not one
-    /// after the other when each is looked at. What came before a fault is in `into` then.
+    /// Takes packets that the device gave back while there is room for them, says what it wrote into each, and asks for
+    /// their frames: they come together, and not one after the other when each is looked at. What came before a fault is
+    /// in `into` then.
     #[inline(always)]
-    pub(crate) fn pop_burst(&mut self, most: usize, into: &mut Returned) -> Result<(), QueueFault> {
-        let Returned { packets, written } = into;
-        self.pop_each(most.min(BATCH - packets.len()), |packet, n_written| {
+    pub(crate) fn pop_burst(
+        &mut self,
+        into: &mut Batch,
+        written: &mut [u32; BATCH],
+    ) -> Result<(), QueueFault> {
+        self.pop_each(BATCH - into.len(), |packet, n_written| {
             packet.prefetch_frame();
-            if let Some(place) = written.get_mut(packets.len()) {
+            if let Some(place) = written.get_mut(into.len()) {
                 *place = n_written;
             }
-            // There is a place for each.
-            drop(packets.push(packet));
+            // There is room for each.
+            drop(into.push(packet));
         })
     }
 }

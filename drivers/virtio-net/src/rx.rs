@@ -4,7 +4,8 @@
 //! A posted packet comes back with a length. Its first 12 bytes are the device's header, which is
 //! pulled off; `num_buffers` in it says over how many buffers the frame is spread (§5.1.6.4). One,
 //! the usual case: the packet goes to the switch as it is. More (mergeable buffers only): the parts
-//! are gathered into one jumbo packet, or a large one. A frame that its sender has not finished says so in
+//! are gathered into one jumbo packet, or a large one. Where the MTU allows frames that a small buffer does not hold, some of the
+//! buffers that are posted are jumbo ones, so that most of these frames come in one piece. A frame that its sender has not finished says so in
 //! the header, and the packet remembers it ([`packet::Offload`]). The parts may arrive over several calls; the device should
 //! show them at once, but nothing here depends on it.
 //!
@@ -22,7 +23,7 @@
 //! before ([`RxQueue::drain`]). Of what it had begun and not shown nobody knows: to us it never came.
 
 use crate::offload::{Header, Taken};
-use crate::queue::{PacketQueue, Returned};
+use crate::queue::PacketQueue;
 use crate::{FRAME_OVERHEAD, HEADER_LEN};
 use alloc::collections::VecDeque;
 use netdev::{FaultKind, QueueFault, RxQueue, RxStats};
@@ -38,6 +39,9 @@ pub(crate) struct RxConfig {
     /// Frames may be spread over several buffers.
     pub(crate) is_mergeable: bool,
     pub(crate) mtu: u16,
+    /// Where frames may be spread: how many of the buffers may be jumbo ones all the same, in which the longest frames
+    /// find room in one piece.
+    pub(crate) n_jumbo: u16,
     /// Unfinished frames that may come.
     pub(crate) taken: Taken,
 }
@@ -46,7 +50,47 @@ impl RxConfig {
     fn max_frame(self) -> usize {
         usize::from(self.mtu) + FRAME_OVERHEAD
     }
+
+    /// Over how many buffers a frame is spread (§5.1.6.4).
+    #[inline(always)]
+    fn n_buffers(self, header: Header) -> u16 {
+        if self.is_mergeable { header.num_buffers() } else { 1 }
+    }
+
+    /// Makes the frame of a buffer as it came, if it is a finished one in this buffer alone and neither too short nor
+    /// too long, and gives its length; no change otherwise, except that the packet may be as long as what was written.
+    #[inline(always)]
+    fn usual(self, packet: &mut Packet, written: u32) -> Option<usize> {
+        let written = usize::try_from(written).ok()?;
+        let is_held = packet.set_received_len(written);
+        let header = Header::of(packet).filter(|_| is_held)?;
+        let len = written - HEADER_LEN;
+        let is_usual = self.n_buffers(header) == 1
+            && header.is_finished(self.taken)
+            && len >= MIN_FRAME
+            && len <= self.max_frame();
+        (is_usual && packet.pull_front(HEADER_LEN)).then_some(len)
+    }
+
+    /// How many buffers of a queue may be jumbo ones, where frames may be spread. None if a small one holds any frame;
+    /// and no more than a quarter of those that are left, so that a frame that is spread finds one, too, however many
+    /// queues there are.
+    pub(crate) fn jumbo_share(mtu: u16, n_available: usize) -> u16 {
+        match has_long_frames(mtu) {
+            true => u16::try_from(n_available / 4).unwrap_or(u16::MAX),
+            false => 0,
+        }
+    }
 }
+
+/// Whether frames may come with this MTU, in bytes, that a small buffer does not hold.
+#[must_use]
+pub fn has_long_frames(mtu: u16) -> bool {
+    HEADER_LEN + usize::from(mtu) + FRAME_OVERHEAD > SMALL_BUFFER
+}
+
+/// Bytes of a frame and its header that a small buffer holds.
+const SMALL_BUFFER: usize = SMALL_BYTES - HEADROOM;
 
 /// Posts buffers while there are any, and room; how many.
 #[inline(always)]
@@ -71,6 +115,8 @@ pub(crate) struct Rx<T: Transport, R: Ring> {
     queue: PacketQueue<T, R>,
     config: RxConfig,
     gather: Option<Gather>,
+    /// Jumbo buffers that the device has, where they are counted.
+    n_jumbo: u16,
     stats: RxStats,
     /// The device is stopped: it gets no more buffers.
     is_stopped: bool,
@@ -89,16 +135,22 @@ struct Gather {
 
 impl<T: Transport, R: Ring> Rx<T, R> {
     pub(crate) fn new(queue: PacketQueue<T, R>, config: RxConfig) -> Self {
-        Self { queue, config, gather: None, stats: RxStats::default(), is_stopped: false }
+        let stats = RxStats::default();
+        Self { queue, config, gather: None, n_jumbo: 0, stats, is_stopped: false }
     }
 
     /// Posts buffers until the ring is full or the pool dry, and publishes them; how many, and
     /// whether to notify.
     pub(crate) fn fill(&mut self, cache: &mut PoolCache) -> (u16, bool) {
-        let Self { queue, config, stats, .. } = self;
-        let posted = match config.is_mergeable {
-            true => post(queue, stats, || cache.alloc()),
-            false => post(queue, stats, || cache.alloc_for(HEADER_LEN + config.max_frame())),
+        let Self { queue, config, stats, n_jumbo, .. } = self;
+        let posted = match (config.is_mergeable, config.n_jumbo) {
+            (true, 0) => post(queue, stats, || cache.alloc()),
+            (true, most) => post(queue, stats, || {
+                let jumbo = if *n_jumbo < most { cache.alloc_jumbo() } else { None };
+                *n_jumbo += u16::from(jumbo.is_some());
+                jumbo.or_else(|| cache.alloc())
+            }),
+            (false, _) => post(queue, stats, || cache.alloc_for(HEADER_LEN + config.max_frame())),
         };
         (posted, queue.publish())
     }
@@ -117,8 +169,64 @@ impl<T: Transport, R: Ring> Rx<T, R> {
         }
     }
 
-    /// One buffer that came back. Gives a packet when a frame is complete with it.
+    /// Makes a frame of each buffer from `first` on that came back. Most are one each, and stay where they are.
     #[inline(always)]
+    fn look_at(
+        &mut self,
+        into: &mut Batch,
+        first: usize,
+        written: &[u32; BATCH],
+        cache: &mut PoolCache,
+    ) -> Result<(), QueueFault> {
+        let (mut n_usual, mut n_bytes) = (0, 0);
+        if self.gather.is_none() && self.config.n_jumbo == 0 {
+            let returned = into.iter_mut().zip(written).skip(first);
+            for (packet, written) in returned {
+                let Some(len) = self.config.usual(packet, *written) else { break };
+                n_usual += 1;
+                n_bytes += len as u64;
+            }
+        }
+        self.stats.frames += n_usual as u64;
+        self.stats.bytes += n_bytes;
+        match first + n_usual == into.len() {
+            true => Ok(()),
+            false => self.look_closer(into, first + n_usual, written, cache),
+        }
+    }
+
+    /// As [`look_at`](Self::look_at), where they may be anything.
+    #[inline(never)]
+    fn look_closer(
+        &mut self,
+        into: &mut Batch,
+        first: usize,
+        written: &[u32; BATCH],
+        cache: &mut PoolCache,
+    ) -> Result<(), QueueFault> {
+        let returned: Batch = into.drain(first..).collect();
+        let mut taken = Ok(());
+        for (packet, written) in returned.into_iter().zip(written.iter().skip(first)) {
+            if self.config.n_jumbo > 0 && packet.buffer_capacity() > SMALL_BUFFER {
+                self.n_jumbo = self.n_jumbo.saturating_sub(1);
+            }
+            if taken.is_err() {
+                // The device gave it back before it failed.
+                cache.free(packet);
+                continue;
+            }
+            match self.buffer(packet, *written, cache) {
+                // There is room for as many as were taken.
+                Ok(Some(packet)) => drop(into.push(packet)),
+                Ok(None) => {}
+                Err(fault) => taken = Err(fault),
+            }
+        }
+        taken
+    }
+
+    /// One buffer that came back. Gives a packet when a frame is complete with it.
+    #[inline]
     fn buffer(
         &mut self,
         mut packet: Packet,
@@ -130,12 +238,12 @@ impl<T: Transport, R: Ring> Rx<T, R> {
         if self.gather.is_some() || !packet.set_received_len(written) {
             return self.part(packet, written, cache);
         }
-        let Some(header) = packet.take_front().map(Header::of) else {
+        let Some(header) = Header::of(&packet).filter(|_| packet.pull_front(HEADER_LEN)) else {
             self.stats.malformed += 1;
             cache.free(packet);
             return Ok(None);
         };
-        let n_buffers = if self.config.is_mergeable { header.num_buffers() } else { 1 };
+        let n_buffers = self.config.n_buffers(header);
         match n_buffers == 1 && header.is_finished(self.config.taken) {
             true => Ok(self.finish(packet, cache)),
             false => self.unusual(packet, header, n_buffers, cache),
@@ -278,32 +386,18 @@ impl<T: Transport + Send + core::fmt::Debug, R: Ring> RxQueue for Rx<T, R> {
     fn receive(&mut self, into: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
         self.queue.check()?;
         let before = into.len();
-        let mut returned = Returned { packets: Batch::new(), written: [0; BATCH] };
+        let mut written = [0; BATCH];
         // Once more where several buffers were a frame; bounded even if the device completes them as fast as we look.
         for _ in 0..2 {
-            let room = BATCH - into.len();
-            let popped =
-                self.queue.pop_burst(room, &mut returned).inspect_err(|_| self.stats.faults += 1);
-            let n_returned = returned.packets.len();
-            let mut taken = Ok(());
-            for (packet, written) in returned.packets.drain(..).zip(returned.written) {
-                if taken.is_err() {
-                    // The device gave it back before it failed.
-                    cache.free(packet);
-                    continue;
-                }
-                match self.buffer(packet, written, cache) {
-                    // There is room for as many as were taken.
-                    Ok(Some(packet)) => drop(into.push(packet)),
-                    Ok(None) => {}
-                    Err(fault) => taken = Err(fault),
-                }
-            }
+            let first = into.len();
+            let popped = self.queue.pop_burst(into, &mut written);
+            let popped = popped.inspect_err(|_| self.stats.faults += 1);
+            let is_all = into.len() < BATCH;
             // Frames already in the batch are good ones; the fault is reported by the next call.
-            match popped.and(taken) {
+            match popped.and(self.look_at(into, first, &written, cache)) {
                 Err(fault) if into.len() == before => return Err(fault),
                 Err(_) => return Ok(into.len() - before),
-                Ok(()) if n_returned < room || into.is_full() => break,
+                Ok(()) if is_all || into.is_full() => break,
                 Ok(()) => {}
             }
         }

@@ -269,21 +269,6 @@ impl Packet {
         true
     }
 
-    /// Takes `N` bytes off the front and gives them; `None` (and no change) when the frame is shorter.
-    #[must_use]
-    #[inline(always)]
-    pub fn take_front<const N: usize>(&mut self) -> Option<&[u8; N]> {
-        let at = self.headroom();
-        if !self.pull_front(N) {
-            return None;
-        }
-        // SAFETY: the frame began there, with `N` bytes at least, so they are in our buffer.
-        let first = unsafe { self.start().add(at) }.cast::<[u8; N]>();
-        // SAFETY: in our buffer (see above), so initialised and exclusive to this packet, borrowed by `&mut self`; and bytes
-        // are aligned anywhere.
-        Some(unsafe { first.as_ref() })
-    }
-
     /// Cuts the frame to `n` bytes, or grows it to `n` with zeros; `false` (and no change) when
     /// the buffer is too small.
     #[must_use]

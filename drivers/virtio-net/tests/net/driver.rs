@@ -132,12 +132,29 @@ fn refilling_is_one_notification_a_burst_at_most() {
 
 #[test]
 fn jumbo_frames_over_several_buffers_are_gathered() {
-    let mut bench = Bench::new(ALL, 9000, 1);
+    // So few jumbo buffers that none is posted.
+    let mut bench = Bench::with_pool(ALL, 9000, 1, PoolConfig { small: 1024, jumbo: 3 });
     let (_net, mut pair) = bench.open();
     let frames: Vec<_> = [9022, 60, ROOM - 12, ROOM - 11, 5000].map(|len| frame(3, len)).to_vec();
     frames.iter().for_each(|frame| bench.deliver(0, frame));
     assert_eq!(bench.receive(&mut pair), Ok(frames));
     assert_eq!(bench.away().1, 0);
+}
+
+#[test]
+fn a_large_mtu_posts_jumbo_buffers_and_gathers_what_finds_none() {
+    let mut bench = Bench::new(ALL, 9000, 1);
+    let (_net, mut pair) = bench.open();
+    // A quarter of all.
+    assert_eq!(bench.away(), (48, 16));
+    for round in 0..5 {
+        let frames: Vec<_> = (0..20).map(|n| frame(round * 20 + n, 9022)).collect();
+        frames.iter().for_each(|frame| bench.deliver(0, frame));
+        assert_eq!(bench.receive(&mut pair), Ok(frames));
+        assert_eq!(bench.away().1, 16, "{round}");
+    }
+    let stats = pair.rx.stats();
+    assert_eq!((stats.frames, stats.dropped(), stats.faults), (100, 0, 0));
 }
 
 #[test]
