@@ -15,6 +15,8 @@
 //! Owned by one core. The port's counters are written by this core alone.
 
 pub(crate) mod exit;
+#[cfg(test)]
+mod tests;
 
 use crate::rings::{Forward, TxRoute};
 use crate::upcalls::{Lane, NoAnswer, UpcallCounters};

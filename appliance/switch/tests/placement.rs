@@ -8,11 +8,13 @@ use agent::bridge_config::{
 };
 use flow::{Field, Flow, compose};
 use line::Line;
-use netdev::Netdev;
 use netdev::fake::{Replay, ReplayHandle, Source, Stream, StreamHandle};
+use netdev::{LinkState, Netdev, NetdevInfo, OpenError, QueueFault, QueuePair, TxQueue, TxStats};
 use openflow::{FlowModCommand, OfPort, Version};
-use packet::{Pool, PoolConfig};
+use packet::{Batch, Pool, PoolCache, PoolConfig};
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use switch::{PortParts, Switch, SwitchParts, UpcallConfig, UpcallMode};
 use sync::time::Nanos;
 
@@ -208,26 +210,29 @@ fn an_overloaded_core_is_relieved_by_itself() {
     assert_eq!(bench.placed(), after);
 }
 
+/// Of ports 1 to `n_ports`, the queues of `pinned` are pinned: queue and core of each.
+fn wanted(n_ports: usize, pinned: usize, pins: &[(usize, usize)]) -> Wanted {
+    let port = |k: usize| {
+        let name = format!("p{k}");
+        let rxq_affinity = if k == pinned { pins.to_vec() } else { Vec::new() };
+        let kind = InterfaceKind::Nic;
+        let interface =
+            InterfaceWanted { name: name.clone(), kind, rxq_affinity, ..Default::default() };
+        PortWanted { name, interfaces: vec![interface], ..Default::default() }
+    };
+    let bridge = BridgeWanted {
+        name: "br0".into(),
+        ports: (1..=n_ports).map(port).collect(),
+        fail_mode: FailMode::Secure,
+        ..Default::default()
+    };
+    Wanted { bridges: vec![bridge], ..Default::default() }
+}
+
 #[test]
 fn pinned_queues_go_where_they_are_pinned() {
     let (mut bench, _) = busy();
-    let wanted = |pins: &[(usize, usize)]| {
-        let port = |k: usize| {
-            let name = format!("p{k}");
-            let rxq_affinity = if k == 3 { pins.to_vec() } else { Vec::new() };
-            let kind = InterfaceKind::Nic;
-            let interface =
-                InterfaceWanted { name: name.clone(), kind, rxq_affinity, ..Default::default() };
-            PortWanted { name, interfaces: vec![interface], ..Default::default() }
-        };
-        let bridge = BridgeWanted {
-            name: "br0".into(),
-            ports: (1..=5).map(port).collect(),
-            fail_mode: FailMode::Secure,
-            ..Default::default()
-        };
-        Wanted { bridges: vec![bridge], ..Default::default() }
-    };
+    let wanted = |pins: &[(usize, usize)]| wanted(5, 3, pins);
     bench.switch.control.reconfigure(wanted(&[(0, 0)]), bench.now);
     bench.rounds(MINUTE + 100);
     assert_eq!(bench.placed(), " | ! p3.0 | p1.0 p2.0 p4.0 p5.0");
@@ -330,4 +335,105 @@ fn queues_that_move_lose_double_and_reorder_nothing() {
             move_under_traffic(mode, seed);
         }
     }
+}
+
+/// A device with one pair of queues, which takes no frames while it is shut.
+#[derive(Debug)]
+struct Gate(Box<dyn Netdev>, Arc<AtomicBool>, NetdevInfo);
+
+impl Gate {
+    fn new(inner: Replay, is_shut: &Arc<AtomicBool>) -> Box<Self> {
+        let info = NetdevInfo { max_queue_pairs: 1, ..inner.info().clone() };
+        Box::new(Self(Box::new(inner), is_shut.clone(), info))
+    }
+}
+
+impl Netdev for Gate {
+    fn info(&self) -> &NetdevInfo {
+        &self.2
+    }
+
+    fn open(&mut self, n_pairs: u16, pool: &Arc<Pool>) -> Result<Vec<QueuePair>, OpenError> {
+        let behind = |QueuePair { rx, tx }: QueuePair| QueuePair {
+            rx,
+            tx: Box::new(GateTx(tx, self.1.clone())),
+        };
+        Ok(self.0.open(n_pairs, pool)?.into_iter().map(behind).collect())
+    }
+
+    fn link(&mut self) -> LinkState {
+        self.0.link()
+    }
+
+    fn stop(&mut self) -> Result<(), OpenError> {
+        self.0.stop()
+    }
+
+    fn reset(&mut self, returned: Vec<QueuePair>) -> Result<(), OpenError> {
+        self.0.reset(returned)
+    }
+}
+
+#[derive(Debug)]
+struct GateTx(Box<dyn TxQueue>, Arc<AtomicBool>);
+
+impl TxQueue for GateTx {
+    fn transmit(&mut self, from: &mut Batch, cache: &mut PoolCache) -> Result<usize, QueueFault> {
+        if self.1.load(Ordering::Relaxed) { Ok(0) } else { self.0.transmit(from, cache) }
+    }
+
+    fn reclaim(&mut self, cache: &mut PoolCache) -> Result<(), QueueFault> {
+        self.0.reclaim(cache)
+    }
+
+    fn stats(&self) -> TxStats {
+        self.0.stats()
+    }
+}
+
+/// A queue is to go in the round that brings a frame of a new flow: that frame is answered before, and the queue
+/// stays until it has left.
+#[test]
+fn a_queue_stays_until_a_new_flow_that_it_brought_has_left() {
+    let replay = |k: u8| Replay::new(&format!("nic{k}"), [2, 0, 0, 0, 0, k], Vec::new());
+    let ((from, sender), (to, receiver)) = (replay(1), replay(2));
+    let is_shut = Arc::new(AtomicBool::new(false));
+    let netdevs: Vec<Box<dyn Netdev>> =
+        vec![Gate::new(from, &Arc::default()), Gate::new(to, &is_shut)];
+    let upcalls = UpcallConfig { mode: UpcallMode::Callback, ..UpcallConfig::default() };
+    let mut bench = Bench::new(netdevs, |_| 2, upcalls);
+    bench.switch.control.reconfigure(wanted(2, 1, &[(0, 0)]), bench.now);
+    bench.rounds(100);
+    assert!(bench.placed().contains("| ! p1.0 |"), "{}", bench.placed());
+
+    is_shut.store(true, Ordering::Relaxed);
+    bench.switch.control.reconfigure(wanted(2, 1, &[(0, 1)]), bench.now);
+    for _ in 0..20 {
+        bench.now = bench.now.saturating_add(bench.step);
+        bench.switch.control.poll(bench.now);
+    }
+    // The core sees the order now; and the device of port 2 does not try its patience.
+    bench.step = Nanos::from_micros(20);
+    let ids = [HOSTS, 2 * HOSTS].map(frame);
+    assert!(sender.inject(&ids[0]));
+    bench.switch.pmds[0].poll(bench.now);
+    assert_eq!(sender.waiting(), 0, "it was received in the round of the order");
+    assert!(sender.inject(&ids[1]));
+    for _ in 0..100 {
+        bench.now = bench.now.saturating_add(bench.step);
+        bench.switch.control.poll(bench.now);
+        bench.switch.pmds[0].poll(bench.now);
+        bench.switch.pmds[1].poll(bench.now);
+    }
+    assert_eq!(sender.waiting(), 1, "nobody polls it before the first has left");
+    is_shut.store(false, Ordering::Relaxed);
+    for _ in 0..100 {
+        bench.now = bench.now.saturating_add(bench.step);
+        bench.switch.pmds[1].poll(bench.now);
+        bench.switch.pmds[0].poll(bench.now);
+        bench.switch.control.poll(bench.now);
+    }
+    assert!(receiver.captured() == ids, "in their order");
+    assert!(bench.placed().ends_with("! p1.0"), "{}", bench.placed());
+    assert!(bench.switch.control.accounting().holds());
 }
