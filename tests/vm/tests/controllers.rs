@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openflow::{
     AsyncConfig, AsyncMasks, ControllerRole, Message, OfErrorKind, OfPort, Origin, PacketInReason,
-    Role, Version,
+    Role, SwitchConfig, Version,
 };
 use seed::FailMode;
 use serde_json::json;
@@ -74,6 +74,20 @@ fn several_passive_rows() {
     let at_other = |version| Client::connect(&other, version).expect("a second door");
     drop((bench.client(Version::V13), at_other(Version::V10)));
 
+    bench.case(
+        "who comes by a door that no row calls primary says first how much of packets it wants",
+    );
+    let mut service = bench.client(Version::V13);
+    service.barrier();
+    bench.forwards(1, &plain(BROADCAST, host(1), 60, 1), &[]);
+    assert_eq!(service.packet_ins(), []);
+    let config = SwitchConfig { flags: 0, miss_send_len: 128 };
+    service.send(&Message::SetConfig(config)).expect("sent");
+    service.barrier();
+    bench.forwards(1, &plain(BROADCAST, host(1), 60, 2), &[]);
+    assert_eq!(service.packet_ins().len(), 1);
+    drop(service);
+
     bench.case("one of them tells nothing unasked");
     bench.vsctl(&[
         "--",
@@ -81,11 +95,13 @@ fn several_passive_rows() {
         "create",
         "Controller",
         "target=\"ptcp:6653\"",
+        "type=primary",
         "--",
         "--id=@b",
         "create",
         "Controller",
         "target=\"ptcp:6654\"",
+        "type=primary",
         "enable_async_messages=false",
         "--",
         "set",
@@ -93,12 +109,14 @@ fn several_passive_rows() {
         "br0",
         "controller=[@a,@b]",
     ]);
+    // Whom somebody controls for the first time has lost its rules.
+    bench.set_flows(&["priority=0,actions=controller"]);
     let mut loud = bench.client(Version::V13);
     let mut quiet = at_other(Version::V14);
     for client in [&mut loud, &mut quiet] {
         client.barrier();
     }
-    bench.forwards(1, &plain(BROADCAST, host(1), 60, 1), &[]);
+    bench.forwards(1, &plain(BROADCAST, host(1), 60, 3), &[]);
     assert_eq!((loud.packet_ins().len(), quiet.packet_ins().len()), (1, 0));
     let states = || {
         bench.vsctl(&[
