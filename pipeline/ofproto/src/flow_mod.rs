@@ -243,11 +243,11 @@ impl Bridge {
         let known = Known::after(change, &self.state);
         check_instructions(match_.words(), &instructions, table_id, version, known)?;
         let addition = Addition { table_id, ..addition };
-        let addend = Addend { addition, match_, instructions };
         if addition.flags.contains(FlowModFlags::CHECK_OVERLAP) {
+            let addend = Addend { addition, match_, instructions };
             return Ok(Some(Box::new(Sweep::of_addition(addend))));
         }
-        self.place_rule(change, addend, now)?;
+        self.place_rule(change, addition, match_, instructions, now)?;
         Ok(None)
     }
 
@@ -261,13 +261,15 @@ impl Bridge {
     }
 
     /// Puts a rule in its table that was found right.
+    #[inline]
     pub(crate) fn place_rule(
         &mut self,
         change: &mut Change,
-        addend: Addend,
+        addition: Addition,
+        match_: CompactMatch,
+        instructions: Arc<Instructions>,
         now: Nanos,
     ) -> Result<(), OfErrorKind> {
-        let Addend { addition, match_, instructions } = addend;
         let table_id = addition.table_id;
         let tables = &self.state.tables;
         let table = tables.get(table_id).ok_or(OfErrorKind::FlowModBadTableId)?;

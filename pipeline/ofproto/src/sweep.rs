@@ -201,7 +201,8 @@ impl Bridge {
             }
             // From here on there is nothing to be looked for.
             if let What::Add(added) = core::mem::replace(&mut sweep.what, What::Evict(0)) {
-                self.place_rule(change, added.0, now)?;
+                let Addend { addition, match_, instructions } = added.0;
+                self.place_rule(change, addition, match_, instructions, now)?;
             }
             *budget = budget.saturating_sub(1);
             return Ok(true);

@@ -102,6 +102,7 @@ impl Bridge {
     }
 
     /// Notes that rules came (+1) or went (-1).
+    #[inline]
     pub(crate) fn count_option_users(&mut self, rule: &Rule, delta: isize) {
         if self.state.tlvs.is_empty() {
             return;
