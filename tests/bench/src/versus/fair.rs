@@ -32,6 +32,11 @@ pub(crate) fn start_anew() -> Result<(), Box<dyn Error>> {
     Err(why.into())
 }
 
+/// Whether this program is built with the profile of the image.
+pub(crate) fn is_like_the_image() -> bool {
+    env::current_exe().is_ok_and(|this| this.parent().is_some_and(|at| at.ends_with(PROFILE)))
+}
+
 fn built_like_the_image() -> Result<PathBuf, Box<dyn Error>> {
     let this = env::current_exe()?;
     let target = this.parent().and_then(|folder| folder.parent());

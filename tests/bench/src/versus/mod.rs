@@ -114,7 +114,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     let Terms { hertz, has_huge_pages, .. } = terms;
     let huge = if has_huge_pages { "with" } else { "no" };
-    let machine = format!("{}, {huge} huge pages, {n_rounds} rounds of {seconds} s", cpu_model());
+    let apart =
+        if fair::is_like_the_image() { "" } else { ", ours compiled apart (no cargo at hand)" };
+    let machine =
+        format!("{}, {huge} huge pages, {n_rounds} rounds of {seconds} s{apart}", cpu_model());
     println!("{machine}");
     println!(
         "of 100 packets: e exact-match cache, s signature cache, m megaflows, d none needed, u upcall"
