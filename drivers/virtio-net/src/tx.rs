@@ -83,12 +83,8 @@ fn prepare(
         true => with_header(packet, cache),
         false => with_wishes(packet, offloads, cache),
     };
-    match prepared {
-        Some(_) => {
-            stats.frames += 1;
-            stats.bytes += len as u64;
-        }
-        None => stats.refused += 1,
+    if prepared.is_none() {
+        stats.refused += 1;
     }
     prepared
 }
@@ -115,13 +111,17 @@ impl<T: Transport + Send + core::fmt::Debug, R: Ring> TxQueue for Tx<T, R> {
         }
         let Self { queue, max_frame, offloads, stats } = self;
         let mut packets = take_front(from, taken);
-        queue.add_each(false, || {
+        let mut n_bytes = 0;
+        let n_added = queue.add_each(false, || {
             let prepared =
                 packets.find_map(|packet| prepare(packet, *max_frame, *offloads, stats, cache))?;
+            n_bytes += (prepared.len() - HEADER_LEN) as u64;
             // A frame and its header are at most some 64 KiB.
             let bytes = u32::try_from(prepared.len()).unwrap_or(0);
             Some((prepared, bytes))
         });
+        stats.frames += u64::from(n_added);
+        stats.bytes += n_bytes;
         // None is left: there was room for all.
         drop(packets);
         if self.queue.publish() {
