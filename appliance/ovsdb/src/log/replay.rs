@@ -174,6 +174,8 @@ impl Reading<'_> {
             if self.is_difference {
                 let difference = Datum::difference_from_json(&column.kind, value)?;
                 cell.apply_difference(&difference, &column.kind);
+                // A part of a value may be what the whole may not, and is not checked as it is read.
+                cell.check(&column.kind)?;
             } else {
                 *cell = Datum::from_json(&column.kind, value, None)?;
             }
