@@ -1,8 +1,10 @@
 //! Two network stacks of the host behind the switch, on taps that leave checksums and segmentation to it.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use qemu::Backend;
+use seed::{Address, Management, NicMatch};
 use vm::taps::{self, Stack, is_inside};
 use vm::{Bench, Config, Spawned, WAIT, tool};
 
@@ -111,6 +113,58 @@ fn checksums_are_computed_for_a_device_that_does_not() {
     if is_inside("checksums_are_computed_for_a_device_that_does_not") {
         let ([received, sent], copies) = streams(false, &ALL);
         assert!(received < 1515 && sent < 1515 && copies < 100, "large frames are not agreed on");
+    }
+}
+
+/// The management NIC on a tap: a stack of the host that leaves checksums, and large frames where it may, to its device
+/// installs rules and reads them back.
+#[test]
+fn management_hears_what_its_device_did_not_finish() {
+    const RULES: usize = 3_000;
+    // Before the namespace, from which nothing can be fetched.
+    let ethtool = tool::need("ethtool", "ethtool");
+    let ethtool = ethtool.to_str().expect("text");
+    if !is_inside("management_hears_what_its_device_did_not_finish") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let rules = dir.path().join("rules");
+    let rule = |k: usize| format!("priority={},in_port={k},actions=output:1\n", 1 + k % 7);
+    std::fs::write(&rules, (1..=RULES).map(rule).collect::<String>()).expect("a file");
+    for (number, takes_large) in [(1, false), (2, true)] {
+        let mut config = Config::new(2).unmanaged();
+        let address = Address::Static {
+            address: Ipv4Addr::new(10, 7, 0, 100),
+            prefix_len: 24,
+            gateway: None,
+        };
+        config.seed.management = Some(Management { nic: NicMatch::Index(0), address });
+        config.seed.other_config.push((WORD.into(), takes_large.to_string()));
+        let config = config.plug(1, Backend::Tap { ifname: taps::make(number, false) });
+        let bench = Bench::start(config);
+        // One of its two NICs is the management's.
+        bench.until("a management address and a port", |state| {
+            state["management"]["address"].is_string() && state["ports"][0]["link"] == true
+        });
+        bench.case(format!("large frames: {takes_large}"));
+        let stack = Stack::new(number);
+        let tap = format!("tap{number}");
+        let features = stack.run(ethtool, &["-k", &tap]);
+        let has = |feature: &str, state: bool| {
+            let state = if state { "on" } else { "off" };
+            features.lines().any(|line| line.trim().starts_with(&format!("{feature}: {state}")))
+        };
+        assert!(has("tx-checksumming", true), "{features}");
+        assert!(has("tcp-segmentation-offload", takes_large), "{features}");
+        let ofctl = |args: &[&str]| {
+            stack.run("ovs-ofctl", &[&["-O", "OpenFlow13", "--timeout=300"], args].concat())
+        };
+        let switch = "tcp:10.7.0.100:6653";
+        ofctl(&["add-flows", switch, rules.to_str().expect("text")]);
+        let told = ofctl(&["dump-flows", switch]);
+        assert_eq!(told.lines().filter(|line| line.contains("in_port=")).count(), RULES);
+        // No frame went through the switch: there are no books to look at.
+        bench.kill();
     }
 }
 
